@@ -1,0 +1,117 @@
+//! The REST scheme: time-limited credentials made from a shared secret
+//! (draft-uberti-behave-turn-rest), as Synapse, LiveKit, Nextcloud Talk and others use it.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
+use zeroize::Zeroizing;
+
+/// A secret shared with a homeserver. `Debug` prints nothing of it.
+#[derive(Clone)]
+pub struct SharedSecret(Zeroizing<Vec<u8>>);
+
+impl SharedSecret {
+    /// Takes the secret's raw bytes: they are the HMAC key as they stand, never decoded.
+    #[must_use]
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(Zeroizing::new(bytes.into()))
+    }
+
+    /// The secret itself, for printing it where the user asked for it.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The password that belongs to `username`: padded base64 of HMAC-SHA1(secret, username).
+    #[must_use]
+    pub fn password_for(&self, username: &str) -> Zeroizing<String> {
+        // SAFE: HMAC takes a key of any length (RFC 2104 section 2).
+        #[allow(clippy::expect_used)]
+        let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        mac.update(username.as_bytes());
+        Zeroizing::new(STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+impl fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedSecret(..)")
+    }
+}
+
+/// A username of the REST scheme, taken apart.
+///
+/// Three forms are accepted: `expiry:name` (Synapse), `name:expiry`, and a bare `expiry`. The name
+/// is split at the first colon, because Matrix names hold colons of their own
+/// (`1700000000:@alice:domain.org`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestName<'a> {
+    /// When the credential ends, in seconds since 1970.
+    pub expires: u64,
+    /// The stable name behind it (empty for a bare expiry); quotas are counted on it.
+    pub name: &'a str,
+}
+
+impl<'a> RestName<'a> {
+    /// Takes `username` apart; `None` where it holds no expiry.
+    #[must_use]
+    pub fn parse(username: &'a str) -> Option<Self> {
+        let Some((first, rest)) = username.split_once(':') else {
+            return seconds(username).map(|expires| Self { expires, name: "" });
+        };
+        if let Some(expires) = seconds(first) {
+            return Some(Self { expires, name: rest });
+        }
+        seconds(rest).map(|expires| Self { expires, name: first })
+    }
+}
+
+/// Decimal digits only: `u64::from_str` would take a leading `+` as well.
+fn seconds(text: &str) -> Option<u64> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn password_as_synapse_makes_it() {
+        let secret = SharedSecret::new("s3cret");
+        assert_eq!(
+            *secret.password_for("1700000000:@alice:domain.org"),
+            "50TfR1MtIiRPp/Eno7I1arJ4dzs="
+        );
+    }
+
+    #[test]
+    fn names_split_at_the_first_colon() {
+        let parse = |s| RestName::parse(s).map(|n| (n.expires, n.name));
+        assert_eq!(
+            parse("1700000000:@alice:domain.org"),
+            Some((1_700_000_000, "@alice:domain.org"))
+        );
+        assert_eq!(parse("alice:1700000000"), Some((1_700_000_000, "alice")));
+        assert_eq!(parse("1700000000"), Some((1_700_000_000, "")));
+        assert_eq!(parse("1700000000:"), Some((1_700_000_000, "")));
+    }
+
+    #[test]
+    fn names_without_an_expiry_are_not_rest_names() {
+        for name in [
+            "",
+            "alice",
+            "@alice:domain.org",
+            "+1700000000:x",
+            ":1x",
+            "-1",
+            "99999999999999999999999",
+        ] {
+            assert_eq!(RestName::parse(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! turnctl, one file a subcommand.
+#![forbid(unsafe_code)]

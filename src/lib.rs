@@ -8,6 +8,7 @@
 //! ```
 //!
 //! * [`stun`]: the wire. Messages, attributes, integrity, ChannelData. No I/O, no clock.
+//! * [`clock`]: time as an argument; knows nothing of the others.
 //! * [`auth`]: who may. Static users, shared secrets, nonces.
 //! * [`policy`]: what they may. Peer rules, port pool, quotas.
 //! * [`turn`]: the protocol as a state machine. Time, randomness and sockets come in from
@@ -17,6 +18,7 @@
 //! * [`ctl`]: turnctl, one file a subcommand.
 
 pub mod auth;
+pub mod clock;
 pub mod config;
 pub mod ctl;
 pub mod net;

@@ -2,62 +2,12 @@
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
-use sha1::Sha1;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// The key of RFC 8489 section 9.2.2: `MD5(username ":" realm ":" OpaqueString(password))`.
-///
-/// Holds a keyed HMAC-SHA1 as well, so that checking a message costs no key schedule.
-/// `Debug` prints nothing of it.
-#[derive(Clone)]
-pub struct LongTermKey {
-    bytes: Zeroizing<[u8; 16]>,
-    sha1: Hmac<Sha1>,
-}
+use crate::stun::LongTermKey;
 
-impl LongTermKey {
-    /// Takes the 16 bytes of the key as they are.
-    #[must_use]
-    pub fn new(bytes: [u8; 16]) -> Self {
-        // SAFE: HMAC takes a key of any length (RFC 2104 section 2).
-        #[allow(clippy::expect_used)]
-        let sha1 = Hmac::<Sha1>::new_from_slice(&bytes).expect("HMAC takes any key length");
-        Self { bytes: Zeroizing::new(bytes), sha1 }
-    }
-
-    /// The 16 key bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8; 16] {
-        &self.bytes
-    }
-
-    /// HMAC-SHA1 over the concatenation of `parts`.
-    #[must_use]
-    pub fn hmac_sha1(&self, parts: &[&[u8]]) -> [u8; 20] {
-        let mut mac = self.sha1.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
-
-    /// Whether `tag` is the HMAC-SHA1 over `parts`; constant time.
-    #[must_use]
-    pub fn verify_sha1(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
-        self.hmac_sha1(parts)[..].ct_eq(tag).into()
-    }
-}
-
-impl fmt::Debug for LongTermKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("LongTermKey(..)")
-    }
-}
-
-/// Computes the key of RFC 8489 section 9.2.2.
+/// Computes the key of RFC 8489 section 9.2.2: `MD5(username ":" realm ":" password)`.
 #[must_use]
 pub fn long_term_key(username: &str, realm: &str, password: &str) -> LongTermKey {
     let mut md5 = Md5::new();

@@ -1,6 +1,10 @@
 //! What those who may use the relay may do with it: peer rules, the port pool, quotas.
 #![forbid(unsafe_code)]
 
+mod peers;
 mod ports;
+mod quota;
 
-pub use ports::{PortRange, PortRangeError};
+pub use peers::{PeerPolicy, Refusal};
+pub use ports::{LeaseError, PortLease, PortPool, PortRange, PortRangeError, Wish};
+pub use quota::{Quota, QuotaTicket};

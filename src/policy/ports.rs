@@ -1,7 +1,14 @@
 //! Relay ports: which are free, and which one comes next.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Tick;
+use crate::stun::Family;
 
 /// A range of ports, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,5 +99,400 @@ impl FromStr for PortRange {
         let (first, last) = text.split_once('-').ok_or(PortRangeError::Syntax)?;
         let port = |s: &str| s.trim().parse::<u16>().map_err(|_| PortRangeError::Syntax);
         Self::new(port(first)?, port(last)?)
+    }
+}
+
+/// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
+const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
+
+/// A port that was just given back is the last choice for as long as packets of its former peers
+/// may still arrive.
+const COOLING: Duration = Duration::from_secs(120);
+
+/// A port that some other process holds is not tried again for this long.
+const TAKEN_ELSEWHERE: Duration = Duration::from_secs(10);
+
+/// Which port an allocation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Any.
+    Any,
+    /// An even one (EVEN-PORT).
+    Even,
+    /// An even one whose next is free, which is reserved (EVEN-PORT with the R bit).
+    EvenAndNext,
+}
+
+/// Why there is no port. The answer is 508 in each case (RFC 8656 section 7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeaseError {
+    /// Every port that fits is taken.
+    #[error("no free relay port")]
+    Exhausted,
+    /// No such reservation, or it has run out, or another user made it.
+    #[error("no such reservation")]
+    UnknownToken,
+}
+
+/// The relay ports of both families, shared by all shards. It is asked when an allocation begins
+/// and ends, never for a packet; what packets ask ([`PortPool::is_live`]) takes no lock.
+#[derive(Debug)]
+pub struct PortPool {
+    range: PortRange,
+    families: [Mutex<Ports>; 2],
+    /// One bit a port: an allocation has its socket open.
+    live: [Box<[AtomicU64]>; 2],
+}
+
+/// The ports of one family.
+#[derive(Debug)]
+struct Ports {
+    slots: Box<[Slot]>,
+    free: u32,
+    reservations: HashMap<[u8; 8], Reservation>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Slot {
+    /// Free; better not used before `rested`.
+    Free {
+        rested: Tick,
+    },
+    Leased,
+    /// Held for who brings the token, until it runs out.
+    Reserved,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    port: u16,
+    user: Box<str>,
+    expires: Tick,
+}
+
+impl PortPool {
+    /// All ports of `range`, in both families, free.
+    #[must_use]
+    pub fn new(range: PortRange) -> Self {
+        let slots = vec![Slot::Free { rested: Tick(0) }; range.len() as usize].into_boxed_slice();
+        let ports = || {
+            Mutex::new(Ports {
+                slots: slots.clone(),
+                free: range.len(),
+                reservations: HashMap::new(),
+            })
+        };
+        let bits = || (0..range.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { range, families: [ports(), ports()], live: [bits(), bits()] }
+    }
+
+    /// The whole range.
+    #[must_use]
+    pub const fn range(&self) -> PortRange {
+        self.range
+    }
+
+    /// How many ports of a family are leased or reserved.
+    #[must_use]
+    pub fn used(&self, family: Family) -> u32 {
+        self.range.len() - self.lock(family).free
+    }
+
+    /// Leases a port. The choice starts at `random`, so it is as random as that; ports that were
+    /// given back less than two minutes ago come last.
+    ///
+    /// # Errors
+    /// When no port fits the wish.
+    pub fn lease(
+        self: &Arc<Self>,
+        family: Family,
+        wish: Wish,
+        random: u32,
+        now: Tick,
+    ) -> Result<PortLease, LeaseError> {
+        let mut ports = self.lock(family);
+        ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
+        let port = ports.choose(self.range, wish, random, now).ok_or(LeaseError::Exhausted)?;
+        ports.set(self.range, port, Slot::Leased);
+        Ok(PortLease { pool: Arc::clone(self), family, port, back: now })
+    }
+
+    /// Reserves the port after that of `lease` for `user`, under `token`.
+    ///
+    /// # Errors
+    /// When that port is not free (any more).
+    pub fn reserve_next(
+        &self,
+        lease: &PortLease,
+        token: [u8; 8],
+        user: &str,
+        now: Tick,
+    ) -> Result<(), LeaseError> {
+        let next = lease.port.checked_add(1).ok_or(LeaseError::Exhausted)?;
+        let mut ports = self.lock(lease.family);
+        if !ports.is_free(self.range, next) {
+            return Err(LeaseError::Exhausted);
+        }
+        ports.set(self.range, next, Slot::Reserved);
+        let expires = now + RESERVATION_LIFETIME;
+        ports.reservations.insert(token, Reservation { port: next, user: user.into(), expires });
+        Ok(())
+    }
+
+    /// Turns the reservation of `token` into a lease, for the user that made it. Tokens of both
+    /// families are known.
+    ///
+    /// # Errors
+    /// When there is no such reservation.
+    pub fn redeem(
+        self: &Arc<Self>,
+        token: [u8; 8],
+        user: &str,
+        now: Tick,
+    ) -> Result<PortLease, LeaseError> {
+        for family in [Family::V4, Family::V6] {
+            let mut ports = self.lock(family);
+            ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
+            if ports.reservations.get(&token).is_some_and(|found| *found.user == *user)
+                && let Some(found) = ports.reservations.remove(&token)
+            {
+                ports.set(self.range, found.port, Slot::Leased);
+                return Ok(PortLease {
+                    pool: Arc::clone(self),
+                    family,
+                    port: found.port,
+                    back: now,
+                });
+            }
+        }
+        Err(LeaseError::UnknownToken)
+    }
+
+    /// Whether `port` belongs to an allocation whose socket is open. No lock.
+    #[must_use]
+    pub fn is_live(&self, family: Family, port: u16) -> bool {
+        self.bit(family, port).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+    }
+
+    fn bit(&self, family: Family, port: u16) -> Option<(&AtomicU64, u64)> {
+        let index = port.checked_sub(self.range.first)?;
+        let word = self.live[family as usize].get(usize::from(index / 64))?;
+        Some((word, 1 << (index % 64)))
+    }
+
+    fn set_live(&self, family: Family, port: u16, live: bool) {
+        if let Some((word, mask)) = self.bit(family, port) {
+            if live {
+                word.fetch_or(mask, Ordering::Relaxed);
+            } else {
+                word.fetch_and(!mask, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn lock(&self, family: Family) -> MutexGuard<'_, Ports> {
+        self.families[family as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ports {
+    fn choose(&self, range: PortRange, wish: Wish, random: u32, now: Tick) -> Option<u16> {
+        let start = random % range.len();
+        let mut tired = None;
+        for n in 0..range.len() {
+            let offset = (start + n) % range.len();
+            let Some(&Slot::Free { rested }) = self.slots.get(offset as usize) else { continue };
+            // SAFE: first + offset <= last, which is a u16.
+            #[allow(clippy::cast_possible_truncation)]
+            let port = range.first + offset as u16;
+            let fits = match wish {
+                Wish::Any => true,
+                Wish::Even => port.is_multiple_of(2),
+                Wish::EvenAndNext => {
+                    port.is_multiple_of(2) && port < range.last && self.is_free(range, port + 1)
+                }
+            };
+            if fits && rested <= now {
+                return Some(port);
+            }
+            if fits && tired.is_none_or(|(best, _)| rested < best) {
+                tired = Some((rested, port));
+            }
+        }
+        tired.map(|(_, port)| port)
+    }
+
+    fn is_free(&self, range: PortRange, port: u16) -> bool {
+        let slot = port.checked_sub(range.first).and_then(|n| self.slots.get(usize::from(n)));
+        matches!(slot, Some(Slot::Free { .. }))
+    }
+
+    fn set(&mut self, range: PortRange, port: u16, new: Slot) {
+        let Some(offset) = port.checked_sub(range.first) else { return };
+        let Some(slot) = self.slots.get_mut(usize::from(offset)) else { return };
+        match (matches!(slot, Slot::Free { .. }), matches!(new, Slot::Free { .. })) {
+            (true, false) => self.free -= 1,
+            (false, true) => self.free += 1,
+            _ => {}
+        }
+        *slot = new;
+    }
+
+    fn drop_reservations(&mut self, range: PortRange, over: impl Fn(&Reservation) -> bool) {
+        if self.reservations.is_empty() {
+            return;
+        }
+        let mut ports = Vec::new();
+        self.reservations.retain(|_, reservation| {
+            let keep = !over(reservation);
+            if !keep {
+                ports.push(reservation.port);
+            }
+            keep
+        });
+        for port in ports {
+            self.set(range, port, Slot::Free { rested: Tick(0) });
+        }
+    }
+}
+
+/// A leased port; given back when dropped.
+#[derive(Debug)]
+pub struct PortLease {
+    pool: Arc<PortPool>,
+    family: Family,
+    port: u16,
+    /// From when the port is rested, once it is given back.
+    back: Tick,
+}
+
+impl PortLease {
+    /// The port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its family.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        self.family
+    }
+
+    /// Says that the socket on it is open: peers that are this server's own relayed addresses are
+    /// recognised by it.
+    pub fn set_live(&mut self) {
+        self.pool.set_live(self.family, self.port, true);
+    }
+
+    /// Gives the port back after use: it is the last choice for two minutes.
+    pub fn retire(mut self, now: Tick) {
+        self.back = now + COOLING;
+    }
+
+    /// Gives the port back because some other process holds it.
+    pub fn taken_elsewhere(mut self, now: Tick) {
+        self.back = now + TAKEN_ELSEWHERE;
+    }
+}
+
+impl Drop for PortLease {
+    fn drop(&mut self) {
+        self.pool.set_live(self.family, self.port, false);
+        let free = Slot::Free { rested: self.back };
+        self.pool.lock(self.family).set(self.pool.range, self.port, free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Tick = Tick(1_000_000);
+
+    fn pool(first: u16, last: u16) -> Arc<PortPool> {
+        Arc::new(PortPool::new(PortRange::new(first, last).unwrap()))
+    }
+
+    #[test]
+    fn ranges_are_read_and_printed() {
+        assert_eq!("59000-60100".parse(), Ok(PortRange::DEFAULT));
+        assert_eq!(" 59000 - 60100 ".parse(), Ok(PortRange::DEFAULT));
+        assert_eq!(PortRange::DEFAULT.to_string(), "59000-60100");
+        assert_eq!(PortRange::DEFAULT.len(), 1101);
+        assert_eq!("59000".parse::<PortRange>(), Err(PortRangeError::Syntax));
+        assert_eq!("59000-70000".parse::<PortRange>(), Err(PortRangeError::Syntax));
+        let reversed = PortRangeError::Reversed { first: 60100, last: 59000 };
+        assert_eq!("60100-59000".parse::<PortRange>(), Err(reversed));
+        assert_eq!("80-90".parse::<PortRange>(), Err(PortRangeError::Privileged));
+    }
+
+    #[test]
+    fn every_port_of_the_range_is_leased_once_and_none_outside() {
+        let pool = pool(50000, 50099);
+        let mut leases = Vec::new();
+        for n in 0..100_u32 {
+            leases
+                .push(pool.lease(Family::V4, Wish::Any, n.wrapping_mul(0x9E37_79B9), NOW).unwrap());
+        }
+        let mut ports: Vec<u16> = leases.iter().map(PortLease::port).collect();
+        ports.sort_unstable();
+        assert_eq!(ports, (50000..=50099).collect::<Vec<u16>>());
+        let full = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap_err();
+        assert_eq!(full, LeaseError::Exhausted);
+        assert!(pool.lease(Family::V6, Wish::Any, 0, NOW).is_ok(), "families are separate");
+        drop(leases);
+        assert_eq!(pool.used(Family::V4), 0);
+    }
+
+    #[test]
+    fn a_port_given_back_comes_last_but_at_once_if_there_is_no_other() {
+        let pool = pool(50000, 50002);
+        pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap().retire(NOW);
+        let second = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap();
+        assert_eq!(second.port(), 50001);
+        let third = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap();
+        assert_eq!(third.port(), 50002);
+        assert_eq!(pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap().port(), 50000);
+    }
+
+    #[test]
+    fn even_ports_and_reservations_of_the_next() {
+        let pool = pool(50001, 50004);
+        let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, NOW).unwrap();
+        assert_eq!(even.port(), 50002, "50004 has no next in the range");
+        pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
+        assert_eq!(pool.reserve_next(&even, [8; 8], "alice", NOW), Err(LeaseError::Exhausted));
+        assert_eq!(pool.redeem([7; 8], "mallory", NOW).unwrap_err(), LeaseError::UnknownToken);
+        let odd = pool.redeem([7; 8], "alice", NOW).unwrap();
+        assert_eq!((odd.port(), odd.family()), (50003, Family::V4));
+        assert_eq!(pool.redeem([7; 8], "alice", NOW).unwrap_err(), LeaseError::UnknownToken);
+    }
+
+    #[test]
+    fn a_reservation_that_nobody_redeems_is_given_back_after_30_s() {
+        let pool = pool(50000, 50001);
+        let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, NOW).unwrap();
+        pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
+        let before = NOW + Duration::from_secs(29);
+        assert_eq!(
+            pool.lease(Family::V4, Wish::Any, 0, before).unwrap_err(),
+            LeaseError::Exhausted
+        );
+        let after = NOW + Duration::from_secs(30);
+        assert_eq!(pool.redeem([7; 8], "alice", after).unwrap_err(), LeaseError::UnknownToken);
+        assert_eq!(pool.lease(Family::V4, Wish::Any, 0, after).unwrap().port(), 50001);
+    }
+
+    #[test]
+    fn only_open_sockets_are_live() {
+        let pool = pool(50000, 50100);
+        let mut lease = pool.lease(Family::V6, Wish::Any, 70, NOW).unwrap();
+        assert!(!pool.is_live(Family::V6, 50070));
+        lease.set_live();
+        assert!(pool.is_live(Family::V6, 50070) && !pool.is_live(Family::V4, 50070));
+        assert!(!pool.is_live(Family::V6, 49999) && !pool.is_live(Family::V6, 60000));
+        drop(lease);
+        assert!(!pool.is_live(Family::V6, 50070));
     }
 }

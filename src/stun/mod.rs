@@ -1,1 +1,55 @@
-//! stun
+//! The wire: STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656).
+//!
+//! Reading allocates nothing and copies nothing: a [`Message`] borrows the datagram and holds one
+//! slot for each attribute that a TURN server reads. Writing goes into a buffer of the caller's.
+//! There is no I/O and no clock here.
+#![forbid(unsafe_code)]
+
+mod address;
+mod attribute;
+mod channel_data;
+mod error_code;
+mod integrity;
+mod message;
+mod writer;
+
+pub use address::{Family, canonical_ip};
+pub use attribute::{AttributeType, BadAttribute};
+pub use channel_data::{ChannelData, ChannelNumber};
+pub use error_code::ErrorCode;
+pub use integrity::LongTermKey;
+pub use message::{Class, Malformed, Message, Method, TransactionId, Unknown};
+pub(crate) use writer::data_indication_prefix;
+pub use writer::{BufferFull, Writer};
+
+/// The fixed value that marks a STUN message (RFC 8489 section 5).
+pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
+
+/// Bytes of a STUN header (RFC 8489 section 5).
+pub const HEADER_LEN: usize = 20;
+
+/// What FINGERPRINT's CRC-32 is XORed with (RFC 8489 section 14.7).
+const FINGERPRINT_XOR: u32 = 0x5354_554e;
+
+/// What the first byte of a datagram from a client says it is (RFC 7983 section 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A STUN message: the two top bits are zero.
+    Stun,
+    /// TURN ChannelData: 0x40 to 0x4F.
+    ChannelData,
+    /// Neither; nothing answers it.
+    Other,
+}
+
+impl Kind {
+    /// Looks at the first byte only.
+    #[must_use]
+    pub fn of(datagram: &[u8]) -> Self {
+        match datagram.first() {
+            Some(0x00..=0x3F) => Self::Stun,
+            Some(0x40..=0x4F) => Self::ChannelData,
+            _ => Self::Other,
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Which peers the relay sends to.
+//!
+//! The built-in rules follow the IANA special-purpose address registries: what is not a host on
+//! the public Internet is denied. The operator's own ranges come on top.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::stun::canonical_ip;
+
+/// Why a peer is refused: the rule's name, for the log. The client learns 403 and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    rule: Rule,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    BuiltIn { name: &'static str, net: IpNet },
+    NotGlobalUnicast,
+    OwnAddress,
+    Configured(IpNet),
+}
+
+impl Refusal {
+    /// Whether it was the operator who denied the address, in `peers.deny`.
+    #[must_use]
+    pub const fn is_configured(&self) -> bool {
+        matches!(self.rule, Rule::Configured(_))
+    }
+
+    /// Whether the rule covers what clients offer as host candidates in every call: private and
+    /// link-local addresses. Such a refusal is no sign of a fault.
+    #[must_use]
+    pub fn normal_during_ice(&self) -> bool {
+        match self.rule {
+            Rule::BuiltIn { name, .. } => {
+                matches!(
+                    name,
+                    "private" | "carrier-grade NAT" | "link-local" | "unique local" | "loopback"
+                )
+            }
+            Rule::NotGlobalUnicast | Rule::OwnAddress | Rule::Configured(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.rule {
+            Rule::BuiltIn { name, net } => write!(f, "built-in rule \"{name}\" ({net})"),
+            Rule::NotGlobalUnicast => {
+                f.write_str("built-in rule \"only 2000::/3 is global unicast\"")
+            }
+            Rule::OwnAddress => f.write_str("an address of this server, but no relayed one"),
+            Rule::Configured(net) => write!(f, "peers.deny ({net})"),
+        }
+    }
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8, prefix: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), prefix))
+}
+
+const fn v6(segments: [u16; 8], prefix: u8) -> IpNet {
+    let [a, b, c, d, e, f, g, h] = segments;
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, g, h), prefix))
+}
+
+/// Denied unless the operator allows it. In each family the first match names the refusal.
+const BUILT_IN: &[(&str, IpNet)] = &[
+    ("this network", v4(0, 0, 0, 0, 8)),
+    ("private", v4(10, 0, 0, 0, 8)),
+    ("carrier-grade NAT", v4(100, 64, 0, 0, 10)),
+    ("loopback", v4(127, 0, 0, 0, 8)),
+    ("link-local", v4(169, 254, 0, 0, 16)),
+    ("private", v4(172, 16, 0, 0, 12)),
+    ("IETF protocol assignments", v4(192, 0, 0, 0, 24)),
+    ("documentation", v4(192, 0, 2, 0, 24)),
+    ("AS112", v4(192, 31, 196, 0, 24)),
+    ("AMT", v4(192, 52, 193, 0, 24)),
+    ("6to4 relay", v4(192, 88, 99, 0, 24)),
+    ("private", v4(192, 168, 0, 0, 16)),
+    ("AS112", v4(192, 175, 48, 0, 24)),
+    ("benchmarking", v4(198, 18, 0, 0, 15)),
+    ("documentation", v4(198, 51, 100, 0, 24)),
+    ("documentation", v4(203, 0, 113, 0, 24)),
+    ("multicast", v4(224, 0, 0, 0, 4)),
+    ("reserved", v4(240, 0, 0, 0, 4)),
+    ("cloud metadata", v4(168, 63, 129, 16, 32)),
+    ("unspecified", v6([0; 8], 128)),
+    ("loopback", v6([0, 0, 0, 0, 0, 0, 0, 1], 128)),
+    ("IPv4-compatible", v6([0; 8], 96)),
+    ("IPv4-mapped", v6([0, 0, 0, 0, 0, 0xffff, 0, 0], 96)),
+    ("IPv4-translated", v6([0, 0, 0, 0, 0xffff, 0, 0, 0], 96)),
+    ("NAT64", v6([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96)),
+    ("NAT64", v6([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48)),
+    ("discard-only", v6([0x100, 0, 0, 0, 0, 0, 0, 0], 64)),
+    ("dummy prefix", v6([0x100, 0, 0, 1, 0, 0, 0, 0], 64)),
+    ("IETF protocol assignments", v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 23)),
+    ("documentation", v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32)),
+    ("6to4", v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16)),
+    ("AS112", v6([0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0], 48)),
+    ("documentation", v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20)),
+    ("segment routing", v6([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16)),
+    ("unique local", v6([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7)),
+    ("link-local", v6([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10)),
+    ("site-local", v6([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10)),
+    ("multicast", v6([0xff00, 0, 0, 0, 0, 0, 0, 0], 8)),
+];
+
+const GLOBAL_UNICAST: IpNet = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
+
+/// The rules, built once from the configuration.
+#[derive(Clone, Debug, Default)]
+pub struct PeerPolicy {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    own: Vec<IpAddr>,
+}
+
+impl PeerPolicy {
+    /// `allow` and `deny` as configured; `own` holds every address of this host, and the external
+    /// ones.
+    #[must_use]
+    pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>, own: Vec<IpAddr>) -> Self {
+        Self { allow, deny, own: own.into_iter().map(canonical_ip).collect() }
+    }
+
+    /// Whether the operator allowed this address in so many words.
+    #[must_use]
+    pub fn allowed_by_name(&self, peer: IpAddr) -> bool {
+        let peer = canonical_ip(peer);
+        self.allow.iter().any(|net| net.contains(&peer))
+    }
+
+    /// Judges one address, in its canonical form.
+    ///
+    /// # Errors
+    /// When a rule denies it and `peers.allow` does not name it.
+    pub fn check(&self, peer: IpAddr) -> Result<(), Refusal> {
+        let peer = canonical_ip(peer);
+        if self.allow.iter().any(|net| net.contains(&peer)) {
+            return Ok(());
+        }
+        let rule = self.rule(peer);
+        rule.map_or(Ok(()), |rule| Err(Refusal { rule }))
+    }
+
+    fn rule(&self, peer: IpAddr) -> Option<Rule> {
+        if let Some(net) = self.deny.iter().find(|net| net.contains(&peer)) {
+            return Some(Rule::Configured(*net));
+        }
+        if let Some((name, net)) = BUILT_IN.iter().find(|(_, net)| net.contains(&peer)) {
+            return Some(Rule::BuiltIn { name, net: *net });
+        }
+        if peer.is_ipv6() && !GLOBAL_UNICAST.contains(&peer) {
+            return Some(Rule::NotGlobalUnicast);
+        }
+        self.own.contains(&peer).then_some(Rule::OwnAddress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(policy: &PeerPolicy, peer: &str) -> Result<(), String> {
+        policy.check(peer.parse().unwrap()).map_err(|refusal| refusal.to_string())
+    }
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn hosts_on_the_public_internet_are_allowed() {
+        let policy = PeerPolicy::default();
+        for peer in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.32.0.1",
+            "2606:4700::1",
+            "2a00::1",
+        ] {
+            assert_eq!(check(&policy, peer), Ok(()), "{peer}");
+        }
+    }
+
+    #[test]
+    fn first_and_last_address_of_each_built_in_range_are_denied() {
+        let policy = PeerPolicy::default();
+        for (name, net) in BUILT_IN {
+            for peer in [net.network(), net.broadcast()] {
+                assert!(policy.check(peer).is_err(), "{name} {peer}");
+            }
+        }
+    }
+
+    #[test]
+    fn mapped_and_embedded_ipv4_is_denied_like_the_address_it_reaches() {
+        let policy = PeerPolicy::default();
+        for peer in [
+            "::ffff:127.0.0.1",
+            "::ffff:10.1.2.3",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::1",
+            "::ffff:0:127.0.0.1",
+            "2001:0:7f00:1::",
+        ] {
+            assert!(check(&policy, peer).is_err(), "{peer}");
+        }
+        assert_eq!(check(&policy, "::ffff:8.8.8.8"), Ok(()));
+    }
+
+    #[test]
+    fn ipv6_outside_of_global_unicast_is_denied() {
+        let policy = PeerPolicy::default();
+        for peer in [
+            "::2",
+            "100::1",
+            "4000::1",
+            "5f00::1",
+            "fd00:ec2::254",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ] {
+            assert!(check(&policy, peer).is_err(), "{peer}");
+        }
+    }
+
+    #[test]
+    fn allow_wins_only_where_it_is_written() {
+        let policy =
+            PeerPolicy::new(nets(&["10.1.0.0/16"]), nets(&["10.0.0.0/8", "8.8.8.0/24"]), vec![]);
+        assert_eq!(check(&policy, "10.1.2.3"), Ok(()));
+        assert_eq!(check(&policy, "::ffff:10.1.2.3"), Ok(()));
+        assert_eq!(check(&policy, "10.2.0.1"), Err("peers.deny (10.0.0.0/8)".into()));
+        assert_eq!(check(&policy, "8.8.8.8"), Err("peers.deny (8.8.8.0/24)".into()));
+        assert!(check(&policy, "192.168.0.1").is_err());
+    }
+
+    #[test]
+    fn own_addresses_are_denied_and_named() {
+        let policy = PeerPolicy::new(vec![], vec![], vec!["8.8.4.4".parse().unwrap()]);
+        assert_eq!(
+            check(&policy, "8.8.4.4"),
+            Err("an address of this server, but no relayed one".into())
+        );
+        assert_eq!(check(&policy, "8.8.4.5"), Ok(()));
+    }
+
+    #[test]
+    fn private_candidates_are_said_to_be_normal_during_ice() {
+        let policy = PeerPolicy::default();
+        let normal =
+            |peer: &str| policy.check(peer.parse().unwrap()).unwrap_err().normal_during_ice();
+        assert!(normal("192.168.1.5") && normal("172.20.0.3") && normal("fd00::1"));
+        assert!(!normal("224.0.0.1") && !normal("168.63.129.16"));
+    }
+}

@@ -1,0 +1,91 @@
+//! How many allocations one user holds.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts the allocations of each user over all shards. Only users that hold one take memory.
+#[derive(Debug)]
+pub struct Quota {
+    per_user: u32,
+    held: Mutex<HashMap<Arc<str>, u32>>,
+}
+
+impl Quota {
+    /// At most `per_user` allocations for each user name.
+    #[must_use]
+    pub fn new(per_user: u32) -> Self {
+        Self { per_user, held: Mutex::default() }
+    }
+
+    /// One more allocation for `user`; `None` when the user holds as many as it may.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, user: &str) -> Option<QuotaTicket> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = match held.get_key_value(user) {
+            Some((_, count)) if *count >= self.per_user => return None,
+            Some((user, _)) => Arc::clone(user),
+            None if self.per_user == 0 => return None,
+            None => user.into(),
+        };
+        *held.entry(Arc::clone(&user)).or_insert(0) += 1;
+        Some(QuotaTicket { quota: Arc::clone(self), user })
+    }
+
+    /// How many users hold an allocation now.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// One allocation's place in the quota; given back when dropped.
+#[derive(Debug)]
+pub struct QuotaTicket {
+    quota: Arc<Quota>,
+    user: Arc<str>,
+}
+
+impl QuotaTicket {
+    /// The user it is counted for.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+}
+
+impl Drop for QuotaTicket {
+    fn drop(&mut self) {
+        let mut held = self.quota.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.user);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_is_stopped_at_the_limit_and_others_are_not() {
+        let quota = Arc::new(Quota::new(2));
+        let first = quota.take("alice").unwrap();
+        let _second = quota.take("alice").unwrap();
+        assert!(quota.take("alice").is_none());
+        assert!(quota.take("bob").is_some());
+        drop(first);
+        assert!(quota.take("alice").is_some());
+    }
+
+    #[test]
+    fn users_without_allocations_take_no_memory() {
+        let quota = Arc::new(Quota::new(2));
+        for n in 0..1000 {
+            drop(quota.take(&format!("user{n}")));
+        }
+        assert_eq!(quota.users(), 0);
+    }
+}

@@ -1,0 +1,298 @@
+//! Allocate (RFC 8656 section 7).
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::allocation::{Allocation, Foundation, Relay};
+use super::outside::{EndReason, Event, OpenError, Outside};
+use super::request::{Answer, Failure, Proven, Request};
+use super::shard::Shard;
+use super::types::AllocationId;
+use crate::auth::Grant;
+use crate::clock::Now;
+use crate::policy::{LeaseError, PortLease, Wish};
+use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
+
+/// RFC 8656 section 3.2: the default lifetime, and the shortest that is granted.
+pub(super) const DEFAULT_LIFETIME: u32 = 600;
+
+/// The protocol number of UDP in REQUESTED-TRANSPORT.
+const UDP: u8 = 17;
+
+/// How many ports are tried when others hold them.
+const PORT_TRIES: u32 = 32;
+
+/// What an Allocate request asks for, checked.
+struct Wanted {
+    family: Family,
+    additional: bool,
+    port: PortWish,
+    lifetime: u32,
+}
+
+#[derive(Clone, Copy)]
+enum PortWish {
+    Pool(Wish),
+    Token([u8; 8]),
+}
+
+impl Shard {
+    pub(super) fn allocate(
+        &mut self,
+        request: &Request<'_>,
+        proven: Proven,
+        writer: &mut Writer<'_>,
+        outside: &mut impl Outside,
+    ) -> Answer {
+        if let Some((_, allocation)) = self.allocation_of(&request.client) {
+            // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
+            // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
+            if allocation.made_by == request.message.transaction_id() {
+                write_success(allocation, writer);
+                return Ok(());
+            }
+            let detail = "This 5-tuple has an allocation";
+            return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, detail));
+        }
+        let Some(grant) = proven.grant else {
+            return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
+        };
+        let wanted = self.wanted(request)?;
+        let user = grant.name.clone();
+        let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
+        let id = self.found(request, grant, lifetime)?;
+
+        let first = self.open_first(request.now, id, &user, &wanted, outside);
+        if let Err(failure) = first {
+            // Nothing was opened: takes the place in the quota back, and is not worth a line.
+            self.end(request.now.tick, id.index, EndReason::Released, outside);
+            return Err(failure);
+        }
+        if wanted.additional {
+            // RFC 8656 section 7.2: half of a dual allocation is better than none.
+            let opened = self.open(request.now, id, Family::V6, Wish::Any, outside);
+            if let (Err(failure), Some(allocation)) =
+                (opened, self.allocations.get_mut(id.index as usize))
+            {
+                allocation.address_error = Some((Family::V6, failure));
+            }
+        }
+        let Some(allocation) = self.allocations.get_mut(id.index as usize) else {
+            return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
+        };
+        allocation.granted = lifetime;
+        write_success(allocation, writer);
+        if let Some(relayed) = allocation.relayed() {
+            outside.event(Event::Allocated {
+                client: allocation.client,
+                username: &allocation.username,
+                relayed,
+                lifetime: Duration::from_secs(u64::from(lifetime)),
+            });
+        }
+        Ok(())
+    }
+
+    /// RFC 8656 section 7.2, steps 3 to 8.
+    fn wanted(&self, request: &Request<'_>) -> Result<Wanted, Failure> {
+        let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
+        let message = request.message;
+        match message.requested_transport()? {
+            None => return Err(bad("REQUESTED-TRANSPORT is missing")),
+            Some(UDP) => {}
+            Some(_) => return Err(Failure::new(ErrorCode::UNSUPPORTED_TRANSPORT, "")),
+        }
+        let (even, token) = (message.even_port()?, message.reservation_token()?);
+        let (family, additional) = (message.requested_family()?, message.additional_family()?);
+        let port = match (token, even) {
+            (Some(_), Some(_)) => return Err(bad("RESERVATION-TOKEN and EVEN-PORT together")),
+            (Some(_), None) if family.is_some() || additional.is_some() => {
+                return Err(bad("RESERVATION-TOKEN and an address family together"));
+            }
+            (Some(token), None) => PortWish::Token(token),
+            (None, Some(true)) if additional.is_some() => {
+                return Err(bad("EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY together"));
+            }
+            (None, Some(true)) => PortWish::Pool(Wish::EvenAndNext),
+            (None, Some(false)) => PortWish::Pool(Wish::Even),
+            (None, None) => PortWish::Pool(Wish::Any),
+        };
+        if family.is_some() && additional.is_some() {
+            return Err(bad("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY together"));
+        }
+        if additional.is_some_and(|family| family != Some(Family::V6)) {
+            return Err(bad("ADDITIONAL-ADDRESS-FAMILY can only be IPv6"));
+        }
+        // Without the attribute it is IPv4 (RFC 8656 section 7.2).
+        let family = family.unwrap_or(Some(Family::V4));
+        let served = |family: &Family| self.settings.relay_addresses[*family as usize].is_some();
+        let family = match (port, family.filter(served)) {
+            (_, Some(family)) => family,
+            // A token knows its family itself.
+            (PortWish::Token(_), None) => Family::V4,
+            (PortWish::Pool(_), None) => {
+                let code = ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED;
+                return Err(Failure::new(code, "This server has no relay address of that family"));
+            }
+        };
+        let lifetime = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
+        Ok(Wanted { family, additional: additional.is_some(), port, lifetime })
+    }
+
+    /// RFC 8656 section 7.2: never shorter than the default, never longer than the maximum; with
+    /// `strict_expiry` never beyond the credential.
+    pub(super) fn granted_lifetime(&self, wanted: u32, expires: Option<u64>, unix: u64) -> u32 {
+        let longest = u32::try_from(self.settings.max_lifetime.as_secs()).unwrap_or(u32::MAX);
+        let granted = wanted.clamp(DEFAULT_LIFETIME, longest.max(DEFAULT_LIFETIME));
+        match expires {
+            Some(expires) if self.rules.authenticator.strict_expiry() => {
+                let left = u32::try_from(expires.saturating_sub(unix)).unwrap_or(u32::MAX);
+                granted.min(left.max(1))
+            }
+            _ => granted,
+        }
+    }
+
+    /// Makes an allocation without relays, if the user may have one more.
+    fn found(
+        &mut self,
+        request: &Request<'_>,
+        grant: Grant,
+        lifetime: u32,
+    ) -> Result<AllocationId, Failure> {
+        let Some(quota) = self.rules.quota.take(&grant.name) else {
+            let detail =
+                "This user holds as many allocations as it may (limits.allocations_per_user)";
+            return Err(Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail));
+        };
+        let foundation = Foundation {
+            client: request.client,
+            username: request.message.username()?.unwrap_or_default().into(),
+            key: grant.key,
+            credential_expires: grant.expires,
+            quota,
+            made_by: request.message.transaction_id(),
+        };
+        let now = request.now.tick;
+        let expires = now + Duration::from_secs(u64::from(lifetime));
+        Ok(self.insert(|generation| Allocation::new(foundation, generation, now, expires)))
+    }
+
+    /// Opens the relay that the request is about, with its reservation.
+    fn open_first(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        user: &str,
+        wanted: &Wanted,
+        outside: &mut impl Outside,
+    ) -> Result<(), Failure> {
+        let full = |code| Failure::new(code, "");
+        match wanted.port {
+            PortWish::Token(token) => {
+                let lease = self.rules.ports.redeem(token, user, now.tick).map_err(|_| {
+                    Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "No such reservation")
+                })?;
+                self.open_on(id, lease, outside).map_err(|_| full(ErrorCode::INSUFFICIENT_CAPACITY))
+            }
+            PortWish::Pool(wish) => {
+                self.open(now, id, wanted.family, wish, outside).map_err(full)?;
+                if wish == Wish::EvenAndNext {
+                    self.reserve_next(now, id, wanted.family, user, outside)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// RFC 8656 section 7.2: EVEN-PORT with the R bit reserves the next port or fails.
+    fn reserve_next(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        family: Family,
+        user: &str,
+        outside: &mut impl Outside,
+    ) -> Result<(), Failure> {
+        let mut token = [0; 8];
+        outside.random(&mut token);
+        let Some(allocation) = self.allocations.get_mut(id.index as usize) else { return Ok(()) };
+        let Some(relay) = allocation.relay(family) else { return Ok(()) };
+        if self.rules.ports.reserve_next(&relay.lease, token, user, now.tick).is_err() {
+            let detail = "The next port is taken";
+            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+        }
+        allocation.token = Some(token);
+        Ok(())
+    }
+
+    /// Leases a port and opens a socket on it, skipping ports that others hold.
+    fn open(
+        &mut self,
+        now: Now,
+        id: AllocationId,
+        family: Family,
+        wish: Wish,
+        outside: &mut impl Outside,
+    ) -> Result<(), ErrorCode> {
+        if self.settings.relay_addresses[family as usize].is_none() {
+            return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+        }
+        for _ in 0..PORT_TRIES {
+            let mut random = [0; 4];
+            outside.random(&mut random);
+            let random = u32::from_ne_bytes(random);
+            let lease = match self.rules.ports.lease(family, wish, random, now.tick) {
+                Ok(lease) => lease,
+                Err(LeaseError::Exhausted | LeaseError::UnknownToken) => break,
+            };
+            match self.open_on(id, lease, outside) {
+                Ok(()) => return Ok(()),
+                Err((OpenError::InUse, lease)) => lease.taken_elsewhere(now.tick),
+                Err((OpenError::Impossible, _)) => break,
+            }
+        }
+        Err(ErrorCode::INSUFFICIENT_CAPACITY)
+    }
+
+    fn open_on(
+        &mut self,
+        id: AllocationId,
+        mut lease: PortLease,
+        outside: &mut impl Outside,
+    ) -> Result<(), (OpenError, PortLease)> {
+        let family = lease.family();
+        let Some(address) = self.settings.relay_addresses[family as usize] else {
+            return Err((OpenError::Impossible, lease));
+        };
+        let local = SocketAddr::new(address.local, lease.port());
+        match outside.open_relay(id, local) {
+            Ok(relay) => {
+                lease.set_live();
+                let public = SocketAddr::new(address.public, lease.port());
+                self.attach(id.index, family, Relay { id: relay, lease, public, local });
+                Ok(())
+            }
+            Err(error) => Err((error, lease)),
+        }
+    }
+}
+
+/// RFC 8656 section 7.2: the attributes of a success.
+fn write_success(allocation: &Allocation, writer: &mut Writer<'_>) {
+    for relay in allocation.relays.iter().flatten() {
+        writer.address(T::XOR_RELAYED_ADDRESS, relay.public);
+    }
+    if let Some((family, code)) = allocation.address_error {
+        // RFC 8656 section 18.12.
+        let number = code.number();
+        let value = [family.number(), 0, (number / 100) as u8, (number % 100) as u8];
+        writer.attribute(T::ADDRESS_ERROR_CODE, &value);
+    }
+    writer.lifetime(allocation.granted);
+    if let Some(token) = allocation.token {
+        writer.attribute(T::RESERVATION_TOKEN, &token);
+    }
+    writer.address(T::XOR_MAPPED_ADDRESS, allocation.client.remote.0);
+    writer.attribute(T::SOFTWARE, b"taciturn");
+}

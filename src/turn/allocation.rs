@@ -1,0 +1,210 @@
+//! One allocation: relayed transport addresses, permissions and channels (RFC 8656 section 3).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::types::{Client, PeerAddr, RelayId, Traffic};
+use crate::clock::Tick;
+use crate::policy::{PortLease, QuotaTicket};
+use crate::stun::{ChannelNumber, Family, LongTermKey, TransactionId};
+
+/// A relay socket of an allocation, and the port it is on.
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) id: RelayId,
+    pub(super) lease: PortLease,
+    /// As told to the client.
+    pub(super) public: SocketAddr,
+    /// As bound.
+    pub(super) local: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Permission {
+    pub(super) ip: IpAddr,
+    pub(super) expires: Tick,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Channel {
+    pub(super) number: ChannelNumber,
+    pub(super) peer: PeerAddr,
+    pub(super) expires: Tick,
+    /// The expiry of the permission for the peer's address, kept here too so that a packet needs
+    /// one look-up.
+    pub(super) permitted_until: Tick,
+}
+
+impl Channel {
+    /// Whether data may pass: the binding and the permission both live.
+    pub(super) fn is_open(&self, now: Tick) -> bool {
+        now < self.expires && now < self.permitted_until
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Allocation {
+    pub(super) generation: u32,
+    pub(super) client: Client,
+    pub(super) username: Box<str>,
+    pub(super) key: LongTermKey,
+    /// When the credential ends, in seconds since 1970.
+    pub(super) credential_expires: Option<u64>,
+    /// Gives the place in the user's quota back when dropped.
+    pub(super) _quota: QuotaTicket,
+    /// IPv4 and IPv6.
+    pub(super) relays: [Option<Relay>; 2],
+    pub(super) since: Tick,
+    pub(super) expires: Tick,
+    /// The deadline that it is queued for.
+    pub(super) queued: Tick,
+    /// The request that made it, for its retransmissions, with what was granted.
+    pub(super) made_by: TransactionId,
+    pub(super) granted: u32,
+    pub(super) token: Option<[u8; 8]>,
+    /// The ADDITIONAL-ADDRESS-FAMILY that could not be had, told again in a retransmission.
+    pub(super) address_error: Option<(Family, crate::stun::ErrorCode)>,
+    /// Sorted by address.
+    permissions: Vec<Permission>,
+    /// Sorted by number.
+    channels: Vec<Channel>,
+    /// Peers with a channel, sorted, with the channel's number.
+    peers: Vec<(PeerAddr, ChannelNumber)>,
+    pub(super) traffic: Traffic,
+}
+
+/// What an allocation is made of; the rest starts empty.
+pub(super) struct Foundation {
+    pub(super) client: Client,
+    pub(super) username: Box<str>,
+    pub(super) key: LongTermKey,
+    pub(super) credential_expires: Option<u64>,
+    pub(super) quota: QuotaTicket,
+    pub(super) made_by: TransactionId,
+}
+
+impl Allocation {
+    pub(super) fn new(foundation: Foundation, generation: u32, now: Tick, expires: Tick) -> Self {
+        Self {
+            generation,
+            client: foundation.client,
+            username: foundation.username,
+            key: foundation.key,
+            credential_expires: foundation.credential_expires,
+            _quota: foundation.quota,
+            relays: [None, None],
+            since: now,
+            expires,
+            queued: expires,
+            made_by: foundation.made_by,
+            granted: 0,
+            token: None,
+            address_error: None,
+            permissions: Vec::new(),
+            channels: Vec::new(),
+            peers: Vec::new(),
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub(super) fn relay(&self, family: Family) -> Option<&Relay> {
+        self.relays[family as usize].as_ref()
+    }
+
+    /// The relayed transport address that logs name it by: the first it has.
+    pub(super) fn relayed(&self) -> Option<SocketAddr> {
+        self.relays.iter().flatten().next().map(|relay| relay.public)
+    }
+
+    /// Whether data may pass to and from this address (RFC 8656 section 9).
+    pub(super) fn permits(&self, ip: IpAddr, now: Tick) -> bool {
+        let found = self.permissions.binary_search_by_key(&ip, |permission| permission.ip);
+        found.ok().and_then(|at| self.permissions.get(at)).is_some_and(|found| now < found.expires)
+    }
+
+    /// Whether `more` new permissions would still be within `limit`.
+    pub(super) fn has_room_for_permissions<'a>(
+        &self,
+        ips: impl Iterator<Item = &'a IpAddr>,
+        limit: usize,
+    ) -> bool {
+        let known = |ip: &IpAddr| self.permissions.binary_search_by_key(ip, |p| p.ip).is_ok();
+        let new = ips.filter(|ip| !known(ip)).count();
+        new == 0 || self.permissions.len() + new <= limit
+    }
+
+    /// Installs or refreshes a permission.
+    pub(super) fn permit(&mut self, ip: IpAddr, expires: Tick) {
+        match self.permissions.binary_search_by_key(&ip, |permission| permission.ip) {
+            Ok(at) => {
+                if let Some(permission) = self.permissions.get_mut(at) {
+                    permission.expires = expires;
+                }
+            }
+            Err(at) => self.permissions.insert(at, Permission { ip, expires }),
+        }
+        for channel in &mut self.channels {
+            if channel.peer.0.ip() == ip {
+                channel.permitted_until = expires;
+            }
+        }
+    }
+
+    pub(super) fn channel(&self, number: ChannelNumber) -> Option<&Channel> {
+        let at = self.channels.binary_search_by_key(&number, |channel| channel.number).ok()?;
+        self.channels.get(at)
+    }
+
+    pub(super) fn channel_to(&self, peer: PeerAddr) -> Option<&Channel> {
+        let at = self.peers.binary_search_by_key(&peer, |(peer, _)| *peer).ok()?;
+        self.peers.get(at).and_then(|(_, number)| self.channel(*number))
+    }
+
+    pub(super) fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Binds a channel or refreshes its binding; answers whether it is new. The caller has made
+    /// sure that neither number nor peer is bound otherwise.
+    pub(super) fn bind(&mut self, channel: Channel) -> bool {
+        match self.channels.binary_search_by_key(&channel.number, |channel| channel.number) {
+            Ok(at) => {
+                if let Some(slot) = self.channels.get_mut(at) {
+                    *slot = channel;
+                }
+                false
+            }
+            Err(at) => {
+                self.channels.insert(at, channel);
+                if let Err(at) = self.peers.binary_search_by_key(&channel.peer, |(peer, _)| *peer) {
+                    self.peers.insert(at, (channel.peer, channel.number));
+                }
+                true
+            }
+        }
+    }
+
+    /// Drops what has expired; hands each dropped channel to `ended`.
+    pub(super) fn sweep(&mut self, now: Tick, mut ended: impl FnMut(&Channel)) {
+        self.permissions.retain(|permission| now < permission.expires);
+        let peers = &mut self.peers;
+        self.channels.retain(|channel| {
+            let keep = now < channel.expires;
+            if !keep {
+                peers.retain(|(_, number)| *number != channel.number);
+                ended(channel);
+            }
+            keep
+        });
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.iter()
+    }
+
+    /// The earliest moment at which something of it expires.
+    pub(super) fn deadline(&self) -> Tick {
+        let permissions = self.permissions.iter().map(|permission| permission.expires);
+        let channels = self.channels.iter().map(|channel| channel.expires);
+        permissions.chain(channels).fold(self.expires, Tick::min)
+    }
+}

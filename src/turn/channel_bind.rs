@@ -1,0 +1,66 @@
+//! ChannelBind (RFC 8656 section 12).
+
+use std::time::Duration;
+
+use super::allocation::Channel;
+use super::create_permission::PERMISSION_LIFETIME;
+use super::outside::{ChannelRoute, Outside};
+use super::request::{Answer, Failure, Request};
+use super::shard::Shard;
+use super::types::PeerAddr;
+use crate::stun::{ErrorCode, Family};
+
+/// RFC 8656 section 12: always 600 seconds.
+const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
+
+impl Shard {
+    pub(super) fn channel_bind(
+        &mut self,
+        request: &Request<'_>,
+        outside: &mut impl Outside,
+    ) -> Answer {
+        let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
+        let (now, message) = (request.now.tick, request.message);
+        let Some((index, _)) = self.allocation_of(&request.client) else {
+            return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
+        };
+        // RFC 8656 section 12.2, in its order.
+        let (Some(number), Some(peer)) = (message.channel_number()?, message.peer()?) else {
+            return Err(bad("CHANNEL-NUMBER or XOR-PEER-ADDRESS is missing"));
+        };
+        let Some(number) = number else {
+            return Err(bad("A channel number lies between 0x4000 and 0x4FFF"));
+        };
+        if peer.port() == 0 {
+            return Err(bad("No peer has port 0"));
+        }
+        let peer = self.judge_peer(request, index, peer, Some(peer.port()), outside)?;
+        let peer = PeerAddr(peer);
+        self.sweep(now, index, outside);
+        let Some(allocation) = self.allocations.get(index as usize) else { return Ok(()) };
+        let by_number = allocation.channel(number);
+        if by_number.is_some_and(|channel| channel.peer != peer) {
+            return Err(bad("The channel is bound to another peer"));
+        }
+        if allocation.channel_to(peer).is_some_and(|channel| channel.number != number) {
+            return Err(bad("The peer is bound to another channel"));
+        }
+        if by_number.is_none() && allocation.channel_count() >= self.settings.max_channels {
+            let detail = "Too many channels (limits.channels_per_allocation)";
+            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+        }
+        let (client, relay) =
+            (allocation.client, allocation.relay(Family::of(peer.0.ip())).map(|relay| relay.local));
+        self.make_room(now, index, &[peer.0.ip()], outside)?;
+        self.permit(now, index, peer.0.ip());
+        let expires = now + CHANNEL_LIFETIME;
+        let permitted_until = now + PERMISSION_LIFETIME;
+        let Some(allocation) = self.allocations.get_mut(index as usize) else { return Ok(()) };
+        let new = allocation.bind(Channel { number, peer, expires, permitted_until });
+        self.queue(index, expires);
+        if let Some(relay) = relay.filter(|_| new) {
+            outside.channel_bound(ChannelRoute { client, channel: number, relay, peer });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! CreatePermission (RFC 8656 section 10), and the peer check it shares with ChannelBind.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::outside::{Event, Outside};
+use super::request::{Answer, Failure, Request};
+use super::shard::Shard;
+use crate::stun::{ErrorCode, Family, canonical_ip};
+
+/// RFC 8656 section 9: always 300 seconds.
+pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
+
+/// How many XOR-PEER-ADDRESSes one request may hold.
+const MAX_PEERS_A_REQUEST: usize = 32;
+
+impl Shard {
+    pub(super) fn create_permission(
+        &mut self,
+        request: &Request<'_>,
+        outside: &mut impl Outside,
+    ) -> Answer {
+        let now = request.now.tick;
+        let Some((index, _)) = self.allocation_of(&request.client) else {
+            return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
+        };
+        // RFC 8656 section 10.2: all of them or none, so each is judged before any is installed.
+        let mut peers = [IpAddr::from([0, 0, 0, 0]); MAX_PEERS_A_REQUEST];
+        let mut count = 0;
+        for peer in request.message.peers() {
+            let peer = self.judge_peer(request, index, peer?, None, outside)?;
+            let Some(slot) = peers.get_mut(count) else {
+                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "Too many peers"));
+            };
+            *slot = peer.ip();
+            count += 1;
+        }
+        let peers = peers.get(..count).unwrap_or_default();
+        if peers.is_empty() {
+            return Err(Failure::new(ErrorCode::BAD_REQUEST, "XOR-PEER-ADDRESS is missing"));
+        }
+        self.make_room(now, index, peers, outside)?;
+        for ip in peers {
+            self.permit(now, index, *ip);
+        }
+        Ok(())
+    }
+
+    /// Fails with 508 unless the allocation has room for permissions for all of `peers`.
+    pub(super) fn make_room(
+        &mut self,
+        now: crate::clock::Tick,
+        index: u32,
+        peers: &[IpAddr],
+        outside: &mut impl Outside,
+    ) -> Result<(), Failure> {
+        let limit = self.settings.max_permissions;
+        let fits = |shard: &Self| {
+            let allocation = shard.allocations.get(index as usize);
+            allocation.is_some_and(|a| a.has_room_for_permissions(peers.iter(), limit))
+        };
+        if !fits(self) {
+            self.sweep(now, index, outside);
+            if !fits(self) {
+                let detail = "Too many permissions (limits.permissions_per_allocation)";
+                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Installs or refreshes a permission that was judged good.
+    pub(super) fn permit(&mut self, now: crate::clock::Tick, index: u32, ip: IpAddr) {
+        let expires = now + PERMISSION_LIFETIME;
+        if let Some(allocation) = self.allocations.get_mut(index as usize) {
+            allocation.permit(ip, expires);
+        }
+        self.queue(index, expires);
+    }
+
+    /// Whether the client may have this peer; answers its canonical address. `port` is given where
+    /// it matters: a permission is for an address, a channel for an address and a port.
+    pub(super) fn judge_peer(
+        &self,
+        request: &Request<'_>,
+        index: u32,
+        peer: SocketAddr,
+        port: Option<u16>,
+        outside: &mut impl Outside,
+    ) -> Result<SocketAddr, Failure> {
+        let ip = canonical_ip(peer.ip());
+        // RFC 8656 sections 10.2 and 12.2: a peer of a family that the allocation has no relayed
+        // address of.
+        let has_family = self
+            .allocations
+            .get(index as usize)
+            .is_some_and(|allocation| allocation.relay(Family::of(ip)).is_some());
+        if !has_family {
+            return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
+        }
+        let refusal = self.rules.peers.check(ip).err();
+        let refused = if self.is_relay_address(ip) {
+            // Relayed addresses of this server are good peers, unless the operator denies them.
+            // Packets pass to live relay ports alone; a channel elsewhere is refused at once.
+            let elsewhere = port.is_some_and(|port| !self.rules.ports.range().contains(port));
+            match refusal {
+                Some(refusal) if refusal.is_configured() => Some(Some(refusal)),
+                Some(refusal) if elsewhere => Some(Some(refusal)),
+                _ if elsewhere && !self.rules.peers.allowed_by_name(ip) => Some(None),
+                _ => None,
+            }
+        } else {
+            refusal.map(Some)
+        };
+        if let Some(refusal) = refused {
+            outside.event(Event::PeerRefused { client: request.client, peer: ip, refusal });
+            return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
+        }
+        Ok(SocketAddr::new(ip, peer.port()))
+    }
+}

@@ -1,0 +1,149 @@
+//! What a shard asks of the world outside.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::types::{AllocationId, Client, PeerAddr, RelayId, Traffic};
+use crate::auth::Denied;
+use crate::policy::Refusal;
+use crate::stun::{ChannelNumber, ErrorCode, Method};
+
+/// Why a relay socket cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// Another process holds the port; the next may be free.
+    InUse,
+    /// No descriptor, no such address: another port would not help.
+    Impossible,
+}
+
+/// The data path of one channel, for a relay that serves it faster than the sockets can (an XDP
+/// map, say). Announced when it begins and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelRoute {
+    /// The client.
+    pub client: Client,
+    /// The channel on the client's side.
+    pub channel: ChannelNumber,
+    /// The relayed transport address on the peer's side, as it is bound.
+    pub relay: SocketAddr,
+    /// The peer.
+    pub peer: PeerAddr,
+}
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The client refreshed it to zero.
+    Released,
+    /// Its lifetime ran out.
+    Expired,
+    /// The client's connection closed.
+    Disconnected,
+    /// Its credential ran out, and `strict_expiry` is on.
+    CredentialExpired,
+    /// The server stops.
+    Shutdown,
+}
+
+impl EndReason {
+    /// In words, for the log.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Released => "released by the client",
+            Self::Expired => "not refreshed",
+            Self::Disconnected => "connection closed",
+            Self::CredentialExpired => "credential expired",
+            Self::Shutdown => "server stopped",
+        }
+    }
+}
+
+/// Something that an operator may want to read about. None happens once a packet.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// An allocation was made.
+    Allocated {
+        /// For whom.
+        client: Client,
+        /// The USERNAME.
+        username: &'a str,
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// Its lifetime.
+        lifetime: Duration,
+    },
+    /// An allocation ended.
+    Ended {
+        /// Whose.
+        client: Client,
+        /// The USERNAME.
+        username: &'a str,
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// What it relayed.
+        traffic: Traffic,
+        /// How long it lived.
+        lived: Duration,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A credential was refused.
+    AuthenticationFailed {
+        /// Whose.
+        client: Client,
+        /// The USERNAME it sent.
+        username: &'a str,
+        /// Why.
+        reason: Denied,
+    },
+    /// A peer was refused with 403.
+    PeerRefused {
+        /// To whom.
+        client: Client,
+        /// The peer's address.
+        peer: IpAddr,
+        /// The rule; `None` where the port of an own address is no relay port.
+        refusal: Option<Refusal>,
+    },
+    /// A request was answered with an error other than the first 401.
+    RequestFailed {
+        /// Whose.
+        client: Client,
+        /// What it asked.
+        method: Method,
+        /// The answer.
+        code: ErrorCode,
+        /// More than the code says, where there is more to say.
+        detail: &'a str,
+    },
+}
+
+/// What a shard needs that is not its own: sockets, randomness, somebody who listens.
+pub trait Outside {
+    /// Fills `bytes` with randomness of the operating system's.
+    fn random(&mut self, bytes: &mut [u8]);
+
+    /// Opens a relay socket for `owner` on `address`.
+    ///
+    /// # Errors
+    /// When the port is taken or no socket can be had.
+    fn open_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError>;
+
+    /// Closes a relay socket. Nothing more may arrive from it.
+    fn close_relay(&mut self, relay: RelayId);
+
+    /// Reports what happened.
+    fn event(&mut self, event: Event<'_>);
+
+    /// A channel was bound. A faster data path may serve it, or not.
+    fn channel_bound(&mut self, _route: ChannelRoute) {}
+
+    /// A channel that was announced has ended.
+    fn channel_ended(&mut self, _route: ChannelRoute) {}
+}

@@ -1,0 +1,158 @@
+//! The packets themselves: ChannelData and Send indications on their way to a peer, and what
+//! peers send back (RFC 8656 sections 11 and 12). No table is walked here, nothing is allocated,
+//! no lock taken, no line logged.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::outside::Outside;
+use super::shard::{Shard, relay_id};
+use super::types::{Client, DropReason, PeerAddr, Prefix, Verdict, Via};
+use crate::clock::{Now, Tick};
+use crate::stun::{ChannelData, Family, Message, data_indication_prefix};
+
+impl Shard {
+    /// RFC 8656 section 12.6.
+    pub(super) fn channel_data(
+        &mut self,
+        now: Now,
+        client: Client,
+        packet: &[u8],
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let Some(message) = ChannelData::parse(packet) else {
+            return Verdict::Drop(DropReason::Malformed);
+        };
+        let payload = ChannelData::HEADER_LEN..ChannelData::HEADER_LEN + message.data.len();
+        let Some(index) = self.by_client.get(&client).copied() else {
+            return Verdict::Drop(DropReason::NoAllocation);
+        };
+        let Some(allocation) = self.allocations.get(index as usize) else {
+            return Verdict::Drop(DropReason::NoAllocation);
+        };
+        let Some(channel) = allocation.channel(message.channel) else {
+            return Verdict::Drop(DropReason::NoChannel);
+        };
+        if !channel.is_open(now.tick) {
+            let bound = now.tick < channel.expires;
+            let reason = if bound { DropReason::NoPermission } else { DropReason::NoChannel };
+            return Verdict::Drop(reason);
+        }
+        let peer = channel.peer;
+        self.send_to_peer(now.tick, index, peer, payload, false, outside)
+    }
+
+    /// RFC 8656 section 11.2.
+    pub(super) fn send_indication(
+        &mut self,
+        now: Now,
+        client: Client,
+        packet: &[u8],
+        message: &Message<'_>,
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let (Ok(Some(peer)), Some(data), true) =
+            (message.peer(), message.data(), message.unknown().is_empty())
+        else {
+            return Verdict::Drop(DropReason::BadIndication);
+        };
+        let Some((index, allocation)) = self.allocation_of(&client) else {
+            return Verdict::Drop(DropReason::NoAllocation);
+        };
+        let peer = PeerAddr(SocketAddr::new(crate::stun::canonical_ip(peer.ip()), peer.port()));
+        if !allocation.permits(peer.0.ip(), now.tick) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        let start = (data.as_ptr() as usize).saturating_sub(packet.as_ptr() as usize);
+        let payload = start..start + data.len();
+        self.send_to_peer(now.tick, index, peer, payload, message.dont_fragment(), outside)
+    }
+
+    /// Sends `payload` of the packet on to a permitted peer: out by the relay socket, or, where the
+    /// peer is a relayed address of this shard, straight to the client behind it.
+    fn send_to_peer(
+        &mut self,
+        now: Tick,
+        index: u32,
+        peer: PeerAddr,
+        payload: Range<usize>,
+        dont_fragment: bool,
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let family = Family::of(peer.0.ip());
+        let Some(allocation) = self.allocations.get_mut(index as usize) else {
+            return Verdict::Drop(DropReason::NoAllocation);
+        };
+        let (Some(relay), Some(source)) =
+            (relay_id(allocation, family), allocation.relay(family).map(|relay| relay.public))
+        else {
+            return Verdict::Drop(DropReason::NoPermission);
+        };
+        allocation.traffic.packets_to_peers += 1;
+        allocation.traffic.bytes_to_peers += payload.len() as u64;
+        let mut destination = peer.0;
+        if let Some(own) = self.settings.relay_addresses[family as usize]
+            && own.public == peer.0.ip()
+        {
+            if let Some(other) = self.by_port[family as usize].get(&peer.0.port()).copied() {
+                return self.deliver(now, other, source, payload, outside);
+            }
+            if self.rules.ports.is_live(family, peer.0.port()) {
+                // A relay of another shard: the kernel takes it there.
+                destination.set_ip(own.local);
+            } else if !self.rules.peers.allowed_by_name(peer.0.ip()) {
+                return Verdict::Drop(DropReason::OwnAddress);
+            }
+        }
+        Verdict::ToPeer { relay, peer: destination, payload, dont_fragment }
+    }
+
+    /// Hands what `peer` sent to the client of an allocation (RFC 8656 sections 11.3 and 12.7).
+    pub(super) fn deliver(
+        &mut self,
+        now: Tick,
+        index: u32,
+        peer: SocketAddr,
+        payload: Range<usize>,
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let Some(allocation) = self.allocations.get_mut(index as usize) else {
+            return Verdict::Drop(DropReason::NoAllocation);
+        };
+        let Ok(len) = u16::try_from(payload.len()) else {
+            return Verdict::Drop(DropReason::TooLong);
+        };
+        let client = allocation.client;
+        let channel = allocation.channel_to(PeerAddr(peer)).copied();
+        if let Some(channel) = channel.filter(|channel| channel.is_open(now)) {
+            allocation.traffic.packets_to_client += 1;
+            allocation.traffic.bytes_to_client += u64::from(len);
+            // RFC 8656 section 12.5: padding over streams only.
+            let padding = match client.via {
+                Via::Udp(_) => 0,
+                Via::Stream { .. } => padding(len),
+            };
+            let prefix = Prefix::new(&ChannelData::header(channel.number, len));
+            return Verdict::ToClient { client, prefix, payload, padding };
+        }
+        if !allocation.permits(peer.ip(), now) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        allocation.traffic.packets_to_client += 1;
+        allocation.traffic.bytes_to_client += u64::from(len);
+        let tid = self.next_tid(outside);
+        let mut head = [0; 48];
+        match data_indication_prefix(&mut head, tid, peer, len) {
+            Ok(used) => {
+                let prefix = Prefix::new(head.get(..used).unwrap_or_default());
+                Verdict::ToClient { client, prefix, payload, padding: padding(len) }
+            }
+            Err(_) => Verdict::Drop(DropReason::TooLong),
+        }
+    }
+}
+
+/// Zero bytes up to the next multiple of 4.
+const fn padding(len: u16) -> u8 {
+    (len.wrapping_neg() & 3) as u8
+}

@@ -1,0 +1,267 @@
+//! What all requests have in common: authentication, unknown attributes, the form of answers
+//! (RFC 8489 sections 6.3 and 9.2.4, RFC 8656 section 5).
+
+use super::binding;
+use super::outside::{Event, Outside};
+use super::shard::Shard;
+use super::types::{Client, DropReason, Verdict};
+use crate::auth::Grant;
+use crate::clock::Now;
+use crate::stun::{
+    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, LongTermKey, Message, Method,
+    Unknown, Writer,
+};
+
+/// A request on its way through the handlers.
+pub(super) struct Request<'a> {
+    pub(super) now: Now,
+    pub(super) client: Client,
+    pub(super) message: &'a Message<'a>,
+}
+
+/// Success, with the attributes already written, or the error to answer with.
+pub(super) type Answer = Result<(), Failure>;
+
+/// An error answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    code: ErrorCode,
+    /// Shown to the client as reason phrase and to the operator in the log.
+    detail: &'static str,
+    /// Whether REALM and a fresh NONCE go with it.
+    challenge: bool,
+    unknown: Unknown,
+}
+
+impl Failure {
+    pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
+        Self { code, detail, challenge: false, unknown: Unknown::default() }
+    }
+
+    fn challenge(code: ErrorCode) -> Self {
+        Self { challenge: true, ..Self::new(code, "") }
+    }
+
+    fn unknown(unknown: Unknown) -> Self {
+        Self { unknown, ..Self::new(ErrorCode::UNKNOWN_ATTRIBUTE, "") }
+    }
+}
+
+impl From<BadAttribute> for Failure {
+    fn from(bad: BadAttribute) -> Self {
+        let detail = match bad {
+            BadAttribute::Length => "Attribute of wrong length",
+            BadAttribute::Family => "Unknown address family",
+            BadAttribute::Text => "Attribute is not UTF-8",
+            BadAttribute::Value => "Attribute out of range",
+        };
+        Self::new(ErrorCode::BAD_REQUEST, detail)
+    }
+}
+
+/// Who sent a request, once that is proven.
+pub(super) struct Proven {
+    pub(super) key: LongTermKey,
+    /// For an Allocate request: what the credential grants.
+    pub(super) grant: Option<Grant>,
+}
+
+impl Shard {
+    /// Takes a STUN message from a client.
+    pub(super) fn stun(
+        &mut self,
+        now: Now,
+        client: Client,
+        packet: &[u8],
+        reply: &mut [u8],
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let Ok(message) = Message::parse(packet) else {
+            return Verdict::Drop(DropReason::Malformed);
+        };
+        match (message.class(), message.method()) {
+            (Class::Indication, Method::SEND) => {
+                self.send_indication(now, client, packet, &message, outside)
+            }
+            (Class::Request, Method::BINDING) => {
+                let request = Request { now, client, message: &message };
+                let unknown = *message.unknown();
+                let answer = |writer: &mut Writer<'_>| {
+                    if !unknown.is_empty() {
+                        return Err(Failure::unknown(unknown));
+                    }
+                    binding::answer(&request, writer)
+                };
+                self.write_answer(&request, None, reply, answer)
+            }
+            (
+                Class::Request,
+                Method::ALLOCATE
+                | Method::REFRESH
+                | Method::CREATE_PERMISSION
+                | Method::CHANNEL_BIND,
+            ) => {
+                let request = Request { now, client, message: &message };
+                self.authenticated(&request, reply, outside)
+            }
+            // RFC 8489 section 6.3: an unknown method is discarded in silence; so are answers
+            // to requests that nobody sent. A Binding indication keeps a NAT binding alive.
+            _ => Verdict::Drop(DropReason::Unexpected),
+        }
+    }
+
+    fn authenticated(
+        &mut self,
+        request: &Request<'_>,
+        reply: &mut [u8],
+        outside: &mut impl Outside,
+    ) -> Verdict {
+        let (now, client) = (request.now, request.client);
+        let method = request.message.method();
+        let proven = match self.authenticate(request, outside) {
+            Ok(proven) => proven,
+            Err(failure) => {
+                report(request, &failure, outside);
+                return self.write_answer(request, None, reply, |_| Err(failure));
+            }
+        };
+        let key = proven.key.clone();
+        let mut writer =
+            Writer::new(reply, Class::Success, method, request.message.transaction_id());
+        let answer = if request.message.unknown().is_empty() {
+            match method {
+                Method::ALLOCATE => self.allocate(request, proven, &mut writer, outside),
+                Method::REFRESH => self.refresh(request, &mut writer, outside),
+                Method::CREATE_PERMISSION => self.create_permission(request, outside),
+                _ => self.channel_bind(request, outside),
+            }
+        } else {
+            Err(Failure::unknown(*request.message.unknown()))
+        };
+        tracing::debug!(
+            client = %client.remote,
+            method = method.name(),
+            error = answer.as_ref().err().map(|failure| failure.code.number()),
+            tick = now.tick.0,
+            "request"
+        );
+        match answer {
+            Ok(()) => finish(request, Some(&key), &mut writer),
+            Err(failure) => {
+                report(request, &failure, outside);
+                self.write_answer(request, Some(&key), reply, |_| Err(failure))
+            }
+        }
+    }
+
+    /// RFC 8489 section 9.2.4, in its order.
+    fn authenticate(
+        &mut self,
+        request: &Request<'_>,
+        outside: &mut impl Outside,
+    ) -> Result<Proven, Failure> {
+        let Request { now, client, message } = request;
+        if !message.has_integrity() {
+            return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+        }
+        let (Some(username), Some(_realm), Some(nonce)) =
+            (message.username()?, message.realm()?, message.nonce())
+        else {
+            let detail = "USERNAME, REALM and NONCE belong to MESSAGE-INTEGRITY";
+            return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
+        };
+        let nonces = &self.rules.nonces;
+        if nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce).is_err() {
+            return Err(Failure::challenge(ErrorCode::STALE_NONCE));
+        }
+        // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
+        // that a running call outlives its credential.
+        if let Some((_, allocation)) = self.allocation_of(client)
+            && *allocation.username == *username
+            && message.verify_integrity(&allocation.key)
+        {
+            return Ok(Proven { key: allocation.key.clone(), grant: None });
+        }
+        let checked = self
+            .rules
+            .authenticator
+            .authenticate(username, now.unix, |key| message.verify_integrity(key));
+        let grant = match checked {
+            Ok(grant) => grant,
+            Err(reason) => {
+                outside.event(Event::AuthenticationFailed { client: *client, username, reason });
+                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+            }
+        };
+        if let Some((_, allocation)) = self.allocation_of(client)
+            && *allocation.username != *username
+            && message.method() != Method::ALLOCATE
+        {
+            let detail = "The allocation belongs to another user";
+            return Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail));
+        }
+        Ok(Proven { key: grant.key.clone(), grant: Some(grant) })
+    }
+
+    /// Writes an answer of either kind into `reply`.
+    fn write_answer(
+        &self,
+        request: &Request<'_>,
+        key: Option<&LongTermKey>,
+        reply: &mut [u8],
+        answer: impl FnOnce(&mut Writer<'_>) -> Answer,
+    ) -> Verdict {
+        let (method, tid) = (request.message.method(), request.message.transaction_id());
+        let mut writer = Writer::new(reply, Class::Success, method, tid);
+        let Err(failure) = answer(&mut writer) else {
+            return finish(request, key, &mut writer);
+        };
+        let mut writer = Writer::new(reply, Class::Error, method, tid);
+        // What goes to strangers is as small as it can be: the number says it all.
+        let reason = match (key, failure.detail) {
+            (None, _) => "",
+            (Some(_), "") => failure.code.reason(),
+            (Some(_), detail) => detail,
+        };
+        writer.error(failure.code, reason);
+        if failure.challenge {
+            let client = request.client;
+            let nonce =
+                self.rules.nonces.issue(request.now.tick, client.remote.0, client.via.listener());
+            writer.attribute(AttributeType::REALM, self.rules.authenticator.realm().as_bytes());
+            writer.attribute(AttributeType::NONCE, &nonce);
+        }
+        if !failure.unknown.is_empty() {
+            writer.unknown_attributes(&failure.unknown);
+        }
+        finish(request, key, &mut writer)
+    }
+}
+
+/// Adds MESSAGE-INTEGRITY where there is a key, and FINGERPRINT where the request had one.
+fn finish(request: &Request<'_>, key: Option<&LongTermKey>, writer: &mut Writer<'_>) -> Verdict {
+    if let Some(key) = key {
+        writer.integrity(key);
+    }
+    if request.message.has_fingerprint() {
+        writer.fingerprint();
+    }
+    match writer.finish() {
+        Ok(len) => Verdict::Reply(len),
+        Err(BufferFull) => Verdict::Drop(DropReason::TooLong),
+    }
+}
+
+/// Tells the operator of a refusal, except the first 401 and a stale nonce, which are part of
+/// every session, and 403, which has an event of its own.
+fn report(request: &Request<'_>, failure: &Failure, outside: &mut impl Outside) {
+    if failure.challenge || failure.code == ErrorCode::FORBIDDEN {
+        return;
+    }
+    outside.event(Event::RequestFailed {
+        client: request.client,
+        method: request.message.method(),
+        code: failure.code,
+        detail: failure.detail,
+    });
+}

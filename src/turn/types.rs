@@ -1,0 +1,220 @@
+//! Names for the things that must not be mixed up.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+
+use crate::stun::Family;
+
+/// Where a client is: the source of its datagrams or of its connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientAddr(pub SocketAddr);
+
+/// Where a peer is, as the client names it and as its datagrams come from.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerAddr(pub SocketAddr);
+
+impl fmt::Debug for ClientAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for ClientAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for PeerAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What carries the packets between a client and the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// Datagrams on the listening socket of this number.
+    Udp(u16),
+    /// A connection of this number, on the listener of that number.
+    Stream {
+        /// Unique among the live connections of the shard.
+        connection: u32,
+        /// The listener it came in by.
+        listener: u16,
+    },
+}
+
+impl Via {
+    /// The number of the listener.
+    #[must_use]
+    pub const fn listener(self) -> u16 {
+        match self {
+            Self::Udp(listener) | Self::Stream { listener, .. } => listener,
+        }
+    }
+}
+
+/// A client as RFC 8656 section 5 identifies it: the 5-tuple. The server's port and the transport
+/// follow from the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    /// The listener or connection.
+    pub via: Via,
+    /// The server's address that the client sends to; answers come from it.
+    pub local: IpAddr,
+    /// The client's own address.
+    pub remote: ClientAddr,
+}
+
+/// A relay socket of this shard. Its number is `net`'s affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RelayId(pub u32);
+
+/// An allocation of this shard. Numbers are used again; the generation tells old from new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AllocationId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+/// One address that relayed transport addresses are made on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayAddress {
+    /// What clients are told and peers send to.
+    pub public: IpAddr,
+    /// What the sockets are bound to: the same address, or the private side of a 1:1 NAT.
+    pub local: IpAddr,
+}
+
+impl RelayAddress {
+    /// An address that is bound and told alike.
+    #[must_use]
+    pub const fn plain(ip: IpAddr) -> Self {
+        Self { public: ip, local: ip }
+    }
+
+    /// The family of both sides.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        Family::of(self.public)
+    }
+}
+
+/// The bytes that go in front of relayed data: a ChannelData header or the head of a Data
+/// indication. Empty on the way to a peer.
+#[derive(Clone, Copy)]
+pub struct Prefix {
+    bytes: [u8; 48],
+    len: u8,
+}
+
+impl Prefix {
+    pub(super) fn new(bytes: &[u8]) -> Self {
+        let mut prefix = Self { bytes: [0; 48], len: 0 };
+        for (slot, byte) in prefix.bytes.iter_mut().zip(bytes) {
+            *slot = *byte;
+            prefix.len += 1;
+        }
+        prefix
+    }
+
+    /// The bytes, at most 48.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Prefix({:02x?})", self.as_bytes())
+    }
+}
+
+/// What is to be done with a packet that arrived.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Nothing.
+    Drop(DropReason),
+    /// Send the first so many bytes of the reply buffer to the client that sent the packet.
+    Reply(usize),
+    /// Send `prefix`, then `payload` of the packet, then `padding` zero bytes to the client.
+    ToClient {
+        /// Whose allocation it is; not always the one that sent the packet.
+        client: Client,
+        /// What goes in front.
+        prefix: Prefix,
+        /// Which bytes of the packet.
+        payload: Range<usize>,
+        /// Zero bytes behind, 0 to 3.
+        padding: u8,
+    },
+    /// Send `payload` of the packet from the relay socket to the peer.
+    ToPeer {
+        /// The socket.
+        relay: RelayId,
+        /// The destination.
+        peer: SocketAddr,
+        /// Which bytes of the packet.
+        payload: Range<usize>,
+        /// Whether the IP packet is to carry DF (RFC 8656 section 15).
+        dont_fragment: bool,
+    },
+}
+
+/// Why a packet goes no further. Counted, never logged one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DropReason {
+    /// Neither STUN nor ChannelData, or not whole.
+    Malformed,
+    /// A class or method that a server has no answer to.
+    Unexpected,
+    /// ChannelData or a Send indication from a client without an allocation.
+    NoAllocation,
+    /// A channel that is not bound.
+    NoChannel,
+    /// To or from a peer without a permission.
+    NoPermission,
+    /// An indication that lacks an attribute, or holds one that is not understood.
+    BadIndication,
+    /// To an own address on a port that no allocation has.
+    OwnAddress,
+    /// Data of more bytes than the framing can hold.
+    TooLong,
+}
+
+impl DropReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Unexpected,
+        Self::NoAllocation,
+        Self::NoChannel,
+        Self::NoPermission,
+        Self::BadIndication,
+        Self::OwnAddress,
+        Self::TooLong,
+    ];
+}
+
+/// Packets and bytes of application data, both ways.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Packets from the client to peers.
+    pub packets_to_peers: u64,
+    /// Bytes from the client to peers.
+    pub bytes_to_peers: u64,
+    /// Packets from peers to the client.
+    pub packets_to_client: u64,
+    /// Bytes from peers to the client.
+    pub bytes_to_client: u64,
+}

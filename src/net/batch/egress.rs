@@ -1,0 +1,233 @@
+//! What is to go out: grouped by socket, destination and size, so that a run of datagrams costs
+//! one send.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+
+use std::net::UdpSocket;
+
+use super::{BATCH, Outgoing, send};
+use crate::turn::Prefix;
+
+/// Segments in one send; the kernel's own limit is 64 (older kernels) or 128.
+const MAX_SEGMENTS: usize = 64;
+
+/// Bytes in one send: the longest UDP payload over IPv4.
+const MAX_BYTES: usize = 65_507;
+
+static ZEROS: [u8; 4] = [0; 4];
+
+/// Where a datagram goes, and by which socket. `socket` is a number of the owner's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::net) struct Destination {
+    pub(in crate::net) socket: u32,
+    pub(in crate::net) address: SocketAddr,
+    pub(in crate::net) source: Option<IpAddr>,
+    pub(in crate::net) dont_fragment: bool,
+}
+
+#[derive(Debug)]
+struct Item {
+    prefix: Option<Prefix>,
+    payload: (u32, u32),
+    padding: u8,
+    next: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Group {
+    to: Destination,
+    /// The size of its first datagram.
+    size: usize,
+    bytes: usize,
+    count: usize,
+    first: u32,
+    last: u32,
+    /// Whether it takes more. A shorter datagram ends it.
+    open: bool,
+}
+
+/// What sending came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::net) struct SendStatistics {
+    /// Datagrams sent.
+    pub(in crate::net) datagrams: u64,
+    /// System calls that sent them.
+    pub(in crate::net) sends: u64,
+    /// Datagrams that could not be sent: a full buffer, an unreachable network, too long.
+    pub(in crate::net) failed: u64,
+}
+
+/// The datagrams of one batch on their way out.
+#[derive(Debug)]
+pub(in crate::net) struct Egress {
+    items: Vec<Item>,
+    groups: Vec<Group>,
+    /// Off once the kernel or the device has refused UDP_SEGMENT.
+    segmentation: bool,
+    pub(in crate::net) statistics: SendStatistics,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self {
+            items: Vec::with_capacity(2 * BATCH),
+            groups: Vec::with_capacity(BATCH),
+            segmentation: cfg!(target_os = "linux"),
+            statistics: SendStatistics::default(),
+        }
+    }
+}
+
+impl Egress {
+    /// Adds a datagram: `prefix`, then `payload` of the batch, then `padding` zero bytes.
+    pub(in crate::net) fn push(
+        &mut self,
+        to: Destination,
+        prefix: Option<Prefix>,
+        payload: std::ops::Range<usize>,
+        padding: u8,
+    ) {
+        let head = prefix.as_ref().map_or(0, |prefix| prefix.as_bytes().len());
+        let size = head + payload.len() + usize::from(padding);
+        // SAFE: payloads lie within a batch of 2 MiB, and there are fewer items than bytes.
+        #[allow(clippy::cast_possible_truncation)]
+        let (payload, index) =
+            ((payload.start as u32, payload.end as u32), self.items.len() as u32);
+        self.items.push(Item { prefix, payload, padding, next: None });
+
+        let fits = |group: &Group| group.open && group.to == to;
+        // The newest first: a run of one flow finds its group at once.
+        if let Some(group) = self.groups.iter_mut().rev().find(|group| fits(group)) {
+            let joins = self.segmentation
+                && size <= group.size
+                && size > 0
+                && group.count < MAX_SEGMENTS
+                && group.bytes + size <= MAX_BYTES;
+            if joins {
+                if let Some(last) = self.items.get_mut(group.last as usize) {
+                    last.next = Some(index);
+                }
+                group.last = index;
+                group.count += 1;
+                group.bytes += size;
+                group.open = size == group.size;
+                return;
+            }
+            group.open = false;
+        }
+        self.groups.push(Group {
+            to,
+            size,
+            bytes: size,
+            count: 1,
+            first: index,
+            last: index,
+            open: true,
+        });
+    }
+
+    /// Sends everything. `socket` finds the socket of a number, ready for datagrams with or
+    /// without DF; a socket that is gone takes its datagrams with it.
+    pub(in crate::net) fn flush<'s>(
+        &mut self,
+        bytes: &[u8],
+        mut socket: impl FnMut(u32, bool) -> Option<&'s UdpSocket>,
+    ) {
+        for group in &self.groups {
+            let Some(socket) = socket(group.to.socket, group.to.dont_fragment) else { continue };
+            if group.count == 1 {
+                send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
+                continue;
+            }
+            match send_run(socket, group, &self.items, bytes) {
+                Ok(()) => {
+                    self.statistics.datagrams += group.count as u64;
+                    self.statistics.sends += 1;
+                }
+                Err(error) => {
+                    if refuses_segmentation(&error) {
+                        self.segmentation = false;
+                    }
+                    send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
+                }
+            }
+        }
+        self.groups.clear();
+        self.items.clear();
+    }
+}
+
+/// EIO: the device has no checksum offload. EOPNOTSUPP, ENOPROTOOPT: an old kernel. Anything else
+/// (a segment longer than the MTU, a full buffer) says nothing about the next send.
+fn refuses_segmentation(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [libc::EIO, libc::EOPNOTSUPP, libc::ENOPROTOOPT].into_iter().any(|c| code == Some(c))
+}
+
+/// Sends a group as one run that the kernel cuts into datagrams.
+fn send_run(socket: &UdpSocket, group: &Group, items: &[Item], bytes: &[u8]) -> io::Result<()> {
+    let mut parts = [IoSlice::new(&[]); 3 * MAX_SEGMENTS];
+    let mut used = 0;
+    let mut next = Some(group.first);
+    while let Some(item) = next.and_then(|index| items.get(index as usize)) {
+        used += gather(item, bytes, parts.get_mut(used..).unwrap_or_default());
+        next = item.next;
+    }
+    send(
+        socket,
+        &Outgoing {
+            destination: group.to.address,
+            source: group.to.source,
+            parts: parts.get(..used).unwrap_or_default(),
+            // A datagram is at most 65,507 bytes long.
+            segment: u16::try_from(group.size).unwrap_or(0),
+        },
+    )
+}
+
+fn send_one_by_one(
+    socket: &UdpSocket,
+    group: &Group,
+    items: &[Item],
+    bytes: &[u8],
+    statistics: &mut SendStatistics,
+) {
+    let mut next = Some(group.first);
+    while let Some(item) = next.and_then(|index| items.get(index as usize)) {
+        let mut parts = [IoSlice::new(&[]); 3];
+        let used = gather(item, bytes, &mut parts);
+        let sent = send(
+            socket,
+            &Outgoing {
+                destination: group.to.address,
+                source: group.to.source,
+                parts: parts.get(..used).unwrap_or_default(),
+                segment: 0,
+            },
+        );
+        match sent {
+            Ok(()) => {
+                statistics.datagrams += 1;
+                statistics.sends += 1;
+            }
+            Err(_) => statistics.failed += 1,
+        }
+        next = item.next;
+    }
+}
+
+/// Puts the parts of one datagram into `parts`; answers how many.
+fn gather<'a>(item: &'a Item, bytes: &'a [u8], parts: &mut [IoSlice<'a>]) -> usize {
+    let payload = bytes.get(item.payload.0 as usize..item.payload.1 as usize).unwrap_or_default();
+    let prefix = item.prefix.as_ref().map(Prefix::as_bytes).unwrap_or_default();
+    let padding = ZEROS.get(..usize::from(item.padding)).unwrap_or_default();
+    let mut used = 0;
+    for part in [prefix, payload, padding] {
+        if let Some(slot) = parts.get_mut(used).filter(|_| !part.is_empty()) {
+            *slot = IoSlice::new(part);
+            used += 1;
+        }
+    }
+    used
+}

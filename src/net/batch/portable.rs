@@ -1,0 +1,60 @@
+//! One datagram a call, with nothing but what every system has. The local address of a datagram
+//! is not known here, so a listener on all addresses answers from whichever the system chooses.
+#![forbid(unsafe_code)]
+
+use std::io;
+use std::net::UdpSocket;
+
+use super::{Outgoing, Received, SLOT, Wishes};
+
+/// The buffer of one datagram.
+#[derive(Debug)]
+pub(in crate::net) struct Ingress {
+    bytes: Box<[u8]>,
+    received: Option<Received>,
+}
+
+impl Default for Ingress {
+    fn default() -> Self {
+        Self { bytes: vec![0; SLOT].into_boxed_slice(), received: None }
+    }
+}
+
+impl Ingress {
+    /// Receives what is there without waiting. Answers whether there may be more.
+    pub(in crate::net) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+        self.received = None;
+        let (len, source) = socket.recv_from(&mut self.bytes)?;
+        self.received = Some(Received { source, local: None, start: 0, len, segment: 0 });
+        Ok(true)
+    }
+
+    /// The batch.
+    pub(in crate::net) fn received(&self) -> impl Iterator<Item = Received> + use<> {
+        self.received.into_iter()
+    }
+
+    /// The bytes that the batch's ranges mean.
+    pub(in crate::net) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Sets a socket up for use with this module.
+pub(in crate::net) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Result<()> {
+    Ok(())
+}
+
+/// Not every system has a portable way to set DF; the datagram goes out without.
+pub(in crate::net) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
+    Ok(())
+}
+
+/// Sends one datagram.
+pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
+    let mut datagram = Vec::new();
+    for part in outgoing.parts {
+        datagram.extend_from_slice(part);
+    }
+    socket.send_to(&datagram, outgoing.destination).map(|_| ())
+}

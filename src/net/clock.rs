@@ -1,0 +1,29 @@
+//! The one place that reads clocks.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::clock::{Now, Tick};
+
+/// Milliseconds since the server started, for all shards alike: nonces of one shard are judged by
+/// another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub(super) fn now(self) -> Now {
+        let tick = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Now { tick: Tick(tick), unix }
+    }
+
+    /// When a tick comes, as tokio counts.
+    pub(super) fn instant(self, tick: Tick) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + tick.since(Tick(0)))
+    }
+}

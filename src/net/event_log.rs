@@ -1,0 +1,154 @@
+//! What a shard reports, as log lines.
+//!
+//! Lines that a client can cause at will are limited: so many a second and worker, and one line
+//! that counts the rest.
+
+use tracing::{debug, info, warn};
+
+use crate::clock::Tick;
+use crate::stun::ErrorCode;
+use crate::turn::{Event, Via};
+
+/// Lines a second that clients can cause, for each worker.
+const LINES_A_SECOND: u32 = 20;
+
+/// Writes events to the log.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    second: u64,
+    written: u32,
+    suppressed: u64,
+}
+
+impl EventLog {
+    /// Writes one event.
+    pub(super) fn write(&mut self, now: Tick, event: &Event<'_>) {
+        match event {
+            Event::Allocated { client, username, relayed, lifetime } => debug!(
+                client = %client.remote, transport = transport(client.via), user = username,
+                relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
+            ),
+            Event::Ended { client, username, relayed, traffic, lived, reason } => {
+                // Browsers make many allocations and use one: only those get a line.
+                if traffic.packets_to_peers + traffic.packets_to_client == 0 {
+                    debug!(
+                        client = %client.remote, transport = transport(client.via), user = username,
+                        relayed = %relayed, seconds = lived.as_secs(), reason = reason.text(),
+                        "allocation ended unused"
+                    );
+                    return;
+                }
+                info!(
+                    client = %client.remote, transport = transport(client.via), user = username,
+                    relayed = %relayed, seconds = lived.as_secs(),
+                    to_peers = %Bytes(traffic.bytes_to_peers),
+                    to_client = %Bytes(traffic.bytes_to_client),
+                    packets_to_peers = traffic.packets_to_peers,
+                    packets_to_client = traffic.packets_to_client,
+                    reason = reason.text(), "session ended"
+                );
+            }
+            Event::AuthenticationFailed { client, username, reason } => {
+                if self.may_write(now) {
+                    warn!(
+                        client = %client.remote, transport = transport(client.via), user = username,
+                        reason = %reason, "authentication failed"
+                    );
+                }
+            }
+            Event::PeerRefused { client, peer, refusal: Some(refusal) } => {
+                if refusal.normal_during_ice() {
+                    debug!(
+                        client = %client.remote, %peer, rule = %refusal,
+                        "peer refused; normal during ICE for private candidates"
+                    );
+                } else if self.may_write(now) {
+                    info!(client = %client.remote, %peer, rule = %refusal, "peer refused");
+                }
+            }
+            Event::PeerRefused { client, peer, refusal: None } => {
+                if self.may_write(now) {
+                    info!(
+                        client = %client.remote, %peer,
+                        rule = "an address of this server, but no relay port", "peer refused"
+                    );
+                }
+            }
+            Event::RequestFailed { client, method, code, detail } => {
+                let capacity = *code == ErrorCode::ALLOCATION_QUOTA_REACHED
+                    || *code == ErrorCode::INSUFFICIENT_CAPACITY;
+                if capacity && self.may_write(now) {
+                    warn!(
+                        client = %client.remote, method = method.name(), error = %code, detail,
+                        "request refused"
+                    );
+                } else if !capacity {
+                    debug!(
+                        client = %client.remote, method = method.name(), error = %code, detail,
+                        "request refused"
+                    );
+                }
+            }
+        }
+    }
+
+    fn may_write(&mut self, now: Tick) -> bool {
+        let second = now.0 / 1000;
+        if second != self.second {
+            if self.suppressed > 0 {
+                warn!(lines = self.suppressed, "more lines of this kind were left out");
+            }
+            (self.second, self.written, self.suppressed) = (second, 0, 0);
+        }
+        if self.written < LINES_A_SECOND {
+            self.written += 1;
+            return true;
+        }
+        self.suppressed += 1;
+        false
+    }
+}
+
+fn transport(via: Via) -> &'static str {
+    match via {
+        Via::Udp(_) => "udp",
+        Via::Stream { .. } => "tcp",
+    }
+}
+
+/// A number of bytes as a person reads it.
+struct Bytes(u64);
+
+impl std::fmt::Display for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        #[allow(clippy::cast_precision_loss)] // one decimal is shown
+        let n = self.0 as f64;
+        match self.0 {
+            0..1_024 => write!(f, "{} B", self.0),
+            1_024..1_048_576 => write!(f, "{:.1} KiB", n / 1024.0),
+            1_048_576..1_073_741_824 => write!(f, "{:.1} MiB", n / 1_048_576.0),
+            _ => write!(f, "{:.1} GiB", n / 1_073_741_824.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_clients_cause_are_limited() {
+        let mut log = EventLog::default();
+        let written =
+            |log: &mut EventLog, at| (0..1000).filter(|_| log.may_write(Tick(at))).count();
+        assert_eq!(written(&mut log, 500), 20);
+        assert_eq!(written(&mut log, 999), 0);
+        assert_eq!(written(&mut log, 1000), 20);
+    }
+
+    #[test]
+    fn bytes_are_shown_for_people() {
+        let shown = [0, 1023, 1024, 1_572_864, 3_221_225_472].map(|n| Bytes(n).to_string());
+        assert_eq!(shown, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "3.0 GiB"]);
+    }
+}

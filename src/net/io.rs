@@ -1,0 +1,195 @@
+//! The sockets of one worker, as its shard sees them.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd as _;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+
+use super::batch::dont_fragment;
+use super::event_log::EventLog;
+use super::listener::{UdpListener, open_relay};
+use crate::clock::Tick;
+use crate::stun::Family;
+use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId};
+
+/// Relay sockets have the numbers from here on, listeners those below.
+const FIRST_RELAY: usize = 1 << 16;
+
+/// A relay socket.
+#[derive(Debug)]
+pub(super) struct RelaySocket {
+    pub(super) socket: UdpSocket,
+    pub(super) owner: AllocationId,
+    pub(super) family: Family,
+    /// Whether it sends with DF now.
+    dont_fragment: Cell<bool>,
+    /// Whether it waits for its turn to be read.
+    queued: bool,
+    /// Closed for the shard, and kept until what is on its way out has left.
+    closing: bool,
+}
+
+/// The sockets of one worker.
+#[derive(Debug)]
+pub(super) struct Io {
+    registry: Registry,
+    listeners: Vec<UdpListener>,
+    relays: Slab<RelaySocket>,
+    closing: Vec<usize>,
+    log: EventLog,
+    /// The time of the batch at hand.
+    pub(super) now: Tick,
+}
+
+/// A socket of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Listener(u16),
+    Relay(RelayId),
+}
+
+impl From<Token> for Which {
+    fn from(Token(number): Token) -> Self {
+        // SAFE: tokens are made by `number` below, from a u16 or a slab index.
+        #[allow(clippy::cast_possible_truncation)]
+        match number.checked_sub(FIRST_RELAY) {
+            Some(relay) => Self::Relay(RelayId(relay as u32)),
+            None => Self::Listener(number as u16),
+        }
+    }
+}
+
+impl Which {
+    /// The number under which epoll and the egress know it.
+    pub(super) const fn number(self) -> u32 {
+        match self {
+            Self::Listener(number) => number as u32,
+            Self::Relay(RelayId(relay)) => FIRST_RELAY as u32 + relay,
+        }
+    }
+}
+
+impl Io {
+    /// Takes over the listening sockets of a worker.
+    pub(super) fn new(registry: Registry, listeners: Vec<UdpListener>) -> std::io::Result<Self> {
+        for (number, listener) in listeners.iter().enumerate() {
+            let fd = listener.socket.as_raw_fd();
+            registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
+        }
+        Ok(Self {
+            registry,
+            listeners,
+            relays: Slab::new(),
+            closing: Vec::new(),
+            log: EventLog::default(),
+            now: Tick(0),
+        })
+    }
+
+    pub(super) fn listener(&self, number: u16) -> Option<&UdpListener> {
+        self.listeners.get(usize::from(number))
+    }
+
+    pub(super) fn relay(&self, RelayId(relay): RelayId) -> Option<&RelaySocket> {
+        self.relays.get(relay as usize).filter(|relay| !relay.closing)
+    }
+
+    /// Notes that a socket waits for its turn to be read, or not any more. Answers whether that is
+    /// news.
+    pub(super) fn set_queued(&mut self, which: Which, queued: bool) -> bool {
+        let flag = match which {
+            Which::Listener(number) => {
+                self.listeners.get_mut(usize::from(number)).map(|listener| &mut listener.queued)
+            }
+            Which::Relay(RelayId(relay)) => {
+                self.relays.get_mut(relay as usize).map(|relay| &mut relay.queued)
+            }
+        };
+        flag.is_some_and(|flag| std::mem::replace(flag, queued) != queued)
+    }
+
+    /// The socket of a number, sending with DF or without.
+    pub(super) fn sender(&self, number: u32, df: bool) -> Option<&UdpSocket> {
+        match Which::from(Token(number as usize)) {
+            Which::Listener(number) => self.listener(number).map(|listener| &listener.socket),
+            Which::Relay(RelayId(relay)) => {
+                let relay = self.relays.get(relay as usize)?;
+                if relay.dont_fragment.get() != df {
+                    // Where DF cannot be set the datagram goes out without it.
+                    let _ = dont_fragment(&relay.socket, relay.family == Family::V6, df);
+                    relay.dont_fragment.set(df);
+                }
+                Some(&relay.socket)
+            }
+        }
+    }
+
+    /// Closes the relay sockets that the shard has given up, once nothing waits to leave by them.
+    pub(super) fn close_given_up(&mut self) {
+        for relay in self.closing.drain(..) {
+            if let Some(relay) = self.relays.try_remove(relay) {
+                let fd = relay.socket.as_raw_fd();
+                // Closing takes it out of epoll too; an error here changes nothing.
+                let _ = self.registry.deregister(&mut SourceFd(&fd));
+            }
+        }
+    }
+}
+
+impl Outside for Io {
+    fn random(&mut self, bytes: &mut [u8]) {
+        // SAFE: the OS generator fails on a kernel without getrandom only, and the server has drawn
+        // from it at start. Going on without randomness would be worse than stopping.
+        #[allow(clippy::expect_used)]
+        getrandom::fill(bytes).expect("the operating system gives randomness");
+    }
+
+    fn open_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        let socket = open_relay(address).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AddrInUse => OpenError::InUse,
+            _ => {
+                tracing::warn!(%address, %error, "cannot open a relay socket");
+                OpenError::Impossible
+            }
+        })?;
+        let entry = self.relays.vacant_entry();
+        let number = FIRST_RELAY + entry.key();
+        let fd = socket.as_raw_fd();
+        let registered =
+            self.registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE);
+        if let Err(error) = registered {
+            tracing::warn!(%address, %error, "cannot watch a relay socket");
+            return Err(OpenError::Impossible);
+        }
+        // SAFE: fewer relays than ports.
+        #[allow(clippy::cast_possible_truncation)]
+        let id = RelayId(entry.key() as u32);
+        entry.insert(RelaySocket {
+            socket,
+            owner,
+            family: Family::of(address.ip()),
+            dont_fragment: Cell::new(false),
+            queued: false,
+            closing: false,
+        });
+        Ok(id)
+    }
+
+    fn close_relay(&mut self, RelayId(relay): RelayId) {
+        if let Some(socket) = self.relays.get_mut(relay as usize) {
+            socket.closing = true;
+            self.closing.push(relay as usize);
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.log.write(self.now, &event);
+    }
+}

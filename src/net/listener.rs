@@ -1,0 +1,151 @@
+//! Listening sockets: one for each listener and worker, on the same port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::batch::{Wishes, prepare};
+
+/// What is asked of the kernel for each socket's buffers, in bytes. It gives what net.core.rmem_max
+/// allows.
+const LISTENER_BUFFER: usize = 2 * 1024 * 1024;
+const RELAY_BUFFER: usize = 512 * 1024;
+
+/// Why a listener cannot be had, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}/udp: {}", explain(*address, error))]
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+fn explain(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another program has the port. `ss -lunp 'sport = :{port}'` names it (often coturn, \
+             Jitsi, Nextcloud Talk or a second taciturn); stop it, or set another `address`"
+        ),
+        io::ErrorKind::AddrNotAvailable => format!(
+            "no interface of this host has {}. Set `address` to one that `ip address` shows, or to \
+             [::]:{port} for all",
+            address.ip()
+        ),
+        io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need CAP_NET_BIND_SERVICE. Give it to the service, or use a port \
+             above {port}"
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// One UDP listening socket of one worker.
+#[derive(Debug)]
+pub(super) struct UdpListener {
+    pub(super) socket: UdpSocket,
+    /// Where it listens; the port is never 0.
+    pub(super) address: SocketAddr,
+    /// Whether it waits for its turn to be read.
+    pub(super) queued: bool,
+}
+
+/// The listening sockets of one worker, in the order of the configuration. The number of a
+/// listener is the same in each worker.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub(super) udp: Vec<UdpListener>,
+}
+
+impl Listeners {
+    /// Binds every address for every worker.
+    ///
+    /// `[::]` stands for all addresses of both families: one IPv6 and one IPv4 socket. Where the
+    /// kernel has no IPv6, the IPv4 socket alone is bound.
+    ///
+    /// # Errors
+    /// When one of them cannot be bound; none stays bound then.
+    pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Vec<Self>, BindError> {
+        let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
+        for &wanted in addresses {
+            let mut port = wanted.port();
+            for address in expand(wanted) {
+                let mut bound = SocketAddr::new(address.ip(), port);
+                // A port held by another program is seen before SO_REUSEPORT would share it.
+                if port != 0 {
+                    probe(bound).map_err(|error| BindError { address: bound, error })?;
+                }
+                for worker in &mut all {
+                    let socket =
+                        listen(bound).map_err(|error| BindError { address: bound, error })?;
+                    // Port 0: the kernel chooses for the first, the others follow.
+                    bound =
+                        socket.local_addr().map_err(|error| BindError { address: bound, error })?;
+                    port = bound.port();
+                    worker.udp.push(UdpListener { socket, address: bound, queued: false });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Where the sockets listen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.udp.iter().map(|listener| listener.address).collect()
+    }
+}
+
+fn expand(address: SocketAddr) -> Vec<SocketAddr> {
+    let any = |ip: IpAddr| SocketAddr::new(ip, address.port());
+    if address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        return vec![address];
+    }
+    let v4 = any(Ipv4Addr::UNSPECIFIED.into());
+    if has_ipv6() { vec![address, v4] } else { vec![v4] }
+}
+
+/// Whether the kernel speaks IPv6 at all.
+fn has_ipv6() -> bool {
+    open(Domain::IPV6)
+        .and_then(|socket| socket.bind(&SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0).into()))
+        .is_ok()
+}
+
+/// Whether somebody else has the port: a bind without SO_REUSEPORT tells.
+fn probe(address: SocketAddr) -> io::Result<()> {
+    open(Domain::for_address(address))?.bind(&address.into())
+}
+
+fn open(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn listen(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(Domain::for_address(address))?;
+    socket.set_reuse_port(true)?;
+    let _ = socket.set_recv_buffer_size(LISTENER_BUFFER);
+    let _ = socket.set_send_buffer_size(LISTENER_BUFFER);
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from(socket);
+    prepare(&socket, Wishes { local_address: address.ip().is_unspecified() })?;
+    Ok(socket)
+}
+
+/// Opens a relay socket.
+pub(super) fn open_relay(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = open(Domain::for_address(address))?;
+    let _ = socket.set_recv_buffer_size(RELAY_BUFFER);
+    let _ = socket.set_send_buffer_size(RELAY_BUFFER);
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from(socket);
+    prepare(&socket, Wishes::default())?;
+    Ok(socket)
+}

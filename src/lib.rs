@@ -13,6 +13,7 @@
 //! * [`turn`]: the protocol as a state machine. Time, randomness and sockets come in from
 //!   outside; what must happen goes out as verdicts and commands.
 //! * [`net`]: the only room with sockets, and the only one with `unsafe`.
+//! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
 //! * [`config`]: the schema, defaults, validation.
 //! * [`ctl`]: turnctl, one file a subcommand.
 
@@ -21,5 +22,6 @@ pub mod config;
 pub mod ctl;
 pub mod net;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod stun;
 pub mod turn;

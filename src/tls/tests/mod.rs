@@ -1,0 +1,3 @@
+mod acme;
+mod load;
+mod warnings;

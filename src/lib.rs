@@ -5,6 +5,8 @@
 //!
 //! ```text
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
+//! main, ctl, net  ->  tls
+//! net  ->  proxy_protocol
 //! ```
 //!
 //! * [`stun`]: the wire. Messages, attributes, integrity, ChannelData. No I/O, no clock.
@@ -14,6 +16,8 @@
 //! * [`turn`]: the protocol as a state machine. Time, randomness and sockets come in from
 //!   outside; what must happen goes out as verdicts and commands.
 //! * [`net`]: the only room with sockets, and the only one with `unsafe`.
+//! * [`tls`]: certificates, found, checked and renewed in place. It needs nothing of ours.
+//! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
 //! * [`config`]: the schema, defaults, validation.
 //! * [`ctl`]: turnctl, one file a subcommand.
 
@@ -23,5 +27,7 @@ pub mod config;
 pub mod ctl;
 pub mod net;
 pub mod policy;
+pub mod proxy_protocol;
 pub mod stun;
+pub mod tls;
 pub mod turn;

@@ -1,0 +1,31 @@
+//! Certificates: where they lie, what is wrong with them, and how running listeners get new ones.
+//!
+//! * [`CertSource`] names a place (PEM files, a certbot directory, Traefik's `acme.json`);
+//!   [`load`] makes a [`CertifiedChain`] of it, or a [`CertError`] that says what to do.
+//! * [`CertifiedChain::warnings`] says what clients will not like about it.
+//! * [`CertStore`] holds the chains of a server, picks one by SNI and renews them in place.
+//! * [`TlsServer`] is the rustls side; other TLS stacks take DER or PEM from the chain.
+#![forbid(unsafe_code)]
+
+mod acme;
+mod chain;
+mod error;
+mod files;
+mod names;
+mod pem;
+mod server;
+mod source;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod warning;
+
+pub use chain::{CertifiedChain, KeyKind};
+pub use error::{CertError, Found, PemProblem, Place};
+pub use files::Access;
+pub use server::{ALPN_PROTOCOLS, TlsServer, server_config};
+pub use source::{CertSource, load};
+pub use store::{CertStore, Finding, ReloadOutcome};
+pub use warning::Warning;

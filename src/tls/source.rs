@@ -1,0 +1,96 @@
+//! Where certificates come from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::acme;
+use super::chain::CertifiedChain;
+use super::error::{CertError, Place};
+use super::files::{self, Stamp};
+use super::pem::PemText;
+
+/// Bytes of a PEM file that are read at most; a long chain takes about 20,000.
+const MAX_PEM_LEN: u64 = 1024 * 1024;
+
+/// A place where a certificate and its key lie. `Display` names it for logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertSource {
+    /// Two PEM files, which may be one and the same.
+    Pem {
+        /// The chain, the server's certificate first.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+    /// A directory of certbot, `/etc/letsencrypt/live/NAME`. Its `fullchain.pem` and `privkey.pem`
+    /// are links into `../../archive`, swapped at renewal.
+    Certbot {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Traefik's certificates.
+    Acme {
+        /// An `acme.json`, or a directory of `acme*.json`.
+        path: PathBuf,
+        /// The host name to take the certificate of; a wildcard for it is taken as well.
+        domain: String,
+    },
+}
+
+impl CertSource {
+    /// The state of all files behind it, without reading them.
+    pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
+        let paths = match self {
+            Self::Pem { cert, key } => vec![cert.clone(), key.clone()],
+            Self::Certbot { dir } => certbot_files(dir).into(),
+            // A directory that cannot be read now is another state than before: no files.
+            Self::Acme { path, .. } => acme::files(path).unwrap_or_default(),
+        };
+        let stamped = |path: PathBuf| {
+            let stamp = Stamp::of(&path);
+            (path, stamp)
+        };
+        paths.into_iter().map(stamped).collect()
+    }
+}
+
+impl fmt::Display for CertSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pem { cert, .. } => write!(f, "{}", cert.display()),
+            Self::Certbot { dir } => write!(f, "{}", dir.display()),
+            Self::Acme { path, domain } => write!(f, "{} ({domain})", path.display()),
+        }
+    }
+}
+
+/// Reads the certificate of `source` with its key and checks that they belong together.
+///
+/// Blocks on files; call it where that is allowed.
+///
+/// # Errors
+///
+/// Whatever keeps the certificate from being served; see [`CertError`].
+pub fn load(source: &CertSource) -> Result<CertifiedChain, CertError> {
+    match source {
+        CertSource::Pem { cert, key } => load_pem(cert, key),
+        CertSource::Certbot { dir } => {
+            let [cert, key] = certbot_files(dir);
+            load_pem(&cert, &key)
+        }
+        CertSource::Acme { path, domain } => acme::load(path, domain),
+    }
+}
+
+fn certbot_files(dir: &Path) -> [PathBuf; 2] {
+    [dir.join("fullchain.pem"), dir.join("privkey.pem")]
+}
+
+fn load_pem(cert: &Path, key: &Path) -> Result<CertifiedChain, CertError> {
+    let read = |path: &Path| PemText::parse(&files::read(path, MAX_PEM_LEN)?, Place::file(path));
+    let (certs, keys) = (read(cert)?, read(key)?);
+    if certs.only_key() && keys.only_certs() {
+        return Err(CertError::Swapped { cert: cert.into(), key: key.into() });
+    }
+    CertifiedChain::new(certs.into_certs()?, keys.into_key()?)
+}

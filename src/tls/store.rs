@@ -1,0 +1,302 @@
+//! The certificates of a running server: chosen by name, renewed in place.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use rustls::SignatureScheme;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::chain::{CertifiedChain, day};
+use super::error::CertError;
+use super::files::Stamp;
+use super::names::Fit;
+use super::source::{CertSource, load};
+use super::warning::Warning;
+
+/// Certificates from several sources, the first one for clients that name no host or one that no
+/// certificate is for.
+///
+/// Handshakes take a chain as it is at that moment, without a lock; a connection keeps the one it
+/// began with. [`poll`](Self::poll) and [`reload`](Self::reload) read files: call them where that
+/// may block, one caller at a time is served.
+pub struct CertStore {
+    chains: ArcSwap<Chains>,
+    watched: Mutex<Watched>,
+}
+
+/// The chains in the order of their sources.
+struct Chains {
+    first: Arc<CertifiedChain>,
+    more: Vec<Arc<CertifiedChain>>,
+}
+
+impl Chains {
+    fn iter(&self) -> impl Iterator<Item = &Arc<CertifiedChain>> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// The best fit for `host`; of equals the first that `usable` takes, else the first.
+    fn choose(
+        &self,
+        host: Option<&str>,
+        usable: impl Fn(&CertifiedChain) -> bool,
+    ) -> &Arc<CertifiedChain> {
+        let rank = |chain: &Arc<CertifiedChain>| -> (Option<Fit>, bool) {
+            (host.and_then(|host| chain.fit(host)), usable(chain))
+        };
+        let mut best = (&self.first, rank(&self.first));
+        for chain in &self.more {
+            let rank = rank(chain);
+            // Without a fit, the first source is the one to fall back to.
+            if rank.0.is_some() && rank > best.1 {
+                best = (chain, rank);
+            }
+        }
+        best.0
+    }
+}
+
+struct Watched {
+    slots: Vec<Slot>,
+    generation: u64,
+}
+
+/// What is known about one source.
+struct Slot {
+    source: CertSource,
+    /// The files as the last look saw them.
+    seen: Vec<(PathBuf, Stamp)>,
+    /// The files whose content is in use, once two looks agreed on them.
+    settled: Option<Vec<(PathBuf, Stamp)>>,
+    /// The failure last told, so that it is told once.
+    failure: Option<String>,
+}
+
+/// What became of one source in a [`CertStore::reload`] or [`CertStore::poll`].
+#[derive(Debug)]
+pub enum ReloadOutcome {
+    /// New connections get another certificate from now on.
+    Replaced {
+        /// Where it came from.
+        source: CertSource,
+        /// The new one.
+        chain: Arc<CertifiedChain>,
+    },
+    /// It is well, and the same as before.
+    Unchanged {
+        /// Where it was looked for.
+        source: CertSource,
+    },
+    /// It could not be loaded; the last good one stays in use and will be looked for again.
+    Kept {
+        /// Where it was looked for.
+        source: CertSource,
+        /// Why.
+        error: CertError,
+        /// The one that stays.
+        chain: Arc<CertifiedChain>,
+    },
+}
+
+impl fmt::Display for ReloadOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Replaced { source, chain } => write!(
+                f,
+                "new certificate from {source}: {}, good until {}",
+                chain.names().join(", "),
+                day(chain.facts().not_after)
+            ),
+            Self::Unchanged { source } => write!(f, "certificate of {source} is unchanged"),
+            Self::Kept { source, error, chain } => write!(
+                f,
+                "certificate of {source} not taken, the last good one (until {}) stays in use: \
+                 {error}",
+                day(chain.facts().not_after)
+            ),
+        }
+    }
+}
+
+/// A [`Warning`] about one certificate of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Where the certificate came from.
+    pub source: CertSource,
+    /// What is wrong with it.
+    pub warning: Warning,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.source, self.warning)
+    }
+}
+
+impl CertStore {
+    /// Loads every source; at least one is needed.
+    ///
+    /// # Errors
+    ///
+    /// The first source that gives no certificate: at its start a server should say so and end,
+    /// not run without.
+    pub fn open(sources: Vec<CertSource>) -> Result<Self, CertError> {
+        let mut chains = Vec::with_capacity(sources.len());
+        let mut slots = Vec::with_capacity(sources.len());
+        let mut generation = 0;
+        for source in sources {
+            // Looked at before it is read: a change in between is seen by the next poll.
+            let seen = source.stamps();
+            generation += 1;
+            chains.push(Arc::new(load(&source)?.with_generation(generation)));
+            slots.push(Slot { source, seen, settled: None, failure: None });
+        }
+        let mut chains = chains.into_iter();
+        let first = chains.next().ok_or(CertError::NoSources)?;
+        Ok(Self {
+            chains: ArcSwap::from_pointee(Chains { first, more: chains.collect() }),
+            watched: Mutex::new(Watched { slots, generation }),
+        })
+    }
+
+    /// The chain for a client that asks for `sni`, as of now.
+    #[must_use]
+    pub fn current(&self, sni: Option<&str>) -> Arc<CertifiedChain> {
+        Arc::clone(self.chains.load().choose(sni, |_| true))
+    }
+
+    /// All chains in the order of their sources, as of now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<CertifiedChain>> {
+        self.chains.load().iter().map(Arc::clone).collect()
+    }
+
+    /// What clients will not like at the time `now`: about each certificate, and which of the
+    /// `expected` host names none of them is good for. Worth asking at the start and once a day.
+    #[must_use]
+    pub fn findings(&self, now: SystemTime, expected: &[&str]) -> Vec<Finding> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let chains = self.chains.load();
+        let mut findings = Vec::new();
+        for (slot, chain) in watched.slots.iter().zip(chains.iter()) {
+            let found = |warning| Finding { source: slot.source.clone(), warning };
+            findings.extend(chain.warnings(now, None).into_iter().map(found));
+        }
+        for host in expected {
+            if let Some(slot) = watched.slots.first()
+                && !chains.iter().any(|chain| chain.covers(host))
+            {
+                let names = chains.iter().flat_map(|chain| chain.names()).cloned().collect();
+                let warning = Warning::NameMismatch { expected: (*host).into(), names };
+                findings.push(Finding { source: slot.source.clone(), warning });
+            }
+        }
+        findings
+    }
+
+    /// Reads every source again, now. One outcome each, in their order.
+    #[must_use]
+    pub fn reload(&self) -> Vec<ReloadOutcome> {
+        self.refresh(|slot| {
+            slot.seen = slot.source.stamps();
+            slot.settled = None;
+            true
+        })
+        .into_iter()
+        .map(|(outcome, _)| outcome)
+        .collect()
+    }
+
+    /// Looks whether files have changed, and reads those that have; meant to be called every few
+    /// seconds, and cheap when nothing has (one `stat` a file). Gives back only news: a new
+    /// certificate, a failure not told before, or the end of one.
+    ///
+    /// A change counts when two calls in a row have seen the same state, so that a file being
+    /// written is seldom even read. A source that failed is tried again each time.
+    //
+    // Not inotify: it reports nothing through some bind mounts and network file systems, must be
+    // set anew for every link and directory on the way to a swapped symlink, loses its watch when a
+    // file is replaced, and cannot tell the end of an in-place write such as Traefik's. Polling
+    // what the links resolve to works in all of these. (A single file that is bind-mounted into a
+    // container keeps showing the old inode after it is replaced on the host: that nothing can
+    // see, which is why the documentation says to mount directories.)
+    #[must_use]
+    pub fn poll(&self) -> Vec<ReloadOutcome> {
+        let before = |slot: &mut Slot| {
+            let now = slot.source.stamps();
+            let steady = now == slot.seen;
+            slot.seen = now;
+            let known = slot.settled.as_ref() == Some(&slot.seen) && slot.failure.is_none();
+            let due = steady && !known;
+            if due {
+                slot.settled = Some(slot.seen.clone());
+            }
+            due
+        };
+        self.refresh(before)
+            .into_iter()
+            .filter_map(|(outcome, news)| news.then_some(outcome))
+            .collect()
+    }
+
+    /// Loads the slots that `due` picks, and swaps the chains at once if any is new. Each outcome
+    /// comes with whether it tells something new.
+    fn refresh(&self, due: impl Fn(&mut Slot) -> bool) -> Vec<(ReloadOutcome, bool)> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watched { slots, generation } = &mut *watched;
+        let mut chains: Vec<_> = self.all();
+        let mut outcomes = Vec::new();
+        let mut swap = false;
+        for (slot, chain) in slots.iter_mut().zip(&mut chains) {
+            if !due(slot) {
+                continue;
+            }
+            let source = slot.source.clone();
+            outcomes.push(match load(&slot.source) {
+                Ok(loaded) if loaded.same_as(chain) => {
+                    let recovered = slot.failure.take().is_some();
+                    (ReloadOutcome::Unchanged { source }, recovered)
+                }
+                Ok(loaded) => {
+                    *generation += 1;
+                    *chain = Arc::new(loaded.with_generation(*generation));
+                    slot.failure = None;
+                    swap = true;
+                    (ReloadOutcome::Replaced { source, chain: Arc::clone(chain) }, true)
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    let news = slot.failure.as_ref() != Some(&text);
+                    slot.failure = Some(text);
+                    (ReloadOutcome::Kept { source, error, chain: Arc::clone(chain) }, news)
+                }
+            });
+        }
+        let mut chains = chains.into_iter();
+        if swap && let Some(first) = chains.next() {
+            self.chains.store(Arc::new(Chains { first, more: chains.collect() }));
+        }
+        outcomes
+    }
+}
+
+impl ResolvesServerCert for CertStore {
+    /// By server name; of two that fit equally well (an RSA and an ECDSA certificate for one
+    /// host), one that the client can verify.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let schemes: &[SignatureScheme] = hello.signature_schemes();
+        let usable = |chain: &CertifiedChain| chain.served().key.choose_scheme(schemes).is_some();
+        let chains = self.chains.load();
+        Some(Arc::clone(chains.choose(hello.server_name(), usable).served()))
+    }
+}
+
+impl fmt::Debug for CertStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.chains.load().iter()).finish()
+    }
+}

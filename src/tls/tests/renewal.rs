@@ -1,0 +1,194 @@
+//! Certificates that change under a running server.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::tempdir;
+
+use crate::tls::testing::{Ca, at, self_signed};
+use crate::tls::{CertError, CertSource, CertStore, ReloadOutcome, Warning};
+
+fn certbot(dir: &Path) -> CertSource {
+    CertSource::Certbot { dir: dir.into() }
+}
+
+/// A change counts when two looks have seen it.
+fn poll_twice(store: &CertStore) -> Vec<ReloadOutcome> {
+    let mut outcomes = store.poll();
+    outcomes.extend(store.poll());
+    outcomes
+}
+
+fn one(mut outcomes: Vec<ReloadOutcome>) -> ReloadOutcome {
+    assert_eq!(outcomes.len(), 1, "{outcomes:?}");
+    outcomes.remove(0)
+}
+
+#[test]
+fn a_renewed_pair_is_taken_by_reload_and_by_poll() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    ca.leaf_until(&["turn.a.org"], 2031).write(dir.path());
+    let store = CertStore::open(vec![certbot(dir.path())]).unwrap();
+    let first = store.current(None);
+    assert_eq!(first.generation(), 1);
+    assert!(poll_twice(&store).is_empty());
+    assert!(matches!(one(store.reload()), ReloadOutcome::Unchanged { .. }));
+    assert_eq!(store.current(None).generation(), 1);
+
+    ca.leaf_until(&["turn.a.org"], 2032).write(dir.path());
+    let outcome = one(store.reload());
+    assert!(outcome.to_string().ends_with("turn.a.org, good until 2032-01-01"), "{outcome}");
+    assert_eq!(store.current(None).generation(), 2);
+
+    ca.leaf_until(&["turn.a.org"], 2033).write(dir.path());
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).generation(), 3);
+    assert_eq!(store.current(None).not_after(), at(2033, 1, 1));
+    assert_eq!(first.not_after(), at(2031, 1, 1), "who holds the old one keeps it");
+    assert!(poll_twice(&store).is_empty());
+}
+
+#[test]
+fn a_half_written_file_keeps_the_last_good_one_and_says_so_once() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    ca.leaf_until(&["turn.a.org"], 2031).write(dir.path());
+    let store = CertStore::open(vec![certbot(dir.path())]).unwrap();
+
+    let next = ca.leaf_until(&["turn.a.org"], 2032);
+    fs::write(dir.path().join("fullchain.pem"), &next.fullchain()[..500]).unwrap();
+    let outcome = one(poll_twice(&store));
+    let text = outcome.to_string();
+    assert!(text.contains("the last good one (until 2031-01-01) stays in use"), "{text}");
+    assert!(text.contains("the file ends inside a PEM block"), "{text}");
+    assert!(poll_twice(&store).is_empty(), "told once");
+    assert_eq!(store.current(None).generation(), 1);
+
+    // Whole, but the key is still the old one: other news.
+    fs::write(dir.path().join("fullchain.pem"), next.fullchain()).unwrap();
+    match one(poll_twice(&store)) {
+        ReloadOutcome::Kept { error: CertError::KeyMismatch { .. }, .. } => {}
+        other => panic!("{other}"),
+    }
+    next.write(dir.path());
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
+}
+
+#[test]
+fn a_file_that_is_still_changing_is_not_read_by_poll() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    ca.leaf(&["turn.a.org"]).write(dir.path());
+    let store = CertStore::open(vec![certbot(dir.path())]).unwrap();
+    let whole = ca.leaf(&["turn.a.org"]);
+    for end in (100..900).step_by(100) {
+        fs::write(dir.path().join("fullchain.pem"), &whole.fullchain()[..end]).unwrap();
+        assert!(store.poll().is_empty(), "written up to {end}");
+    }
+    whole.write(dir.path());
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+}
+
+#[test]
+fn a_file_that_vanished_and_came_back_is_told_twice() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let leaf = ca.leaf(&["turn.a.org"]);
+    leaf.write(dir.path());
+    let store = CertStore::open(vec![certbot(dir.path())]).unwrap();
+    fs::remove_file(dir.path().join("privkey.pem")).unwrap();
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Kept { .. }));
+    leaf.write(dir.path());
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Unchanged { .. }));
+    assert_eq!(store.current(None).generation(), 1);
+}
+
+#[test]
+fn links_swapped_as_certbot_does_are_followed() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let live = dir.path().join("live");
+    fs::create_dir(&live).unwrap();
+    for (n, year) in [(1, 2031), (2, 2032)] {
+        let archive = dir.path().join(format!("archive{n}"));
+        fs::create_dir(&archive).unwrap();
+        ca.leaf_until(&["turn.a.org"], year).write(&archive);
+    }
+    let point_to = |n: u32| {
+        for name in ["privkey.pem", "fullchain.pem"] {
+            let _ = fs::remove_file(live.join(name));
+            symlink(format!("../archive{n}/{name}"), live.join(name)).unwrap();
+        }
+    };
+    point_to(1);
+    let store = CertStore::open(vec![certbot(&live)]).unwrap();
+    point_to(2);
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
+}
+
+#[test]
+fn a_rewritten_acme_json_is_taken_once_it_is_whole() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let path = dir.path().join("acme.json");
+    let text = |turn: i32, other: i32| {
+        let entry = |name, year| ca.leaf_until(&[name], year).acme_entry(name, &[]);
+        json!({ "le": { "Certificates": [entry("turn.a.org", turn), entry("b.org", other)] } })
+            .to_string()
+    };
+    fs::write(&path, text(2031, 2031)).unwrap();
+    let source = CertSource::Acme { path: path.clone(), domain: "turn.a.org".into() };
+    let store = CertStore::open(vec![source]).unwrap();
+
+    let next = text(2032, 2031);
+    fs::write(&path, &next[..next.len() / 2]).unwrap();
+    let outcome = one(poll_twice(&store));
+    assert!(outcome.to_string().contains("ends in the middle of its JSON"), "{outcome}");
+    assert_eq!(store.current(None).not_after(), at(2031, 1, 1));
+    fs::write(&path, &next).unwrap();
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
+
+    // Another name renewed in the same file is no news for this one.
+    let ours = serde_json::from_str::<serde_json::Value>(&next).unwrap();
+    let mut both = serde_json::from_str::<serde_json::Value>(&text(2031, 2033)).unwrap();
+    both["le"]["Certificates"][0] = ours["le"]["Certificates"][0].clone();
+    fs::write(&path, both.to_string()).unwrap();
+    assert!(poll_twice(&store).is_empty());
+}
+
+#[test]
+fn one_source_that_fails_does_not_hold_up_another() {
+    let (ca, one_dir, two_dir) = (Ca::new(), tempdir().unwrap(), tempdir().unwrap());
+    ca.leaf_until(&["one.org"], 2031).write(one_dir.path());
+    ca.leaf_until(&["two.org"], 2031).write(two_dir.path());
+    let store = CertStore::open(vec![certbot(one_dir.path()), certbot(two_dir.path())]).unwrap();
+    fs::write(one_dir.path().join("privkey.pem"), "").unwrap();
+    ca.leaf_until(&["two.org"], 2032).write(two_dir.path());
+    let outcomes = store.reload();
+    assert!(matches!(outcomes[..], [ReloadOutcome::Kept { .. }, ReloadOutcome::Replaced { .. }]));
+    assert_eq!(store.current(Some("one.org")).not_after(), at(2031, 1, 1));
+    assert_eq!(store.current(Some("two.org")).not_after(), at(2032, 1, 1));
+}
+
+#[test]
+fn findings_cover_all_sources_and_each_expected_name_once() {
+    let (ca, one_dir, two_dir) = (Ca::new(), tempdir().unwrap(), tempdir().unwrap());
+    ca.leaf(&["one.org"]).write(one_dir.path());
+    self_signed(&["two.org"]).write(two_dir.path());
+    let store = CertStore::open(vec![certbot(one_dir.path()), certbot(two_dir.path())]).unwrap();
+    let findings = store.findings(at(2030, 7, 1), &["one.org", "two.org", "three.org"]);
+    let [signed, missing] = &findings[..] else { panic!("{findings:?}") };
+    assert_eq!(signed.source, certbot(two_dir.path()));
+    assert_eq!(signed.warning, Warning::SelfSigned);
+    assert!(missing.to_string().contains("not for three.org but for one.org, two.org"));
+}
+
+#[test]
+fn a_store_does_not_open_without_every_certificate() {
+    assert!(matches!(CertStore::open(Vec::new()), Err(CertError::NoSources)));
+    let dir = tempdir().unwrap();
+    Ca::new().leaf(&["one.org"]).write(dir.path());
+    let gone = dir.path().join("gone");
+    let error = CertStore::open(vec![certbot(dir.path()), certbot(&gone)]).unwrap_err();
+    assert!(error.to_string().contains("gone/fullchain.pem"), "{error}");
+}

@@ -1,0 +1,90 @@
+//! What is said about certificates that load.
+
+use std::time::{Duration, SystemTime};
+
+use tempfile::tempdir;
+
+use crate::tls::testing::{Ca, Leaf, at, self_signed};
+use crate::tls::{CertSource, CertifiedChain, Warning, load};
+
+fn chain(leaf: &Leaf) -> CertifiedChain {
+    let dir = tempdir().unwrap();
+    leaf.write(dir.path());
+    load(&CertSource::Certbot { dir: dir.path().into() }).unwrap()
+}
+
+/// All is well in the middle of 2030.
+fn summer() -> SystemTime {
+    at(2030, 7, 1)
+}
+
+fn said(warnings: &[Warning], what: &str) {
+    let text = warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    assert_eq!(warnings.len(), 1, "{text}");
+    assert!(text.contains(what), "{text}");
+}
+
+#[test]
+fn a_good_certificate_gives_no_warning() {
+    let chain = chain(&Ca::new().leaf(&["turn.domain.org"]));
+    assert_eq!(chain.warnings(summer(), Some("turn.domain.org")), []);
+    assert_eq!(chain.warnings(summer(), None), []);
+}
+
+#[test]
+fn the_end_is_announced_14_days_ahead() {
+    let chain = chain(&Ca::new().leaf(&["turn.domain.org"]));
+    assert_eq!(chain.warnings(at(2030, 12, 18), None), []);
+    let soon = chain.warnings(at(2030, 12, 18) + Duration::from_secs(1), None);
+    said(&soon, "expires on 2031-01-01, in 13 days");
+    said(&chain.warnings(at(2031, 1, 1), None), "in 0 days");
+    let over = chain.warnings(at(2031, 1, 1) + Duration::from_secs(1), None);
+    said(&over, "expired on 2031-01-01");
+    said(&chain.warnings(at(2029, 12, 31), None), "not valid before 2030-01-01");
+}
+
+#[test]
+fn a_leaf_alone_misses_its_intermediate() {
+    let leaf = Ca::new().leaf(&["turn.domain.org"]);
+    let alone = chain(&Leaf { intermediate: String::new(), ..leaf });
+    let warnings = alone.warnings(summer(), None);
+    said(&warnings, "without the intermediate of CN=Test Intermediate");
+    said(&warnings, "fullchain.pem");
+}
+
+#[test]
+fn an_intermediate_of_somebody_else_breaks_the_chain() {
+    let (ours, other) = (Ca::new(), Ca::named("Other Intermediate"));
+    let foreign = other.leaf(&["x"]).intermediate;
+    let mixed = chain(&Leaf { intermediate: foreign, ..ours.leaf(&["turn.domain.org"]) });
+    said(&mixed.warnings(summer(), None), "number 1 of the chain was not issued by");
+}
+
+#[test]
+fn a_self_signed_certificate_is_called_that_and_nothing_else() {
+    let chain = chain(&self_signed(&["turn.domain.org"]));
+    assert_eq!(chain.warnings(summer(), None), [Warning::SelfSigned]);
+}
+
+#[test]
+fn a_name_that_clients_use_must_be_in_the_certificate() {
+    let ca = Ca::new();
+    let wildcard = chain(&ca.leaf(&["domain.org", "*.domain.org"]));
+    assert_eq!(wildcard.warnings(summer(), Some("turn.domain.org")), []);
+    let warnings = wildcard.warnings(summer(), Some("eu.turn.domain.org"));
+    said(&warnings, "not for eu.turn.domain.org but for domain.org, *.domain.org");
+    said(&wildcard.warnings(summer(), Some("203.0.113.7")), "not for 203.0.113.7");
+    let nameless = chain(&ca.leaf(&[]));
+    said(&nameless.warnings(summer(), Some("turn.domain.org")), "clients ignore the common name");
+}
+
+#[test]
+fn a_cloudflare_origin_certificate_is_recognised_by_its_issuer() {
+    for issuer in
+        ["CloudFlare Origin Certificate", "CloudFlare Origin SSL ECC Certificate Authority"]
+    {
+        let leaf = Ca::named(issuer).leaf(&["turn.domain.org"]);
+        let alone = chain(&Leaf { intermediate: String::new(), ..leaf });
+        assert_eq!(alone.warnings(summer(), None), [Warning::CloudflareOrigin]);
+    }
+}

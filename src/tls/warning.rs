@@ -1,0 +1,154 @@
+//! What clients will not like about a certificate that loads well.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::chain::{CertifiedChain, day};
+
+/// Days before the end from which on a certificate is said to expire soon. Traefik and certbot
+/// renew 30 days before it, so that at 14 something is wrong.
+const SOON_DAYS: i64 = 14;
+
+const DAY: i64 = 24 * 60 * 60;
+
+/// Something that makes clients refuse a certificate, now or soon. `Display` says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// It ends within 14 days.
+    ExpiresSoon {
+        /// Its last day, `2026-01-31` (UTC).
+        last_day: String,
+        /// Whole days until then.
+        days: i64,
+    },
+    /// It has ended.
+    Expired {
+        /// Its last day (UTC).
+        last_day: String,
+    },
+    /// It has not begun.
+    NotYetValid {
+        /// Its first day (UTC).
+        first_day: String,
+    },
+    /// The server's certificate stands alone, though somebody else issued it.
+    MissingIntermediate {
+        /// Who issued it.
+        issuer: String,
+    },
+    /// A certificate is followed by one that did not issue it.
+    BrokenChain {
+        /// Which, counted from 1.
+        number: usize,
+    },
+    /// It is its own issuer.
+    SelfSigned,
+    /// It is not good for a name that clients use.
+    NameMismatch {
+        /// The name that clients use.
+        expected: String,
+        /// What it is good for.
+        names: Vec<String>,
+    },
+    /// Issued by Cloudflare for the way between Cloudflare and an origin server.
+    CloudflareOrigin,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ExpiresSoon { last_day, days } => write!(
+                f,
+                "the certificate expires on {last_day}, in {days} days, and should have been \
+                 renewed by now: look at `certbot renew --dry-run` or at Traefik's log"
+            ),
+            Self::Expired { last_day } => write!(
+                f,
+                "the certificate expired on {last_day}: clients refuse it. Renew it; the new one \
+                 is picked up without a restart"
+            ),
+            Self::NotYetValid { first_day } => write!(
+                f,
+                "the certificate is not valid before {first_day}: clients refuse it. Check the \
+                 clock of this machine"
+            ),
+            Self::MissingIntermediate { issuer } => write!(
+                f,
+                "the file holds the server's certificate alone, without the intermediate of \
+                 {issuer}: many clients refuse it. Use fullchain.pem instead of cert.pem, or \
+                 append the intermediate"
+            ),
+            Self::BrokenChain { number } => write!(
+                f,
+                "certificate number {number} of the chain was not issued by the one after it: \
+                 clients may refuse it. Put the server's first, then its issuer, and so on"
+            ),
+            Self::SelfSigned => write!(
+                f,
+                "the certificate is self-signed: browsers and apps refuse it for turns: without \
+                 a word. Use one of a public CA"
+            ),
+            Self::NameMismatch { expected, names } if names.is_empty() => write!(
+                f,
+                "the certificate names no host (clients ignore the common name), so that they \
+                 refuse it for {expected}: get one with the subject alternative name {expected}"
+            ),
+            Self::NameMismatch { expected, names } => write!(
+                f,
+                "the certificate is not for {expected} but for {}: clients refuse it. Get one \
+                 for {expected}, or use a name it has in the turns: address",
+                names.join(", ")
+            ),
+            Self::CloudflareOrigin => write!(
+                f,
+                "this is a Cloudflare Origin certificate: only Cloudflare itself trusts it, no \
+                 client does, and Cloudflare does not proxy TURN. Use one of a public CA (Let's \
+                 Encrypt works with a DNS challenge, too)"
+            ),
+        }
+    }
+}
+
+impl CertifiedChain {
+    /// What clients will not like at the time `now`, for the host name or IP address `expected`
+    /// where given. Whether the issuer is one that clients know is not looked at.
+    #[must_use]
+    pub fn warnings(&self, now: SystemTime, expected: Option<&str>) -> Vec<Warning> {
+        let facts = self.facts();
+        let now = unix_seconds(now);
+        let mut warnings = Vec::new();
+
+        let days = facts.not_after.saturating_sub(now) / DAY;
+        if now > facts.not_after {
+            warnings.push(Warning::Expired { last_day: day(facts.not_after) });
+        } else if now < facts.not_before {
+            warnings.push(Warning::NotYetValid { first_day: day(facts.not_before) });
+        } else if days < SOON_DAYS {
+            warnings.push(Warning::ExpiresSoon { last_day: day(facts.not_after), days });
+        }
+
+        if facts.issuer.to_ascii_lowercase().contains("cloudflare origin") {
+            // Nothing that could be said about its chain would help.
+            warnings.push(Warning::CloudflareOrigin);
+        } else if facts.self_signed {
+            warnings.push(Warning::SelfSigned);
+        } else if self.certs_der().len() == 1 {
+            warnings.push(Warning::MissingIntermediate { issuer: facts.issuer.clone() });
+        } else if let Some(number) = facts.broken_after {
+            warnings.push(Warning::BrokenChain { number });
+        }
+
+        if let Some(expected) = expected.filter(|expected| !self.covers(expected)) {
+            warnings.push(Warning::NameMismatch {
+                expected: expected.into(),
+                names: facts.names.clone(),
+            });
+        }
+        warnings
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

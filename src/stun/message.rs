@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::address::read_xored;
 use super::attribute::{AttributeType as T, BadAttribute};
-use super::integrity::{LongTermKey, fingerprint};
+use super::integrity::{IntegrityKey, fingerprint};
 use super::{ChannelNumber, Family, HEADER_LEN, MAGIC_COOKIE};
 
 /// The class bits of a message (RFC 8489 section 5).
@@ -331,14 +331,14 @@ impl<'a> Message<'a> {
 
     /// Whether MESSAGE-INTEGRITY is there and made with `key`; takes the same time for each key.
     #[must_use]
-    pub fn verify_integrity(&self, key: &LongTermKey) -> bool {
+    pub fn verify_integrity(&self, key: &impl AsRef<IntegrityKey>) -> bool {
         let Some((at, tag)) = self.integrity else { return false };
         // RFC 8489 section 14.5: the length field as if MESSAGE-INTEGRITY were the end.
         let Ok(length) = u16::try_from(at + 24 - HEADER_LEN) else { return false };
         let (Some(kind), Some(rest)) = (self.bytes.get(..2), self.bytes.get(4..at)) else {
             return false;
         };
-        key.verify(&[kind, &length.to_be_bytes(), rest], tag)
+        key.as_ref().verify(&[kind, &length.to_be_bytes(), rest], tag)
     }
 
     /// The comprehension-required attributes that are not known (RFC 8489 section 6.3.1).

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::address::write_xored;
 use super::attribute::AttributeType as T;
-use super::integrity::{LongTermKey, fingerprint};
+use super::integrity::{IntegrityKey, fingerprint};
 use super::message::{Class, Method, TransactionId, Unknown, message_type};
 use super::{ChannelNumber, ErrorCode, Family, HEADER_LEN, MAGIC_COOKIE};
 
@@ -114,10 +114,10 @@ impl<'b> Writer<'b> {
     }
 
     /// Adds MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
-    pub fn integrity(&mut self, key: &LongTermKey) -> &mut Self {
+    pub fn integrity(&mut self, key: &impl AsRef<IntegrityKey>) -> &mut Self {
         self.set_length(24);
         let covered = self.buffer.get(..self.len).unwrap_or_default();
-        let tag = key.sign(&[covered]);
+        let tag = key.as_ref().sign(&[covered]);
         self.attribute(T::MESSAGE_INTEGRITY, &tag)
     }
 

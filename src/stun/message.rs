@@ -482,13 +482,13 @@ impl<'a> Message<'a> {
     }
 
     fn find_address(&self, kind: T) -> Option<SocketAddr> {
-        self.find(kind).and_then(|value| read_xored(value, self.transaction_id()).ok())
+        self.find_counted(kind).and_then(|value| read_xored(value, self.transaction_id()).ok())
     }
 
     /// ERROR-CODE of an answer; for clients and tests.
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
-        match self.find(T::ERROR_CODE)? {
+        match self.find_counted(T::ERROR_CODE)? {
             [_, _, class, number, ..] => Some(u16::from(class & 7) * 100 + u16::from(*number)),
             _ => None,
         }
@@ -497,13 +497,12 @@ impl<'a> Message<'a> {
     /// The value of the first attribute of a type, counted or not; for clients and tests.
     #[must_use]
     pub fn find(&self, kind: T) -> Option<&'a [u8]> {
-        let mut walk = Walk { bytes: self.bytes, at: HEADER_LEN };
-        while let Ok(Some(attribute)) = walk.next() {
-            if attribute.kind == kind {
-                return Some(attribute.value);
-            }
-        }
-        None
+        find(self.bytes, kind)
+    }
+
+    /// RFC 8489 section 14.5: what follows MESSAGE-INTEGRITY is ignored in answers too.
+    fn find_counted(&self, kind: T) -> Option<&'a [u8]> {
+        find(self.bytes.get(..self.attributes_end)?, kind)
     }
 
     /// The types of all attributes, in the order of the message; for tests.
@@ -545,6 +544,17 @@ impl<'a> Walk<'a> {
         self.at = at + 4 + padded;
         Ok(Some(Attribute { kind: T(u16::from_be_bytes([*t0, *t1])), value, at }))
     }
+}
+
+/// The value of the first attribute of a type in a message, or in the front part of one.
+fn find(bytes: &[u8], kind: T) -> Option<&[u8]> {
+    let mut walk = Walk { bytes, at: HEADER_LEN };
+    while let Ok(Some(attribute)) = walk.next() {
+        if attribute.kind == kind {
+            return Some(attribute.value);
+        }
+    }
+    None
 }
 
 fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], BadAttribute> {

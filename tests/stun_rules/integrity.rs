@@ -75,6 +75,23 @@ fn the_first_message_integrity_counts() {
     assert_eq!(message.lifetime(), Ok(Some(1)));
 }
 
+/// RFC 8489 section 14.5, for answers: a client that trusts what follows MESSAGE-INTEGRITY can be
+/// sent to another relay.
+#[test]
+fn answers_ignore_attributes_after_message_integrity_too() {
+    let bytes = written(|writer| {
+        writer
+            .integrity(&key())
+            .address(T::XOR_MAPPED_ADDRESS, address("192.0.2.66:66"))
+            .address(T::XOR_RELAYED_ADDRESS, address("192.0.2.66:66"))
+            .error(ErrorCode::FORBIDDEN, "");
+    });
+    let message = parsed(&bytes);
+    assert_eq!(message.mapped_address(), None);
+    assert_eq!(message.relayed_address(), None);
+    assert_eq!(message.error_code(), None);
+}
+
 /// RFC 8489 section 14.5: the text of the HMAC ends in front of MESSAGE-INTEGRITY, with the length
 /// as if that were the last attribute.
 #[test]

@@ -155,6 +155,34 @@ fn the_writer_reports_messages_that_the_length_field_cannot_hold() {
     assert_eq!(write(&[0x8000, 0x8000, 0x8000], true), Err(BufferFull));
 }
 
+/// RFC 8489 section 14.8: a reason phrase is UTF-8 of fewer than 128 characters.
+#[test]
+fn a_long_reason_phrase_is_cut_between_characters() {
+    for reason in [
+        "a".repeat(126),
+        "a".repeat(127),
+        "a".repeat(128),
+        "a".repeat(1000),
+        "é".repeat(100),
+        "a".to_owned() + &"é".repeat(100),
+        "€".repeat(100),
+        "🦀".repeat(100),
+        "abc".to_owned() + &"🦀".repeat(100),
+    ] {
+        let bytes = written(|writer| {
+            writer.error(ErrorCode::BAD_REQUEST, &reason);
+        });
+        let message = parsed(&bytes);
+        let [0, 0, 4, 0, text @ ..] = message.find(T::ERROR_CODE).unwrap() else {
+            panic!("the code stands in front of the phrase");
+        };
+        let text = std::str::from_utf8(text).expect("the phrase is UTF-8");
+        assert!(reason.starts_with(text));
+        assert!(text.chars().count() < 128, "{} characters", text.chars().count());
+        assert!(text.len() == reason.len() || text.len() > 127 - 4, "no more is cut than must be");
+    }
+}
+
 /// RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3.
 #[test]
 fn error_codes_come_back() {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::address::read_xored;
 use super::attribute::{AttributeType as T, BadAttribute};
-use super::integrity::{LongTermKey, fingerprint};
+use super::integrity::{IntegrityKey, fingerprint};
 use super::{ChannelNumber, Family, HEADER_LEN, MAGIC_COOKIE};
 
 /// The class bits of a message (RFC 8489 section 5).
@@ -331,14 +331,14 @@ impl<'a> Message<'a> {
 
     /// Whether MESSAGE-INTEGRITY is there and made with `key`; takes the same time for each key.
     #[must_use]
-    pub fn verify_integrity(&self, key: &LongTermKey) -> bool {
+    pub fn verify_integrity(&self, key: &impl AsRef<IntegrityKey>) -> bool {
         let Some((at, tag)) = self.integrity else { return false };
         // RFC 8489 section 14.5: the length field as if MESSAGE-INTEGRITY were the end.
         let Ok(length) = u16::try_from(at + 24 - HEADER_LEN) else { return false };
         let (Some(kind), Some(rest)) = (self.bytes.get(..2), self.bytes.get(4..at)) else {
             return false;
         };
-        key.verify(&[kind, &length.to_be_bytes(), rest], tag)
+        key.as_ref().verify(&[kind, &length.to_be_bytes(), rest], tag)
     }
 
     /// The comprehension-required attributes that are not known (RFC 8489 section 6.3.1).
@@ -482,13 +482,13 @@ impl<'a> Message<'a> {
     }
 
     fn find_address(&self, kind: T) -> Option<SocketAddr> {
-        self.find(kind).and_then(|value| read_xored(value, self.transaction_id()).ok())
+        self.find_counted(kind).and_then(|value| read_xored(value, self.transaction_id()).ok())
     }
 
     /// ERROR-CODE of an answer; for clients and tests.
     #[must_use]
     pub fn error_code(&self) -> Option<u16> {
-        match self.find(T::ERROR_CODE)? {
+        match self.find_counted(T::ERROR_CODE)? {
             [_, _, class, number, ..] => Some(u16::from(class & 7) * 100 + u16::from(*number)),
             _ => None,
         }
@@ -497,13 +497,12 @@ impl<'a> Message<'a> {
     /// The value of the first attribute of a type, counted or not; for clients and tests.
     #[must_use]
     pub fn find(&self, kind: T) -> Option<&'a [u8]> {
-        let mut walk = Walk { bytes: self.bytes, at: HEADER_LEN };
-        while let Ok(Some(attribute)) = walk.next() {
-            if attribute.kind == kind {
-                return Some(attribute.value);
-            }
-        }
-        None
+        find(self.bytes, kind)
+    }
+
+    /// RFC 8489 section 14.5: what follows MESSAGE-INTEGRITY is ignored in answers too.
+    fn find_counted(&self, kind: T) -> Option<&'a [u8]> {
+        find(self.bytes.get(..self.attributes_end)?, kind)
     }
 
     /// The types of all attributes, in the order of the message; for tests.
@@ -545,6 +544,17 @@ impl<'a> Walk<'a> {
         self.at = at + 4 + padded;
         Ok(Some(Attribute { kind: T(u16::from_be_bytes([*t0, *t1])), value, at }))
     }
+}
+
+/// The value of the first attribute of a type in a message, or in the front part of one.
+fn find(bytes: &[u8], kind: T) -> Option<&[u8]> {
+    let mut walk = Walk { bytes, at: HEADER_LEN };
+    while let Ok(Some(attribute)) = walk.next() {
+        if attribute.kind == kind {
+            return Some(attribute.value);
+        }
+    }
+    None
 }
 
 fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], BadAttribute> {

@@ -17,7 +17,7 @@ pub use address::{Family, canonical_ip};
 pub use attribute::{AttributeType, BadAttribute};
 pub use channel_data::{ChannelData, ChannelNumber};
 pub use error_code::ErrorCode;
-pub use integrity::LongTermKey;
+pub use integrity::{IntegrityKey, LongTermKey};
 pub use message::{Class, Malformed, Message, Method, TransactionId, Unknown};
 pub(crate) use writer::data_indication_prefix;
 pub use writer::{BufferFull, Writer};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::address::write_xored;
 use super::attribute::AttributeType as T;
-use super::integrity::{LongTermKey, fingerprint};
+use super::integrity::{IntegrityKey, fingerprint};
 use super::message::{Class, Method, TransactionId, Unknown, message_type};
 use super::{ChannelNumber, ErrorCode, Family, HEADER_LEN, MAGIC_COOKIE};
 
@@ -69,16 +69,21 @@ impl<'b> Writer<'b> {
         self.attribute(kind, &value[..len])
     }
 
-    /// Adds ERROR-CODE with a reason phrase (RFC 8489 section 14.8).
+    /// Adds ERROR-CODE with a reason phrase (RFC 8489 section 14.8), of which at most 127 bytes are
+    /// sent.
     pub fn error(&mut self, code: ErrorCode, reason: &str) -> &mut Self {
-        let mut value = [0; 4 + 128];
+        // RFC 8489 section 14.8: UTF-8, fewer than 128 characters. The end of one is looked for at
+        // most three bytes back.
+        let mut len = reason.len().min(127);
+        while !reason.is_char_boundary(len) {
+            len -= 1;
+        }
+        let mut value = [0; 4 + 127];
         let [_, _, class, number, text @ ..] = &mut value;
         // A class is 3 to 6 and a number 0 to 99.
         *class = (code.number() / 100) as u8;
         *number = (code.number() % 100) as u8;
-        let reason = reason.as_bytes();
-        let len = reason.len().min(text.len());
-        text[..len].copy_from_slice(&reason[..len]);
+        text[..len].copy_from_slice(&reason.as_bytes()[..len]);
         self.attribute(T::ERROR_CODE, &value[..4 + len])
     }
 
@@ -114,10 +119,10 @@ impl<'b> Writer<'b> {
     }
 
     /// Adds MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
-    pub fn integrity(&mut self, key: &LongTermKey) -> &mut Self {
+    pub fn integrity(&mut self, key: &impl AsRef<IntegrityKey>) -> &mut Self {
         self.set_length(24);
         let covered = self.buffer.get(..self.len).unwrap_or_default();
-        let tag = key.sign(&[covered]);
+        let tag = key.as_ref().sign(&[covered]);
         self.attribute(T::MESSAGE_INTEGRITY, &tag)
     }
 

@@ -187,4 +187,50 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), KEYS.len());
     }
+
+    /// The example file with its settings switched on: prose has a space after the `#`.
+    fn example() -> String {
+        let lines = include_str!("../../config/taciturn.toml").lines();
+        let on = |line: &'static str| match line.strip_prefix('#') {
+            Some(setting) if !setting.starts_with(' ') => setting,
+            _ => line,
+        };
+        lines.map(|line| format!("{}\n", on(line))).collect()
+    }
+
+    #[test]
+    fn example_file_names_every_key() {
+        let table: toml::Table = example().parse().unwrap();
+        for key in KEYS {
+            let found = match key.path.split_once('.') {
+                Some((section, name)) => table[section].get(name),
+                None => table.get(key.path),
+            };
+            assert!(found.is_some(), "{} is not in config/taciturn.toml", key.path);
+        }
+        for name in LISTEN_KEYS {
+            assert!(table["listen"][0].get(name).is_some(), "{name} of [[listen]] is missing");
+        }
+    }
+
+    #[test]
+    fn example_file_holds_the_defaults() {
+        use crate::config::Config;
+        let secret = "\nsecrets = [\"a secret for this test\"]\n";
+        let with_secret = example().replace("\nsecrets = []\n", secret);
+        let shown = Config::from_toml(&with_secret).unwrap().config;
+        let default = Config::from_toml(&format!("[auth]{secret}")).unwrap().config;
+        assert_eq!(shown.realm, default.realm);
+        assert_eq!(shown.external_ip, default.external_ip);
+        assert_eq!(shown.relay_ports, default.relay_ports);
+        assert_eq!(shown.workers, default.workers);
+        assert_eq!(shown.state_dir, default.state_dir);
+        assert_eq!(shown.limits, default.limits);
+        assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
+        let listen = |config: &Config| -> Vec<_> {
+            config.listen.iter().map(|l| (l.name.clone(), l.transport, l.address)).collect()
+        };
+        assert_eq!(listen(&shown), listen(&default));
+        assert!(shown.listen[0].explicit && !default.listen[0].explicit);
+    }
 }

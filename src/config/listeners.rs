@@ -20,7 +20,13 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
     let Some(node) = reader.settings.get("listen").cloned() else {
         let defaults = address::default_listeners();
         for listen in &defaults {
-            clash_with_relay_ports(reader, listen, relay_ports, &reader.origin("relay_ports"), 0);
+            clash_with_relay_ports(
+                reader,
+                listen,
+                relay_ports,
+                &reader.origin("relay_ports"),
+                "relay_ports",
+            );
         }
         return defaults;
     };
@@ -61,7 +67,8 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
         }) else {
             continue;
         };
-        clash_with_relay_ports(reader, &listen, relay_ports, &origin, n);
+        let key = format!("listen[{n}].address");
+        clash_with_relay_ports(reader, &listen, relay_ports, &origin, &key);
         if let Some(other) = listeners.iter().find(|other| overlap(other, &listen)) {
             let message = if other.address == listen.address {
                 format!("{} is taken by another listener, {}", listen.address, other.name)
@@ -71,7 +78,6 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
                     listen.address, other.address
                 )
             };
-            let key = format!("listen[{n}].address");
             reader.findings.error(&origin, key, message, "remove one of them, or change its port");
         }
         listeners.push(listen);
@@ -94,6 +100,8 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<(Listen, Ori
     let transport = take(reader, "transport", "\"udp\"");
     let at = take(reader, "address", "\"[::]:3478\"");
     let name = take(reader, "name", "a word").flatten();
+    // A misspelt key is reported as such, not once more as missing.
+    let misspelt = !table.is_empty();
     for (key, (origin, _)) in table {
         let help = schema::hint("listen", &key);
         let key = format!("listen[{n}].{key}");
@@ -103,7 +111,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<(Listen, Ori
         (transport.is_none(), "transport", "add transport = \"udp\""),
         (at.is_none(), "address", "add address = \"[::]:3478\""),
     ] {
-        if missing {
+        if missing && !misspelt {
             let message = format!("has no {key}");
             reader.findings.error(&node.origin, format!("listen[{n}]"), message, example);
         }
@@ -159,13 +167,16 @@ fn clash_with_relay_ports(
     listen: &Listen,
     relay_ports: PortRange,
     origin: &Origin,
-    n: usize,
+    key: &str,
 ) {
     let port = listen.address.port();
     if listen.transport.is_datagram() && relay_ports.contains(port) {
-        let message = format!("port {port} lies within relay_ports, {relay_ports}");
+        let message = format!(
+            "port {port} of the listener {} lies within relay_ports, {relay_ports}",
+            listen.name
+        );
         let help = "a relay port and a listener cannot share a UDP port: change one of them";
-        reader.findings.error(origin, format!("listen[{n}].address"), message, help);
+        reader.findings.error(origin, key, message, help);
     }
 }
 

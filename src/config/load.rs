@@ -114,7 +114,7 @@ pub(super) fn file(source: &mut Source, settings: &mut Settings, findings: &mut 
         let help = "strings stand in double quotes, lists in [ ], one key a line";
         findings.error(&Origin::File(span), "", message, help);
     }
-    source.hidden = hidden;
+    source.hidden = merged(hidden);
 }
 
 fn section(table: DeTable<'_>, name: &str, settings: &mut Settings, findings: &mut Findings) {
@@ -199,6 +199,19 @@ fn hide_value(value: &Spanned<DeValue<'_>>, hidden: &mut Vec<Range<usize>>) {
     }
 }
 
+/// The same bytes as ranges that do not touch, so that each is masked once.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
 /// What to hide of the line of a syntax error, where spans cannot be relied on: all of it, unless
 /// it is plain to see which harmless key it sets.
 fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
@@ -210,7 +223,7 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
         return None;
     }
     let first = start + line.len() - line.trim_start().len();
-    let Some((key, _)) = line.split_once('=') else { return Some(first..end) };
+    let Some((key, value)) = line.split_once('=') else { return Some(first..end) };
     let name = key.trim();
     let is = |known: &Key| known.path.rsplit('.').next() == Some(name) || known.path == name;
     let (harmless, known) = match KEYS.iter().find(|known| is(known)) {
@@ -220,7 +233,8 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
     if harmless && !line.contains("users") && !line.contains("secret") {
         return None;
     }
-    Some(if known { start + key.len() + 1..end } else { first..end })
+    let value_at = end - value.trim_start().len();
+    Some(if known { value_at..end } else { first..end })
 }
 
 /// Reads the `TACITURN_*` variables into `settings`.

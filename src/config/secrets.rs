@@ -211,7 +211,7 @@ fn random_text(length: usize) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(length));
     while text.len() < length {
         let mut byte = [0; 1];
-        getrandom::fill(&mut byte).map_err(io::Error::other)?;
+        getrandom::fill(&mut byte).map_err(|error| io::Error::other(error.to_string()))?;
         // 248 is the largest multiple of 62 that a byte holds: above it, draw again.
         let [byte] = byte;
         if byte < 248 {

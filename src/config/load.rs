@@ -219,7 +219,8 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
     let line = text.get(start..)?.lines().next().unwrap_or("");
     let end = start + line.len();
     let bare = line.trim();
-    if bare.starts_with('[') && !bare.contains(['"', '\'', '=']) {
+    let section = bare.trim_matches(['[', ']']);
+    if bare.starts_with('[') && (schema::is_section(section) || section == "listen") {
         return None;
     }
     let first = start + line.len() - line.trim_start().len();

@@ -1,4 +1,5 @@
 //! Golden tests: what an operator reads when the configuration is wrong.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use taciturn::config::{Config, Environment, ServerArgs};
 

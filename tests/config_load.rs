@@ -1,4 +1,5 @@
 //! Where values come from, and which of them win.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,5 @@
 //! `turnctl credentials` as a program.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

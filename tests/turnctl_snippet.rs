@@ -1,4 +1,5 @@
 //! `turnctl homeserver-snippet` as a program: what it prints where, and how it ends.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,16 +1,40 @@
 //! What the operator wants: the schema, its defaults, and the checks that turn a file, the
 //! environment and the command line into one [`Config`] that the rest can rely on.
+//!
+//! The way of a value: `load` merges file, environment and flags by the table of keys in `schema`;
+//! `read` takes values of the right type out of the result; `check` and its helpers (`address`,
+//! `listeners`, `credentials`, `secrets`) turn them into a [`Config`]; `error` tells what is wrong.
 #![forbid(unsafe_code)]
 
-use std::net::{IpAddr, SocketAddr};
+mod address;
+mod args;
+mod check;
+mod credentials;
+mod error;
+mod listeners;
+mod load;
+mod read;
+mod schema;
+mod secrets;
+
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use zeroize::Zeroizing;
 
 use crate::auth::{SharedSecret, StaticUser};
 use crate::policy::PortRange;
+
+pub use crate::turn::RelayAddress;
+pub use address::{is_dns_name, is_public};
+pub use args::ServerArgs;
+pub use check::parse_host;
+pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
+pub use load::Environment;
+pub use read::{parse_duration, show_duration};
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]
@@ -19,6 +43,9 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The realm in every challenge (RFC 8489 section 9.2).
     pub realm: String,
+    /// The name or address that clients use in URIs, without brackets; `None` when the realm or
+    /// the external address has to serve.
+    pub host: Option<String>,
     /// Where peers reach the relay.
     pub external_ip: ExternalIp,
     /// STUN servers that may be asked for the external address, `host:port`. Empty by default: the
@@ -40,6 +67,83 @@ pub struct Config {
     pub state_dir: PathBuf,
 }
 
+/// A configuration, and what the operator should hear about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Warnings, and what was made up where; to be printed at start.
+    pub notes: Vec<Note>,
+}
+
+impl Config {
+    /// Reads the file that `args` or `TACITURN_CONFIG` names, if any, lays the environment and then
+    /// `args` over it, and checks the result.
+    ///
+    /// Where it holds no credential at all, a secret is made and kept in the state directory: only
+    /// then, and only if all else is right, is anything written.
+    ///
+    /// # Errors
+    /// All errors that were found, not only the first.
+    pub fn load(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
+        let from_args = args.config.clone();
+        let path = from_args.or_else(|| env.get("TACITURN_CONFIG").map(PathBuf::from));
+        let Some(path) = path else { return build(None, args, env) };
+        match std::fs::read(&path) {
+            Ok(bytes) => build(Some((&path, bytes)), args, env),
+            Err(error) => Err(unreadable(&path, args, &error.to_string())),
+        }
+    }
+
+    /// Checks `text` as if it were a file, with no environment and no flags.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_toml(text: &str) -> Result<Loaded, ConfigErrors> {
+        let file = (Path::new("taciturn.toml"), text.as_bytes().to_vec());
+        build(Some(file), &ServerArgs::default(), &Environment::default())
+    }
+}
+
+fn build(
+    file: Option<(&Path, Vec<u8>)>,
+    args: &ServerArgs,
+    env: &Environment,
+) -> Result<Loaded, ConfigErrors> {
+    let (mut settings, mut findings) = (load::Settings::new(), error::Findings::default());
+    let mut source = None;
+    if let Some((path, bytes)) = file {
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => Zeroizing::new(text),
+            Err(_) => return Err(unreadable(path, args, "it is not UTF-8 text")),
+        };
+        let read = source.insert(error::Source { path: path.into(), text, hidden: Vec::new() });
+        load::file(read, &mut settings, &mut findings);
+    }
+    load::environment(env, &mut settings, &mut findings);
+    load::flags(args, &mut settings, &mut findings);
+    let mut config = check::check(&settings, env, source.as_ref(), &mut findings);
+    if findings.is_clean() {
+        check::ensure_credential(&mut config, &mut findings);
+        check::warn_of_exposed_file(&settings, source.as_ref(), &mut findings);
+    }
+    if findings.is_clean() {
+        return Ok(Loaded { config, notes: findings.notes });
+    }
+    Err(findings.into_errors(&source.unwrap_or_default()))
+}
+
+fn unreadable(path: &Path, args: &ServerArgs, why: &str) -> ConfigErrors {
+    let origin = match args.config {
+        Some(_) => error::Origin::Flag("--config"),
+        None => error::Origin::Variable("TACITURN_CONFIG".into()),
+    };
+    let mut findings = error::Findings::default();
+    let message = format!("cannot read {}: {why}", path.display());
+    findings.error(&origin, "", message, "name a TOML file that taciturn's user can read");
+    findings.into_errors(&error::Source::default())
+}
+
 /// The `external_ip` key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExternalIp {
@@ -47,15 +151,6 @@ pub enum ExternalIp {
     Auto,
     /// At most one mapping of each address family, at least one in all.
     Given(Vec<RelayAddress>),
-}
-
-/// One address that relayed transport addresses are made on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RelayAddress {
-    /// What clients are told and peers send to.
-    pub public: IpAddr,
-    /// What the sockets are bound to: the same address, or the private side of a 1:1 NAT.
-    pub local: IpAddr,
 }
 
 /// How clients reach a listener.
@@ -73,6 +168,26 @@ pub enum Transport {
     Auto,
 }
 
+impl Transport {
+    /// Its name in the configuration: `udp`, `tcp`, `tls`, `dtls`, `auto`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Dtls => "dtls",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// Whether it takes a UDP port, not a TCP port.
+    #[must_use]
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::Dtls)
+    }
+}
+
 /// One `[[listen]]` section.
 #[derive(Clone, Debug)]
 pub struct Listen {
@@ -82,6 +197,8 @@ pub struct Listen {
     pub transport: Transport,
     /// Where. `[::]` means every address of both families.
     pub address: SocketAddr,
+    /// Whether the operator asked for it, or it is there by default.
+    pub explicit: bool,
 }
 
 /// The `[auth]` section.

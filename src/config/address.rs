@@ -1,0 +1,363 @@
+//! Addresses and names as people write them: the external address, listeners, peer ranges, and
+//! the placeholders that set-up guides leave behind.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::error::Note;
+use super::read::{Item, Reader};
+use super::{ExternalIp, Listen, RelayAddress, Transport};
+
+/// Whether `text` is what a guide tells its reader to replace.
+pub(super) fn is_placeholder(text: &str) -> bool {
+    let text = text.trim().to_ascii_lowercase();
+    let marked = text.contains('<') && text.contains('>');
+    let worded = ["your_", "your-ip", "your.ip", "yourip", "your-domain", "your.domain"]
+        .iter()
+        .chain(&["yourdomain", "change_me", "change-me", "changeme", "placeholder"])
+        .any(|word| text.contains(word));
+    let dots = text.contains('.') && text.chars().all(|c| c == 'x' || c == '.');
+    marked || worded || dots || ["1.2.3.4", "a.b.c.d"].contains(&text.as_str())
+}
+
+/// Whether `name` looks like a name that DNS can hold and the Internet can ask for: labels with
+/// dots between them, and not an address.
+#[must_use]
+pub fn is_dns_name(name: &str) -> bool {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last_is_word = name.rsplit('.').next().is_some_and(|last| !last.starts_with(is_digit));
+    name.len() <= 253 && name.contains('.') && name.split('.').all(label) && last_is_word
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+/// Whether clients on the Internet can reach `ip`: it is neither private, nor shared (CGNAT),
+/// link-local, loopback, documentation or otherwise special.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            !(ip.is_private()
+                || ip.is_loopback()
+                || ip.is_link_local()
+                || ip.is_documentation()
+                || a == 0
+                || a >= 224
+                || (a == 100 && (64..128).contains(&b))
+                || (a == 198 && (18..20).contains(&b)))
+        }
+        IpAddr::V6(ip) => {
+            ip.segments().first().is_some_and(|first| first & 0xe000 == 0x2000)
+                && !is_documentation_v6(ip)
+        }
+    }
+}
+
+fn is_documentation_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, ..] = ip.segments();
+    (a == 0x2001 && b == 0xdb8) || (a == 0x3fff && b < 0x1000)
+}
+
+const EXTERNAL_HELP: &str = "write the address that clients on the Internet reach this machine at:\n\
+     external_ip = \"auto\" (find it), an IPv4 or IPv6 address,\n\
+     or PUBLIC/PRIVATE when the provider maps one to the other (1:1 NAT)";
+
+pub(super) fn external_ip(reader: &mut Reader<'_>) -> ExternalIp {
+    let items = reader.list("external_ip", "\"auto\", an address, or a list of two addresses");
+    let mut given: Vec<RelayAddress> = Vec::new();
+    for item in &items {
+        if item.text.trim().eq_ignore_ascii_case("auto") {
+            if items.len() > 1 {
+                let message = "\"auto\" cannot be combined with addresses";
+                reader.error(item, message, "write either \"auto\" alone or only addresses");
+            }
+            continue;
+        }
+        let Some(address) = relay_address(reader, item) else { continue };
+        let family = if address.public.is_ipv4() { "IPv4" } else { "IPv6" };
+        if given.iter().any(|other| other.public.is_ipv4() == address.public.is_ipv4()) {
+            let message = format!("a second {family} address, {}", address.public);
+            let help = "relayed addresses are made on one address of each family: keep one\n\
+                        IPv4 and one IPv6 address at most";
+            reader.error(item, message, help);
+            continue;
+        }
+        if address.public.is_loopback() {
+            let text = format!("external_ip {} is reachable on this machine only", address.public);
+            reader.findings.notes.push(Note::warning(text));
+        } else if is_example(address.public) {
+            let text = format!(
+                "external_ip {} is an address from documentation that nobody can reach; \
+                 write this machine's own",
+                address.public
+            );
+            reader.findings.notes.push(Note::warning(text));
+        } else if !is_public(address.public) {
+            let text = format!(
+                "external_ip {0} is no public address: only clients in the same network will \
+                 reach the relay. Behind a 1:1 NAT write external_ip = \"PUBLIC/{0}\"",
+                address.public
+            );
+            reader.findings.notes.push(Note::warning(text));
+        }
+        given.push(address);
+    }
+    if given.is_empty() { ExternalIp::Auto } else { ExternalIp::Given(given) }
+}
+
+fn is_example(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_documentation(),
+        IpAddr::V6(ip) => is_documentation_v6(ip),
+    }
+}
+
+fn relay_address(reader: &mut Reader<'_>, item: &Item) -> Option<RelayAddress> {
+    let text = item.text.trim();
+    if is_placeholder(text) {
+        reader.error(item, format!("\"{text}\" is a placeholder"), EXTERNAL_HELP);
+        return None;
+    }
+    if text.contains(',') {
+        let help = "write a list: external_ip = [\"203.0.113.7\", \"2001:db8::7\"]";
+        reader.error(item, format!("\"{text}\" is several addresses in one string"), help);
+        return None;
+    }
+    let (public, local) = text.split_once('/').map_or((text, None), |(p, l)| (p, Some(l)));
+    let public = usable_ip(reader, item, public)?;
+    let local = match local {
+        None => public,
+        Some(length) if length.trim().parse::<u8>().is_ok() => {
+            let help = format!(
+                "after the slash stands the private address of a 1:1 NAT, not a prefix length;\n\
+                 write \"{public}\""
+            );
+            reader.error(item, format!("\"{text}\" is a network, not an address"), &help);
+            return None;
+        }
+        Some(local) => usable_ip(reader, item, local)?,
+    };
+    if public.is_ipv4() != local.is_ipv4() {
+        let message = format!("{public} and {local} are of different families");
+        let help = "both sides of PUBLIC/PRIVATE are IPv4, or both are IPv6;\n\
+                    two public addresses are a list of two strings";
+        reader.error(item, message, help);
+        return None;
+    }
+    Some(RelayAddress { public, local })
+}
+
+fn usable_ip(reader: &mut Reader<'_>, item: &Item, text: &str) -> Option<IpAddr> {
+    let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let Ok(ip) = bare.parse::<IpAddr>() else {
+        let message = match bare {
+            "" => "an address is missing".to_owned(),
+            name if is_dns_name(name) => format!("\"{name}\" is a name, not an address"),
+            _ if bare.parse::<SocketAddr>().is_ok() => {
+                format!("\"{bare}\" has a port; relay ports are set by relay_ports")
+            }
+            _ => format!("\"{bare}\" is no IP address"),
+        };
+        reader.error(item, message, EXTERNAL_HELP);
+        return None;
+    };
+    let unusable = match ip {
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some("the broadcast address"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 dress"),
+        _ if ip.is_unspecified() => Some("a placeholder that means \"any address\""),
+        _ if ip.is_multicast() => Some("a multicast address"),
+        _ => None,
+    };
+    if let Some(what) = unusable {
+        reader.error(item, format!("{ip} is {what}"), EXTERNAL_HELP);
+        return None;
+    }
+    Some(ip)
+}
+
+pub(super) fn peer_ranges(reader: &mut Reader<'_>, key: &'static str) -> Vec<IpNet> {
+    let items = reader.list(key, "a list: [\"10.0.0.0/8\", \"2001:db8::/32\"]");
+    let mut ranges = Vec::with_capacity(items.len());
+    for item in items {
+        let text = item.text.trim();
+        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let Ok(net) = net else {
+            let help = "write an address or a network with its prefix length: \"10.1.2.3\",\n\
+                        \"10.0.0.0/8\", \"2001:db8::/32\"";
+            reader.error(&item, format!("\"{text}\" is no address and no network"), help);
+            continue;
+        };
+        if key == "peers.allow" && net.prefix_len() == 0 {
+            let text = format!(
+                "peers.allow holds {net}: whoever has a credential can reach everything this \
+                 machine can, its private networks included"
+            );
+            reader.findings.notes.push(Note::warning(text));
+        }
+        ranges.push(net.trunc());
+    }
+    ranges
+}
+
+/// Reads `host:port`, with or without `stun:` in front and the port behind.
+pub(super) fn stun_servers(reader: &mut Reader<'_>) -> Vec<String> {
+    let items = reader.list("stun_servers", "a list: [\"stun.example.org:3478\"]");
+    let mut servers = Vec::with_capacity(items.len());
+    for item in items {
+        let text = item.text.trim();
+        let text = text.strip_prefix("stun:").unwrap_or(text);
+        match host_port(text) {
+            Some((host, port)) if !is_placeholder(text) => servers.push(format!("{host}:{port}")),
+            _ => {
+                let message = format!("\"{text}\" is not HOST:PORT");
+                reader.error(&item, message, "write it like \"stun.example.org:3478\"");
+            }
+        }
+    }
+    servers
+}
+
+/// Splits `host:port`, taking port 3478 where there is none.
+fn host_port(text: &str) -> Option<(String, u16)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let host = address.ip();
+        let host = if host.is_ipv6() { format!("[{host}]") } else { host.to_string() };
+        return Some((host, address.port()));
+    }
+    if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Some((if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() }, 3478));
+    }
+    let (host, port) = match text.split_once(':') {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0)?),
+        None => (text, 3478),
+    };
+    let named = host == "localhost" || is_dns_name(host);
+    named.then(|| (host.to_owned(), port))
+}
+
+/// Reads a listener's address and says what is wrong with it.
+pub(super) fn listen_address(text: &str) -> Result<SocketAddr, (String, String)> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        if address.ip().is_multicast() {
+            return Err((
+                format!("{} is a multicast address", address.ip()),
+                "write an address of this machine, or [::] for all".into(),
+            ));
+        }
+        return Ok(address);
+    }
+    let port = text.strip_prefix(':').or_else(|| text.strip_prefix("*:")).unwrap_or(text);
+    let (message, help) = if let Ok(port) = port.parse::<u16>() {
+        ("has no address".into(), format!("write \"[::]:{port}\" for every address"))
+    } else if let Ok(ip) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        ("has no port".into(), format!("write \"{}\"", SocketAddr::new(ip, 3478)))
+    } else if let Some((ip, port)) = text
+        .rsplit_once(':')
+        .and_then(|(ip, port)| Some((ip.parse::<Ipv6Addr>().ok()?, port.parse::<u16>().ok()?)))
+    {
+        ("has an IPv6 address without brackets".into(), format!("write \"[{ip}]:{port}\""))
+    } else {
+        (
+            format!("\"{text}\" is not ADDRESS:PORT"),
+            "write \"[::]:3478\" for every address, or an address of this machine and a port"
+                .into(),
+        )
+    };
+    Err((message, help))
+}
+
+/// Reads the name of a transport.
+pub(super) fn transport(text: &str) -> Option<Transport> {
+    Some(match text.trim() {
+        "udp" => Transport::Udp,
+        "tcp" => Transport::Tcp,
+        "tls" => Transport::Tls,
+        "dtls" => Transport::Dtls,
+        "auto" => Transport::Auto,
+        _ => return None,
+    })
+}
+
+/// What is bound when nothing is configured.
+pub(super) fn default_listeners() -> Vec<Listen> {
+    vec![Listen {
+        name: "udp:3478".into(),
+        transport: Transport::Udp,
+        address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478)),
+        explicit: false,
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_of_guides_are_recognised() {
+        for text in ["X.X.X.X", "x.x.x.x", "YOUR_IP", "<your ip>", "1.2.3.4", "turn.yourdomain.com"]
+        {
+            assert!(is_placeholder(text), "{text}");
+        }
+        for text in ["203.0.113.7", "turn.domain.org", "your-town.org", "x.org", "xxx"] {
+            assert!(!is_placeholder(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn dns_names_have_dots_and_are_no_addresses() {
+        assert!(is_dns_name("turn.domain.org"));
+        assert!(is_dns_name("a-b.xn--p1ai"));
+        for name in
+            ["taciturn", "203.0.113.7", "a..b", "-a.org", "a b.org", "a.org.", "a.org:1", ""]
+        {
+            assert!(!is_dns_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn public_means_reachable_from_the_internet() {
+        for ip in ["8.8.8.8", "2a01:4f8::1", "100.128.0.1"] {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.1.1", "203.0.113.7", "::1"]
+            .iter()
+            .chain(&["fe80::1", "fd00::1", "2001:db8::1", "0.0.0.0", "239.0.0.1"])
+        {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
+        }
+    }
+
+    #[test]
+    fn half_written_listen_addresses_are_completed_in_the_help() {
+        let help = |text| listen_address(text).unwrap_err().1;
+        assert!(help("3478").contains("\"[::]:3478\""));
+        assert!(help(":3478").contains("\"[::]:3478\""));
+        assert!(help("*:3478").contains("\"[::]:3478\""));
+        assert!(help("10.0.0.1").contains("\"10.0.0.1:3478\""));
+        assert!(help("2001:db8::1").contains("\"[2001:db8::1]:3478\""));
+        assert!(help("localhost:3478").contains("[::]:3478"));
+        assert!(listen_address("0.0.0.0:3478").is_ok());
+    }
+
+    #[test]
+    fn stun_servers_get_the_default_port() {
+        let text = |text| host_port(text).map(|(host, port)| format!("{host}:{port}"));
+        assert_eq!(text("stun.domain.org").as_deref(), Some("stun.domain.org:3478"));
+        assert_eq!(text("stun.domain.org:19302").as_deref(), Some("stun.domain.org:19302"));
+        assert_eq!(text("[2001:db8::1]:99").as_deref(), Some("[2001:db8::1]:99"));
+        assert_eq!(text("2001:db8::1").as_deref(), Some("[2001:db8::1]:3478"));
+        assert_eq!(text("stun domain:1"), None);
+        assert_eq!(text("stun.domain.org:0"), None);
+    }
+}

@@ -1,0 +1,77 @@
+//! The command line of `taciturn`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+const EXAMPLES: &str = "\
+Examples:
+  taciturn
+      Starts without configuration: makes a secret, prints where it is kept and the block for
+      Synapse's homeserver.yaml.
+  taciturn --config /etc/taciturn.toml
+      Starts with a file. Any flag overrides the file.
+  taciturn --realm turn.domain.org --external-ip 203.0.113.7 --secret-file /run/secrets/turn
+      Starts without a file.
+
+Every key of the file is an environment variable as well: relay_ports is TACITURN_RELAY_PORTS,
+users in [auth] is TACITURN_AUTH_USERS. Defaults yield to the file, the file to the environment,
+the environment to flags; a list is replaced as a whole.";
+
+/// A TURN/STUN relay server for WebRTC calls. Needs no configuration to start.
+///
+/// Values are kept as they were typed; [`Config::load`](super::Config::load) checks them together
+/// with the file and the environment.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "taciturn", version, about, long_about = None, after_help = EXAMPLES)]
+pub struct ServerArgs {
+    /// Configuration file (TOML); also TACITURN_CONFIG
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Address peers reach the relay at: an IP address, PUBLIC/PRIVATE behind 1:1 NAT, or "auto";
+    /// once more for IPv6
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub external_ip: Vec<String>,
+
+    /// Realm of the long-term credentials, usually the DNS name of this server
+    #[arg(long, value_name = "NAME")]
+    pub realm: Option<String>,
+
+    /// Static user; may be repeated. Everyone on this machine can read the command line in `ps`:
+    /// prefer TACITURN_AUTH_USERS or the file, or NAME:0xMD5KEY
+    #[arg(long, value_name = "NAME:PASS")]
+    pub user: Vec<String>,
+
+    /// File that holds one shared secret; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub secret_file: Vec<PathBuf>,
+
+    /// Relay ports, both ends included [default: 59000-60100]
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub relay_ports: Option<String>,
+
+    /// Listener, such as udp:[::]:3478; may be repeated; transports are udp, tcp, tls, dtls, auto
+    #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
+    pub listen: Vec<String>,
+
+    /// Worker threads; 0 = one per core [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    pub workers: Option<String>,
+
+    /// Directory where the server keeps the secret it made itself
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Lets peers in this network be reached although they are denied by default; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub allow_peer: Vec<String>,
+
+    /// Denies peers in this network as well; may be repeated
+    #[arg(long, value_name = "CIDR")]
+    pub deny_peer: Vec<String>,
+
+    /// Takes example and short credentials such as test:test; for tests only
+    #[arg(long)]
+    pub allow_weak_credentials: bool,
+}

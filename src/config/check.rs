@@ -1,0 +1,218 @@
+//! Turns merged settings into a [`Config`], and collects everything that is wrong with them.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::policy::PortRange;
+
+use super::error::{Findings, Note, Origin, Source};
+use super::load::{Environment, Settings};
+use super::read::Reader;
+use super::{Auth, Config, Limits, Peers, address, credentials, listeners, secrets};
+
+/// The realm when none is configured.
+const DEFAULT_REALM: &str = "taciturn";
+
+/// Checks everything but the generated secret. What it returns is of use only if `findings` is
+/// clean afterwards.
+pub(super) fn check(
+    settings: &Settings,
+    env: &Environment,
+    source: Option<&Source>,
+    findings: &mut Findings,
+) -> Config {
+    let mut reader = Reader { settings, findings };
+    let reader = &mut reader;
+    let realm = realm(reader);
+    let relay_ports = relay_ports(reader);
+    let allow_weak = reader.boolean("auth.allow_weak_credentials").unwrap_or(false);
+    let users = credentials::users(reader, &realm, allow_weak);
+    let mut all_secrets = credentials::secrets(reader, allow_weak);
+    all_secrets.extend(secrets::files(reader, env, allow_weak));
+    let state_dir = reader.text("state_dir", "\"/var/lib/taciturn\"").map(|item| {
+        if item.text.is_empty() {
+            reader.error(&item, "is empty", "write a directory, or remove the key");
+        }
+        PathBuf::from(item.text.as_str())
+    });
+    Config {
+        file: source.map(|source| source.path.clone()),
+        host: host(reader),
+        external_ip: address::external_ip(reader),
+        stun_servers: address::stun_servers(reader),
+        relay_ports,
+        workers: workers(reader),
+        listen: listeners::listeners(reader, relay_ports),
+        auth: Auth {
+            users,
+            secrets: all_secrets,
+            strict_expiry: reader.boolean("auth.strict_expiry").unwrap_or(false),
+        },
+        peers: Peers {
+            allow: address::peer_ranges(reader, "peers.allow"),
+            deny: address::peer_ranges(reader, "peers.deny"),
+        },
+        limits: limits(reader),
+        state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
+        realm,
+    }
+}
+
+/// Adds the generated secret where there is no other credential.
+pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
+    if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
+        return;
+    }
+    match secrets::generated(&config.state_dir) {
+        Ok((secret, made)) => {
+            let path = secrets::path_in(&config.state_dir);
+            let text = match made {
+                true => format!(
+                    "no credentials are configured: made a shared secret and keep it in {}",
+                    path.display()
+                ),
+                false => format!(
+                    "no credentials are configured: using the shared secret kept in {}",
+                    path.display()
+                ),
+            };
+            findings.notes.push(Note::info(text));
+            config.auth.secrets.push(secret);
+        }
+        Err((message, help)) => {
+            findings.error(&Origin::Unplaced, "", message, help);
+        }
+    }
+}
+
+/// Warns of a configuration file that holds credentials and that everybody can read.
+pub(super) fn warn_of_exposed_file(
+    settings: &Settings,
+    source: Option<&Source>,
+    findings: &mut Findings,
+) {
+    use std::os::unix::fs::MetadataExt as _;
+    let in_file =
+        |key| settings.get(key).is_some_and(|node| matches!(node.origin, Origin::File(_)));
+    if !in_file("auth.users") && !in_file("auth.secrets") {
+        return;
+    }
+    let Some(path) = source.map(|source| &source.path) else { return };
+    let exposed = std::fs::metadata(path).is_ok_and(|meta| meta.mode() & 0o007 != 0);
+    if exposed {
+        let text = format!(
+            "{0} holds credentials and can be read by every user of this machine: chmod o= {0}",
+            path.display()
+        );
+        findings.notes.push(Note::warning(text));
+    }
+}
+
+fn realm(reader: &mut Reader<'_>) -> String {
+    let Some(item) = reader.text("realm", "\"turn.domain.org\"") else {
+        return DEFAULT_REALM.into();
+    };
+    let text = item.text.as_str();
+    // RFC 8489 section 14.9: fewer than 128 characters, at most 763 bytes, in a quoted-string.
+    let fault = match text {
+        _ if text.trim().is_empty() => Some("is empty".into()),
+        _ if text.len() > 763 || text.chars().count() > 127 => {
+            Some("is longer than 127 characters".into())
+        }
+        _ if text.chars().any(|c| c.is_control() || c == '"' || c == '\\') => {
+            Some("holds a quote, a backslash or a control character".into())
+        }
+        _ if address::is_placeholder(text) => Some(format!("\"{text}\" is a placeholder")),
+        _ => None,
+    };
+    if let Some(fault) = fault {
+        let help = "write the DNS name of this server, like \"turn.domain.org\",\n\
+                    or remove the key";
+        reader.error(&item, fault, help);
+    }
+    text.to_owned()
+}
+
+fn host(reader: &mut Reader<'_>) -> Option<String> {
+    let item = reader.text("host", "\"turn.domain.org\"")?;
+    let text = item.text.trim();
+    match parse_host(text) {
+        Some(host) => return Some(host),
+        None => {
+            let help = "write a DNS name or an IP address alone, without turn: and without port";
+            let message = match address::is_placeholder(text) {
+                true => format!("\"{text}\" is a placeholder"),
+                false => format!("\"{text}\" is no host name"),
+            };
+            reader.error(&item, message, help);
+        }
+    }
+    None
+}
+
+/// Takes a DNS name or an IP address, the latter with or without brackets; gives it back without.
+#[must_use]
+pub fn parse_host(text: &str) -> Option<String> {
+    let bare = text.trim().trim_start_matches('[').trim_end_matches(']');
+    let is_ip = bare.parse::<std::net::IpAddr>().is_ok_and(|ip| !ip.is_unspecified());
+    let is_name = address::is_dns_name(bare) || bare == "localhost";
+    ((is_ip || is_name) && !address::is_placeholder(bare)).then(|| bare.to_owned())
+}
+
+fn relay_ports(reader: &mut Reader<'_>) -> PortRange {
+    let Some(item) = reader.text("relay_ports", "\"59000-60100\"") else {
+        return PortRange::DEFAULT;
+    };
+    match item.text.trim().parse() {
+        Ok(range) => range,
+        Err(error) => {
+            let message = format!("\"{}\": {error}", item.text.as_str());
+            reader.error(&item, message, "write FIRST-LAST, like \"59000-60100\"");
+            PortRange::DEFAULT
+        }
+    }
+}
+
+fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
+    let wanted = reader.integer("workers", 0, 256).unwrap_or(0);
+    NonZeroUsize::new(wanted as usize)
+        .or_else(|| std::thread::available_parallelism().ok())
+        .unwrap_or(NonZeroUsize::MIN)
+}
+
+fn limits(reader: &mut Reader<'_>) -> Limits {
+    const DAY: Duration = Duration::from_secs(86400);
+    let default = Limits::default();
+    let integer = |reader: &mut Reader<'_>, key, most, default| {
+        reader.integer(key, 1, most).unwrap_or(default)
+    };
+    Limits {
+        allocations_per_user: integer(
+            reader,
+            "limits.allocations_per_user",
+            1_000_000,
+            default.allocations_per_user,
+        ),
+        permissions_per_allocation: integer(
+            reader,
+            "limits.permissions_per_allocation",
+            65536,
+            default.permissions_per_allocation,
+        ),
+        // RFC 8656 section 12: there are 4096 channel numbers.
+        channels_per_allocation: integer(
+            reader,
+            "limits.channels_per_allocation",
+            4096,
+            default.channels_per_allocation,
+        ),
+        // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
+        max_lifetime: reader
+            .duration("limits.max_lifetime", Duration::from_secs(600), DAY)
+            .unwrap_or(default.max_lifetime),
+        nonce_lifetime: reader
+            .duration("limits.nonce_lifetime", Duration::from_secs(10), DAY)
+            .unwrap_or(default.nonce_lifetime),
+    }
+}

@@ -1,0 +1,247 @@
+//! What is wrong with a configuration, told so that it can be put right: place, key, what was
+//! found, what to write. Secrets never show up in it.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// Everything that is wrong with a configuration, found in one go. `Display` prints the whole
+/// report, ready for standard error.
+#[derive(Clone, Debug)]
+pub struct ConfigErrors {
+    problems: Vec<Problem>,
+}
+
+impl ConfigErrors {
+    /// Each problem, in the order in which they were found; never empty.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            writeln!(f, "{problem}")?;
+        }
+        match self.problems.len() {
+            1 => f.write_str("1 error in the configuration"),
+            n => write!(f, "{n} errors in the configuration"),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Where it was written.
+    pub place: Place,
+    /// The key it is about (`auth.users[1]`); empty where no key is concerned.
+    pub key: String,
+    /// What was found.
+    pub message: String,
+    /// What to write instead; may be empty.
+    pub help: String,
+    excerpt: Option<Excerpt>,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A position in the configuration file, counted from 1; the column counts characters.
+    File {
+        /// The file as it was named.
+        path: PathBuf,
+        /// Line.
+        line: usize,
+        /// Column.
+        column: usize,
+    },
+    /// An environment variable.
+    Variable(String),
+    /// A command-line flag, with its hyphens.
+    Flag(&'static str),
+    /// Nowhere: a default, or something about the machine.
+    Unplaced,
+}
+
+/// A source line and what to underline in it, in characters from 0.
+#[derive(Clone, Debug)]
+struct Excerpt {
+    text: String,
+    from: usize,
+    width: usize,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key.as_str() {
+            "" => writeln!(f, "error: {}", self.message)?,
+            key => writeln!(f, "error: {key}: {}", self.message)?,
+        }
+        let mut gutter = 1;
+        match &self.place {
+            Place::File { path, line, column } => {
+                gutter = line.to_string().len();
+                let pad = " ".repeat(gutter);
+                writeln!(f, "{pad}--> {}:{line}:{column}", path.display())?;
+                if let Some(Excerpt { text, from, width }) = &self.excerpt {
+                    writeln!(f, "{pad} |")?;
+                    writeln!(f, "{line} | {text}")?;
+                    writeln!(f, "{pad} | {}{}", " ".repeat(*from), "^".repeat(*width))?;
+                }
+            }
+            Place::Variable(name) => writeln!(f, " --> environment variable {name}")?,
+            Place::Flag(name) => writeln!(f, " --> command line, {name}")?,
+            Place::Unplaced => {}
+        }
+        let pad = " ".repeat(gutter);
+        for (n, line) in self.help.lines().enumerate() {
+            let lead = if n == 0 { "= help:" } else { "       " };
+            writeln!(f, "{pad} {lead} {line}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Something to tell the operator when the server starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// How much it matters.
+    pub level: NoteLevel,
+    /// One or two plain sentences, without a full stop at the end.
+    pub text: String,
+}
+
+/// How much a [`Note`] matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteLevel {
+    /// Good to know.
+    Info,
+    /// The operator may have to act.
+    Warning,
+}
+
+impl Note {
+    pub(crate) fn info(text: impl Into<String>) -> Self {
+        Self { level: NoteLevel::Info, text: text.into() }
+    }
+
+    pub(crate) fn warning(text: impl Into<String>) -> Self {
+        Self { level: NoteLevel::Warning, text: text.into() }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.level {
+            NoteLevel::Info => write!(f, "note: {}", self.text),
+            NoteLevel::Warning => write!(f, "warning: {}", self.text),
+        }
+    }
+}
+
+/// Where a value came from, before positions are worked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Bytes of the configuration file.
+    File(Range<usize>),
+    Variable(String),
+    Flag(&'static str),
+    Unplaced,
+}
+
+/// The text of the configuration file, and the parts of it that must not be shown.
+#[derive(Default)]
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) text: Zeroizing<String>,
+    pub(super) hidden: Vec<Range<usize>>,
+}
+
+/// Problems and notes while they are being collected.
+#[derive(Default)]
+pub(super) struct Findings {
+    problems: Vec<(Origin, String, String, String)>,
+    pub(super) notes: Vec<Note>,
+}
+
+impl Findings {
+    pub(super) fn error(
+        &mut self,
+        origin: &Origin,
+        key: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.problems.push((origin.clone(), key.into(), message.into(), help.into()));
+    }
+
+    pub(super) fn is_clean(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// The errors with their positions in `source`: those of the file first, by position.
+    pub(super) fn into_errors(mut self, source: &Source) -> ConfigErrors {
+        self.problems.sort_by_key(|(origin, ..)| match origin {
+            Origin::File(span) => (0, span.start),
+            _ => (1, 0),
+        });
+        let place = |(origin, key, message, help)| {
+            let (place, excerpt) = match origin {
+                Origin::File(span) => source.locate(&span),
+                Origin::Variable(name) => (Place::Variable(name), None),
+                Origin::Flag(name) => (Place::Flag(name), None),
+                Origin::Unplaced => (Place::Unplaced, None),
+            };
+            Problem { place, key, message, help, excerpt }
+        };
+        ConfigErrors { problems: self.problems.into_iter().map(place).collect() }
+    }
+}
+
+impl Source {
+    /// Line and column of `span`, and its line with hidden parts masked.
+    fn locate(&self, span: &Range<usize>) -> (Place, Option<Excerpt>) {
+        let before = self.text.get(..span.start).unwrap_or(&self.text);
+        let line = before.matches('\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before.get(start..).unwrap_or("").chars().count() + 1;
+        let place = Place::File { path: self.path.clone(), line, column };
+        let text = self.text.get(start..).unwrap_or("").lines().next().unwrap_or("");
+        (place, Some(self.excerpt(text, start, span)))
+    }
+
+    fn excerpt(&self, line: &str, start: usize, span: &Range<usize>) -> Excerpt {
+        let (mut text, mut length) = (String::new(), 0);
+        let (mut from, mut to) = (None, 0);
+        let mut masking = None;
+        for (at, c) in line.char_indices().map(|(at, c)| (start + at, c)) {
+            let hidden = self.hidden.iter().position(|range| range.contains(&at));
+            match hidden {
+                Some(_) if hidden == masking => {}
+                Some(_) => {
+                    text.push_str("***");
+                    length += 3;
+                }
+                None => {
+                    text.push(if c.is_control() { ' ' } else { c });
+                    length += 1;
+                }
+            }
+            if span.contains(&at) || (from.is_none() && at >= span.start) {
+                let width = if hidden.is_some() { 3 } else { 1 };
+                from.get_or_insert(length - width);
+                to = to.max(length);
+            }
+            masking = hidden;
+        }
+        let from = from.unwrap_or(length);
+        Excerpt { text, from, width: to.saturating_sub(from).max(1) }
+    }
+}

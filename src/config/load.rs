@@ -1,0 +1,357 @@
+//! File, environment and flags, laid over each other. Nothing is checked here beyond the names of
+//! keys; that is `check`'s work.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
+
+use super::args::ServerArgs;
+use super::error::{Findings, Origin, Source};
+use super::schema::{self, KEYS, Key, Kind};
+
+/// The environment variables that configuration is read from, and who runs the process. Passed
+/// in, so that tests need not touch the process.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+    uid: Option<u32>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
+        Self { variables: std::env::vars_os().filter_map(named).collect(), uid: own_uid() }
+    }
+
+    /// An environment of exactly these variables, and of no particular user.
+    #[must_use]
+    pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.into());
+        Self { variables: variables.into_iter().map(owned).collect(), uid: None }
+    }
+
+    /// The value of `name`, unless it is unset or empty.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the process runs as root; `false` where that cannot be told.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.uid == Some(0)
+    }
+}
+
+/// The user id of this process, where the system has a `/proc`.
+pub(super) fn own_uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
+}
+
+/// A value as it was written, and where.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) value: Value,
+    pub(super) origin: Origin,
+}
+
+#[derive(Clone)]
+pub(super) enum Value {
+    Text(Zeroizing<String>),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Node>),
+    /// Each key with its own place and its value.
+    Table(BTreeMap<String, (Origin, Node)>),
+    /// Something no key takes; holds the name of its type.
+    Other(&'static str),
+}
+
+impl Value {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(Zeroizing::new(text.into()))
+    }
+
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Integer(_) => "an integer",
+            Self::Boolean(_) => "true or false",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+/// Values by the path of their key; a later layer replaces a value as a whole.
+pub(super) type Settings = BTreeMap<&'static str, Node>;
+
+/// Reads the configuration file into `settings`.
+pub(super) fn file(source: &mut Source, settings: &mut Settings, findings: &mut Findings) {
+    let text = source.text.clone();
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    let mut hidden = Vec::new();
+    let root = root.into_inner();
+    hide_table(&root, "", &mut hidden);
+    if errors.is_empty() {
+        section(root, "", settings, findings);
+    }
+    // A broken file is not looked into any further: what a parser guesses behind its first error
+    // makes errors of its own.
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        hidden.extend(hide_around(&text, span.start));
+        let message = format!("this is not TOML: {}", error.message());
+        let help = "strings stand in double quotes, lists in [ ], one key a line";
+        findings.error(&Origin::File(span), "", message, help);
+    }
+    source.hidden = merged(hidden);
+}
+
+fn section(table: DeTable<'_>, name: &str, settings: &mut Settings, findings: &mut Findings) {
+    for (key, value) in table {
+        let (span, key) = (key.span(), key.into_inner());
+        let path = if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
+        if let Some(known) = schema::find(&path) {
+            settings.insert(known.path, node(value));
+        } else if name.is_empty() && schema::is_section(&key) {
+            let at = value.span();
+            match value.into_inner() {
+                DeValue::Table(inner) => section(inner, &key, settings, findings),
+                other => {
+                    let message = format!("is a section, not {}", simple(other).type_name());
+                    findings.error(&Origin::File(at), path, message, format!("write [{key}]"));
+                }
+            }
+        } else {
+            let help = schema::hint(name, &key);
+            findings.error(&Origin::File(span), path, "there is no such key", help);
+        }
+    }
+}
+
+fn node(value: Spanned<DeValue<'_>>) -> Node {
+    Node { origin: Origin::File(value.span()), value: simple(value.into_inner()) }
+}
+
+fn simple(value: DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::text(text),
+        DeValue::Boolean(value) => Value::Boolean(value),
+        DeValue::Integer(integer) => {
+            i64::from_str_radix(integer.as_str(), integer.radix()).map_or(
+                // Too large for any key; which number it was does not matter then.
+                Value::Integer(i64::MAX),
+                Value::Integer,
+            )
+        }
+        DeValue::Array(items) => Value::List(items.into_iter().map(node).collect()),
+        DeValue::Table(table) => Value::Table(
+            table
+                .into_iter()
+                .map(|(key, value)| {
+                    let origin = Origin::File(key.span());
+                    (key.into_inner().into_owned(), (origin, node(value)))
+                })
+                .collect(),
+        ),
+        DeValue::Float(_) => Value::Other("a number with a fraction"),
+        DeValue::Datetime(_) => Value::Other("a date"),
+    }
+}
+
+/// Collects the spans that no error may show: all values but those of keys known to be harmless.
+fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
+    for (key, value) in table.iter() {
+        let key = key.get_ref();
+        let path = if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
+        let harmless = schema::find(&path).is_some_and(|key| key.kind != Kind::SecretList);
+        match value.get_ref() {
+            DeValue::Table(inner) if name.is_empty() => hide_table(inner, key, hidden),
+            DeValue::Array(items) if path == "listen" => {
+                let sections = items.iter().filter_map(|item| item.get_ref().as_table());
+                let keys = sections.flat_map(|section| section.iter());
+                keys.filter(|(key, _)| !schema::LISTEN_KEYS.contains(&&**key.get_ref()))
+                    .for_each(|(_, value)| hide_value(value, hidden));
+            }
+            _ if harmless => {}
+            _ => hide_value(value, hidden),
+        }
+    }
+}
+
+fn hide_value(value: &Spanned<DeValue<'_>>, hidden: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        // Item by item, so that the brackets and the place in the list stay visible.
+        DeValue::Array(items) => items.iter().for_each(|item| hide_value(item, hidden)),
+        DeValue::Table(table) => table.iter().for_each(|(_, value)| hide_value(value, hidden)),
+        DeValue::Boolean(_) => {}
+        _ => hidden.push(value.span()),
+    }
+}
+
+/// The same bytes as ranges that do not touch, so that each is masked once.
+fn merged(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| range.start);
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+/// What to hide of the line of a syntax error, where spans cannot be relied on: all of it, unless
+/// it is plain to see which harmless key it sets.
+fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = text.get(..at).unwrap_or(text).rfind('\n').map_or(0, |at| at + 1);
+    let line = text.get(start..)?.lines().next().unwrap_or("");
+    let end = start + line.len();
+    let bare = line.trim();
+    let section = bare.trim_matches(['[', ']']);
+    if bare.starts_with('[') && (schema::is_section(section) || section == "listen") {
+        return None;
+    }
+    let first = start + line.len() - line.trim_start().len();
+    let Some((key, value)) = line.split_once('=') else { return Some(first..end) };
+    let name = key.trim();
+    let is = |known: &Key| known.path.rsplit('.').next() == Some(name) || known.path == name;
+    let (harmless, known) = match KEYS.iter().find(|known| is(known)) {
+        Some(known) => (known.kind != Kind::SecretList, true),
+        None => (false, schema::LISTEN_KEYS.contains(&name) || schema::is_section(name)),
+    };
+    if harmless && !line.contains("users") && !line.contains("secret") {
+        return None;
+    }
+    let value_at = end - value.trim_start().len();
+    Some(if known { value_at..end } else { first..end })
+}
+
+/// Reads the `TACITURN_*` variables into `settings`.
+pub(super) fn environment(env: &Environment, settings: &mut Settings, findings: &mut Findings) {
+    for (name, value) in &env.variables {
+        if !name.starts_with("TACITURN_") || schema::OTHER_VARIABLES.contains(&name.as_str()) {
+            continue;
+        }
+        // Kubernetes and Docker links set these for a service called "taciturn".
+        if name == "TACITURN_PORT"
+            || name.starts_with("TACITURN_PORT_")
+            || name.starts_with("TACITURN_SERVICE_")
+        {
+            continue;
+        }
+        let origin = Origin::Variable(name.clone());
+        let Some(key) = KEYS.iter().find(|key| schema::variable(key.path) == *name) else {
+            let names: Vec<_> = KEYS.iter().map(|key| schema::variable(key.path)).collect();
+            let known = names.iter().map(String::as_str).chain(["TACITURN_CONFIG"]);
+            let help = schema::nearest(name, known).map_or_else(
+                || "unset it; a key's variable is TACITURN_ and its name in capitals".into(),
+                |near| format!("did you mean {near}?"),
+            );
+            findings.error(&origin, "", "no key has such a variable", help);
+            continue;
+        };
+        let Some(text) = value.to_str() else {
+            findings.error(&origin, key.path, "is not valid UTF-8", "set it to plain text");
+            continue;
+        };
+        if text.trim().is_empty() {
+            // An empty variable is what `NAME: ${NAME:-}` leaves behind. For a credential that is
+            // a mistake that must not go unseen.
+            if key.path.starts_with("auth.") {
+                findings.error(
+                    &origin,
+                    key.path,
+                    "is set but empty",
+                    "give it a value or unset it",
+                );
+            }
+            continue;
+        }
+        if let Some(value) = from_variable(key, text, &origin, findings) {
+            settings.insert(key.path, Node { value, origin });
+        }
+    }
+}
+
+fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings) -> Option<Value> {
+    let list = |parts: Vec<&str>| {
+        let item = |part: &str| Node { value: Value::text(part), origin: origin.clone() };
+        Some(Value::List(parts.into_iter().filter(|part| !part.is_empty()).map(item).collect()))
+    };
+    match key.kind {
+        Kind::List | Kind::Listeners => list(text.split(',').map(str::trim).collect()),
+        Kind::SecretList if text.trim_start().starts_with('[') => {
+            let items = DeValue::parse(text.trim()).ok().map(Spanned::into_inner);
+            let Some(DeValue::Array(items)) = items else {
+                let help = "a value that begins with [ is a TOML list: [\"one\", \"two\"];\n\
+                            otherwise write one entry a line";
+                findings.error(origin, key.path, "is not a TOML list of strings", help);
+                return None;
+            };
+            let item = |item: Spanned<_>| Node {
+                value: simple(item.into_inner()),
+                origin: origin.clone(),
+            };
+            Some(Value::List(items.into_iter().map(item).collect()))
+        }
+        Kind::SecretList => list(text.lines().map(str::trim).collect()),
+        Kind::Text | Kind::Integer | Kind::Boolean | Kind::Duration => {
+            Some(Value::text(text.trim()))
+        }
+    }
+}
+
+/// Lays the flags over `settings`.
+pub(super) fn flags(args: &ServerArgs, settings: &mut Settings, findings: &mut Findings) {
+    let mut list = |key, flag, values: &[String]| {
+        if !values.is_empty() {
+            let item =
+                |text: &String| Node { value: Value::text(text), origin: Origin::Flag(flag) };
+            let value = Value::List(values.iter().map(item).collect());
+            settings.insert(key, Node { value, origin: Origin::Flag(flag) });
+        }
+    };
+    list("external_ip", "--external-ip", &args.external_ip);
+    list("auth.users", "--user", &args.user);
+    list("listen", "--listen", &args.listen);
+    list("peers.allow", "--allow-peer", &args.allow_peer);
+    list("peers.deny", "--deny-peer", &args.deny_peer);
+    let mut path_text = |flag, path: &Path| {
+        let text = path.to_str().map(str::to_owned);
+        if text.is_none() {
+            findings.error(&Origin::Flag(flag), "", "the path is not valid UTF-8", "rename it");
+        }
+        text
+    };
+    let files: Vec<_> =
+        args.secret_file.iter().filter_map(|path| path_text("--secret-file", path)).collect();
+    list("auth.secret_files", "--secret-file", &files);
+    let state_dir = args.state_dir.as_ref().and_then(|path| path_text("--state-dir", path));
+    let mut text = |key, flag, value: Option<&String>| {
+        if let Some(value) = value {
+            let origin = Origin::Flag(flag);
+            settings.insert(key, Node { value: Value::text(value), origin });
+        }
+    };
+    text("realm", "--realm", args.realm.as_ref());
+    text("relay_ports", "--relay-ports", args.relay_ports.as_ref());
+    text("workers", "--workers", args.workers.as_ref());
+    text("state_dir", "--state-dir", state_dir.as_ref());
+    if args.allow_weak_credentials {
+        let origin = Origin::Flag("--allow-weak-credentials");
+        settings
+            .insert("auth.allow_weak_credentials", Node { value: Value::Boolean(true), origin });
+    }
+}

@@ -1,0 +1,126 @@
+//! The URIs by which clients find this server (RFC 7065), as libwebrtc takes them.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use crate::config::{Config, ExternalIp, Transport, is_dns_name, is_public};
+
+/// The host part of the URIs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A name or an address, without brackets.
+    Known(String),
+    /// Nothing is known: an example that the reader has to replace.
+    Placeholder,
+}
+
+impl Host {
+    /// What clients of a server with this configuration should use: `asked`, else the key `host`,
+    /// else a realm that looks like a DNS name, else the external address, else `found` (an
+    /// address the caller saw on an interface), else a placeholder.
+    #[must_use]
+    pub fn of(config: &Config, asked: Option<&str>, found: Option<IpAddr>) -> Self {
+        if let Some(host) = asked.or(config.host.as_deref()) {
+            return Self::Known(host.to_owned());
+        }
+        if is_dns_name(&config.realm) {
+            return Self::Known(config.realm.clone());
+        }
+        let given = match &config.external_ip {
+            // IPv4 first: more clients have it.
+            ExternalIp::Given(given) => {
+                let v4 = given.iter().find(|address| address.public.is_ipv4());
+                v4.or_else(|| given.first()).map(|address| address.public)
+            }
+            ExternalIp::Auto => found,
+        };
+        given.map_or(Self::Placeholder, |ip| Self::Known(ip.to_string()))
+    }
+}
+
+impl fmt::Display for Host {
+    /// As it stands in a URI: an IPv6 address in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Known(host) if host.parse::<Ipv6Addr>().is_ok() => write!(f, "[{host}]"),
+            Self::Known(host) => f.write_str(host),
+            Self::Placeholder => f.write_str("turn.example.org"),
+        }
+    }
+}
+
+/// The public address that this machine would send from, if it has one on an interface. Nothing
+/// is sent: a UDP socket that is connected only looks up the route.
+#[must_use]
+pub fn public_address_of_default_route() -> Option<IpAddr> {
+    let probes: [(IpAddr, IpAddr); 2] = [
+        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
+        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
+    ];
+    probes.into_iter().find_map(|(any, far)| {
+        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+        socket.connect(SocketAddr::new(far, 9)).ok()?;
+        Some(socket.local_addr().ok()?.ip()).filter(|ip| is_public(*ip))
+    })
+}
+
+/// The port of the first listener that serves one of `transports`.
+fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
+    let ports = config.listen.iter().filter(|listen| transports.contains(&listen.transport));
+    // Port 0 is "any free port": nobody can be told which.
+    ports.map(|listen| listen.address.port()).find(|port| *port != 0)
+}
+
+/// At most three URIs, UDP first, one for each way in that is open. DTLS is never among them: no
+/// browser speaks it to a TURN server, and `turns:` with `transport=udp` is taken for TLS.
+#[must_use]
+pub fn of_listeners(config: &Config, host: &Host) -> Vec<String> {
+    let ways: [(&str, &[Transport], &str); 3] = [
+        ("turn", &[Transport::Udp], "udp"),
+        ("turn", &[Transport::Tcp, Transport::Auto], "tcp"),
+        ("turns", &[Transport::Tls, Transport::Auto], "tcp"),
+    ];
+    ways.into_iter()
+        .filter_map(|(scheme, transports, transport)| {
+            let port = port(config, transports)?;
+            Some(format!("{scheme}:{host}:{port}?transport={transport}"))
+        })
+        .collect()
+}
+
+/// The four URIs of the usual Matrix guide for coturn, in its order, whether the listeners are on
+/// or not, and what is to be said about those that are not.
+#[must_use]
+pub fn of_article(config: &Config, host: &Host) -> (Vec<String>, Vec<String>) {
+    let ways: [(&str, &[Transport], &str, u16); 4] = [
+        ("turns", &[Transport::Tls, Transport::Auto], "tcp", 5349),
+        ("turns", &[Transport::Dtls], "udp", 5349),
+        ("turn", &[Transport::Tcp, Transport::Auto], "tcp", 3478),
+        ("turn", &[Transport::Udp], "udp", 3478),
+    ];
+    let secure = port(config, &[Transport::Tls, Transport::Dtls, Transport::Auto]);
+    let plain = port(config, &[Transport::Udp, Transport::Tcp, Transport::Auto]);
+    let (mut uris, mut missing) = (Vec::new(), Vec::new());
+    for (scheme, transports, transport, default) in ways {
+        let on = port(config, transports);
+        let shared = if scheme == "turns" { secure } else { plain };
+        let port = on.or(shared).unwrap_or(default);
+        let uri = format!("{scheme}:{host}:{port}?transport={transport}");
+        if on.is_none() {
+            missing.push(format!("no listener serves {uri}: clients try it in vain"));
+        }
+        uris.push(uri);
+    }
+    (uris, missing)
+}
+
+/// What browsers will not like about a URI's port; `None` when they take it.
+#[must_use]
+pub fn port_warning(config: &Config) -> Option<String> {
+    let refused = |port: u16| !(matches!(port, 0 | 53 | 80 | 443) || port >= 1024);
+    let port = config.listen.iter().map(|listen| listen.address.port()).find(|p| refused(*p))?;
+    Some(format!(
+        "browsers ignore TURN servers on port {port}: only 53, 80, 443 and ports from 1024 on are \
+         used"
+    ))
+}

@@ -1,0 +1,529 @@
+//! Golden tests: what an operator reads when the configuration is wrong.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use taciturn::config::{Config, Environment, ServerArgs};
+
+/// The report about `toml`, less its last line, the count.
+fn report(toml: &str) -> String {
+    let report = Config::from_toml(toml).unwrap_err().to_string();
+    let (errors, count) = report.rsplit_once('\n').unwrap();
+    assert!(count.ends_with("in the configuration"), "{report}");
+    errors.to_owned()
+}
+
+#[test]
+fn errors_are_counted_at_the_end() {
+    let count = |toml: &str| {
+        Config::from_toml(toml).unwrap_err().to_string().lines().last().unwrap().to_owned()
+    };
+    assert_eq!(count("x = 1"), "1 error in the configuration");
+    assert_eq!(count("x = 1\ny = 1"), "2 errors in the configuration");
+}
+
+#[test]
+fn misspelt_key_is_told_its_name_and_its_value_is_hidden() {
+    let toml = r#"relam = "turn.domain.org"
+"#;
+    let expected = r#"error: relam: there is no such key
+ --> taciturn.toml:1:1
+  |
+1 | relam = ***
+  | ^^^^^
+  = help: did you mean "realm"?
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn coturn_key_is_translated() {
+    let toml = r#"static-auth-secret = "north-by-northwest-1959"
+"#;
+    let expected = r#"error: static-auth-secret: there is no such key
+ --> taciturn.toml:1:1
+  |
+1 | static-auth-secret = ***
+  | ^^^^^^^^^^^^^^^^^^
+  = help: what coturn calls static-auth-secret is here: secrets in the section [auth]
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn key_in_the_wrong_section_is_told_the_right_one() {
+    let toml = r#"users = ["alice:correct horse"]
+"#;
+    let expected = r#"error: users: there is no such key
+ --> taciturn.toml:1:1
+  |
+1 | users = [***]
+  | ^^^^^
+  = help: "users" belongs in the section [auth]
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn every_error_is_reported_at_once_in_the_order_of_the_file() {
+    let toml = r#"relay_ports = "60100-59000"
+workers = "4"
+realm = "<your realm>"
+
+[peers]
+allow = ["10.0.0.0/33"]
+
+[limits]
+max_lifetime = "1 week"
+allocations_per_user = 0
+"#;
+    let expected = r#"error: relay_ports: "60100-59000": the first port, 60100, is greater than the last, 59000
+ --> taciturn.toml:1:15
+  |
+1 | relay_ports = "60100-59000"
+  |               ^^^^^^^^^^^^^
+  = help: write FIRST-LAST, like "59000-60100"
+
+error: workers: must be a whole number from 0 to 256, not a string
+ --> taciturn.toml:2:11
+  |
+2 | workers = "4"
+  |           ^^^
+  = help: write digits without quotes
+
+error: realm: "<your realm>" is a placeholder
+ --> taciturn.toml:3:9
+  |
+3 | realm = "<your realm>"
+  |         ^^^^^^^^^^^^^^
+  = help: write the DNS name of this server, like "turn.domain.org",
+          or remove the key
+
+error: peers.allow[0]: "10.0.0.0/33" is no address and no network
+ --> taciturn.toml:6:10
+  |
+6 | allow = ["10.0.0.0/33"]
+  |          ^^^^^^^^^^^^^
+  = help: write an address or a network with its prefix length: "10.1.2.3",
+          "10.0.0.0/8", "2001:db8::/32"
+
+error: limits.max_lifetime: is no duration
+ --> taciturn.toml:9:16
+  |
+9 | max_lifetime = "1 week"
+  |                ^^^^^^^^
+  = help: write a number and a unit: "90s", "10m", "1h", "1d"; a number without unit is seconds
+
+error: limits.allocations_per_user: must be a whole number from 1 to 1000000, not 0
+  --> taciturn.toml:10:24
+   |
+10 | allocations_per_user = 0
+   |                        ^
+   = help: 0 does not mean "without bound" here; write a large number instead
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn placeholders_of_external_ip_are_refused_in_words() {
+    let toml = r#"external_ip = "X.X.X.X"
+"#;
+    let expected = r#"error: external_ip: "X.X.X.X" is a placeholder
+ --> taciturn.toml:1:15
+  |
+1 | external_ip = "X.X.X.X"
+  |               ^^^^^^^^^
+  = help: write the address that clients on the Internet reach this machine at:
+          external_ip = "auto" (find it), an IPv4 or IPv6 address,
+          or PUBLIC/PRIVATE when the provider maps one to the other (1:1 NAT)
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn network_is_no_external_ip() {
+    let toml = r#"external_ip = "203.0.113.7/24"
+"#;
+    let expected = r#"error: external_ip: "203.0.113.7/24" is a network, not an address
+ --> taciturn.toml:1:15
+  |
+1 | external_ip = "203.0.113.7/24"
+  |               ^^^^^^^^^^^^^^^^
+  = help: after the slash stands the private address of a 1:1 NAT, not a prefix length;
+          write "203.0.113.7"
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn second_external_ip_of_one_family_is_explained() {
+    let toml = r#"external_ip = ["9.9.9.9", "8.8.8.8/10.0.0.5"]
+"#;
+    let expected = r#"error: external_ip[1]: a second IPv4 address, 8.8.8.8
+ --> taciturn.toml:1:27
+  |
+1 | external_ip = ["9.9.9.9", "8.8.8.8/10.0.0.5"]
+  |                           ^^^^^^^^^^^^^^^^^^
+  = help: relayed addresses are made on one address of each family: keep one
+          IPv4 and one IPv6 address at most
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn families_of_a_mapping_must_agree() {
+    let toml = r#"external_ip = "9.9.9.9/fd00::5"
+"#;
+    let expected = r#"error: external_ip: 9.9.9.9 and fd00::5 are of different families
+ --> taciturn.toml:1:15
+  |
+1 | external_ip = "9.9.9.9/fd00::5"
+  |               ^^^^^^^^^^^^^^^^^
+  = help: both sides of PUBLIC/PRIVATE are IPv4, or both are IPv6;
+          two public addresses are a list of two strings
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn name_is_no_external_ip() {
+    let toml = r#"external_ip = ["turn.domain.org", "224.0.0.1", "0.0.0.0"]
+"#;
+    let expected = r#"error: external_ip[0]: "turn.domain.org" is a name, not an address
+ --> taciturn.toml:1:16
+  |
+1 | external_ip = ["turn.domain.org", "224.0.0.1", "0.0.0.0"]
+  |                ^^^^^^^^^^^^^^^^^
+  = help: write the address that clients on the Internet reach this machine at:
+          external_ip = "auto" (find it), an IPv4 or IPv6 address,
+          or PUBLIC/PRIVATE when the provider maps one to the other (1:1 NAT)
+
+error: external_ip[1]: 224.0.0.1 is a multicast address
+ --> taciturn.toml:1:35
+  |
+1 | external_ip = ["turn.domain.org", "224.0.0.1", "0.0.0.0"]
+  |                                   ^^^^^^^^^^^
+  = help: write the address that clients on the Internet reach this machine at:
+          external_ip = "auto" (find it), an IPv4 or IPv6 address,
+          or PUBLIC/PRIVATE when the provider maps one to the other (1:1 NAT)
+
+error: external_ip[2]: 0.0.0.0 is a placeholder that means "any address"
+ --> taciturn.toml:1:48
+  |
+1 | external_ip = ["turn.domain.org", "224.0.0.1", "0.0.0.0"]
+  |                                                ^^^^^^^^^
+  = help: write the address that clients on the Internet reach this machine at:
+          external_ip = "auto" (find it), an IPv4 or IPv6 address,
+          or PUBLIC/PRIVATE when the provider maps one to the other (1:1 NAT)
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn example_credentials_are_refused_and_never_shown() {
+    let toml = r#"[auth]
+users = ["test:test", "correcthorsebattery", "bob:0x12", "eve:correct horse", "eve:another horse"]
+secrets = ["your_secret_here", "sixteen", ""]
+"#;
+    let expected = r#"error: auth.users[0] (user test): the password equals the name
+ --> taciturn.toml:2:10
+  |
+2 | users = [***, ***, ***, ***, ***]
+  |          ^^^
+  = help: make a new one, for example with: openssl rand -hex 24
+          (for tests only: allow_weak_credentials = true in [auth])
+
+error: auth.users[1]: has no colon between name and password
+ --> taciturn.toml:2:23
+  |
+2 | users = [***, ***, ***, ***, ***]
+  |               ^^^
+  = help: write "NAME:PASSWORD", or "NAME:0xKEY" where KEY is the 32 hex digits of
+          MD5(NAME:REALM:PASSWORD)
+
+error: auth.users[2] (user bob): what begins with 0x is a key, and must be 32 hex digits
+ --> taciturn.toml:2:46
+  |
+2 | users = [***, ***, ***, ***, ***]
+  |                    ^^^
+  = help: write "NAME:PASSWORD", or "NAME:0xKEY" where KEY is the 32 hex digits of
+          MD5(NAME:REALM:PASSWORD)
+
+error: auth.users[4] (user eve): a user of this name stands in the list already
+ --> taciturn.toml:2:79
+  |
+2 | users = [***, ***, ***, ***, ***]
+  |                              ^^^
+  = help: remove one
+
+error: auth.secrets[0]: is one of the example secrets that everybody tries first
+ --> taciturn.toml:3:12
+  |
+3 | secrets = [***, ***, ***]
+  |            ^^^
+  = help: make a new one, for example with: openssl rand -hex 24
+          (for tests only: allow_weak_credentials = true in [auth])
+
+error: auth.secrets[1]: is shorter than 16 characters
+ --> taciturn.toml:3:32
+  |
+3 | secrets = [***, ***, ***]
+  |                 ^^^
+  = help: make a new one, for example with: openssl rand -hex 24
+          (for tests only: allow_weak_credentials = true in [auth])
+
+error: auth.secrets[2]: is empty
+ --> taciturn.toml:3:43
+  |
+3 | secrets = [***, ***, ***]
+  |                      ^^^
+  = help: make one with: openssl rand -hex 24
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn key_of_an_example_password_is_refused() {
+    let toml = r#"realm = "turn.domain.org"
+auth.users = ["test:0x0fb8f3958acf2cb0b8128026c1f18d3a"]
+"#;
+    let expected = r#"error: auth.users[0] (user test): the key belongs to an example password, the name itself or an empty password
+ --> taciturn.toml:2:15
+  |
+2 | auth.users = [***]
+  |               ^^^
+  = help: make a new one, for example with: openssl rand -hex 24
+          (for tests only: allow_weak_credentials = true in [auth])
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn listener_with_a_slip_of_the_pen() {
+    let toml = r#"[[listen]]
+transport = "upd"
+adress = "[::]:3478"
+"#;
+    let expected = r#"error: listen[0].transport: there is no transport "upd"
+ --> taciturn.toml:2:13
+  |
+2 | transport = "upd"
+  |             ^^^^^
+  = help: write one of "udp", "tcp", "tls", "dtls", "auto"
+
+error: listen[0].adress: there is no such key
+ --> taciturn.toml:3:1
+  |
+3 | adress = ***
+  | ^^^^^^
+  = help: did you mean "address"?
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn listener_without_a_port_and_one_without_transport() {
+    let toml = r#"[[listen]]
+transport = "udp"
+address = "2001:db8::1"
+
+[[listen]]
+address = "[::]:3478"
+"#;
+    let expected = r#"error: listen[0].address: has no port
+ --> taciturn.toml:3:11
+  |
+3 | address = "2001:db8::1"
+  |           ^^^^^^^^^^^^^
+  = help: write "[2001:db8::1]:3478"
+
+error: listen[1]: has no transport
+ --> taciturn.toml:5:1
+  |
+5 | [[listen]]
+  | ^^^^^^^^^^
+  = help: add transport = "udp"
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn listen_with_single_brackets() {
+    let toml = r#"[listen]
+transport = "udp"
+address = "[::]:3478"
+"#;
+    let expected = r#"error: listen: is a single section; there may be several
+ --> taciturn.toml:1:1
+  |
+1 | [listen]
+  | ^^^^^^^^
+  = help: write [[listen]], with two brackets
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn listener_within_the_relay_ports() {
+    let toml = r#"[[listen]]
+transport = "udp"
+address = "[::]:59500"
+"#;
+    let expected = r#"error: listen[0].address: port 59500 of the listener udp:59500 lies within relay_ports, 59000-60100
+ --> taciturn.toml:3:11
+  |
+3 | address = "[::]:59500"
+  |           ^^^^^^^^^^^^
+  = help: a relay port and a listener cannot share a UDP port: change one of them
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn relay_ports_over_the_default_listener() {
+    let toml = r#"relay_ports = "3000-4000"
+"#;
+    let expected = r#"error: relay_ports: port 3478 of the listener udp:3478 lies within relay_ports, 3000-4000
+ --> taciturn.toml:1:15
+  |
+1 | relay_ports = "3000-4000"
+  |               ^^^^^^^^^^^
+  = help: a relay port and a listener cannot share a UDP port: change one of them
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn listeners_of_one_port_clash() {
+    let toml = r#"listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+"#;
+    let expected = r#"error: listen[2].address: 0.0.0.0:3478 is covered by another listener, [::]:3478: [::] is every address of both families
+ --> taciturn.toml:1:45
+  |
+1 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+  |                                             ^^^^^^^^^^^^^^^^^^
+  = help: remove one of them, or change its port
+
+error: listen[3].address: [::]:3478 is taken by another listener, tcp:3478
+ --> taciturn.toml:1:65
+  |
+1 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+  |                                                                 ^^^^^^^^^^^^^^^
+  = help: remove one of them, or change its port
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn broken_file_is_pointed_at() {
+    let toml = r#"realm = turn.domain.org
+"#;
+    let expected = r#"error: this is not TOML: invalid boolean, expected `true`
+ --> taciturn.toml:1:9
+  |
+1 | realm = turn.domain.org
+  |         ^^^^^^^^^^^^^^^
+  = help: strings stand in double quotes, lists in [ ], one key a line
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn broken_line_of_secrets_is_hidden() {
+    let toml = r#"[auth]
+secrets = ["hunter2hunter2" "hunter3hunter3"]
+"#;
+    let expected = r#"error: this is not TOML: missing comma between array elements, expected `,`
+ --> taciturn.toml:2:29
+  |
+2 | secrets = ***
+  |           ^^^
+  = help: strings stand in double quotes, lists in [ ], one key a line
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn broken_line_inside_a_list_of_secrets_is_hidden() {
+    let toml = r#"[auth]
+secrets = [
+    "hunter2hunter2"
+    "hunter3hunter3=="
+]
+"#;
+    let expected = r#"error: this is not TOML: missing comma between array elements, expected `,`
+ --> taciturn.toml:4:5
+  |
+4 |     ***
+  |     ^^^
+  = help: strings stand in double quotes, lists in [ ], one key a line
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn variables_and_flags_are_named() {
+    let args = ServerArgs {
+        user: vec!["alice".into()],
+        listen: vec!["[::]:3478".into()],
+        ..ServerArgs::default()
+    };
+    let env = Environment::new([
+        ("TACITURN_WORKERS", "many"),
+        ("TACITURN_RELM", "turn.domain.org"),
+        ("TACITURN_AUTH_SECRETS", "[\"hunter2"),
+        ("TACITURN_AUTH_STRICT_EXPIRY", "yes"),
+        ("TACITURN_SPEED", "9"),
+    ]);
+    let expected = r#"error: auth.secrets: is not a TOML list of strings
+ --> environment variable TACITURN_AUTH_SECRETS
+  = help: a value that begins with [ is a TOML list: ["one", "two"];
+          otherwise write one entry a line
+
+error: no key has such a variable
+ --> environment variable TACITURN_RELM
+  = help: did you mean TACITURN_REALM?
+
+error: no key has such a variable
+ --> environment variable TACITURN_SPEED
+  = help: unset it; a key's variable is TACITURN_ and its name in capitals
+
+error: auth.users[0]: has no colon between name and password
+ --> command line, --user
+  = help: write "NAME:PASSWORD", or "NAME:0xKEY" where KEY is the 32 hex digits of
+          MD5(NAME:REALM:PASSWORD)
+
+error: workers: must be a whole number from 0 to 256, not "many"
+ --> environment variable TACITURN_WORKERS
+  = help: write digits only
+
+error: listen[0]: "[::]:3478" is no listener
+ --> command line, --listen
+  = help: write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;
+          transports are udp, tcp, tls, dtls, auto
+
+error: auth.strict_expiry: must be true or false, not "yes"
+ --> environment variable TACITURN_AUTH_STRICT_EXPIRY
+  = help: write true or false
+
+7 errors in the configuration"#;
+    assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);
+}

@@ -9,7 +9,7 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, address, credentials, listeners, secrets};
+use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -54,6 +54,9 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
+        protocol: Protocol {
+            rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
+        },
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
     }

@@ -63,6 +63,8 @@ pub struct Config {
     pub peers: Peers,
     /// Bounds.
     pub limits: Limits,
+    /// What is spoken besides the current RFCs.
+    pub protocol: Protocol,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }
@@ -231,6 +233,14 @@ pub struct Peers {
     pub allow: Vec<IpNet>,
     /// Ranges that are denied in addition.
     pub deny: Vec<IpNet>,
+}
+
+/// The `[protocol]` section.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Protocol {
+    /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
+    /// no browser uses others; coturn's test clients before 4.16 do.
+    pub rfc5766_channels: bool,
 }
 
 /// The `[limits]` section.

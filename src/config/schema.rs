@@ -47,6 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.channels_per_allocation", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
+    key("protocol.rfc5766_channels", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -70,6 +71,7 @@ const COTURN: &[(&str, &str)] = &[
     ("relay_ip", "external_ip = \"PUBLIC/PRIVATE\""),
     ("allowed_peer_ip", "allow in the section [peers]"),
     ("denied_peer_ip", "deny in the section [peers]"),
+    ("rfc5766_channel_numbers", "rfc5766_channels in the section [protocol]"),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 
@@ -226,6 +228,7 @@ mod tests {
         assert_eq!(shown.workers, default.workers);
         assert_eq!(shown.state_dir, default.state_dir);
         assert_eq!(shown.limits, default.limits);
+        assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
         let listen = |config: &Config| -> Vec<_> {
             config.listen.iter().map(|l| (l.name.clone(), l.transport, l.address)).collect()

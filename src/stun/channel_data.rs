@@ -2,18 +2,25 @@
 
 use std::fmt;
 
-/// A channel number, 0x4000 to 0x4FFF (RFC 8656 section 12).
+/// A channel number: 0x4000 to 0x4FFF (RFC 8656 section 12), or up to 0x7FFF, which RFC 5766
+/// section 11 had and older clients still use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
-    /// The number, where it lies in the range for channels.
+    /// The number, where it lies in one of the two ranges.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         match number {
-            0x4000..=0x4FFF => Some(Self(number)),
+            0x4000..=0x7FFF => Some(Self(number)),
             _ => None,
         }
+    }
+
+    /// Whether RFC 8656 still has it: not above 0x4FFF.
+    #[must_use]
+    pub const fn is_current(self) -> bool {
+        self.0 <= 0x4FFF
     }
 
     /// The number on the wire.
@@ -84,7 +91,6 @@ mod tests {
         assert_eq!(ChannelData::parse(&[0x40, 0, 0, 1]), None);
         assert_eq!(ChannelData::parse(&[0x40, 0, 0xFF, 0xFF, 0]), None);
         assert_eq!(ChannelData::parse(&[0x3F, 0xFF, 0, 0]), None);
-        // RFC 8656 section 12: 0x5000 to 0x7FFF are no longer channels.
-        assert_eq!(ChannelData::parse(&[0x50, 0, 0, 0]), None);
+        assert_eq!(ChannelData::parse(&[0x80, 0, 0, 0]), None);
     }
 }

@@ -36,7 +36,7 @@ const FINGERPRINT_XOR: u32 = 0x5354_554e;
 pub enum Kind {
     /// A STUN message: the two top bits are zero.
     Stun,
-    /// TURN ChannelData: 0x40 to 0x4F.
+    /// TURN ChannelData: 0x40 to 0x4F, and up to 0x7F from clients that follow RFC 5766.
     ChannelData,
     /// Neither; nothing answers it.
     Other,
@@ -48,7 +48,7 @@ impl Kind {
     pub fn of(datagram: &[u8]) -> Self {
         match datagram.first() {
             Some(0x00..=0x3F) => Self::Stun,
-            Some(0x40..=0x4F) => Self::ChannelData,
+            Some(0x40..=0x7F) => Self::ChannelData,
             _ => Self::Other,
         }
     }

@@ -8,7 +8,7 @@ use super::outside::{ChannelRoute, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::PeerAddr;
-use crate::stun::{ErrorCode, Family};
+use crate::stun::{ChannelNumber, ErrorCode, Family};
 
 /// RFC 8656 section 12: always 600 seconds.
 const CHANNEL_LIFETIME: Duration = Duration::from_secs(600);
@@ -28,7 +28,9 @@ impl Shard {
         let (Some(number), Some(peer)) = (message.channel_number()?, message.peer()?) else {
             return Err(bad("CHANNEL-NUMBER or XOR-PEER-ADDRESS is missing"));
         };
-        let Some(number) = number else {
+        let allowed =
+            |number: &ChannelNumber| number.is_current() || self.settings.rfc5766_channels;
+        let Some(number) = number.filter(allowed) else {
             return Err(bad("A channel number lies between 0x4000 and 0x4FFF"));
         };
         if peer.port() == 0 {

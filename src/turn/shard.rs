@@ -34,6 +34,8 @@ pub struct Settings {
     pub max_permissions: usize,
     /// Channels of one allocation.
     pub max_channels: usize,
+    /// Whether channel numbers up to 0x7FFF may be bound, as RFC 5766 had it.
+    pub rfc5766_channels: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.

@@ -265,11 +265,14 @@ fn mapped_addresses_are_known_for_what_they_reach() {
     }
 }
 
-/// RFC 8656 section 12: channel numbers are 0x4000 to 0x4FFF.
+/// RFC 8656 section 12: channel numbers are 0x4000 to 0x4FFF; RFC 5766 section 11 had them up to
+/// 0x7FFF, and the wire knows those too.
 #[test]
-fn channel_numbers_are_4000_to_4fff() {
+fn channel_numbers_are_4000_to_7fff_and_current_ones_end_at_4fff() {
     for number in 0..=u16::MAX {
-        let expected = (0x4000..=0x4FFF).contains(&number).then_some(number);
+        let expected = (0x4000..=0x7FFF).contains(&number).then_some(number);
+        let current = ChannelNumber::new(number).is_some_and(ChannelNumber::is_current);
+        assert_eq!(current, (0x4000..=0x4FFF).contains(&number));
         assert_eq!(ChannelNumber::new(number).map(ChannelNumber::number), expected);
         let [high, low] = number.to_be_bytes();
         let bytes = raw_message(ALLOCATE, &[(T::CHANNEL_NUMBER, &[high, low, 0, 0])]);

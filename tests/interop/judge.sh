@@ -1,0 +1,130 @@
+# shellcheck shell=bash
+# Running turnutils_uclient and judging what it did. Its exit status is of no use: it is 0 even
+# where every packet was lost. So its counts are read, and for peers that must not be reached the
+# packets are counted by the kernel.
+
+# run_case SERVER VERDICT ADDRESS ARGUMENT...
+run_case() {
+    local server=$1 verdict=$2 address=$3 status command
+    shift 3
+    command=(turnutils_uclient -p "$(port_for "$server" "$@")" -u alice)
+    if [ "$server" = rest ]; then command+=(-W "$SECRET"); else command+=(-w "${USER_PASS#*:}"); fi
+    if has_word "$*" -S; then command+=(-E "$DIR/certs/ca.crt"); fi
+    # What the case says comes last and overrides.
+    command+=("$@" "$address")
+
+    local watched
+    watched=$(peer_port "$@")
+    [ -z "$watched" ] || watch_port "$watched" || return 1
+    say "\$ ${command[*]}"
+    OUTPUT=$(timeout 60 ip netns exec "$NETNS" "${command[@]}" 2>&1)
+    status=$?
+    say "$OUTPUT"
+    say "exit status $status, expected: $verdict"
+    judge "$verdict" "$status" "$watched"
+}
+
+# The server's port, or its TLS port for -S.
+port_for() {
+    local port
+    case $1 in
+    open) port=3478 ;;
+    rest) port=3578 ;;
+    closed) port=3678 ;;
+    both) port=3778 ;;
+    esac
+    shift
+    if has_word "$*" -S; then port=$(tls_port "$port"); fi
+    printf '%s' "$port"
+}
+
+# The value of -r among the arguments.
+peer_port() {
+    while [ $# -gt 1 ]; do
+        [ "$1" != -r ] || printf '%s' "$2"
+        shift
+    done
+}
+
+# judge VERDICT STATUS WATCHED_PORT (reads OUTPUT)
+judge() {
+    local verdict=$1 status=$2 watched=$3
+    case $verdict in
+    refused)
+        expect "rc 255" "$status" = 255
+        expect_output "Cannot complete Allocation"
+        ;;
+    delivered)
+        expect "packets left for the peer" "$(watched_packets "$watched")" -gt 0
+        ;;
+    undelivered)
+        # uclient asks only after it has allocated: without this line nothing would be proven.
+        expect_output "error 403"
+        expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
+        ;;
+    silent)
+        expect "rc 0" "$status" = 0
+        expect "something was sent" "$(messages sent)" -gt 0
+        expect "nothing came back" "$(messages received)" = 0
+        ;;
+    *-half)
+        expect "rc 0" "$status" = 0
+        expect "all messages sent" "$(messages sent)" = "${verdict%-half}"
+        expect "half of them received" "$(messages received)" = "$((${verdict%-half} / 2))"
+        ;;
+    *)
+        expect "rc 0" "$status" = 0
+        expect "all messages sent" "$(messages sent)" = "$verdict"
+        expect "all messages received" "$(messages received)" = "$verdict"
+        expect_output "Total lost packets 0 "
+        ;;
+    esac
+    [ -z "$DISAPPOINTED" ]
+}
+
+DISAPPOINTED=
+
+# expect WHAT LEFT OPERATOR RIGHT
+expect() {
+    if [ "$2" "$3" "$4" ] 2>/dev/null; then return; fi
+    say "NOT MET: $1 ($2 $3 $4)"
+    DISAPPOINTED=yes
+}
+
+expect_output() {
+    if grep -qF "$1" <<<"$OUTPUT"; then return; fi
+    say "NOT MET: the output has \"$1\""
+    DISAPPOINTED=yes
+}
+
+# messages sent|received: from the last line of totals, -1 where there is none.
+# 4.6.1 prints "tot_send_msgs=10, tot_recv_msgs=10"; newer ones print bytes as well.
+messages() {
+    local field=tot_send_msgs number
+    [ "$1" = sent ] || field=tot_recv_msgs
+    number=$(grep -o "$field=[0-9]*" <<<"$OUTPUT" | tail -n 1 | cut -d = -f 2)
+    printf '%s' "${number:--1}"
+}
+
+# --- Counting packets to a peer port, whoever listens there ---
+
+watch_begin() {
+    ip netns exec "$NETNS" nft -f - <<'NFT'
+table inet watch {
+    chain out {
+        type filter hook output priority 0
+    }
+}
+NFT
+}
+
+watch_port() {
+    ip netns exec "$NETNS" nft -f - <<NFT
+add counter inet watch to_$1
+add rule inet watch out udp dport $1 counter name to_$1
+NFT
+}
+
+watched_packets() {
+    ip netns exec "$NETNS" nft list counter inet watch "to_$1" | awk '$1 == "packets" { print $2 }'
+}

@@ -1,0 +1,79 @@
+#!/bin/bash
+# server-taciturn.sh start|stop: taciturn as the server under test.
+# The settings come from the environment; tests/README.md lists them. TACITURN_BIN names the
+# program where it is not the release build of this tree.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
+. "$here/process.sh"
+. "$here/server.sh"
+
+program=${TACITURN_BIN:-$TARGET_DIR/release/taciturn}
+
+# toml_list WORD...: ["a", "b"]
+toml_list() {
+    local item text=
+    for item in "$@"; do text+="${text:+, }\"$item\""; done
+    printf '[%s]' "$text"
+}
+
+listener() {
+    printf '\n[[listen]]\ntransport = "%s"\naddress = "%s:%s"\n' "$1" "$(bracketed "$2")" "$3"
+}
+
+listeners() {
+    local address
+    for address in $LISTEN; do
+        ! wants udp || listener udp "$address" "$PORT"
+        ! wants tcp || listener tcp "$address" "$PORT"
+        ! wants tls || listener tls "$address" "$TLSPORT"
+        ! wants dtls || listener dtls "$address" "$TLSPORT"
+    done
+}
+
+# Only addresses that the test is about are allowed. Two relayed addresses of this server reach
+# each other without any entry here.
+allowed_peers() {
+    [ -z "$ALLOW_LOOPBACK" ] || printf '%s\n' 127.0.0.0/8 ::1/128
+    # shellcheck disable=SC2086  # a list of words
+    [ -z "$ALLOW_PEERS" ] || printf '%s\n' $ALLOW_PEERS
+}
+
+configuration() {
+    local relay users=() secrets=() allowed
+    read -ra relay <<<"$RELAY"
+    [ -z "$USER_PASS" ] || users=("$USER_PASS")
+    [ -z "$SECRET" ] || secrets=("$SECRET")
+    mapfile -t allowed < <(allowed_peers)
+    cat <<CONF
+realm = "$REALM"
+external_ip = $(toml_list "${relay[@]}")
+relay_ports = "$MINPORT-$MAXPORT"
+workers = $WORKERS
+$(listeners)
+
+[auth]
+users = $(toml_list "${users[@]}")
+secrets = $(toml_list "${secrets[@]}")
+allow_weak_credentials = false
+
+[peers]
+allow = $(toml_list "${allowed[@]}")
+deny = []
+CONF
+    if wants tls || wants dtls; then
+        printf '\n[tls]\ncertificate = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
+    fi
+}
+
+case ${1:-} in
+start)
+    [ -x "$program" ] || die "$program is missing: cargo build --release --locked"
+    mkdir -p "$LOGDIR"
+    make_certificates
+    configuration >"$LOGDIR/taciturn.toml"
+    launch "$program" --config "$LOGDIR/taciturn.toml"
+    ;;
+stop) stop_process "$LOGDIR" ;;
+*) die "usage: $0 start|stop" ;;
+esac

@@ -86,7 +86,7 @@ DISAPPOINTED=
 
 # expect WHAT LEFT OPERATOR RIGHT
 expect() {
-    if [ "$2" "$3" "$4" ] 2>/dev/null; then return; fi
+    if test "$2" "$3" "$4" 2>/dev/null; then return; fi
     say "NOT MET: $1 ($2 $3 $4)"
     DISAPPOINTED=yes
 }

@@ -32,6 +32,26 @@ has_word() {
     [[ " $1 " == *" $2 "* ]]
 }
 
+# matches_any NAME GLOB...: true as well where no glob is given
+matches_any() {
+    local name=$1 glob
+    shift
+    [ $# != 0 ] || return 0
+    for glob in "$@"; do
+        # shellcheck disable=SC2053  # a glob on purpose
+        if [[ $name == $glob ]]; then return 0; fi
+    done
+    return 1
+}
+
+# select_cases GLOB...: passes the lines of standard input on whose first word a glob matches
+select_cases() {
+    local line
+    while read -r line; do
+        if matches_any "${line%% *}" "$@"; then printf '%s\n' "$line"; fi
+    done
+}
+
 milliseconds_now() { date +%s%3N; }
 
 # --- Accounting ---------------------------------------------------------------------------

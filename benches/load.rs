@@ -20,6 +20,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha1::Sha1;
 use taciturn::auth::{LongTermKey, long_term_key};
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
@@ -315,8 +317,9 @@ impl Request {
             .with(REALM, &session.realm)
             .with(NONCE, &session.nonce);
         request.set_length(24);
-        let tag = session.key.hmac_sha1(&[&request.bytes]);
-        Ok(request.with(MESSAGE_INTEGRITY, &tag).bytes)
+        let mut mac = Hmac::<Sha1>::new_from_slice(session.key.bytes())?;
+        mac.update(&request.bytes);
+        Ok(request.with(MESSAGE_INTEGRITY, &mac.finalize().into_bytes()).bytes)
     }
 }
 

@@ -132,7 +132,7 @@ impl Worker {
         for received in self.ingress.received() {
             let client = Client {
                 via: Via::Udp(number),
-                local: received.local.unwrap_or(address.ip()),
+                local: received.local.unwrap_or_else(|| address.ip()),
                 remote: ClientAddr(received.source),
             };
             for (start, end) in received.datagrams() {

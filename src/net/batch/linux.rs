@@ -1,5 +1,7 @@
 //! recvmmsg with UDP_GRO in, sendmsg with UDP_SEGMENT out. All `unsafe` of the sockets is here.
 #![allow(unsafe_code)]
+// The types of lengths in control messages differ between C libraries.
+#![allow(clippy::unnecessary_cast)]
 
 use std::io;
 use std::mem;

@@ -364,6 +364,11 @@ impl Shard {
     pub(super) fn queued_timers(&self) -> usize {
         self.timers.len()
     }
+
+    #[cfg(test)]
+    pub(super) fn remembered_ends(&self) -> usize {
+        self.ended.len()
+    }
 }
 
 /// The relay socket that a packet of an allocation leaves by.

@@ -221,6 +221,21 @@ fn a_username_that_is_no_text_or_too_long_is_a_bad_request() {
 }
 
 #[test]
+fn another_valid_user_cannot_touch_an_allocation() {
+    // Section 5: 441, and a proven user's errors are signed like all its answers.
+    let rig = Rig::new();
+    let alice = rig.alice();
+    alice.allocate();
+    let bob = alice.impostor("bob");
+    bob.refresh(0).assert_error(441);
+    bob.try_permit(&[PEER]).assert_error(441);
+    bob.try_bind(CHANNEL, PEER).assert_error(441);
+    assert_eq!(rig.shard(|shard| shard.len()), 1);
+    alice.send(PEER, b"not permitted").assert_dropped(DropReason::NoPermission);
+    alice.refresh(600).assert_ok();
+}
+
+#[test]
 fn a_stranger_cannot_touch_an_allocation() {
     let rig = Rig::new();
     let alice = rig.alice();

@@ -64,3 +64,14 @@ fn strict_expiry_leaves_static_users_alone() {
     rig.advance(seconds(3000));
     assert_eq!(alice.refresh(3600).lifetime(), 3600);
 }
+
+#[test]
+fn a_newer_credential_of_the_same_person_cannot_take_over_an_allocation() {
+    // Section 5: the same username and password for all requests of an allocation.
+    let rig = Rig::new();
+    let first = rig.rest_client("192.0.2.3:1003", "carol", 100);
+    first.allocate();
+    let second = rig.rest_client("192.0.2.3:1003", "carol", 200);
+    second.refresh(600).assert_error(441);
+    first.refresh(600).assert_ok();
+}

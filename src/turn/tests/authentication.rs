@@ -236,6 +236,20 @@ fn another_valid_user_cannot_touch_an_allocation() {
 }
 
 #[test]
+fn allocate_by_another_user_on_a_used_5_tuple_is_a_mismatch() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let made = alice.allocation();
+    made.send().assert_ok();
+    let bob = alice.impostor("bob");
+    bob.allocation().send().assert_error(437);
+    // Not even with the transaction id of the request that made it.
+    let tid = Message::parse(&made.bytes()).unwrap().transaction_id();
+    bob.allocation().tid(tid).send().assert_error(437);
+    assert_eq!(rig.shard(|shard| shard.len()), 1);
+}
+
+#[test]
 fn a_stranger_cannot_touch_an_allocation() {
     let rig = Rig::new();
     let alice = rig.alice();

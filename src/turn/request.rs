@@ -184,9 +184,11 @@ impl Shard {
             return Err(Failure::challenge(ErrorCode::STALE_NONCE));
         }
         // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
-        // that a running call outlives its credential.
+        // that a running call outlives its credential, unless the operator wants it otherwise.
         if let Some((_, allocation)) = self.allocation_of(client)
             && *allocation.username == *username
+            && !(self.rules.authenticator.strict_expiry()
+                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
             && message.verify_integrity(&allocation.key)
         {
             return Ok(Proven { key: allocation.key.clone(), grant: None });

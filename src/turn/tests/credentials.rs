@@ -57,6 +57,24 @@ fn strict_expiry_grants_no_lifetime_beyond_the_credential() {
 }
 
 #[test]
+fn strict_expiry_cannot_be_put_off_by_refreshing_all_the_time() {
+    let rig = Rig::with(|setup| setup.strict_expiry = true);
+    let carol = rig.rest_client("192.0.2.3:1003", "carol", 60);
+    assert_eq!(carol.allocate().port() / 100, 500);
+    rig.advance(seconds(59));
+    for _ in 0..20 {
+        rig.advance(Duration::from_millis(500));
+        let request = carol.request(Method::REFRESH).lifetime(3600);
+        if request.send().code().is_some() {
+            break;
+        }
+    }
+    rig.advance(seconds(1));
+    rig.assert_empty();
+    assert!(rig.now().unix <= rig::START + 63);
+}
+
+#[test]
 fn strict_expiry_leaves_static_users_alone() {
     let rig = Rig::with(|setup| setup.strict_expiry = true);
     let alice = rig.alice();

@@ -45,6 +45,10 @@ impl Failure {
         Self { code, detail, challenge: false, unknown: Unknown::default() }
     }
 
+    pub(super) const fn code(&self) -> ErrorCode {
+        self.code
+    }
+
     fn challenge(code: ErrorCode) -> Self {
         Self { challenge: true, ..Self::new(code, "") }
     }

@@ -96,6 +96,42 @@ fn an_additional_family_gives_two_relays() {
 }
 
 #[test]
+fn half_of_a_dual_allocation_is_told_with_the_reason() {
+    // Section 7.2 and 18.12: success, with ADDRESS-ERROR-CODE for the family that could not be had.
+    let dual = |rig: &Rig| {
+        let alice = rig.alice();
+        let asked = alice.allocation().family(ADDITIONAL, Family::V6);
+        let answer = asked.send();
+        answer.assert_ok();
+        assert_eq!(asked.once(), answer, "a retransmission");
+        assert_eq!((relays(&answer), rig.used_ports()), (1, 1));
+        rig.assert_consistent();
+        (answer.relayed().is_ipv4(), address_error(&answer))
+    };
+    let no_v6 = Rig::with(|setup| setup.v6 = None);
+    assert_eq!(dual(&no_v6), (true, Some((2, 440))));
+    let no_sockets = Rig::new();
+    no_sockets.world(|world| world.impossible = vec![Family::V6]);
+    assert_eq!(dual(&no_sockets), (true, Some((2, 508))));
+    let no_v4 = Rig::with(|setup| setup.v4 = None);
+    assert_eq!(dual(&no_v4), (false, Some((1, 440))));
+    let full = Rig::new();
+    full.world(|world| world.impossible = vec![Family::V4]);
+    assert_eq!(dual(&full), (false, Some((1, 508))));
+}
+
+#[test]
+fn even_port_holds_for_both_families() {
+    let rig = Rig::new();
+    for n in 1..=8 {
+        let client = rig.client(&format!("192.0.2.1:{n}"), "alice");
+        client.allocation().even_port(false).family(ADDITIONAL, Family::V6).send().assert_ok();
+    }
+    let even = |(_, local): &(_, SocketAddr)| local.port().is_multiple_of(2);
+    assert!(rig.world(|world| world.open.len() == 16 && world.open.values().all(even)));
+}
+
+#[test]
 fn a_dual_allocation_of_which_nothing_can_be_had_fails() {
     let rig = Rig::new();
     rig.world(|world| world.impossible = vec![Family::V4, Family::V6]);

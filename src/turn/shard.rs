@@ -16,8 +16,8 @@ use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, Quota};
 use crate::stun::{Family, Kind, TransactionId};
 
-/// How long a retransmission of the request that ended an allocation is recognised: longer than
-/// the 39.5 s over which RFC 8489 section 6.2.1 retransmits.
+/// How long a retransmission of the request that ended an allocation, or one family of it, is
+/// recognised: longer than the 39.5 s over which RFC 8489 section 6.2.1 retransmits.
 const REMEMBER_ENDED: Duration = Duration::from_secs(40);
 
 /// How many of those are remembered at most.

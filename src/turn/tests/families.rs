@@ -138,3 +138,29 @@ fn a_dual_allocation_of_which_nothing_can_be_had_fails() {
     rig.alice().allocation().family(ADDITIONAL, Family::V6).send().assert_error(508);
     rig.assert_empty();
 }
+
+#[test]
+fn one_family_of_a_dual_allocation_can_be_given_back() {
+    // Section 8.2.
+    let rig = Rig::new();
+    let alice = rig.alice();
+    alice.allocation().family(ADDITIONAL, Family::V6).send().assert_ok();
+    alice.bind(CHANNEL, PEER);
+    alice.bind(CHANNEL + 1, PEER_V6);
+    let refresh = alice.request(Method::REFRESH).lifetime(0).family(REQUESTED, Family::V6);
+    assert_eq!(refresh.send().lifetime(), 0);
+    assert_eq!((rig.used_ports(), rig.shard(|shard| shard.len())), (1, 1));
+    rig.assert_consistent();
+    assert_eq!(rig.world(|world| world.channels.len()), 1);
+    alice.channel_data(CHANNEL, b"v4").assert_reaches(PEER, b"v4");
+    alice.channel_data(CHANNEL + 1, b"v6").assert_dropped(DropReason::NoPermission);
+    alice.try_permit(&[PEER_V6]).assert_error(443);
+    // RFC 8489 section 6.3.1: its retransmission succeeds and takes nothing more.
+    assert_eq!(refresh.once().lifetime(), 0);
+    assert_eq!(rig.used_ports(), 1);
+    let again = alice.request(Method::REFRESH).lifetime(0).family(REQUESTED, Family::V6);
+    again.send().assert_error(443);
+    // The last family ends the allocation.
+    alice.request(Method::REFRESH).lifetime(0).family(REQUESTED, Family::V4).send().assert_ok();
+    rig.assert_empty();
+}

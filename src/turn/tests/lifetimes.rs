@@ -112,6 +112,20 @@ fn a_retransmitted_refresh_to_zero_succeeds_again() {
 }
 
 #[test]
+fn a_late_duplicate_of_refresh_to_zero_does_not_end_the_next_allocation() {
+    // RFC 8489 section 6.3.1: UDP duplicates and reorders; the same request acts once.
+    let rig = Rig::new();
+    let alice = rig.alice();
+    alice.allocate();
+    let refresh = alice.request(Method::REFRESH).lifetime(0);
+    refresh.send().assert_ok();
+    alice.allocate();
+    assert_eq!(refresh.once().lifetime(), 0);
+    assert_eq!(rig.shard(|shard| shard.len()), 1);
+    assert_eq!(alice.refresh(600).lifetime(), 600);
+}
+
+#[test]
 fn refresh_without_an_allocation_is_a_mismatch() {
     // Section 8.2: 437, never silence: a client finds out that the server was restarted.
     let rig = Rig::new();

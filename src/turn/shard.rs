@@ -76,7 +76,8 @@ pub struct Shard {
     next_generation: u32,
     ended: std::collections::VecDeque<(Client, TransactionId, Tick)>,
     pub(super) statistics: Statistics,
-    tids: TransactionIds,
+    /// For Data indications.
+    pub(super) tids: TransactionIds,
 }
 
 impl Shard {
@@ -355,11 +356,6 @@ impl Shard {
         }
     }
 
-    /// The next transaction id for a Data indication.
-    pub(super) fn next_tid(&mut self, outside: &mut impl Outside) -> TransactionId {
-        self.tids.next(outside)
-    }
-
     #[cfg(test)]
     pub(super) fn queued_timers(&self) -> usize {
         self.timers.len()
@@ -378,7 +374,7 @@ pub(super) fn relay_id(allocation: &Allocation, family: Family) -> Option<RelayI
 
 /// Random transaction ids, fetched from the OS some hundred at a time.
 #[derive(Debug)]
-struct TransactionIds {
+pub(super) struct TransactionIds {
     pool: Box<[u8; 4096]>,
     used: usize,
 }
@@ -390,7 +386,7 @@ impl Default for TransactionIds {
 }
 
 impl TransactionIds {
-    fn next(&mut self, outside: &mut impl Outside) -> TransactionId {
+    pub(super) fn next(&mut self, outside: &mut impl Outside) -> TransactionId {
         if self.used + 12 > self.pool.len() {
             outside.random(&mut self.pool[..]);
             self.used = 0;

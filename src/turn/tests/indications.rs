@@ -124,3 +124,15 @@ fn data_indications_have_transaction_ids_without_a_pattern() {
     }
     assert!(bits.iter().all(|ones| (400..=600).contains(ones)), "{bits:?}");
 }
+
+#[test]
+fn a_packet_that_no_framing_can_hold_is_dropped_and_not_counted() {
+    let rig = Rig::new();
+    let (alice, relayed) = alice_permitted(&rig);
+    rig.peer_sends(PEER, relayed, &vec![0; 65_535]).assert_dropped(DropReason::TooLong);
+    rig.peer_sends(PEER, relayed, &vec![0; 65_536]).assert_dropped(DropReason::TooLong);
+    alice.refresh(0).assert_ok();
+    let events = rig.events();
+    let Some(Happened::Ended { traffic, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!(*traffic, crate::turn::Traffic::default());
+}

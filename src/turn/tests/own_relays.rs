@@ -103,6 +103,19 @@ fn an_own_address_without_a_live_port_gets_nothing() {
 }
 
 #[test]
+fn data_that_are_not_sent_are_not_counted() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let idle = idle_port(&[alice.allocate()]);
+    alice.permit(&idle);
+    alice.send(&idle, b"x").assert_dropped(DropReason::OwnAddress);
+    alice.refresh(0).assert_ok();
+    let events = rig.events();
+    let Some(Happened::Ended { traffic, .. }) = events.last() else { panic!("{events:?}") };
+    assert_eq!(*traffic, Traffic::default());
+}
+
+#[test]
 fn a_relay_that_has_ended_gets_nothing() {
     let rig = Rig::new();
     let (alice, bob) = (rig.alice(), rig.bob());

@@ -184,6 +184,16 @@ fn the_limit_stops_new_permissions_and_no_refresh() {
 }
 
 #[test]
+fn one_address_with_many_ports_is_one_permission() {
+    let rig = Rig::with(|setup| setup.max_permissions = 2);
+    let alice = rig.alice();
+    alice.allocate();
+    alice.try_permit(&["1.1.1.1:1", "1.1.1.1:2", "1.1.1.1:3", "1.1.1.1:1"]).assert_ok();
+    alice.try_permit(&["1.1.1.2:1", "1.1.1.2:2"]).assert_ok();
+    alice.try_permit(&["1.1.1.3:1"]).assert_error(508);
+}
+
+#[test]
 fn a_request_with_more_peers_than_one_may_hold_installs_none() {
     let rig = Rig::new();
     let alice = rig.alice();

@@ -226,7 +226,7 @@ impl Shard {
         let Some(allocation) = self.allocations.get_mut(id.index as usize) else { return Ok(()) };
         let Some(relay) = allocation.relay(family) else { return Ok(()) };
         if self.rules.ports.reserve_next(&relay.lease, token, user, now.tick).is_err() {
-            let detail = "The next port is taken";
+            let detail = "The next port is taken, or the user holds too many reservations";
             return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
         }
         allocation.token = Some(token);

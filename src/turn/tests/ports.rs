@@ -140,6 +140,23 @@ fn a_token_lives_for_30_seconds() {
 }
 
 #[test]
+fn nobody_piles_up_reservations() {
+    // A reservation outlives its allocation, so the quota alone would not bound them.
+    let rig = Rig::new();
+    let (alice, bob) = (rig.alice(), rig.bob());
+    let mut failed = 0;
+    for _ in 0..20 {
+        failed += usize::from(alice.allocation().even_port(true).send().code() == Some(508));
+        alice.refresh(0);
+    }
+    assert_eq!((rig.used_ports(), failed), (8, 12));
+    bob.allocation().even_port(true).send().assert_ok();
+    rig.advance(seconds(30));
+    alice.allocation().even_port(true).send().assert_ok();
+    assert_eq!(rig.used_ports(), 3);
+}
+
+#[test]
 fn a_reserved_port_goes_to_nobody_else() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_001));
     rig.alice().allocation().even_port(true).send().assert_ok();

@@ -202,6 +202,11 @@ impl PortPool {
         self.range.len() - self.lock(family).free
     }
 
+    #[cfg(test)]
+    pub(crate) fn reserved(&self, family: Family) -> usize {
+        self.lock(family).reservations.len()
+    }
+
     /// Leases a port. The choice starts at `random`, so it is as random as that; ports that were
     /// given back less than two minutes ago come last.
     ///

@@ -9,6 +9,7 @@ mod world;
 
 mod allocate;
 mod authentication;
+mod bytes;
 mod channels;
 mod credentials;
 mod families;

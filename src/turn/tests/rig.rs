@@ -169,6 +169,13 @@ impl Rig {
         }
     }
 
+    /// Lets time pass without waking the shard: a busy worker is late for its timers.
+    pub(super) fn oversleep(&self, span: Duration) {
+        let inner = &mut *self.0.borrow_mut();
+        let tick = inner.now.tick + span;
+        inner.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+    }
+
     pub(super) fn now(&self) -> Now {
         self.0.borrow().now
     }
@@ -242,6 +249,14 @@ impl Rig {
             ports.used(Family::V4) + ports.used(Family::V6)
         };
         self.shard(used) as usize
+    }
+
+    /// Ports that wait for their token.
+    pub(super) fn reserved_ports(&self) -> usize {
+        self.shard(|shard| {
+            let ports = &shard.rules.ports;
+            ports.reserved(Family::V4) + ports.reserved(Family::V6)
+        })
     }
 
     /// Holds that nothing at all is left: no allocation, socket, port, place in a quota or table

@@ -67,6 +67,30 @@ fn a_binding_lives_for_exactly_600_seconds() {
 }
 
 #[test]
+fn a_binding_ends_in_time_though_the_timer_is_late() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let relayed = alice.allocation().lifetime(3600).send().relayed();
+    alice.bind(CHANNEL, PEER);
+    rig.oversleep(seconds(300));
+    alice.channel_data(CHANNEL, b"x").assert_dropped(DropReason::NoPermission);
+    rig.peer_sends(PEER, relayed, b"x").assert_dropped(DropReason::NoPermission);
+    alice.permit(PEER);
+    rig.oversleep(seconds(299));
+    alice.permit(PEER);
+    rig.oversleep(seconds(1));
+    alice.channel_data(CHANNEL, b"x").assert_dropped(DropReason::NoChannel);
+    let received = rig.peer_sends(PEER, relayed, b"x").at(&alice);
+    assert_eq!(received, Received::data(PEER, b"x"));
+    // Channel and peer are free, and the world hears of the end before the new beginning.
+    alice.bind(CHANNEL, OTHER_PEER);
+    alice.bind(CHANNEL + 1, PEER);
+    assert_eq!(rig.world(|world| (world.announced, world.channels.len())), (3, 2));
+    rig.advance(MOMENT);
+    alice.channel_data(CHANNEL, b"x").assert_reaches(OTHER_PEER, b"x");
+}
+
+#[test]
 fn the_permission_of_a_channel_ends_after_300_seconds() {
     // Section 12: a binding does not keep its permission alive.
     let rig = Rig::new();

@@ -107,6 +107,21 @@ fn a_permission_lives_for_exactly_300_seconds() {
 }
 
 #[test]
+fn a_permission_ends_in_time_though_the_timer_is_late() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let relayed = alice.allocate();
+    alice.permit(PEER);
+    rig.oversleep(seconds(300));
+    alice.send(PEER, b"x").assert_dropped(DropReason::NoPermission);
+    rig.peer_sends(PEER, relayed, b"x").assert_dropped(DropReason::NoPermission);
+    alice.permit(PEER);
+    alice.send(PEER, b"x").assert_reaches(PEER, b"x");
+    rig.advance(seconds(299));
+    alice.send(PEER, b"x").assert_reaches(PEER, b"x");
+}
+
+#[test]
 fn create_permission_and_channel_bind_refresh_it_and_data_do_not() {
     let rig = Rig::new();
     let alice = rig.alice();

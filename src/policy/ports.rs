@@ -105,6 +105,10 @@ impl FromStr for PortRange {
 /// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
+/// How many ports one user holds reserved at a time. A reservation outlives its allocation, so the
+/// quota of allocations does not bound them.
+const RESERVATIONS_PER_USER: usize = 8;
+
 /// A port that was just given back is the last choice for as long as packets of its former peers
 /// may still arrive.
 const COOLING: Duration = Duration::from_secs(120);
@@ -198,6 +202,11 @@ impl PortPool {
         self.range.len() - self.lock(family).free
     }
 
+    #[cfg(test)]
+    pub(crate) fn reserved(&self, family: Family) -> usize {
+        self.lock(family).reservations.len()
+    }
+
     /// Leases a port. The choice starts at `random`, so it is as random as that; ports that were
     /// given back less than two minutes ago come last.
     ///
@@ -220,7 +229,7 @@ impl PortPool {
     /// Reserves the port after that of `lease` for `user`, under `token`.
     ///
     /// # Errors
-    /// When that port is not free (any more).
+    /// When that port is not free (any more), or the user holds too many reservations.
     pub fn reserve_next(
         &self,
         lease: &PortLease,
@@ -230,7 +239,9 @@ impl PortPool {
     ) -> Result<(), LeaseError> {
         let next = lease.port.checked_add(1).ok_or(LeaseError::Exhausted)?;
         let mut ports = self.lock(lease.family);
-        if !ports.is_free(self.range, next) {
+        ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
+        let held = ports.reservations.values().filter(|held| *held.user == *user).count();
+        if held >= RESERVATIONS_PER_USER || !ports.is_free(self.range, next) {
             return Err(LeaseError::Exhausted);
         }
         ports.set(self.range, next, Slot::Reserved);

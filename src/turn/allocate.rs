@@ -47,7 +47,9 @@ impl Shard {
         if let Some((_, allocation)) = self.allocation_of(&request.client) {
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
-            if allocation.made_by == request.message.transaction_id() {
+            if allocation.made_by == request.message.transaction_id()
+                && request.is_by(&allocation.username)
+            {
                 write_success(allocation, writer);
                 return Ok(());
             }
@@ -63,24 +65,28 @@ impl Shard {
         let id = self.found(request, grant, lifetime)?;
 
         let first = self.open_first(request.now, id, &user, &wanted, outside);
-        if let Err(failure) = first {
-            // Nothing was opened: takes the place in the quota back, and is not worth a line.
-            self.end(request.now.tick, id.index, EndReason::Released, outside);
-            return Err(failure);
-        }
-        if wanted.additional {
-            // RFC 8656 section 7.2: half of a dual allocation is better than none.
-            let opened = self.open(request.now, id, Family::V6, Wish::Any, outside);
-            if let (Err(failure), Some(allocation)) =
-                (opened, self.allocations.get_mut(id.index as usize))
-            {
-                allocation.address_error = Some((Family::V6, failure));
+        let second = match wanted.port {
+            PortWish::Pool(wish) if wanted.additional => {
+                Some(self.open(request.now, id, Family::V6, wish, outside))
             }
-        }
+            _ => None,
+        };
+        // RFC 8656 section 7.2: half of a dual allocation is better than none, whichever half.
+        let address_error = match (first, second) {
+            (Ok(()), None | Some(Ok(()))) => None,
+            (Ok(()), Some(Err(code))) => Some((Family::V6, code)),
+            (Err(failure), Some(Ok(()))) => Some((Family::V4, failure.code())),
+            (Err(failure), None | Some(Err(_))) => {
+                // Gives back what was taken. An allocation that never was is not worth a line.
+                self.end(request.now.tick, id.index, EndReason::Released, outside);
+                return Err(failure);
+            }
+        };
         let Some(allocation) = self.allocations.get_mut(id.index as usize) else {
             return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
         };
         allocation.granted = lifetime;
+        allocation.address_error = address_error;
         write_success(allocation, writer);
         if let Some(relayed) = allocation.relayed() {
             outside.event(Event::Allocated {
@@ -128,8 +134,9 @@ impl Shard {
         let served = |family: &Family| self.settings.relay_addresses[*family as usize].is_some();
         let family = match (port, family.filter(served)) {
             (_, Some(family)) => family,
-            // A token knows its family itself.
+            // A token knows its family itself; of two families the other may do.
             (PortWish::Token(_), None) => Family::V4,
+            (PortWish::Pool(_), None) if additional.is_some() => Family::V4,
             (PortWish::Pool(_), None) => {
                 let code = ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED;
                 return Err(Failure::new(code, "This server has no relay address of that family"));
@@ -219,7 +226,7 @@ impl Shard {
         let Some(allocation) = self.allocations.get_mut(id.index as usize) else { return Ok(()) };
         let Some(relay) = allocation.relay(family) else { return Ok(()) };
         if self.rules.ports.reserve_next(&relay.lease, token, user, now.tick).is_err() {
-            let detail = "The next port is taken";
+            let detail = "The next port is taken, or the user holds too many reservations";
             return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
         }
         allocation.token = Some(token);

@@ -29,6 +29,10 @@ impl Shard {
         let mut count = 0;
         for peer in request.message.peers() {
             let peer = self.judge_peer(request, index, peer?, None, outside)?;
+            // RFC 8656 section 9: ports do not matter, so one address is one permission.
+            if peers.get(..count).is_some_and(|known| known.contains(&peer.ip())) {
+                continue;
+            }
             let Some(slot) = peers.get_mut(count) else {
                 return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "Too many peers"));
             };

@@ -18,12 +18,13 @@ impl Shard {
         let (now, message) = (request.now, request.message);
         let wanted = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
         let family = message.requested_family()?;
+        // RFC 8489 section 6.3.1: a retransmission of the request that ended it succeeds again and
+        // does nothing, though there may be another allocation by now.
+        if wanted == 0 && self.ended_by(now.tick, request.client, message.transaction_id()) {
+            writer.lifetime(0);
+            return Ok(());
+        }
         let Some((index, allocation)) = self.allocation_of(&request.client) else {
-            // RFC 8489 section 6.3.1: the retransmission of the request that ended it succeeds.
-            if self.ended_by(now.tick, request.client, message.transaction_id()) {
-                writer.lifetime(0);
-                return Ok(());
-            }
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
         // RFC 8656 section 8.2: with a family only that relayed address is meant.
@@ -39,11 +40,9 @@ impl Shard {
         if wanted == 0 {
             match family.flatten().filter(|_| one_of_two) {
                 Some(family) => self.detach(now.tick, index, family, outside),
-                None => {
-                    self.end(now.tick, index, EndReason::Released, outside);
-                    self.remember_end(now.tick, request.client, message.transaction_id());
-                }
+                None => self.end(now.tick, index, EndReason::Released, outside),
             }
+            self.remember_end(now.tick, request.client, message.transaction_id());
             writer.lifetime(0);
             return Ok(());
         }

@@ -88,13 +88,12 @@ impl Shard {
         else {
             return Verdict::Drop(DropReason::NoPermission);
         };
-        allocation.traffic.packets_to_peers += 1;
-        allocation.traffic.bytes_to_peers += payload.len() as u64;
         let mut destination = peer.0;
         if let Some(own) = self.settings.relay_addresses[family as usize]
             && own.public == peer.0.ip()
         {
             if let Some(other) = self.by_port[family as usize].get(&peer.0.port()).copied() {
+                allocation.traffic.count_to_peer(payload.len());
                 return self.deliver(now, other, source, payload, outside);
             }
             if self.rules.ports.is_live(family, peer.0.port()) {
@@ -104,6 +103,7 @@ impl Shard {
                 return Verdict::Drop(DropReason::OwnAddress);
             }
         }
+        allocation.traffic.count_to_peer(payload.len());
         Verdict::ToPeer { relay, peer: destination, payload, dont_fragment }
     }
 
@@ -125,8 +125,7 @@ impl Shard {
         let client = allocation.client;
         let channel = allocation.channel_to(PeerAddr(peer)).copied();
         if let Some(channel) = channel.filter(|channel| channel.is_open(now)) {
-            allocation.traffic.packets_to_client += 1;
-            allocation.traffic.bytes_to_client += u64::from(len);
+            allocation.traffic.count_to_client(len);
             // RFC 8656 section 12.5: padding over streams only.
             let padding = match client.via {
                 Via::Udp(_) => 0,
@@ -138,17 +137,14 @@ impl Shard {
         if !allocation.permits(peer.ip(), now) {
             return Verdict::Drop(DropReason::NoPermission);
         }
-        allocation.traffic.packets_to_client += 1;
-        allocation.traffic.bytes_to_client += u64::from(len);
-        let tid = self.next_tid(outside);
+        let tid = self.tids.next(outside);
         let mut head = [0; 48];
-        match data_indication_prefix(&mut head, tid, peer, len) {
-            Ok(used) => {
-                let prefix = Prefix::new(head.get(..used).unwrap_or_default());
-                Verdict::ToClient { client, prefix, payload, padding: padding(len) }
-            }
-            Err(_) => Verdict::Drop(DropReason::TooLong),
-        }
+        let Ok(used) = data_indication_prefix(&mut head, tid, peer, len) else {
+            return Verdict::Drop(DropReason::TooLong);
+        };
+        allocation.traffic.count_to_client(len);
+        let prefix = Prefix::new(head.get(..used).unwrap_or_default());
+        Verdict::ToClient { client, prefix, payload, padding: padding(len) }
     }
 }
 

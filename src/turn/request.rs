@@ -19,6 +19,13 @@ pub(super) struct Request<'a> {
     pub(super) message: &'a Message<'a>,
 }
 
+impl Request<'_> {
+    /// Whether it was sent in the name of this user.
+    pub(super) fn is_by(&self, username: &str) -> bool {
+        self.message.username() == Ok(Some(username))
+    }
+}
+
 /// Success, with the attributes already written, or the error to answer with.
 pub(super) type Answer = Result<(), Failure>;
 
@@ -36,6 +43,10 @@ pub(super) struct Failure {
 impl Failure {
     pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
         Self { code, detail, challenge: false, unknown: Unknown::default() }
+    }
+
+    pub(super) const fn code(&self) -> ErrorCode {
+        self.code
     }
 
     fn challenge(code: ErrorCode) -> Self {
@@ -128,7 +139,9 @@ impl Shard {
         let key = proven.key.clone();
         let mut writer =
             Writer::new(reply, Class::Success, method, request.message.transaction_id());
-        let answer = if request.message.unknown().is_empty() {
+        let answer = if let Err(failure) = self.check_owner(request) {
+            Err(failure)
+        } else if request.message.unknown().is_empty() {
             match method {
                 Method::ALLOCATE => self.allocate(request, proven, &mut writer, outside),
                 Method::REFRESH => self.refresh(request, &mut writer, outside),
@@ -175,9 +188,11 @@ impl Shard {
             return Err(Failure::challenge(ErrorCode::STALE_NONCE));
         }
         // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
-        // that a running call outlives its credential.
+        // that a running call outlives its credential, unless the operator wants it otherwise.
         if let Some((_, allocation)) = self.allocation_of(client)
             && *allocation.username == *username
+            && !(self.rules.authenticator.strict_expiry()
+                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
             && message.verify_integrity(&allocation.key)
         {
             return Ok(Proven { key: allocation.key.clone(), grant: None });
@@ -193,14 +208,22 @@ impl Shard {
                 return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
             }
         };
-        if let Some((_, allocation)) = self.allocation_of(client)
-            && *allocation.username != *username
-            && message.method() != Method::ALLOCATE
-        {
-            let detail = "The allocation belongs to another user";
-            return Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail));
-        }
         Ok(Proven { key: grant.key.clone(), grant: Some(grant) })
+    }
+
+    /// RFC 8656 section 5: only who made an allocation may go on with it. Allocate has an error of
+    /// its own for a 5-tuple in use.
+    fn check_owner(&self, request: &Request<'_>) -> Answer {
+        match self.allocation_of(&request.client) {
+            Some((_, allocation))
+                if request.message.method() != Method::ALLOCATE
+                    && !request.is_by(&allocation.username) =>
+            {
+                let detail = "The allocation belongs to another user";
+                Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes an answer of either kind into `reply`.

@@ -16,8 +16,8 @@ use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, Quota};
 use crate::stun::{Family, Kind, TransactionId};
 
-/// How long a retransmission of the request that ended an allocation is recognised: longer than
-/// the 39.5 s over which RFC 8489 section 6.2.1 retransmits.
+/// How long a retransmission of the request that ended an allocation, or one family of it, is
+/// recognised: longer than the 39.5 s over which RFC 8489 section 6.2.1 retransmits.
 const REMEMBER_ENDED: Duration = Duration::from_secs(40);
 
 /// How many of those are remembered at most.
@@ -76,7 +76,8 @@ pub struct Shard {
     next_generation: u32,
     ended: std::collections::VecDeque<(Client, TransactionId, Tick)>,
     pub(super) statistics: Statistics,
-    tids: TransactionIds,
+    /// For Data indications.
+    pub(super) tids: TransactionIds,
 }
 
 impl Shard {
@@ -355,14 +356,14 @@ impl Shard {
         }
     }
 
-    /// The next transaction id for a Data indication.
-    pub(super) fn next_tid(&mut self, outside: &mut impl Outside) -> TransactionId {
-        self.tids.next(outside)
-    }
-
     #[cfg(test)]
     pub(super) fn queued_timers(&self) -> usize {
         self.timers.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered_ends(&self) -> usize {
+        self.ended.len()
     }
 }
 
@@ -373,7 +374,7 @@ pub(super) fn relay_id(allocation: &Allocation, family: Family) -> Option<RelayI
 
 /// Random transaction ids, fetched from the OS some hundred at a time.
 #[derive(Debug)]
-struct TransactionIds {
+pub(super) struct TransactionIds {
     pool: Box<[u8; 4096]>,
     used: usize,
 }
@@ -385,7 +386,7 @@ impl Default for TransactionIds {
 }
 
 impl TransactionIds {
-    fn next(&mut self, outside: &mut impl Outside) -> TransactionId {
+    pub(super) fn next(&mut self, outside: &mut impl Outside) -> TransactionId {
         if self.used + 12 > self.pool.len() {
             outside.random(&mut self.pool[..]);
             self.used = 0;

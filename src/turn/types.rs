@@ -218,3 +218,15 @@ pub struct Traffic {
     /// Bytes from peers to the client.
     pub bytes_to_client: u64,
 }
+
+impl Traffic {
+    pub(super) fn count_to_peer(&mut self, len: usize) {
+        self.packets_to_peers += 1;
+        self.bytes_to_peers += len as u64;
+    }
+
+    pub(super) fn count_to_client(&mut self, len: u16) {
+        self.packets_to_client += 1;
+        self.bytes_to_client += u64::from(len);
+    }
+}

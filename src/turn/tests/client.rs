@@ -1,0 +1,340 @@
+//! A client for tests: it keeps credentials and nonce, and holds every answer to the rules that
+//! all answers share.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+
+use super::addr;
+use super::rig::{Outcome, REALM, Rig};
+use crate::auth::long_term_key;
+use crate::stun::{
+    AttributeType as T, ChannelData, ChannelNumber, Class, Family, LongTermKey, Message, Method,
+    TransactionId, Writer,
+};
+use crate::turn::Client;
+
+pub(super) struct TestClient {
+    rig: Rig,
+    pub(super) at: Client,
+    pub(super) user: String,
+    pub(super) key: LongTermKey,
+    pub(super) nonce: RefCell<Vec<u8>>,
+    /// Whether requests end with FINGERPRINT.
+    pub(super) fingerprint: Cell<bool>,
+    last_tid: Cell<u64>,
+}
+
+impl TestClient {
+    pub(super) fn new(rig: Rig, at: Client, user: &str, password: &str) -> Self {
+        let key = long_term_key(user, REALM, password);
+        Self {
+            rig,
+            at,
+            user: user.into(),
+            key,
+            nonce: RefCell::default(),
+            fingerprint: Cell::new(false),
+            last_tid: Cell::new(0),
+        }
+    }
+
+    /// Another user on the 5-tuple of this one.
+    pub(super) fn impostor(&self, user: &str) -> Self {
+        let other = Self::new(self.rig.clone(), self.at, user, &format!("{user}'s password"));
+        other.last_tid.set(0xBAD0_0000);
+        other
+    }
+
+    /// A transaction id that this client has not used yet.
+    pub(super) fn fresh_tid(&self) -> TransactionId {
+        self.last_tid.set(self.last_tid.get() + 1);
+        let mut tid = *b"tid.12345678";
+        tid[4..].copy_from_slice(&self.last_tid.get().to_be_bytes());
+        TransactionId(tid)
+    }
+
+    // Requests.
+
+    pub(super) fn request(&self, method: Method) -> Request<'_> {
+        Request { client: self, method, tid: self.fresh_tid(), attributes: Vec::new() }
+    }
+
+    /// An Allocate request for UDP, to add to.
+    pub(super) fn allocation(&self) -> Request<'_> {
+        self.request(Method::ALLOCATE).attribute(T::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
+    }
+
+    #[track_caller]
+    pub(super) fn allocate(&self) -> SocketAddr {
+        self.allocation().send().relayed()
+    }
+
+    #[track_caller]
+    pub(super) fn allocate_v6(&self) -> SocketAddr {
+        self.allocation().family(T::REQUESTED_ADDRESS_FAMILY, Family::V6).send().relayed()
+    }
+
+    #[track_caller]
+    pub(super) fn refresh(&self, lifetime: u32) -> Answer {
+        self.request(Method::REFRESH).lifetime(lifetime).send()
+    }
+
+    #[track_caller]
+    pub(super) fn try_permit(&self, peers: &[&str]) -> Answer {
+        let request = self.request(Method::CREATE_PERMISSION);
+        peers.iter().fold(request, |request, peer| request.peer(addr(peer))).send()
+    }
+
+    #[track_caller]
+    pub(super) fn permit(&self, peer: &str) {
+        self.try_permit(&[peer]).assert_ok();
+    }
+
+    #[track_caller]
+    pub(super) fn try_bind(&self, channel: u16, peer: &str) -> Answer {
+        let [high, low] = channel.to_be_bytes();
+        let request = self.request(Method::CHANNEL_BIND);
+        request.attribute(T::CHANNEL_NUMBER, &[high, low, 0, 0]).peer(addr(peer)).send()
+    }
+
+    #[track_caller]
+    pub(super) fn bind(&self, channel: u16, peer: &str) {
+        self.try_bind(channel, peer).assert_ok();
+    }
+
+    // Data.
+
+    /// A Send indication.
+    pub(super) fn send(&self, peer: &str, data: &[u8]) -> Outcome {
+        self.indication(|writer| {
+            writer.address(T::XOR_PEER_ADDRESS, addr(peer)).attribute(T::DATA, data);
+        })
+    }
+
+    pub(super) fn indication(&self, write: impl FnOnce(&mut Writer<'_>)) -> Outcome {
+        let mut buffer = vec![0; 66_000];
+        let tid = self.fresh_tid();
+        let mut writer = Writer::new(&mut buffer, Class::Indication, Method::SEND, tid);
+        write(&mut writer);
+        let len = writer.finish().unwrap();
+        self.raw(&buffer[..len])
+    }
+
+    pub(super) fn channel_data(&self, channel: u16, data: &[u8]) -> Outcome {
+        self.raw(&channel_data(channel, data))
+    }
+
+    /// Any bytes.
+    pub(super) fn raw(&self, packet: &[u8]) -> Outcome {
+        self.rig.client_sends(self.at, packet)
+    }
+}
+
+/// A ChannelData message without padding.
+pub(super) fn channel_data(channel: u16, data: &[u8]) -> Vec<u8> {
+    let [n0, n1] = channel.to_be_bytes();
+    let [l0, l1] = u16::try_from(data.len()).unwrap().to_be_bytes();
+    [&[n0, n1, l0, l1], data].concat()
+}
+
+enum Value {
+    Bytes(Vec<u8>),
+    Address(SocketAddr),
+}
+
+/// A request that is being put together.
+pub(super) struct Request<'a> {
+    client: &'a TestClient,
+    method: Method,
+    tid: TransactionId,
+    attributes: Vec<(T, Value)>,
+}
+
+impl Request<'_> {
+    pub(super) fn attribute(mut self, kind: T, value: &[u8]) -> Self {
+        self.attributes.push((kind, Value::Bytes(value.into())));
+        self
+    }
+
+    pub(super) fn peer(mut self, peer: SocketAddr) -> Self {
+        self.attributes.push((T::XOR_PEER_ADDRESS, Value::Address(peer)));
+        self
+    }
+
+    pub(super) fn lifetime(self, seconds: u32) -> Self {
+        self.attribute(T::LIFETIME, &seconds.to_be_bytes())
+    }
+
+    pub(super) fn family(self, kind: T, family: Family) -> Self {
+        self.attribute(kind, &[family.number(), 0, 0, 0])
+    }
+
+    pub(super) fn even_port(self, reserve_next: bool) -> Self {
+        self.attribute(T::EVEN_PORT, &[u8::from(reserve_next) << 7])
+    }
+
+    pub(super) fn tid(mut self, tid: TransactionId) -> Self {
+        self.tid = tid;
+        self
+    }
+
+    /// The request as bytes; signed, if the client has a nonce.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut buffer = vec![0; 66_000];
+        let mut writer = Writer::new(&mut buffer, Class::Request, self.method, self.tid);
+        for (kind, value) in &self.attributes {
+            match value {
+                Value::Bytes(bytes) => writer.attribute(*kind, bytes),
+                Value::Address(address) => writer.address(*kind, *address),
+            };
+        }
+        let nonce = self.client.nonce.borrow();
+        if !nonce.is_empty() {
+            writer.attribute(T::USERNAME, self.client.user.as_bytes());
+            writer.attribute(T::REALM, REALM.as_bytes());
+            writer.attribute(T::NONCE, &nonce);
+            writer.integrity(&self.client.key);
+        }
+        if self.client.fingerprint.get() {
+            writer.fingerprint();
+        }
+        let len = writer.finish().unwrap();
+        buffer.truncate(len);
+        buffer
+    }
+
+    /// Sends the request once, as it is.
+    #[track_caller]
+    pub(super) fn once(&self) -> Answer {
+        let request = self.bytes();
+        let answer = Answer { bytes: self.client.raw(&request).reply() };
+        answer.assert_answers(&request, &self.client.key);
+        answer
+    }
+
+    /// Sends the request as a client does (RFC 8489 section 9.2): again, with the nonce of the
+    /// challenge, where the first try had none or an old one.
+    #[track_caller]
+    pub(super) fn send(&self) -> Answer {
+        let mut answer = self.once();
+        let first = self.client.nonce.borrow().is_empty();
+        if answer.code() == Some(438) || (first && answer.code() == Some(401)) {
+            self.client.nonce.replace(answer.nonce());
+            answer = self.once();
+        }
+        answer
+    }
+}
+
+/// An answer to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn message(&self) -> Message<'_> {
+        Message::parse(&self.bytes).expect("answers are well-formed")
+    }
+
+    /// What holds for every answer to every request.
+    #[track_caller]
+    fn assert_answers(&self, request: &[u8], key: &LongTermKey) {
+        let (request, answer) = (Message::parse(request).unwrap(), self.message());
+        assert_eq!(answer.transaction_id(), request.transaction_id());
+        assert_eq!(answer.method(), request.method());
+        let class = if answer.error_code().is_some() { Class::Error } else { Class::Success };
+        assert_eq!(answer.class(), class);
+        // RFC 8489 section 6.3.1 asks for FINGERPRINT where the request had one.
+        assert_eq!(answer.has_fingerprint(), request.has_fingerprint(), "FINGERPRINT");
+        // RFC 8489 section 9.2.4: all that is answered to a proven user is signed with its key.
+        let challenge = matches!(answer.error_code(), Some(401 | 438));
+        assert_eq!(answer.has_integrity(), !challenge, "MESSAGE-INTEGRITY");
+        assert!(challenge || answer.verify_integrity(key), "MESSAGE-INTEGRITY is wrong");
+        assert!(self.bytes.len() <= 600, "{} bytes", self.bytes.len());
+    }
+
+    /// The error, or `None` for a success.
+    pub(super) fn code(&self) -> Option<u16> {
+        self.message().error_code()
+    }
+
+    #[track_caller]
+    pub(super) fn assert_error(&self, code: u16) {
+        assert_eq!(self.code(), Some(code));
+    }
+
+    #[track_caller]
+    pub(super) fn assert_ok(&self) {
+        assert_eq!(self.code(), None);
+    }
+
+    #[track_caller]
+    pub(super) fn relayed(&self) -> SocketAddr {
+        self.assert_ok();
+        self.message().relayed_address().expect("XOR-RELAYED-ADDRESS")
+    }
+
+    #[track_caller]
+    pub(super) fn lifetime(&self) -> u32 {
+        self.assert_ok();
+        self.message().lifetime().unwrap().expect("LIFETIME")
+    }
+
+    #[track_caller]
+    pub(super) fn token(&self) -> [u8; 8] {
+        self.assert_ok();
+        self.message().reservation_token().unwrap().expect("RESERVATION-TOKEN")
+    }
+
+    #[track_caller]
+    pub(super) fn nonce(&self) -> Vec<u8> {
+        self.message().nonce().expect("NONCE").into()
+    }
+
+    /// How many attributes of a type it holds.
+    pub(super) fn count(&self, kind: T) -> usize {
+        self.message().attribute_types().iter().filter(|found| **found == kind.0).count()
+    }
+}
+
+/// What a client got from a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    Channel { number: u16, data: Vec<u8> },
+    Data { peer: SocketAddr, data: Vec<u8> },
+}
+
+impl Received {
+    pub(super) fn channel(number: u16, data: &[u8]) -> Self {
+        Self::Channel { number, data: data.into() }
+    }
+
+    pub(super) fn data(peer: &str, data: &[u8]) -> Self {
+        Self::Data { peer: addr(peer), data: data.into() }
+    }
+
+    /// Reads a packet as a client does, and holds the framing to the letter.
+    #[track_caller]
+    pub(super) fn read(bytes: &[u8], stream: bool) -> Self {
+        if let Some(message) = ChannelData::parse(bytes) {
+            let exact = ChannelData::HEADER_LEN + message.data.len();
+            // Section 12.5: padded to a multiple of 4 over TCP, not counted in the length field.
+            let expected = if stream { exact.next_multiple_of(4) } else { exact };
+            assert_eq!(bytes.len(), expected, "padding of ChannelData");
+            assert!(bytes[exact..].iter().all(|byte| *byte == 0), "padding is zero");
+            return Self::Channel { number: number(message.channel), data: message.data.into() };
+        }
+        let message = Message::parse(bytes).expect("a Data indication");
+        assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
+        assert_eq!(message.attribute_types(), [T::XOR_PEER_ADDRESS.0, T::DATA.0]);
+        Self::Data {
+            peer: message.peer().unwrap().expect("XOR-PEER-ADDRESS"),
+            data: message.data().expect("DATA").into(),
+        }
+    }
+}
+
+const fn number(channel: ChannelNumber) -> u16 {
+    channel.number()
+}

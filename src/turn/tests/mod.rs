@@ -1,0 +1,47 @@
+//! Scenario tests of the state machine: clients and peers around a shard, without sockets and
+//! with a clock that the test moves. One file a behaviour; `rig` and `client` are the tools.
+//!
+//! Section numbers are those of RFC 8656 unless another RFC is named.
+
+mod client;
+mod rig;
+mod world;
+
+mod allocate;
+mod authentication;
+mod bytes;
+mod channels;
+mod credentials;
+mod families;
+mod housekeeping;
+mod indications;
+mod lifetimes;
+mod own_relays;
+mod permissions;
+mod ports;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use client::{Answer, Received, TestClient};
+use rig::{Outcome, Rig};
+use world::Happened;
+
+/// Hosts on the public Internet, which the built-in rules allow.
+const PEER: &str = "8.8.8.8:4000";
+const OTHER_PEER: &str = "9.9.9.9:5000";
+const PEER_V6: &str = "[2a00::1]:6000";
+
+/// A channel number for tests that need one.
+const CHANNEL: u16 = 0x4000;
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// The smallest step of the clock.
+const MOMENT: Duration = Duration::from_millis(1);

@@ -1,0 +1,380 @@
+//! A server for tests: a shard, its rules, a clock, and the fake world around it.
+
+use std::cell::RefCell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+use super::client::{Received, TestClient};
+use super::world::{Happened, World};
+use super::{addr, seconds};
+use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
+use crate::clock::{Now, Tick};
+use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
+use crate::stun::Family;
+use crate::turn::{
+    Client, ClientAddr, DropReason, RelayAddress, Rules, Settings, Shard, Verdict, Via,
+};
+
+/// Eleven bytes, as in the sizes that the tests of the first answer name.
+pub(super) const REALM: &str = "example.org";
+pub(super) const SECRET: &str = "a shared secret";
+/// When the clock starts, in seconds since 1970.
+pub(super) const START: u64 = 1_700_000_000;
+
+const START_TICK: Tick = Tick(5_000_000);
+
+/// What a test may want different from the usual.
+pub(super) struct Setup {
+    pub(super) ports: (u16, u16),
+    pub(super) v4: Option<RelayAddress>,
+    pub(super) v6: Option<RelayAddress>,
+    pub(super) allow: &'static [&'static str],
+    pub(super) deny: &'static [&'static str],
+    pub(super) quota: u32,
+    pub(super) max_lifetime: Duration,
+    pub(super) max_permissions: usize,
+    pub(super) max_channels: usize,
+    pub(super) rfc5766_channels: bool,
+    pub(super) strict_expiry: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            ports: (50_000, 50_099),
+            v4: Some(RelayAddress::plain("203.0.113.7".parse().unwrap())),
+            v6: Some(RelayAddress::plain("2001:db8::7".parse().unwrap())),
+            allow: &[],
+            deny: &[],
+            quota: 32,
+            max_lifetime: seconds(3600),
+            max_permissions: 128,
+            max_channels: 64,
+            rfc5766_channels: false,
+            strict_expiry: false,
+        }
+    }
+}
+
+/// A server. Clones are handles to the same one.
+#[derive(Clone)]
+pub(super) struct Rig(Rc<RefCell<Inner>>);
+
+struct Inner {
+    now: Now,
+    shard: Shard,
+    world: World,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Self {
+        let mut setup = Setup::default();
+        change(&mut setup);
+        let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let (allow, deny): (Vec<IpNet>, Vec<IpNet>) = (nets(setup.allow), nets(setup.deny));
+        let relays = [setup.v4, setup.v6];
+        let own: Vec<IpAddr> = relays.iter().flatten().flat_map(|a| [a.public, a.local]).collect();
+        let user = |name: &str, password: &str| StaticUser {
+            name: name.into(),
+            key: StaticKey::Password(Zeroizing::new(password.into())),
+        };
+        let users = [user("alice", "alice's password"), user("bob", "bob's password")];
+        let secrets = vec![SharedSecret::new(SECRET)];
+        let range = PortRange::new(setup.ports.0, setup.ports.1).unwrap();
+        let rules = Rules {
+            authenticator: Arc::new(Authenticator::new(
+                REALM,
+                &users,
+                secrets,
+                setup.strict_expiry,
+            )),
+            nonces: Arc::new(NonceKeys::new(seconds(3600), [[1; 32], [2; 32]], START_TICK)),
+            peers: Arc::new(PeerPolicy::new(allow, deny, own)),
+            ports: Arc::new(PortPool::new(range)),
+            quota: Arc::new(Quota::new(setup.quota)),
+        };
+        let settings = Settings {
+            relay_addresses: relays,
+            max_lifetime: setup.max_lifetime,
+            max_permissions: setup.max_permissions,
+            max_channels: setup.max_channels,
+            rfc5766_channels: setup.rfc5766_channels,
+        };
+        Self::start(Shard::new(settings, rules))
+    }
+
+    /// Another shard of the same server: the same rules and ports, sockets of its own.
+    pub(super) fn beside(other: &Self) -> Self {
+        let inner = other.0.borrow();
+        Self::start(Shard::new(inner.shard.settings.clone(), inner.shard.rules.clone()))
+    }
+
+    fn start(shard: Shard) -> Self {
+        let now = Now { tick: START_TICK, unix: START };
+        Self(Rc::new(RefCell::new(Inner { now, shard, world: World::default() })))
+    }
+
+    /// Alice, at some address of hers.
+    pub(super) fn alice(&self) -> TestClient {
+        self.client("192.0.2.1:1001", "alice")
+    }
+
+    /// Bob, elsewhere.
+    pub(super) fn bob(&self) -> TestClient {
+        self.client("192.0.2.2:1002", "bob")
+    }
+
+    /// A static user over UDP.
+    pub(super) fn client(&self, from: &str, user: &str) -> TestClient {
+        TestClient::new(self.clone(), udp(from), user, &format!("{user}'s password"))
+    }
+
+    /// A static user over a TCP connection.
+    pub(super) fn stream_client(&self, from: &str, user: &str) -> TestClient {
+        let via = Via::Stream { connection: 7, listener: 1 };
+        let at = Client { via, ..udp(from) };
+        TestClient::new(self.clone(), at, user, &format!("{user}'s password"))
+    }
+
+    /// A user of the REST scheme whose credential ends in so many seconds from the start.
+    pub(super) fn rest_client(&self, from: &str, name: &str, ends: u64) -> TestClient {
+        let username = format!("{}:{name}", START + ends);
+        let password = SharedSecret::new(SECRET).password_for(&username);
+        TestClient::new(self.clone(), udp(from), &username, &password)
+    }
+
+    /// Lets time pass. The shard is woken whenever it asked to be, and at the end.
+    pub(super) fn advance(&self, span: Duration) {
+        let target = self.now().tick + span;
+        loop {
+            let inner = &mut *self.0.borrow_mut();
+            let due = inner.shard.next_timeout().filter(|due| *due <= target);
+            let tick = due.unwrap_or(target).max(inner.now.tick);
+            inner.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+            inner.shard.handle_timeout(inner.now, &mut inner.world);
+            let rest = inner.shard.next_timeout();
+            assert!(rest.is_none_or(|next| next > tick), "a deadline is left that has passed");
+            if due.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Lets time pass without waking the shard: a busy worker is late for its timers.
+    pub(super) fn oversleep(&self, span: Duration) {
+        let inner = &mut *self.0.borrow_mut();
+        let tick = inner.now.tick + span;
+        inner.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+    }
+
+    pub(super) fn now(&self) -> Now {
+        self.0.borrow().now
+    }
+
+    /// A packet from a client.
+    pub(super) fn client_sends(&self, client: Client, packet: &[u8]) -> Outcome {
+        let inner = &mut *self.0.borrow_mut();
+        let mut reply = [0xAA; 1500];
+        let verdict =
+            inner.shard.from_client(inner.now, client, packet, &mut reply, &mut inner.world);
+        inner.outcome(verdict, packet, &reply)
+    }
+
+    /// A packet from a peer to a relayed transport address, by its port.
+    #[track_caller]
+    pub(super) fn peer_sends(&self, peer: &str, relayed: SocketAddr, data: &[u8]) -> Outcome {
+        self.socket_receives(addr(peer), relayed, data)
+    }
+
+    /// The same, from an address at hand.
+    #[track_caller]
+    pub(super) fn socket_receives(
+        &self,
+        peer: SocketAddr,
+        relayed: SocketAddr,
+        data: &[u8],
+    ) -> Outcome {
+        let inner = &mut *self.0.borrow_mut();
+        let family = Family::of(relayed.ip());
+        let on_it = |(_, local): &&(_, SocketAddr)| {
+            local.port() == relayed.port() && Family::of(local.ip()) == family
+        };
+        let Some((owner, _)) = inner.world.open.values().find(on_it).copied() else {
+            return Outcome::NobodyListens;
+        };
+        let (now, len) = (inner.now, data.len());
+        let verdict = inner.shard.from_peer(now, owner, family, peer, len, &mut inner.world);
+        inner.outcome(verdict, data, &[])
+    }
+
+    /// The connection of a client is lost.
+    pub(super) fn hang_up(&self, client: &TestClient) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.client_gone(inner.now, client.at, &mut inner.world);
+    }
+
+    pub(super) fn shut_down(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.shut_down(inner.now, &mut inner.world);
+    }
+
+    /// Changes or reads the world.
+    pub(super) fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
+        look(&mut self.0.borrow_mut().world)
+    }
+
+    /// Reads the shard.
+    pub(super) fn shard<T>(&self, look: impl FnOnce(&Shard) -> T) -> T {
+        look(&self.0.borrow().shard)
+    }
+
+    /// The events since the last call.
+    pub(super) fn events(&self) -> Vec<Happened> {
+        self.world(|world| std::mem::take(&mut world.events))
+    }
+
+    /// Ports leased or reserved, of both families.
+    pub(super) fn used_ports(&self) -> usize {
+        let used = |shard: &Shard| {
+            let ports = &shard.rules.ports;
+            ports.used(Family::V4) + ports.used(Family::V6)
+        };
+        self.shard(used) as usize
+    }
+
+    /// Ports that wait for their token.
+    pub(super) fn reserved_ports(&self) -> usize {
+        self.shard(|shard| {
+            let ports = &shard.rules.ports;
+            ports.reserved(Family::V4) + ports.reserved(Family::V6)
+        })
+    }
+
+    /// Holds that nothing at all is left: no allocation, socket, port, place in a quota or table
+    /// entry.
+    #[track_caller]
+    pub(super) fn assert_empty(&self) {
+        self.assert_consistent();
+        self.shard(|shard| assert!(shard.is_empty(), "{} allocations left", shard.len()));
+        assert_eq!(self.used_ports(), 0, "ports left");
+        self.shard(|shard| assert_eq!(shard.rules.quota.users(), 0, "places in quotas left"));
+        self.world(|world| assert_eq!(world.channels, [], "channels announced and not ended"));
+    }
+
+    /// Holds that sockets, leases and tables tell the same story.
+    #[track_caller]
+    pub(super) fn assert_consistent(&self) {
+        let open = self.world(|world| world.open.clone());
+        self.shard(|shard| {
+            let relays: usize =
+                shard.allocations.iter().map(|(_, a)| a.relays.iter().flatten().count()).sum();
+            assert_eq!(relays, open.len(), "relays of allocations, sockets open");
+            let by_port: usize = shard.by_port.iter().map(|ports| ports.len()).sum();
+            assert_eq!(relays, by_port, "relays by port");
+            assert_eq!(shard.len(), shard.by_client.len(), "allocations by client");
+            for (_, local) in open.values() {
+                let family = Family::of(local.ip());
+                assert!(shard.rules.ports.is_live(family, local.port()), "{local} is not live");
+                assert!(shard.rules.ports.range().contains(local.port()), "{local} out of range");
+            }
+        });
+    }
+}
+
+/// A client over UDP that sends from here.
+pub(super) fn udp(from: &str) -> Client {
+    Client {
+        via: Via::Udp(0),
+        local: "203.0.113.7".parse().unwrap(),
+        remote: ClientAddr(addr(from)),
+    }
+}
+
+impl Inner {
+    /// Carries a verdict out.
+    fn outcome(&self, verdict: Verdict, packet: &[u8], reply: &[u8]) -> Outcome {
+        match verdict {
+            Verdict::Drop(reason) => Outcome::Dropped(reason),
+            Verdict::Reply(len) => Outcome::Reply(reply[..len].to_vec()),
+            Verdict::ToClient { client, prefix, payload, padding } => {
+                let mut bytes = prefix.as_bytes().to_vec();
+                bytes.extend(&packet[payload]);
+                bytes.extend(vec![0; usize::from(padding)]);
+                Outcome::ToClient { client, bytes }
+            }
+            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+                let (_, from) = self.world.open[&relay.0];
+                assert_eq!(Family::of(from.ip()), Family::of(peer.ip()), "the socket's family");
+                let data = packet[payload].to_vec();
+                Outcome::ToPeer { from, peer, data, dont_fragment }
+            }
+        }
+    }
+}
+
+/// What became of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Dropped(DropReason),
+    Reply(Vec<u8>),
+    ToClient {
+        client: Client,
+        bytes: Vec<u8>,
+    },
+    ToPeer {
+        from: SocketAddr,
+        peer: SocketAddr,
+        data: Vec<u8>,
+        dont_fragment: bool,
+    },
+    /// There is no socket on that port.
+    NobodyListens,
+}
+
+impl Outcome {
+    #[track_caller]
+    pub(super) fn assert_dropped(&self, reason: DropReason) {
+        assert_eq!(*self, Self::Dropped(reason));
+    }
+
+    /// Exactly these data left for this peer.
+    #[track_caller]
+    pub(super) fn assert_reaches(&self, peer: &str, data: &[u8]) {
+        match self {
+            Self::ToPeer { peer: to, data: sent, .. } => {
+                assert_eq!((*to, &sent[..]), (addr(peer), data));
+            }
+            other => panic!("expected a packet to {peer}, got {other:?}"),
+        }
+    }
+
+    /// What this client received.
+    #[track_caller]
+    pub(super) fn at(&self, client: &TestClient) -> Received {
+        match self {
+            Self::ToClient { client: to, bytes } => {
+                assert_eq!(*to, client.at, "the client that receives");
+                Received::read(bytes, matches!(to.via, Via::Stream { .. }))
+            }
+            other => panic!("expected a packet to a client, got {other:?}"),
+        }
+    }
+
+    /// The bytes of an answer.
+    #[track_caller]
+    pub(super) fn reply(self) -> Vec<u8> {
+        match self {
+            Self::Reply(bytes) => bytes,
+            other => panic!("expected an answer, got {other:?}"),
+        }
+    }
+}

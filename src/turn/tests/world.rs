@@ -1,0 +1,132 @@
+//! The world outside of a shard, faked: sockets are numbers, randomness is a counter scrambled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::auth::Denied;
+use crate::stun::{Family, Method};
+use crate::turn::{
+    AllocationId, ChannelRoute, EndReason, Event, OpenError, Outside, RelayId, Traffic,
+};
+
+/// An event as a test wants to compare it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Happened {
+    Allocated {
+        username: String,
+        relayed: SocketAddr,
+        lifetime: Duration,
+    },
+    Ended {
+        username: String,
+        relayed: SocketAddr,
+        traffic: Traffic,
+        lived: Duration,
+        reason: EndReason,
+    },
+    AuthenticationFailed {
+        username: String,
+        reason: Denied,
+    },
+    PeerRefused {
+        peer: IpAddr,
+    },
+    RequestFailed {
+        method: Method,
+        code: u16,
+    },
+}
+
+impl Happened {
+    fn of(event: &Event<'_>) -> Self {
+        match *event {
+            Event::Allocated { username, relayed, lifetime, .. } => {
+                Self::Allocated { username: username.into(), relayed, lifetime }
+            }
+            Event::Ended { username, relayed, traffic, lived, reason, .. } => {
+                Self::Ended { username: username.into(), relayed, traffic, lived, reason }
+            }
+            Event::AuthenticationFailed { username, reason, .. } => {
+                Self::AuthenticationFailed { username: username.into(), reason }
+            }
+            Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
+            Event::RequestFailed { method, code, .. } => {
+                Self::RequestFailed { method, code: code.number() }
+            }
+        }
+    }
+}
+
+/// Records what the shard asks for, and fails where the test told it to.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// The relay sockets that are open: whose, and bound to what.
+    pub(super) open: BTreeMap<u32, (AllocationId, SocketAddr)>,
+    /// How many have been opened so far.
+    pub(super) opened: u32,
+    /// Every port that was tried, in order.
+    pub(super) tried: Vec<u16>,
+    /// Ports that other processes hold.
+    pub(super) taken: BTreeSet<u16>,
+    /// Families of which no socket can be had.
+    pub(super) impossible: Vec<Family>,
+    /// What happened, in order.
+    pub(super) events: Vec<Happened>,
+    /// Channels announced and not yet ended.
+    pub(super) channels: Vec<ChannelRoute>,
+    /// How many channels were announced so far.
+    pub(super) announced: u32,
+    randomness: u64,
+}
+
+impl Outside for World {
+    fn random(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            // The output function of SplitMix64: the same in each run, without a pattern.
+            self.randomness = self.randomness.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut word = self.randomness;
+            word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            *byte = (word >> 56) as u8;
+        }
+    }
+
+    fn open_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        self.tried.push(address.port());
+        if self.impossible.contains(&Family::of(address.ip())) {
+            return Err(OpenError::Impossible);
+        }
+        if self.taken.contains(&address.port()) {
+            return Err(OpenError::InUse);
+        }
+        let twice = self.open.values().any(|(_, open)| *open == address);
+        assert!(!twice, "{address} is opened twice");
+        self.opened += 1;
+        self.open.insert(self.opened, (owner, address));
+        Ok(RelayId(self.opened))
+    }
+
+    fn close_relay(&mut self, relay: RelayId) {
+        assert!(self.open.remove(&relay.0).is_some(), "{relay:?} is not open");
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.events.push(Happened::of(&event));
+    }
+
+    fn channel_bound(&mut self, route: ChannelRoute) {
+        assert!(!self.channels.contains(&route), "{route:?} is announced twice");
+        self.announced += 1;
+        self.channels.push(route);
+    }
+
+    fn channel_ended(&mut self, route: ChannelRoute) {
+        let at = self.channels.iter().position(|known| *known == route);
+        self.channels.remove(at.unwrap_or_else(|| panic!("{route:?} was not announced")));
+    }
+}

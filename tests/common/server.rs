@@ -1,0 +1,98 @@
+//! The real server, as a process of its own on loopback.
+#![allow(dead_code, clippy::unwrap_used)] // not every test binary uses all of it
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long anything may take before the test gives up: far more than it ever takes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens on 127.0.0.1.
+    pub(crate) address: SocketAddr,
+    /// What it printed until it was ready.
+    pub(crate) announced: String,
+    pub(crate) state: tempfile::TempDir,
+}
+
+/// The program with a state directory of its own, a port of the kernel's choice, and nothing of
+/// the environment that could configure it.
+pub(crate) fn command(state: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_taciturn"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("TACITURN_") {
+            command.env_remove(name);
+        }
+    }
+    command.env("STATE_DIRECTORY", state).env("NO_COLOR", "1");
+    command.args(["--listen", "udp:127.0.0.1:0", "--external-ip", "127.0.0.1"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    /// Starts it with more arguments, and waits until it listens.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let mut child = command(state.path()).args(arguments).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut announced = String::new();
+        let mut address = None;
+        // Its last line before the block (or the end) is "workers".
+        while let Some(Ok(line)) = lines.next() {
+            if let Some(listening) = line.trim().strip_prefix("listening") {
+                address = listening.trim().trim_end_matches("/udp").parse().ok();
+            }
+            announced.push_str(&line);
+            announced.push('\n');
+            if line.trim_start().starts_with("workers") {
+                break;
+            }
+        }
+        let Some(address) = address else {
+            let mut error = String::new();
+            let _ = child.stderr.take().unwrap().read_to_string(&mut error);
+            panic!("the server did not start:\n{announced}{error}");
+        };
+        // Goes on reading, so that the server never waits for this pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { child, address, announced, state }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(start.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// What it has written to standard error. Ends it first.
+    pub(crate) fn log(&mut self) -> String {
+        self.signal(Signal::TERM);
+        self.wait();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

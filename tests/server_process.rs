@@ -1,0 +1,116 @@
+//! The server as a person at a terminal, or systemd, meets it.
+#![allow(clippy::unwrap_used)]
+
+#[path = "common/server.rs"]
+mod server;
+
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use rustix::process::Signal;
+use server::{PATIENCE, Server, command};
+use taciturn::stun::{Class, Message, Method, TransactionId, Writer};
+
+/// One Binding transaction; the server answers, so it runs.
+fn binding(server: &Server) -> std::net::SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut request = [0; 20];
+    let tid = TransactionId(*b"binding test");
+    Writer::new(&mut request, Class::Request, Method::BINDING, tid).finish().unwrap();
+    socket.send_to(&request, server.address).unwrap();
+    let mut answer = [0; 100];
+    let len = socket.recv(&mut answer).unwrap();
+    let mapped = Message::parse(&answer[..len]).unwrap().mapped_address().unwrap();
+    assert_eq!(mapped, socket.local_addr().unwrap());
+    mapped
+}
+
+fn output(mut command: Command) -> (Option<i32>, String) {
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn starts_without_configuration_and_keeps_one_secret() {
+    let server = Server::start(&[]);
+    binding(&server);
+    let kept = server.state.path().join("turn_secret");
+    let mode = std::fs::metadata(&kept).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(std::fs::read_to_string(kept).unwrap().trim().len() >= 48);
+}
+
+#[test]
+fn says_where_it_listens_and_what_it_relays_on() {
+    let server = Server::start(&["--realm", "turn.domain.org", "--workers", "1"]);
+    let expected = format!(
+        "taciturn {}\n  listening    {}/udp\n  relaying on  127.0.0.1, ports 59000-60100 (1101)\n  \
+         realm        turn.domain.org\n  credentials  0 static users, 1 shared secrets\n  \
+         workers      1, one core each\n",
+        env!("CARGO_PKG_VERSION"),
+        server.address
+    );
+    assert_eq!(server.announced, expected);
+}
+
+#[test]
+fn sigterm_and_ctrl_c_stop_it_at_once_with_success() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = Server::start(&[]);
+        binding(&server);
+        server.signal(signal);
+        assert!(server.wait().success(), "{signal:?}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_says_how_to_find_the_other_program() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let mut program = command(state.path());
+    program.args(["--listen", &format!("udp:{address}")]);
+    let (code, error) = output(program);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("another program has the port"), "{error}");
+    assert!(error.contains(&format!("sport = :{}", address.port())), "{error}");
+}
+
+#[test]
+fn a_listener_that_cannot_be_served_is_never_dropped_in_silence() {
+    let state = tempfile::tempdir().unwrap();
+    let mut program = command(state.path());
+    program.args(["--listen", "tls:127.0.0.1:0"]);
+    let (code, error) = output(program);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("transport = \"udp\" only"), "{error}");
+}
+
+#[test]
+fn a_wrong_configuration_starts_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let mut program = command(state.path());
+    program.args(["--relay-ports", "60100-59000"]);
+    let (code, error) = output(program);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("--relay-ports"), "{error}");
+    assert!(std::fs::read_dir(state.path()).unwrap().next().is_none(), "nothing was written");
+}
+
+#[test]
+fn garbage_is_survived_in_silence() {
+    let server = Server::start(&[]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut junk: Vec<Vec<u8>> = (0..=255).map(|byte| vec![byte; 30]).collect();
+    junk.push(Vec::new());
+    junk.push(vec![0; 60_000]);
+    junk.push(vec![0x40; 4]);
+    for datagram in &junk {
+        socket.send_to(datagram, server.address).unwrap();
+    }
+    binding(&server);
+    socket.set_nonblocking(true).unwrap();
+    assert!(socket.recv(&mut [0; 10]).is_err(), "nothing is answered to garbage");
+}

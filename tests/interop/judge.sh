@@ -57,9 +57,15 @@ judge() {
     delivered)
         expect "packets left for the peer" "$(watched_packets "$watched")" -gt 0
         ;;
-    undelivered)
+    forbidden)
         # uclient asks only after it has allocated: without this line nothing would be proven.
         expect_output "error 403"
+        expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
+        ;;
+    undelivered)
+        # Refused with 403, or taken and then dropped.
+        grep -qF "error 403" <<<"$OUTPUT" || expect "something was sent" "$(messages sent)" -gt 0
+        expect "nothing came back" "$(messages received)" -le 0
         expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
         ;;
     silent)

@@ -3,12 +3,12 @@
 # where every packet was lost. So its counts are read, and for peers that must not be reached the
 # packets are counted by the kernel.
 
-# run_case SERVER VERDICT ADDRESS ARGUMENT...
+# run_case USER SERVER VERDICT ADDRESS ARGUMENT...
 run_case() {
-    local server=$1 verdict=$2 address=$3 status command
-    shift 3
-    command=(turnutils_uclient -p "$(port_for "$server" "$@")" -u alice)
-    if [ "$server" = rest ]; then command+=(-W "$SECRET"); else command+=(-w "${USER_PASS#*:}"); fi
+    local user=$1 server=$2 verdict=$3 address=$4 status command
+    shift 4
+    command=(turnutils_uclient -p "$(port_for "$server" "$@")" -u "$user")
+    if [ "$server" = rest ]; then command+=(-W "$SECRET"); else command+=(-w "$PASSWORD"); fi
     if has_word "$*" -S; then command+=(-E "$DIR/certs/ca.crt"); fi
     # What the case says comes last and overrides.
     command+=("$@" "$address")
@@ -57,9 +57,15 @@ judge() {
     delivered)
         expect "packets left for the peer" "$(watched_packets "$watched")" -gt 0
         ;;
-    undelivered)
+    forbidden)
         # uclient asks only after it has allocated: without this line nothing would be proven.
         expect_output "error 403"
+        expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
+        ;;
+    undelivered)
+        # Refused with 403, or taken and then dropped.
+        grep -qF "error 403" <<<"$OUTPUT" || expect "something was sent" "$(messages sent)" -gt 0
+        expect "nothing came back" "$(messages received)" -le 0
         expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
         ;;
     silent)

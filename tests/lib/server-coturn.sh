@@ -27,7 +27,9 @@ credentials() {
     elif [ -n "$SECRET" ]; then
         printf 'use-auth-secret\nstatic-auth-secret=%s\n' "$SECRET"
     else
-        printf 'lt-cred-mech\nuser=%s\n' "$USER_PASS"
+        echo lt-cred-mech
+        # shellcheck disable=SC2086  # a list of words
+        printf 'user=%s\n' $USER_PASS
     fi
 }
 

@@ -42,7 +42,7 @@ allowed_peers() {
 configuration() {
     local relay users=() secrets=() allowed
     read -ra relay <<<"$RELAY"
-    [ -z "$USER_PASS" ] || users=("$USER_PASS")
+    read -ra users <<<"$USER_PASS"
     [ -z "$SECRET" ] || secrets=("$SECRET")
     mapfile -t allowed < <(allowed_peers)
     cat <<CONF
@@ -61,6 +61,7 @@ allow_weak_credentials = false
 allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
+    if [ -n "$RFC5766_CHANNELS" ]; then printf '\n[protocol]\nrfc5766_channels = true\n'; fi
     if wants tls || wants dtls; then
         printf '\n[tls]\ncertificate = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi

@@ -4,23 +4,27 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::auth::Authenticator;
-use taciturn::config::{Config, Environment, ExternalIp, NoteLevel, ServerArgs, Transport};
+use taciturn::config::{Config, Environment, ExternalIp, Listen, NoteLevel, ServerArgs, Transport};
 use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
-use taciturn::net::{Listeners, Running};
-use taciturn::policy::{PeerPolicy, PortPool, Quota};
+use taciturn::net::{Listeners, Running, Shared, Speaks, StreamSettings};
+use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
+use taciturn::tls::{CertStore, ReloadOutcome, TlsServer};
 use taciturn::turn::{Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// How often the nonce key's age is looked at, and the workers' health.
+/// How often the nonce key's age is looked at, the workers' health, and the certificate files.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+/// How often certificates are judged again: they expire while the server runs.
+const DAY: Duration = Duration::from_secs(86400);
 
 /// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -80,7 +84,8 @@ fn start_log(environment: &Environment) -> Result<(), Failure> {
 }
 
 fn serve(config: &Config) -> Result<(), Failure> {
-    let addresses = udp_addresses(config)?;
+    let certificates = Certificates::open(config)?;
+    let (udp, streams) = listeners(config, &certificates)?;
     let given = match &config.external_ip {
         ExternalIp::Auto => &[][..],
         ExternalIp::Given(given) => given,
@@ -89,58 +94,142 @@ fn serve(config: &Config) -> Result<(), Failure> {
     for note in &external.notes {
         tracing::warn!("{note}");
     }
+    certificates.warn(config);
     raise_descriptor_limit(config);
-    let listeners = Listeners::bind(&addresses, config.workers.get())?;
-    let bound = listeners.first().map(Listeners::addresses).unwrap_or_default();
-    let settings = Settings {
-        relay_addresses: external.addresses,
-        max_lifetime: config.limits.max_lifetime,
-        max_permissions: config.limits.permissions_per_allocation as usize,
-        max_channels: config.limits.channels_per_allocation as usize,
-        rfc5766_channels: config.protocol.rfc5766_channels,
-    };
+    let bound = Listeners::bind(&udp, &streams, config.workers.get())?;
+    let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
     let mut rules = None;
-    let running =
-        taciturn::net::start(listeners, &settings, config.limits.nonce_lifetime, |nonces| {
-            rules.insert(make_rules(config, &external, nonces)).clone()
-        })?;
+    let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
+        let shared = share(config, &external, nonces);
+        rules = Some(shared.rules.clone());
+        shared
+    })?;
     let rules = rules.ok_or("the workers did not ask for rules")?;
-    announce(config, &external, &bound)?;
+    announce(config, &external, &addresses)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(wait(&running, &rules));
+    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates));
     tracing::info!("stopping");
     running.stop()?;
     outcome
 }
 
-/// The addresses to listen on. A configured listener is never dropped in silence.
-fn udp_addresses(config: &Config) -> Result<Vec<SocketAddr>, Failure> {
-    config
-        .listen
-        .iter()
-        .map(|listen| match listen.transport {
-            Transport::Udp => Ok(listen.address),
-            other => Err(format!(
-                "listener \"{}\": this version serves transport = \"udp\" only, not \"{}\"",
-                listen.name,
-                other.name()
-            )
-            .into()),
-        })
-        .collect()
+/// Where to listen for datagrams, and for connections. A configured listener is never dropped in
+/// silence.
+fn listeners(
+    config: &Config,
+    certificates: &Certificates,
+) -> Result<(Vec<SocketAddr>, Vec<Arc<StreamSettings>>), Failure> {
+    let (mut udp, mut streams) = (Vec::new(), Vec::new());
+    for listen in &config.listen {
+        let tls = || certificates.server(listen);
+        let speaks = match listen.transport {
+            Transport::Udp => {
+                udp.push(listen.address);
+                continue;
+            }
+            Transport::Tcp => Speaks::Plain,
+            Transport::Tls => Speaks::Tls(tls()?),
+            Transport::Auto => Speaks::Either(tls()?),
+            Transport::Dtls => {
+                let name = &listen.name;
+                return Err(format!("listener \"{name}\": this version does not serve dtls").into());
+            }
+        };
+        streams.push(Arc::new(StreamSettings {
+            name: listen.name.clone(),
+            address: listen.address,
+            speaks,
+            trusted_proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
+        }));
+    }
+    Ok((udp, streams))
 }
 
-fn make_rules(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Rules {
+/// The certificates of `[tls]`, and those of single listeners.
+struct Certificates {
+    general: Option<Arc<CertStore>>,
+    /// By the name of the listener.
+    single: Vec<(String, Arc<CertStore>)>,
+}
+
+impl Certificates {
+    /// Reads them all: a certificate that cannot be used is an error now, not when a call needs it.
+    fn open(config: &Config) -> Result<Self, Failure> {
+        let general = match config.tls.certificates.as_slice() {
+            [] => None,
+            sources => Some(Arc::new(CertStore::open(sources.to_vec())?)),
+        };
+        let mut single = Vec::new();
+        for listen in &config.listen {
+            if let Some(source) = &listen.cert {
+                let store = CertStore::open(vec![source.clone()])
+                    .map_err(|error| format!("listener \"{}\": {error}", listen.name))?;
+                single.push((listen.name.clone(), Arc::new(store)));
+            }
+        }
+        Ok(Self { general, single })
+    }
+
+    fn server(&self, listen: &Listen) -> Result<TlsServer, Failure> {
+        let own = self.single.iter().find(|(name, _)| *name == listen.name);
+        let store = own.map(|(_, store)| store).or(self.general.as_ref());
+        let store = store.ok_or_else(|| {
+            format!("listener \"{}\": {} needs a certificate", listen.name, listen.transport.name())
+        })?;
+        Ok(TlsServer::new(Arc::clone(store)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<CertStore>> {
+        self.general.iter().chain(self.single.iter().map(|(_, store)| store))
+    }
+
+    /// Says in words what clients will not like.
+    fn warn(&self, config: &Config) {
+        let host = match Host::of(config, None, None) {
+            Host::Known(host) => Some(host),
+            Host::Placeholder => None,
+        };
+        let expected: Vec<&str> = host.as_deref().into_iter().collect();
+        for store in self.all() {
+            for finding in store.findings(SystemTime::now(), &expected) {
+                tracing::warn!("{finding}");
+            }
+        }
+    }
+
+    /// Picks up renewed files.
+    fn poll(&self) {
+        for outcome in self.all().flat_map(|store| store.poll()) {
+            match outcome {
+                ReloadOutcome::Kept { .. } => tracing::error!("{outcome}"),
+                _ => tracing::info!("{outcome}"),
+            }
+        }
+    }
+}
+
+fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Shared {
+    let limits = &config.limits;
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let (realm, users) = (&config.realm, &config.auth.users);
     let authenticator = Authenticator::new(realm, users, secrets, config.auth.strict_expiry);
     let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
-    Rules {
-        authenticator: Arc::new(authenticator),
-        nonces: Arc::new(nonces),
-        peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
-        ports: Arc::new(PortPool::new(config.relay_ports)),
-        quota: Arc::new(Quota::new(config.limits.allocations_per_user)),
+    Shared {
+        settings: Settings {
+            relay_addresses: external.addresses,
+            max_lifetime: limits.max_lifetime,
+            max_permissions: limits.permissions_per_allocation as usize,
+            max_channels: limits.channels_per_allocation as usize,
+            rfc5766_channels: config.protocol.rfc5766_channels,
+        },
+        rules: Rules {
+            authenticator: Arc::new(authenticator),
+            nonces: Arc::new(nonces),
+            peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
+            ports: Arc::new(PortPool::new(config.relay_ports)),
+            quota: Arc::new(Quota::new(limits.allocations_per_user)),
+        },
+        connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
     }
 }
 
@@ -152,10 +241,12 @@ fn raise_descriptor_limit(config: &Config) {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!("cannot raise the limit of open files: {error}");
     }
-    let needed = 2 * u64::from(config.relay_ports.len()) + SPARE_DESCRIPTORS;
+    let has_streams = config.listen.iter().any(|listen| !listen.transport.is_datagram());
+    let connections = if has_streams { u64::from(config.limits.connections) } else { 0 };
+    let needed = 2 * u64::from(config.relay_ports.len()) + connections + SPARE_DESCRIPTORS;
     match getrlimit(Resource::Nofile).current {
         Some(current) if current < needed => tracing::warn!(
-            "this process may open {current} files, but {needed} are needed to use all relay ports. \
+            "this process may open {current} files, but {needed} are needed for all relay ports and connections. \
              Set LimitNOFILE={needed} in the systemd unit, or --ulimit nofile={needed} for a container"
         ),
         _ => {}
@@ -163,8 +254,7 @@ fn raise_descriptor_limit(config: &Config) {
 }
 
 /// Says what is served where and, without a configuration file, what Synapse needs to know.
-fn announce(config: &Config, external: &External, bound: &[SocketAddr]) -> io::Result<()> {
-    let list = |items: Vec<String>| items.join(", ");
+fn announce(config: &Config, external: &External, bound: &[String]) -> io::Result<()> {
     let relays = external.addresses.iter().flatten();
     let relays = relays.map(|address| {
         let nat = address.local != address.public;
@@ -174,15 +264,11 @@ fn announce(config: &Config, external: &External, bound: &[SocketAddr]) -> io::R
     let (users, secrets) = (config.auth.users.len(), config.auth.secrets.len());
     let mut out = io::stdout().lock();
     writeln!(out, "taciturn {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(
-        out,
-        "  listening    {}",
-        list(bound.iter().map(|address| format!("{address}/udp")).collect())
-    )?;
+    writeln!(out, "  listening    {}", bound.join(", "))?;
     writeln!(
         out,
         "  relaying on  {}, ports {} ({})",
-        list(relays.collect()),
+        relays.collect::<Vec<_>>().join(", "),
         config.relay_ports,
         config.relay_ports.len()
     )?;
@@ -212,10 +298,17 @@ fn homeserver_block(config: &Config, external: &External) -> Option<String> {
 }
 
 /// Until a signal, or until a worker fails.
-async fn wait(running: &Running, rules: &Rules) -> Result<(), Failure> {
+async fn wait(
+    config: &Config,
+    running: &Running,
+    rules: &Rules,
+    certificates: &Certificates,
+) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let mut day = tokio::time::interval(DAY);
+    day.reset(); // the first warnings were given at start
     loop {
         tokio::select! {
             _ = terminated.recv() => return Ok(()),
@@ -225,7 +318,9 @@ async fn wait(running: &Running, rules: &Rules) -> Result<(), Failure> {
                     return Err("a worker has ended by itself".into());
                 }
                 running.rotate_nonce_key(rules)?;
+                certificates.poll();
             }
+            _ = day.tick() => certificates.warn(config),
         }
     }
 }

@@ -22,7 +22,13 @@ pub(super) struct EventLog {
 
 impl EventLog {
     /// Writes one event.
-    pub(super) fn write(&mut self, now: Tick, event: &Event<'_>) {
+    /// `transport` names what carries a client's packets.
+    pub(super) fn write(
+        &mut self,
+        now: Tick,
+        event: &Event<'_>,
+        transport: impl Fn(Via) -> &'static str,
+    ) {
         match event {
             Event::Allocated { client, username, relayed, lifetime } => debug!(
                 client = %client.remote, transport = transport(client.via), user = username,
@@ -92,7 +98,8 @@ impl EventLog {
         }
     }
 
-    fn may_write(&mut self, now: Tick) -> bool {
+    /// Whether a line that a client has caused may be written.
+    pub(super) fn may_write(&mut self, now: Tick) -> bool {
         let second = now.0 / 1000;
         if second != self.second {
             if self.suppressed > 0 {
@@ -106,13 +113,6 @@ impl EventLog {
         }
         self.suppressed += 1;
         false
-    }
-}
-
-fn transport(via: Via) -> &'static str {
-    match via {
-        Via::Udp(_) => "udp",
-        Via::Stream { .. } => "tcp",
     }
 }
 

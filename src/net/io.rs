@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::rc::Rc;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -11,9 +12,10 @@ use slab::Slab;
 use super::batch::dont_fragment;
 use super::event_log::EventLog;
 use super::listener::{UdpListener, open_relay};
+use super::stream::Line;
 use crate::clock::Tick;
 use crate::stun::Family;
-use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId};
+use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId, Via};
 
 /// Relay sockets have the numbers from here on, listeners those below.
 const FIRST_RELAY: usize = 1 << 16;
@@ -39,6 +41,8 @@ pub(super) struct Io {
     listeners: Vec<UdpListener>,
     relays: Slab<RelaySocket>,
     closing: Vec<usize>,
+    /// The connections of this worker.
+    lines: Slab<Rc<Line>>,
     log: EventLog,
     /// The time of the batch at hand.
     pub(super) now: Tick,
@@ -84,6 +88,7 @@ impl Io {
             listeners,
             relays: Slab::new(),
             closing: Vec::new(),
+            lines: Slab::new(),
             log: EventLog::default(),
             now: Tick(0),
         })
@@ -125,6 +130,27 @@ impl Io {
                 Some(&relay.socket)
             }
         }
+    }
+
+    /// Takes a connection in; answers its number.
+    pub(super) fn connect(&mut self, line: Rc<Line>) -> u32 {
+        // SAFE: fewer connections than descriptors.
+        #[allow(clippy::cast_possible_truncation)]
+        let number = self.lines.insert(line) as u32;
+        number
+    }
+
+    pub(super) fn disconnect(&mut self, connection: u32) {
+        self.lines.try_remove(connection as usize);
+    }
+
+    pub(super) fn line(&self, connection: u32) -> Option<&Line> {
+        self.lines.get(connection as usize).map(Rc::as_ref)
+    }
+
+    /// Whether a line that a client has caused may be written to the log.
+    pub(super) fn may_log(&mut self) -> bool {
+        self.log.may_write(self.now)
     }
 
     /// Closes the relay sockets that the shard has given up, once nothing waits to leave by them.
@@ -190,6 +216,12 @@ impl Outside for Io {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        self.log.write(self.now, &event);
+        let lines = &self.lines;
+        self.log.write(self.now, &event, |via| match via {
+            Via::Udp(_) => "udp",
+            Via::Stream { connection, .. } => {
+                lines.get(connection as usize).map_or("tcp", |line| line.transport())
+            }
+        });
     }
 }

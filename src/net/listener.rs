@@ -1,11 +1,14 @@
 //! Listening sockets: one for each listener and worker, on the same port.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{Wishes, prepare};
+use super::stream::{self, StreamListener, StreamSettings};
 
 /// What is asked of the kernel for each socket's buffers, in bytes. It gives what net.core.rmem_max
 /// allows.
@@ -14,19 +17,22 @@ const RELAY_BUFFER: usize = 512 * 1024;
 
 /// Why a listener cannot be had, in words.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}/udp: {}", explain(*address, error))]
+#[error("cannot listen on {address}/{protocol}: {}", explain(*address, protocol, error))]
 pub struct BindError {
     /// Where.
     pub address: SocketAddr,
+    /// "udp" or "tcp".
+    pub protocol: &'static str,
     /// What the system said.
     pub error: io::Error,
 }
 
-fn explain(address: SocketAddr, error: &io::Error) -> String {
+fn explain(address: SocketAddr, protocol: &str, error: &io::Error) -> String {
     let port = address.port();
+    let option = if protocol == "udp" { 'u' } else { 't' };
     match error.kind() {
         io::ErrorKind::AddrInUse => format!(
-            "another program has the port. `ss -lunp 'sport = :{port}'` names it (often coturn, \
+            "another program has the port. `ss -l{option}np 'sport = :{port}'` names it (often coturn, \
              Jitsi, Nextcloud Talk or a second taciturn); stop it, or set another `address`"
         ),
         io::ErrorKind::AddrNotAvailable => format!(
@@ -57,45 +63,101 @@ pub(super) struct UdpListener {
 #[derive(Debug, Default)]
 pub struct Listeners {
     pub(super) udp: Vec<UdpListener>,
+    pub(super) streams: Vec<StreamListener>,
 }
 
 impl Listeners {
-    /// Binds every address for every worker.
+    /// Binds every address for every worker: `udp` for datagrams, `streams` for connections.
     ///
     /// `[::]` stands for all addresses of both families: one IPv6 and one IPv4 socket. Where the
     /// kernel has no IPv6, the IPv4 socket alone is bound.
     ///
     /// # Errors
     /// When one of them cannot be bound; none stays bound then.
-    pub fn bind(addresses: &[SocketAddr], workers: usize) -> Result<Vec<Self>, BindError> {
+    pub fn bind(
+        udp: &[SocketAddr],
+        streams: &[Arc<StreamSettings>],
+        workers: usize,
+    ) -> Result<Vec<Self>, BindError> {
         let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
-        for &wanted in addresses {
-            let mut port = wanted.port();
-            for address in expand(wanted) {
-                let mut bound = SocketAddr::new(address.ip(), port);
-                // A port held by another program is seen before SO_REUSEPORT would share it.
-                if port != 0 {
-                    probe(bound).map_err(|error| BindError { address: bound, error })?;
-                }
-                for worker in &mut all {
-                    let socket =
-                        listen(bound).map_err(|error| BindError { address: bound, error })?;
-                    // Port 0: the kernel chooses for the first, the others follow.
-                    bound =
-                        socket.local_addr().map_err(|error| BindError { address: bound, error })?;
-                    port = bound.port();
-                    worker.udp.push(UdpListener { socket, address: bound, queued: false });
-                }
-            }
+        for &address in udp {
+            bind_each(address, "udp", probe, listen, &mut all, |worker, socket, address| {
+                worker.udp.push(UdpListener { socket, address, queued: false });
+            })?;
+        }
+        for settings in streams {
+            let (probe, listen) = (stream::probe, stream::listen);
+            bind_each(
+                settings.address,
+                "tcp",
+                probe,
+                listen,
+                &mut all,
+                |worker, socket, address| {
+                    let settings = Arc::clone(settings);
+                    worker.streams.push(StreamListener { socket, address, settings });
+                },
+            )?;
         }
         Ok(all)
     }
 
-    /// Where the sockets listen.
+    /// Where the sockets listen, each with what is spoken there.
     #[must_use]
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.udp.iter().map(|listener| listener.address).collect()
+    pub fn addresses(&self) -> Vec<String> {
+        let udp = self.udp.iter().map(|listener| format!("{}/udp", listener.address));
+        let streams = self
+            .streams
+            .iter()
+            .map(|listener| format!("{}/{}", listener.address, listener.settings.speaks.name()));
+        udp.chain(streams).collect()
     }
+}
+
+/// A socket that can tell its address.
+trait Bound {
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for UdpSocket {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Bound for TcpListener {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+/// Binds one configured address, which may be two, for each worker.
+fn bind_each<S: Bound>(
+    wanted: SocketAddr,
+    protocol: &'static str,
+    probe: fn(SocketAddr) -> io::Result<()>,
+    listen: fn(SocketAddr) -> io::Result<S>,
+    workers: &mut [Listeners],
+    mut keep: impl FnMut(&mut Listeners, S, SocketAddr),
+) -> Result<(), BindError> {
+    let mut port = wanted.port();
+    for address in expand(wanted) {
+        let mut bound = SocketAddr::new(address.ip(), port);
+        let failed = |error| BindError { address: bound, protocol, error };
+        // A port held by another program is seen before SO_REUSEPORT would share it.
+        if port != 0 {
+            probe(bound).map_err(failed)?;
+        }
+        for worker in &mut *workers {
+            let failed = |error| BindError { address: bound, protocol, error };
+            let socket = listen(bound).map_err(failed)?;
+            // Port 0: the kernel chooses for the first, the others follow.
+            bound = socket.address().map_err(failed)?;
+            port = bound.port();
+            keep(worker, socket, bound);
+        }
+    }
+    Ok(())
 }
 
 fn expand(address: SocketAddr) -> Vec<SocketAddr> {

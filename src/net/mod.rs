@@ -13,7 +13,9 @@ mod io;
 mod listener;
 mod readiness;
 mod server;
+mod stream;
 mod worker;
 
 pub use listener::{BindError, Listeners};
-pub use server::{Running, ServerError, start};
+pub use server::{Running, ServerError, Shared, start};
+pub use stream::{Speaks, StreamSettings};

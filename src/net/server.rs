@@ -1,6 +1,7 @@
 //! From listening sockets and rules to running workers, and back.
 
 use std::io;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -8,10 +9,22 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::listener::Listeners;
-use super::worker::Worker;
+use super::worker;
 use crate::auth::NonceKeys;
 use crate::clock::Tick;
+use crate::policy::Connections;
 use crate::turn::{Rules, Settings};
+
+/// What all workers work with.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Bounds and addresses.
+    pub settings: Settings,
+    /// Credentials, peers, ports, quotas.
+    pub rules: Rules,
+    /// TCP and TLS connections.
+    pub connections: Arc<Connections>,
+}
 
 /// Why the workers cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -29,27 +42,26 @@ pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
-/// Starts a worker thread for each set of listeners. `rules` makes the shared rules, given the
+/// Starts a worker thread for each set of listeners. `shared` makes what they share, given the
 /// nonce keys.
 ///
 /// # Errors
 /// When the system refuses a thread or a descriptor.
 pub fn start(
     listeners: Vec<Listeners>,
-    settings: &Settings,
     nonce_lifetime: Duration,
-    rules: impl FnOnce(NonceKeys) -> Rules,
+    shared: impl FnOnce(NonceKeys) -> Shared,
 ) -> Result<Running, ServerError> {
     let clock = Clock::start();
-    let rules = rules(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
+    let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
     let (stop, stopping) = watch::channel(false);
     let mut threads = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
-        let (settings, rules, stopping) = (settings.clone(), rules.clone(), stopping.clone());
+        let (shared, stopping) = (shared.clone(), stopping.clone());
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(Worker::new(clock, listeners, settings, rules)?.run(stopping))
+            runtime.block_on(worker::run(clock, listeners, &shared, stopping))
         })?);
     }
     Ok(Running { clock, stop, threads })

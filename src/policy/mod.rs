@@ -1,10 +1,12 @@
 //! What those who may use the relay may do with it: peer rules, the port pool, quotas.
 #![forbid(unsafe_code)]
 
+mod connections;
 mod peers;
 mod ports;
 mod quota;
 
+pub use connections::{ConnectionTicket, Connections};
 pub use peers::{PeerPolicy, Refusal};
 pub use ports::{LeaseError, PortLease, PortPool, PortRange, PortRangeError, Wish};
 pub use quota::{Quota, QuotaTicket};

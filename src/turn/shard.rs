@@ -218,6 +218,12 @@ impl Shard {
         }
     }
 
+    /// Whether this client has an allocation.
+    #[must_use]
+    pub fn has_allocation(&self, client: &Client) -> bool {
+        self.by_client.contains_key(client)
+    }
+
     /// How many allocations there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -3,6 +3,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,16 +14,18 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Server {
     child: Child,
-    /// Where it listens on 127.0.0.1.
+    /// Its first listener, on 127.0.0.1.
     pub(crate) address: SocketAddr,
+    /// All of them, with what is spoken there.
+    pub(crate) listeners: Vec<(SocketAddr, String)>,
     /// What it printed until it was ready.
     pub(crate) announced: String,
     pub(crate) state: tempfile::TempDir,
 }
 
-/// The program with a state directory of its own, a port of the kernel's choice, and nothing of
-/// the environment that could configure it.
-pub(crate) fn command(state: &std::path::Path) -> Command {
+/// The program with a state directory of its own, and nothing of the environment that could
+/// configure it.
+pub(crate) fn bare(state: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taciturn"));
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("TACITURN_") {
@@ -30,8 +33,14 @@ pub(crate) fn command(state: &std::path::Path) -> Command {
         }
     }
     command.env("STATE_DIRECTORY", state).env("NO_COLOR", "1");
-    command.args(["--listen", "udp:127.0.0.1:0", "--external-ip", "127.0.0.1"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Likewise, with a UDP port of the kernel's choice on 127.0.0.1.
+pub(crate) fn command(state: &std::path::Path) -> Command {
+    let mut command = bare(state);
+    command.args(["--listen", "udp:127.0.0.1:0", "--external-ip", "127.0.0.1"]);
     command
 }
 
@@ -39,14 +48,34 @@ impl Server {
     /// Starts it with more arguments, and waits until it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let mut child = command(state.path()).args(arguments).spawn().unwrap();
+        let mut command = command(state.path());
+        command.args(arguments);
+        Self::wait_until_it_listens(command, state)
+    }
+
+    /// Starts it with a configuration file, and waits until it listens.
+    pub(crate) fn configured(toml: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("taciturn.toml");
+        std::fs::write(&file, toml).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let mut command = bare(state.path());
+        command.arg("--config").arg(&file);
+        Self::wait_until_it_listens(command, state)
+    }
+
+    fn wait_until_it_listens(mut command: Command, state: tempfile::TempDir) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut announced = String::new();
-        let mut address = None;
+        let mut listeners = Vec::new();
         // Its last line before the block (or the end) is "workers".
         while let Some(Ok(line)) = lines.next() {
             if let Some(listening) = line.trim().strip_prefix("listening") {
-                address = listening.trim().trim_end_matches("/udp").parse().ok();
+                for listener in listening.trim().split(", ") {
+                    let (address, spoken) = listener.split_once('/').unwrap();
+                    listeners.push((address.parse().unwrap(), spoken.to_owned()));
+                }
             }
             announced.push_str(&line);
             announced.push('\n');
@@ -54,14 +83,19 @@ impl Server {
                 break;
             }
         }
-        let Some(address) = address else {
+        let Some(&(address, _)) = listeners.first() else {
             let mut error = String::new();
             let _ = child.stderr.take().unwrap().read_to_string(&mut error);
             panic!("the server did not start:\n{announced}{error}");
         };
         // Goes on reading, so that the server never waits for this pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, announced, state }
+        Self { child, address, listeners, announced, state }
+    }
+
+    /// Where it speaks "udp", "tcp", "tls" or "auto"; the first such listener.
+    pub(crate) fn listener(&self, spoken: &str) -> SocketAddr {
+        self.listeners.iter().find(|(_, name)| name == spoken).unwrap().0
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

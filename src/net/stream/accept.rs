@@ -1,0 +1,194 @@
+//! From a listening socket to a conversation: limits, PROXY header, TLS.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+
+use super::conversation::converse;
+use super::rewound::Rewound;
+use super::{Line, Speaks, StreamListener, StreamSettings};
+use crate::net::worker::Core;
+use crate::policy::{ConnectionTicket, Connections};
+use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
+use crate::stun::canonical_ip;
+use crate::tls::TlsServer;
+use crate::turn::{Client, ClientAddr, Via};
+
+/// How long a proxy may take for its header.
+const PROXY_TIME: Duration = Duration::from_secs(5);
+
+/// How long a client may take for its first byte, and for the TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+
+/// How long accepting rests when the system has no descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// What a TLS record of a handshake begins with (RFC 7983 section 7).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Accepts connections until the worker ends, each into a task of its own.
+pub(in crate::net) async fn serve(
+    core: Rc<Core>,
+    listener: StreamListener,
+    number: u16,
+    connections: Arc<Connections>,
+) -> io::Result<()> {
+    let StreamListener { socket, settings, .. } = listener;
+    let socket = TcpListener::from_std(socket)?;
+    loop {
+        let (stream, from) = match socket.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // One connection that went away at once, or no descriptors. The others go on.
+                if error.kind() != io::ErrorKind::ConnectionAborted {
+                    core.limited_warning(format_args!(
+                        "{}: cannot accept a connection: {error}",
+                        settings.name
+                    ));
+                    sleep(EXHAUSTED).await;
+                }
+                continue;
+            }
+        };
+        let arrival = Arrival {
+            core: Rc::clone(&core),
+            settings: Arc::clone(&settings),
+            number,
+            connections: Arc::clone(&connections),
+        };
+        tokio::task::spawn_local(async move {
+            if let Err(error) = arrival.welcome(stream, from).await {
+                tracing::debug!(client = %from, %error, "connection ended");
+            }
+        });
+    }
+}
+
+/// A connection that is on its way in.
+struct Arrival {
+    core: Rc<Core>,
+    settings: Arc<StreamSettings>,
+    number: u16,
+    connections: Arc<Connections>,
+}
+
+impl Arrival {
+    async fn welcome(self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let mut client = SocketAddr::new(canonical_ip(from.ip()), from.port());
+        let mut local = stream.local_addr()?.ip();
+        let mut head = Vec::new();
+        // Connections from a proxy are counted for the client behind it, once that is known.
+        let mut ticket = None;
+        match &self.settings.trusted_proxies {
+            Some(trusted) => {
+                if !trusts(trusted, client.ip()) {
+                    self.core.limited_warning(format_args!(
+                        "{}: {client} is not in trusted_proxies; its connection was closed",
+                        self.settings.name
+                    ));
+                    return Ok(());
+                }
+                let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
+                if let Some((source, destination)) = header? {
+                    client = SocketAddr::new(canonical_ip(source.ip()), source.port());
+                    local = canonical_ip(destination.ip());
+                }
+            }
+            None => ticket = Some(self.ticket(client.ip())?),
+        }
+        let _ticket = match ticket {
+            Some(ticket) => ticket,
+            None => self.ticket(client.ip())?,
+        };
+        if head.is_empty() {
+            let mut first = [0; 1];
+            let read = timeout(HANDSHAKE_TIME, stream.read(&mut first)).await??;
+            if read == 0 {
+                return Ok(());
+            }
+            head.extend(first);
+        }
+        let is_tls = head.first() == Some(&TLS_HANDSHAKE);
+        let stream = Rewound::new(head, stream);
+        match (&self.settings.speaks, is_tls) {
+            (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
+                let tls: TlsServer = tls.clone();
+                let stream = timeout(HANDSHAKE_TIME, tls.accept(stream)).await??;
+                self.talk(stream, client, local, "tls").await
+            }
+            (Speaks::Plain | Speaks::Either(_), false) => {
+                self.talk(stream, client, local, "tcp").await
+            }
+            (Speaks::Tls(_), false) | (Speaks::Plain, true) => Ok(()),
+        }
+    }
+
+    fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {
+        self.connections.take(from).ok_or_else(|| {
+            self.core.limited_warning(format_args!(
+                "{}: too many connections from {from}, or in all (limits.connections_per_address, \
+                 limits.connections)",
+                self.settings.name
+            ));
+            io::Error::other("too many connections")
+        })
+    }
+
+    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        client: SocketAddr,
+        local: IpAddr,
+        transport: &'static str,
+    ) -> io::Result<()> {
+        let line = Rc::new(Line::new(transport));
+        let connection = self.core.connect(Rc::clone(&line));
+        let via = Via::Stream { connection, listener: self.number };
+        let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
+        let outcome = converse(&self.core, client, &line, stream).await;
+        self.core.disconnect(client, connection);
+        if line.dropped() > 0 {
+            tracing::info!(
+                client = %client.remote, transport, dropped = line.dropped(),
+                "the client was too slow for its media"
+            );
+        }
+        outcome
+    }
+}
+
+fn trusts(trusted: &[IpNet], from: IpAddr) -> bool {
+    trusted.iter().any(|net| net.contains(&from))
+}
+
+/// Reads a whole header; what has been read beyond it is left in `head`. `None` for a connection
+/// of the proxy itself.
+async fn read_proxy_header(
+    stream: &mut TcpStream,
+    head: &mut Vec<u8>,
+) -> io::Result<Option<(SocketAddr, SocketAddr)>> {
+    loop {
+        let mut buffer = [0; 512];
+        let room = (MAX_V2_LEN + 1).saturating_sub(head.len()).min(buffer.len());
+        let read = stream.read(buffer.get_mut(..room).unwrap_or_default()).await?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        head.extend_from_slice(buffer.get(..read).unwrap_or_default());
+        match parse(head).map_err(io::Error::other)? {
+            Parsed::Incomplete => {}
+            Parsed::Done { len, source } => {
+                head.drain(..len.min(head.len()));
+                return Ok(source.map(|source| (source.client, source.dest)));
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Clients on connections: TCP and TLS, with or without a PROXY protocol header in front.
+//!
+//! A connection is a task of the worker that accepted it. What it reads goes to the worker's shard
+//! by a plain call; what the shard has for it is put into its [`line::Line`], which is bounded, so
+//! that a slow client delays nobody.
+
+mod accept;
+mod conversation;
+mod line;
+mod rewound;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::tls::TlsServer;
+
+pub(super) use accept::serve;
+pub(super) use line::Line;
+
+/// What is spoken on a listener for connections.
+#[derive(Clone, Debug)]
+pub enum Speaks {
+    /// STUN as it is.
+    Plain,
+    /// TLS alone.
+    Tls(TlsServer),
+    /// Either, told apart by the first byte.
+    Either(TlsServer),
+}
+
+impl Speaks {
+    /// As the configuration calls it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Plain => "tcp",
+            Self::Tls(_) => "tls",
+            Self::Either(_) => "auto",
+        }
+    }
+}
+
+/// A listener for connections, as the configuration has it.
+#[derive(Clone, Debug)]
+pub struct StreamSettings {
+    /// Its name in logs.
+    pub name: String,
+    /// Where; `[::]` stands for all addresses of both families.
+    pub address: SocketAddr,
+    /// What is spoken.
+    pub speaks: Speaks,
+    /// Whether a PROXY protocol header comes first, and from whom it is taken.
+    pub trusted_proxies: Option<Vec<IpNet>>,
+}
+
+/// A bound listener of one worker.
+#[derive(Debug)]
+pub(super) struct StreamListener {
+    pub(super) socket: std::net::TcpListener,
+    pub(super) address: SocketAddr,
+    pub(super) settings: Arc<StreamSettings>,
+}
+
+/// How many connections wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// Whether somebody else has the port: a bind without SO_REUSEPORT tells. SO_REUSEADDR lets a
+/// restarted server have it although old connections linger.
+pub(super) fn probe(address: SocketAddr) -> io::Result<()> {
+    let socket = open(address)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)
+}
+
+pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = open(address)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

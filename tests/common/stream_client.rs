@@ -1,0 +1,126 @@
+//! A TURN client on any stream, written out step by step.
+#![allow(dead_code, clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+
+use taciturn::auth::{LongTermKey, long_term_key};
+use taciturn::stun::{
+    AttributeType as T, ChannelData, ChannelNumber, Class, Frame, Message, Method, TransactionId,
+    Writer,
+};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use crate::server::PATIENCE;
+
+pub(crate) const REALM: &str = "example.org";
+pub(crate) const USER: &str = "alice";
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+pub(crate) struct StreamClient<S> {
+    stream: S,
+    unread: Vec<u8>,
+    nonce: Vec<u8>,
+    transactions: u8,
+    key: LongTermKey,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        let key = long_term_key(USER, REALM, PASSWORD);
+        Self { stream, unread: Vec::new(), nonce: Vec::new(), transactions: 0, key }
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// The next message, without padding; `None` when the server has closed the connection.
+    pub(crate) async fn read(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match Frame::of(&self.unread) {
+                Frame::Whole { len, padded } => {
+                    let message = self.unread[..len].to_vec();
+                    self.unread.drain(..padded);
+                    return Some(message);
+                }
+                Frame::Incomplete { .. } => {}
+                Frame::Foreign => panic!("the server sent {:02x?}", self.unread),
+            }
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await.unwrap();
+            if read.is_err() || read.unwrap() == 0 {
+                return None;
+            }
+        }
+    }
+
+    /// Sends a request and hands over the answer to it.
+    pub(crate) async fn ask(
+        &mut self,
+        method: Method,
+        attributes: impl Fn(&mut Writer<'_>),
+    ) -> Vec<u8> {
+        self.transactions += 1;
+        let mut buffer = [0; 1000];
+        let tid = TransactionId([self.transactions; 12]);
+        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
+        attributes(&mut writer);
+        if !self.nonce.is_empty() {
+            writer.attribute(T::USERNAME, USER.as_bytes());
+            writer.attribute(T::REALM, REALM.as_bytes());
+            writer.attribute(T::NONCE, &self.nonce);
+            writer.integrity(&self.key);
+        }
+        let len = writer.finish().unwrap();
+        self.write(&buffer[..len]).await;
+        self.read().await.unwrap()
+    }
+
+    /// Where the server sees this client.
+    pub(crate) async fn mapped(&mut self) -> SocketAddr {
+        let answer = self.ask(Method::BINDING, |_| ()).await;
+        Message::parse(&answer).unwrap().mapped_address().unwrap()
+    }
+
+    /// Makes an allocation; answers the relayed address.
+    pub(crate) async fn allocate(&mut self) -> SocketAddr {
+        let wish = |writer: &mut Writer<'_>| {
+            writer.requested_transport(17);
+        };
+        let challenge = self.ask(Method::ALLOCATE, wish).await;
+        let challenge = Message::parse(&challenge).unwrap();
+        assert_eq!(challenge.error_code(), Some(401));
+        self.nonce = challenge.nonce().unwrap().to_vec();
+        let answer = self.ask(Method::ALLOCATE, wish).await;
+        let answer = Message::parse(&answer).unwrap();
+        assert!(answer.verify_integrity(&self.key));
+        answer.relayed_address().unwrap()
+    }
+
+    /// Binds a channel to a peer.
+    pub(crate) async fn bind(&mut self, channel: ChannelNumber, peer: SocketAddr) {
+        let answer = self
+            .ask(Method::CHANNEL_BIND, |writer| {
+                writer.channel_number(channel).address(T::XOR_PEER_ADDRESS, peer);
+            })
+            .await;
+        assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
+    }
+
+    /// Sends data on a channel, padded as streams have it.
+    pub(crate) async fn send(&mut self, channel: ChannelNumber, data: &[u8]) {
+        let mut message = ChannelData::header(channel, data.len() as u16).to_vec();
+        message.extend_from_slice(data);
+        message.resize(message.len().next_multiple_of(4), 0);
+        self.write(&message).await;
+    }
+
+    /// The next data on a channel.
+    pub(crate) async fn receive(&mut self, channel: ChannelNumber) -> Vec<u8> {
+        let message = self.read().await.unwrap();
+        let data = ChannelData::parse(&message).unwrap();
+        assert_eq!(data.channel, channel);
+        data.data.to_vec()
+    }
+}

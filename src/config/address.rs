@@ -189,14 +189,7 @@ pub(super) fn peer_ranges(reader: &mut Reader<'_>, key: &'static str) -> Vec<IpN
     let items = reader.list(key, "a list: [\"10.0.0.0/8\", \"2001:db8::/32\"]");
     let mut ranges = Vec::with_capacity(items.len());
     for item in items {
-        let text = item.text.trim();
-        let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-        let Ok(net) = net else {
-            let help = "write an address or a network with its prefix length: \"10.1.2.3\",\n\
-                        \"10.0.0.0/8\", \"2001:db8::/32\"";
-            reader.error(&item, format!("\"{text}\" is no address and no network"), help);
-            continue;
-        };
+        let Some(net) = network(reader, &item) else { continue };
         if key == "peers.allow" && net.prefix_len() == 0 {
             let text = format!(
                 "peers.allow holds {net}: whoever has a credential can reach everything this \
@@ -207,6 +200,41 @@ pub(super) fn peer_ranges(reader: &mut Reader<'_>, key: &'static str) -> Vec<IpN
         ranges.push(net.trunc());
     }
     ranges
+}
+
+/// Reads a network, or a single address as a network of one.
+fn network(reader: &mut Reader<'_>, item: &Item) -> Option<IpNet> {
+    let text = item.text.trim();
+    let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    if net.is_err() {
+        let help = "write an address or a network with its prefix length: \"10.1.2.3\",\n\
+                    \"10.0.0.0/8\", \"2001:db8::/32\"";
+        reader.error(item, format!("\"{text}\" is no address and no network"), help);
+    }
+    net.ok()
+}
+
+/// Reads who may send PROXY protocol headers. An IPv4 network in IPv6 dress, as a dual-stack
+/// socket shows it, is the IPv4 network.
+pub(super) fn trusted_proxies(reader: &mut Reader<'_>, items: &[Item]) -> Vec<IpNet> {
+    let mut proxies = Vec::with_capacity(items.len());
+    for item in items {
+        let Some(net) = network(reader, item) else { continue };
+        if net.prefix_len() == 0 {
+            let text = format!(
+                "{} is {net}: whoever can connect to this listener can pretend to be any client",
+                item.key
+            );
+            reader.findings.notes.push(Note::warning(text));
+        }
+        let mapped = match net.addr() {
+            IpAddr::V6(ip) => ip.to_ipv4_mapped().zip(net.prefix_len().checked_sub(96)),
+            IpAddr::V4(_) => None,
+        };
+        let mapped = mapped.and_then(|(ip, length)| IpNet::new(ip.into(), length).ok());
+        proxies.push(mapped.unwrap_or(net).trunc());
+    }
+    proxies
 }
 
 /// Reads `host:port`, with or without `stun:` in front and the port behind.
@@ -289,14 +317,20 @@ pub(super) fn transport(text: &str) -> Option<Transport> {
     })
 }
 
-/// What is bound when nothing is configured.
-pub(super) fn default_listeners() -> Vec<Listen> {
-    vec![Listen {
-        name: "udp:3478".into(),
-        transport: Transport::Udp,
-        address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 3478)),
+/// What is bound when nothing is configured; TLS only where there is a certificate for it.
+pub(super) fn default_listeners(tls: bool) -> Vec<Listen> {
+    let listen = |transport: Transport, port| Listen {
+        name: format!("{}:{port}", transport.name()),
+        transport,
+        address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
         explicit: false,
-    }]
+        cert: None,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
+    };
+    let mut listeners = vec![listen(Transport::Udp, 3478), listen(Transport::Tcp, 3478)];
+    listeners.extend(tls.then(|| listen(Transport::Tls, 5349)));
+    listeners
 }
 
 #[cfg(test)]

@@ -55,6 +55,14 @@ pub struct ServerArgs {
     #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
     pub listen: Vec<String>,
 
+    /// Certificate for TLS: a PEM file with its chain
+    #[arg(long, value_name = "FILE")]
+    pub cert: Option<PathBuf>,
+
+    /// Private key of --cert: a PEM file
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+
     /// Worker threads; 0 = one per core [default: 0]
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<String>,

@@ -9,7 +9,7 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets};
+use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -36,14 +36,17 @@ pub(super) fn check(
         }
         PathBuf::from(item.text.as_str())
     });
+    let host = host(reader);
+    let tls = tls::tls(reader, host.as_deref(), &realm);
     Config {
         file: source.map(|source| source.path.clone()),
-        host: host(reader),
+        host,
         external_ip: address::external_ip(reader),
         stun_servers: address::stun_servers(reader),
         relay_ports,
         workers: workers(reader),
-        listen: listeners::listeners(reader, relay_ports),
+        listen: listeners::listeners(reader, relay_ports, &tls),
+        tls,
         auth: Auth {
             users,
             secrets: all_secrets,
@@ -209,6 +212,13 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             "limits.channels_per_allocation",
             4096,
             default.channels_per_allocation,
+        ),
+        connections: integer(reader, "limits.connections", 1_000_000, default.connections),
+        connections_per_address: integer(
+            reader,
+            "limits.connections_per_address",
+            1_000_000,
+            default.connections_per_address,
         ),
         // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
         max_lifetime: reader

@@ -2,23 +2,40 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use crate::policy::PortRange;
+use crate::tls::CertSource;
 
 use super::address;
 use super::error::Origin;
 use super::load::{Node, Value};
 use super::read::{Item, Reader};
 use super::schema;
-use super::{Listen, Transport};
+use super::tls;
+use super::{Listen, Note, Tls, Transport};
 
 const EXAMPLE: &str = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"";
 const SHORT: &str = "write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;\n\
                      transports are udp, tcp, tls, dtls, auto";
 
+/// A listener, and where what it was made of stands.
+struct Read {
+    listen: Listen,
+    transport: Origin,
+    address: Origin,
+    /// Whether it has a key of a certificate, rightly or not.
+    own_cert_tried: bool,
+}
+
 /// Reads all listeners; the defaults when there is none.
-pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<Listen> {
+pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &Tls) -> Vec<Listen> {
+    let tls_tried = tls::is_tried(reader);
     let Some(node) = reader.settings.get("listen").cloned() else {
-        let defaults = address::default_listeners();
+        let defaults = address::default_listeners(!tls.certificates.is_empty());
+        if !tls_tried {
+            reader.findings.notes.push(tls::off_note());
+        }
         for listen in &defaults {
             clash_with_relay_ports(
                 reader,
@@ -50,13 +67,13 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
     };
     if nodes.is_empty() {
         let message = "is empty: the server would listen nowhere";
-        let help = "remove it for the default, udp on [::]:3478";
+        let help = "remove it for the default, udp and tcp on [::]:3478";
         reader.findings.error(&node.origin, "listen", message, help);
     }
     let mut listeners: Vec<Listen> = Vec::with_capacity(nodes.len());
     for (n, node) in nodes.into_iter().enumerate() {
         let origin = node.origin.clone();
-        let Some((listen, origin)) = (match node.value {
+        let Some(Read { listen, transport, address: origin, own_cert_tried }) = (match node.value {
             Value::Text(text) => short(reader, Item { text, origin, key: format!("listen[{n}]") }),
             Value::Table(_) => section(reader, node, n),
             other => {
@@ -67,6 +84,12 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
         }) else {
             continue;
         };
+        if listen.transport.is_secure() && !own_cert_tried && !tls_tried {
+            let message =
+                format!("\"{}\" needs a certificate, and there is none", listen.transport.name());
+            let key = format!("listen[{n}].transport");
+            reader.findings.error(&transport, key, message, tls::WAYS);
+        }
         let key = format!("listen[{n}].address");
         clash_with_relay_ports(reader, &listen, relay_ports, &origin, &key);
         if let Some(other) = listeners.iter().find(|other| overlap(other, &listen)) {
@@ -82,24 +105,24 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange) -> Vec<
         }
         listeners.push(listen);
     }
+    if !tls.certificates.is_empty() && !listeners.iter().any(|listen| listen.transport.is_secure())
+    {
+        let text = "no listener uses the certificate of [tls]: TLS is off. To turn it on, add a section \
+                    [[listen]] with transport = \"tls\" and address = \"[::]:5349\"";
+        reader.findings.notes.push(Note::warning(text));
+    }
     listeners
 }
 
-fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<(Listen, Origin)> {
+fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     let Value::Table(mut table) = node.value else { return None };
-    let mut take = |reader: &mut Reader<'_>, name: &str, example: &str| {
-        let key = format!("listen[{n}].{name}");
+    let mut take = |name: &str| {
         let (_, node) = table.remove(name)?;
-        let Value::Text(text) = node.value else {
-            let message = format!("must be a string, not {}", node.value.type_name());
-            reader.findings.error(&node.origin, key, message, format!("write {example}"));
-            return Some(None);
-        };
-        Some(Some(Item { text, origin: node.origin, key }))
+        Some((format!("listen[{n}].{name}"), node))
     };
-    let transport = take(reader, "transport", "\"udp\"");
-    let at = take(reader, "address", "\"[::]:3478\"");
-    let name = take(reader, "name", "a word").flatten();
+    let (transport, at, name) = (take("transport"), take("address"), take("name"));
+    let (cert, key) = (take("cert"), take("key"));
+    let (proxy_protocol, trusted_proxies) = (take("proxy_protocol"), take("trusted_proxies"));
     // A misspelt key is reported as such, not once more as missing.
     let misspelt = !table.is_empty();
     for (key, (origin, _)) in table {
@@ -116,7 +139,13 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<(Listen, Ori
             reader.findings.error(&node.origin, format!("listen[{n}]"), message, example);
         }
     }
-    let transport = transport.flatten().and_then(|item| {
+    let text = |reader: &mut Reader<'_>, taken: Option<(String, Node)>, example: &str| {
+        let (key, node) = taken?;
+        reader.text_of(&key, node, example)
+    };
+    let at = text(reader, at, "\"[::]:3478\"");
+    let name = text(reader, name, "a word").map(|name| name.text.to_string());
+    let transport = text(reader, transport, "\"udp\"").and_then(|item| {
         let transport = address::transport(&item.text);
         if transport.is_none() {
             let message = format!("there is no transport \"{}\"", item.text.as_str());
@@ -126,20 +155,112 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<(Listen, Ori
                 "write one of \"udp\", \"tcp\", \"tls\", \"dtls\", \"auto\"",
             );
         }
-        transport
+        Some((transport?, item.origin))
     });
-    let at = at.flatten()?;
-    let parsed = match address::listen_address(&at.text) {
-        Ok(parsed) => parsed,
+    let at = at.and_then(|at| match address::listen_address(&at.text) {
+        Ok(parsed) => Some((parsed, at.origin)),
         Err((message, help)) => {
             reader.error(&at, message, &help);
-            return None;
+            None
         }
-    };
-    Some((listen(transport?, parsed, name.map(|name| name.text.to_string())), at.origin))
+    });
+    let (transport, transport_origin) = transport?;
+    let own_cert_tried = cert.is_some() || key.is_some();
+    let cert = own_cert(reader, transport, cert, key);
+    let (proxy_protocol, trusted_proxies) =
+        proxy(reader, transport, proxy_protocol, trusted_proxies);
+    let (at, at_origin) = at?;
+    let listen = Listen { cert, proxy_protocol, trusted_proxies, ..listen(transport, at, name) };
+    Some(Read { listen, transport: transport_origin, address: at_origin, own_cert_tried })
 }
 
-fn short(reader: &mut Reader<'_>, item: Item) -> Option<(Listen, Origin)> {
+/// A key of a section and its value.
+type Taken = Option<(String, Node)>;
+
+/// Reports the keys that listeners of `transport` cannot have; `true` if there was one.
+fn refuse<const N: usize>(
+    reader: &mut Reader<'_>,
+    transport: Transport,
+    taken: [&Taken; N],
+    help: &str,
+) -> bool {
+    let message = format!("a listener with transport = \"{}\" has no such key", transport.name());
+    for (key, node) in taken.iter().copied().flatten() {
+        reader.findings.error(&node.origin, key.as_str(), message.as_str(), help);
+    }
+    taken.iter().any(|taken| taken.is_some())
+}
+
+fn own_cert(
+    reader: &mut Reader<'_>,
+    transport: Transport,
+    cert: Taken,
+    key: Taken,
+) -> Option<CertSource> {
+    if !transport.is_secure() {
+        let help = "remove it; only tls, dtls and auto listeners have a certificate";
+        refuse(reader, transport, [&cert, &key], help);
+        return None;
+    }
+    let both = cert.is_some() && key.is_some();
+    let mut text = |taken: Taken| {
+        let (key, node) = taken?;
+        reader.text_of(&key, node, "the path of a PEM file in double quotes")
+    };
+    let (cert, key) = (text(cert), text(key));
+    // One of them was there but no string: that has been reported.
+    if both && (cert.is_none() || key.is_none()) {
+        return None;
+    }
+    tls::pair(reader, cert, key)
+}
+
+fn proxy(
+    reader: &mut Reader<'_>,
+    transport: Transport,
+    proxy_protocol: Taken,
+    trusted_proxies: Taken,
+) -> (bool, Vec<IpNet>) {
+    const EXAMPLE: &str = "trusted_proxies = [\"127.0.0.1\", \"172.16.0.0/12\"]";
+    if transport.is_datagram() {
+        let help = "remove it; the PROXY protocol is for tcp, tls and auto listeners";
+        refuse(reader, transport, [&proxy_protocol, &trusted_proxies], help);
+        return (false, Vec::new());
+    }
+    let asked = proxy_protocol.as_ref().map(|(key, node)| reader.boolean_of(key, node));
+    let place = trusted_proxies.as_ref().map(|(key, node)| (key.clone(), node.origin.clone()));
+    let items = trusted_proxies
+        .map(|(key, node)| reader.list_of(&key, node, "a list: [\"127.0.0.1\", \"10.0.0.0/8\"]"));
+    let trusted = address::trusted_proxies(reader, items.as_deref().unwrap_or_default());
+    match (asked, &items, place) {
+        (Some(Some(true)), None, _) => {
+            if let Some((key, node)) = &proxy_protocol {
+                let message = "it is not said who may send PROXY headers";
+                let help =
+                    format!("add the addresses of the proxies to this listener, like\n{EXAMPLE}");
+                reader.findings.error(&node.origin, key.as_str(), message, help);
+            }
+        }
+        (Some(Some(true)), Some(items), Some((key, origin))) if items.is_empty() => {
+            let message = "is empty: nobody could connect";
+            reader.findings.error(
+                &origin,
+                key,
+                message,
+                format!("name the proxies, like\n{EXAMPLE}"),
+            );
+        }
+        (None | Some(Some(false)), Some(items), Some((key, origin))) if !items.is_empty() => {
+            let message = "this listener does not take PROXY headers from anybody";
+            let help = "add proxy_protocol = true to this listener, or remove trusted_proxies";
+            reader.findings.error(&origin, key, message, help);
+        }
+        _ => {}
+    }
+    (asked == Some(Some(true)), trusted)
+}
+
+fn short(reader: &mut Reader<'_>, item: Item) -> Option<Read> {
     let split = item.text.split_once(':');
     let Some((transport, rest)) =
         split.and_then(|(name, rest)| Some((address::transport(name)?, rest)))
@@ -148,7 +269,12 @@ fn short(reader: &mut Reader<'_>, item: Item) -> Option<(Listen, Origin)> {
         return None;
     };
     match address::listen_address(rest) {
-        Ok(at) => Some((listen(transport, at, None), item.origin)),
+        Ok(at) => Some(Read {
+            listen: listen(transport, at, None),
+            transport: item.origin.clone(),
+            address: item.origin,
+            own_cert_tried: false,
+        }),
         Err((message, help)) => {
             let help = help.replace('"', "").replace("write ", "write, after the transport, ");
             reader.error(&item, message, &help);
@@ -159,7 +285,15 @@ fn short(reader: &mut Reader<'_>, item: Item) -> Option<(Listen, Origin)> {
 
 fn listen(transport: Transport, address: SocketAddr, name: Option<String>) -> Listen {
     let name = name.unwrap_or_else(|| format!("{}:{}", transport.name(), address.port()));
-    Listen { name, transport, address, explicit: true }
+    Listen {
+        name,
+        transport,
+        address,
+        explicit: true,
+        cert: None,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
+    }
 }
 
 fn clash_with_relay_ports(

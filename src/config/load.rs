@@ -14,6 +14,9 @@ use super::args::ServerArgs;
 use super::error::{Findings, Origin, Source};
 use super::schema::{self, KEYS, Key, Kind};
 
+/// A path that is longer is not shown: it may be a key in base64.
+const LONGEST_SHOWN_PATH: usize = 200;
+
 /// The environment variables that configuration is read from, and who runs the process. Passed
 /// in, so that tests need not touch the process.
 #[derive(Clone, Debug, Default)]
@@ -174,19 +177,30 @@ fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
     for (key, value) in table.iter() {
         let key = key.get_ref();
         let path = if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
-        let harmless = schema::find(&path).is_some_and(|key| key.kind != Kind::SecretList);
+        let harmless = schema::find(&path).is_some_and(|key| match key.kind {
+            Kind::SecretList => false,
+            Kind::Path => !holds_pem(value),
+            _ => true,
+        });
         match value.get_ref() {
             DeValue::Table(inner) if name.is_empty() => hide_table(inner, key, hidden),
             DeValue::Array(items) if path == "listen" => {
                 let sections = items.iter().filter_map(|item| item.get_ref().as_table());
                 let keys = sections.flat_map(|section| section.iter());
-                keys.filter(|(key, _)| !schema::LISTEN_KEYS.contains(&&**key.get_ref()))
+                let hidden_key = |key: &str| !schema::LISTEN_KEYS.contains(&key);
+                keys.filter(|(key, value)| hidden_key(key.get_ref()) || holds_pem(value))
                     .for_each(|(_, value)| hide_value(value, hidden));
             }
             _ if harmless => {}
             _ => hide_value(value, hidden),
         }
     }
+}
+
+/// Whether a value that should be a path may be the contents of the file instead: a private key.
+fn holds_pem(value: &Spanned<DeValue<'_>>) -> bool {
+    let DeValue::String(text) = value.get_ref() else { return false };
+    text.contains("-----") || text.contains('\n') || text.len() > LONGEST_SHOWN_PATH
 }
 
 fn hide_value(value: &Spanned<DeValue<'_>>, hidden: &mut Vec<Range<usize>>) {
@@ -228,7 +242,8 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
     let name = key.trim();
     let is = |known: &Key| known.path.rsplit('.').next() == Some(name) || known.path == name;
     let (harmless, known) = match KEYS.iter().find(|known| is(known)) {
-        Some(known) => (known.kind != Kind::SecretList, true),
+        // A path would be fine, but where quotes are missing it may be the key itself.
+        Some(known) => (!matches!(known.kind, Kind::SecretList | Kind::Path), true),
         None => (false, schema::LISTEN_KEYS.contains(&name) || schema::is_section(name)),
     };
     if harmless && !line.contains("users") && !line.contains("secret") {
@@ -307,7 +322,7 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
             Some(Value::List(items.into_iter().map(item).collect()))
         }
         Kind::SecretList => list(text.lines().map(str::trim).collect()),
-        Kind::Text | Kind::Integer | Kind::Boolean | Kind::Duration => {
+        Kind::Text | Kind::Path | Kind::Integer | Kind::Boolean | Kind::Duration => {
             Some(Value::text(text.trim()))
         }
     }
@@ -339,6 +354,8 @@ pub(super) fn flags(args: &ServerArgs, settings: &mut Settings, findings: &mut F
         args.secret_file.iter().filter_map(|path| path_text("--secret-file", path)).collect();
     list("auth.secret_files", "--secret-file", &files);
     let state_dir = args.state_dir.as_ref().and_then(|path| path_text("--state-dir", path));
+    let cert = args.cert.as_ref().and_then(|path| path_text("--cert", path));
+    let key = args.key.as_ref().and_then(|path| path_text("--key", path));
     let mut text = |key, flag, value: Option<&String>| {
         if let Some(value) = value {
             let origin = Origin::Flag(flag);
@@ -349,6 +366,8 @@ pub(super) fn flags(args: &ServerArgs, settings: &mut Settings, findings: &mut F
     text("relay_ports", "--relay-ports", args.relay_ports.as_ref());
     text("workers", "--workers", args.workers.as_ref());
     text("state_dir", "--state-dir", state_dir.as_ref());
+    text("tls.cert", "--cert", cert.as_ref());
+    text("tls.key", "--key", key.as_ref());
     if args.allow_weak_credentials {
         let origin = Origin::Flag("--allow-weak-credentials");
         settings

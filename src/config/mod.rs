@@ -3,7 +3,7 @@
 //!
 //! The way of a value: `load` merges file, environment and flags by the table of keys in `schema`;
 //! `read` takes values of the right type out of the result; `check` and its helpers (`address`,
-//! `listeners`, `credentials`, `secrets`) turn them into a [`Config`]; `error` tells what is wrong.
+//! `listeners`, `tls`, `credentials`, `secrets`) turn them into a [`Config`]; `error` tells what is wrong.
 #![forbid(unsafe_code)]
 
 mod address;
@@ -16,6 +16,7 @@ mod load;
 mod read;
 mod schema;
 mod secrets;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::{SharedSecret, StaticUser};
 use crate::policy::PortRange;
+use crate::tls::CertSource;
 
 pub use crate::turn::RelayAddress;
 pub use address::{is_dns_name, is_public};
@@ -57,6 +59,8 @@ pub struct Config {
     pub workers: NonZeroUsize,
     /// The listeners, in the order of the file. Never empty.
     pub listen: Vec<Listen>,
+    /// The certificates that listeners share.
+    pub tls: Tls,
     /// Who may.
     pub auth: Auth,
     /// What peers may be reached.
@@ -183,6 +187,12 @@ impl Transport {
         }
     }
 
+    /// Whether it needs a certificate.
+    #[must_use]
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Dtls | Self::Auto)
+    }
+
     /// Whether it takes a UDP port, not a TCP port.
     #[must_use]
     pub const fn is_datagram(self) -> bool {
@@ -201,6 +211,20 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Whether the operator asked for it, or it is there by default.
     pub explicit: bool,
+    /// This listener's own certificate; otherwise those of `[tls]`.
+    pub cert: Option<CertSource>,
+    /// Whether each connection begins with a PROXY protocol header (v1 or v2).
+    pub proxy_protocol: bool,
+    /// Who may send such headers. Empty only where `proxy_protocol` is off.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// The `[tls]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Chosen by the name a client asks for; the first is the default. Empty: TLS is off, but for
+    /// listeners that have a certificate of their own.
+    pub certificates: Vec<CertSource>,
 }
 
 /// The `[auth]` section.
@@ -252,6 +276,10 @@ pub struct Limits {
     pub permissions_per_allocation: u32,
     /// Channels of one allocation.
     pub channels_per_allocation: u32,
+    /// Connections (TCP and TLS) in all.
+    pub connections: u32,
+    /// Connections from one address (one /64 for IPv6).
+    pub connections_per_address: u32,
     /// Longest lifetime an allocation gets without a refresh.
     pub max_lifetime: Duration,
     /// How long a nonce is good.
@@ -264,6 +292,8 @@ impl Default for Limits {
             allocations_per_user: 200,
             permissions_per_allocation: 256,
             channels_per_allocation: 256,
+            connections: 4096,
+            connections_per_address: 256,
             max_lifetime: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(3600),
         }

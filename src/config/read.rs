@@ -38,6 +38,11 @@ impl Reader<'_> {
     /// A string; `example` goes into the help when it is something else.
     pub(super) fn text(&mut self, key: &'static str, example: &str) -> Option<Item> {
         let node = self.settings.get(key)?.clone();
+        self.text_of(key, node, example)
+    }
+
+    /// As [`Self::text`], of a value that stands under `key`.
+    pub(super) fn text_of(&mut self, key: &str, node: Node, example: &str) -> Option<Item> {
         let Value::Text(text) = node.value else {
             self.wrong_type(key, &node, "a string", example);
             return None;
@@ -47,6 +52,11 @@ impl Reader<'_> {
 
     pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let node = self.settings.get(key)?.clone();
+        self.boolean_of(key, &node)
+    }
+
+    /// As [`Self::boolean`], of a value that stands under `key`.
+    pub(super) fn boolean_of(&mut self, key: &str, node: &Node) -> Option<bool> {
         match &node.value {
             Value::Boolean(value) => return Some(*value),
             Value::Text(text) if !matches!(node.origin, Origin::File(_)) => match text.as_str() {
@@ -57,7 +67,7 @@ impl Reader<'_> {
                     self.findings.error(&node.origin, key, message, "write true or false");
                 }
             },
-            _ => self.wrong_type(key, &node, "true or false", "true or false without quotes"),
+            _ => self.wrong_type(key, node, "true or false", "true or false without quotes"),
         }
         None
     }
@@ -134,6 +144,11 @@ impl Reader<'_> {
     /// The strings of a list; a single string is a list of one.
     pub(super) fn list(&mut self, key: &'static str, example: &str) -> Vec<Item> {
         let Some(node) = self.settings.get(key).cloned() else { return Vec::new() };
+        self.list_of(key, node, example)
+    }
+
+    /// As [`Self::list`], of a value that stands under `key`.
+    pub(super) fn list_of(&mut self, key: &str, node: Node, example: &str) -> Vec<Item> {
         let items = match node.value {
             Value::List(items) => items,
             Value::Text(text) => {

@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
+    /// A file or directory; shown in errors unless it plainly is something else.
+    Path,
     Integer,
     Boolean,
     Duration,
@@ -40,18 +42,26 @@ pub(super) const KEYS: &[Key] = &[
     key("auth.secret_files", Kind::List),
     key("auth.allow_weak_credentials", Kind::Boolean),
     key("auth.strict_expiry", Kind::Boolean),
+    key("tls.cert", Kind::Path),
+    key("tls.key", Kind::Path),
+    key("tls.certbot", Kind::Path),
+    key("tls.acme", Kind::Path),
+    key("tls.acme_domains", Kind::List),
     key("peers.allow", Kind::List),
     key("peers.deny", Kind::List),
     key("limits.allocations_per_user", Kind::Integer),
     key("limits.permissions_per_allocation", Kind::Integer),
     key("limits.channels_per_allocation", Kind::Integer),
+    key("limits.connections", Kind::Integer),
+    key("limits.connections_per_address", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("protocol.rfc5766_channels", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
-pub(super) const LISTEN_KEYS: &[&str] = &["transport", "address", "name"];
+pub(super) const LISTEN_KEYS: &[&str] =
+    &["transport", "address", "name", "cert", "key", "proxy_protocol", "trusted_proxies"];
 
 /// Variables of this prefix that are no keys: the file itself, and the log filter.
 pub(super) const OTHER_VARIABLES: &[&str] = &["TACITURN_CONFIG", "TACITURN_LOG"];
@@ -68,6 +78,11 @@ const COTURN: &[(&str, &str)] = &[
     ("listening_port", "address = \"[::]:3478\" in a section [[listen]]"),
     ("tls_listening_port", "address = \"[::]:5349\" in a section [[listen]]"),
     ("listening_ip", "address = \"ADDRESS:3478\" in a section [[listen]]"),
+    ("pkey", "key in the section [tls]"),
+    ("no_udp", "nothing: leave it out of the [[listen]] sections"),
+    ("no_tcp", "nothing: leave it out of the [[listen]] sections"),
+    ("no_tls", "nothing: TLS is off without a certificate or a [[listen]] section for it"),
+    ("no_dtls", "nothing: DTLS is off without a [[listen]] section for it"),
     ("relay_ip", "external_ip = \"PUBLIC/PRIVATE\""),
     ("allowed_peer_ip", "allow in the section [peers]"),
     ("denied_peer_ip", "deny in the section [peers]"),
@@ -124,6 +139,9 @@ pub(super) fn hint(section: &str, name: &str) -> String {
             Some((section, _)) => format!("\"{plain}\" belongs in the section [{section}]"),
             None => format!("\"{plain}\" belongs at the top of the file, before any [section]"),
         };
+    }
+    if section != "listen" && LISTEN_KEYS.contains(&plain.as_str()) {
+        return format!("\"{plain}\" belongs in a section [[listen]]");
     }
     if let Some((_, here)) = COTURN.iter().find(|(theirs, _)| *theirs == plain) {
         return format!("what coturn calls {name} is here: {here}");

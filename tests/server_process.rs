@@ -84,8 +84,8 @@ fn a_listener_that_cannot_be_served_is_never_dropped_in_silence() {
     let mut program = command(state.path());
     program.args(["--listen", "tls:127.0.0.1:0"]);
     let (code, error) = output(program);
-    assert_eq!(code, Some(1));
-    assert!(error.contains("transport = \"udp\" only"), "{error}");
+    assert_eq!(code, Some(2));
+    assert!(error.contains("certificate"), "{error}");
 }
 
 #[test]

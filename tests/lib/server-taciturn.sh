@@ -63,7 +63,7 @@ deny = []
 CONF
     if [ -n "$RFC5766_CHANNELS" ]; then printf '\n[protocol]\nrfc5766_channels = true\n'; fi
     if wants tls || wants dtls; then
-        printf '\n[tls]\ncertificate = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
+        printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi
 }
 

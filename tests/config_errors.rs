@@ -409,21 +409,335 @@ fn relay_ports_over_the_default_listener() {
 
 #[test]
 fn listeners_of_one_port_clash() {
-    let toml = r#"listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+    let toml = r#"tls.certbot = "/live"
+listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
 "#;
     let expected = r#"error: listen[2].address: 0.0.0.0:3478 is covered by another listener, [::]:3478: [::] is every address of both families
- --> taciturn.toml:1:45
+ --> taciturn.toml:2:45
   |
-1 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+2 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
   |                                             ^^^^^^^^^^^^^^^^^^
   = help: remove one of them, or change its port
 
 error: listen[3].address: [::]:3478 is taken by another listener, tcp:3478
- --> taciturn.toml:1:65
+ --> taciturn.toml:2:65
   |
-1 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
+2 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
   |                                                                 ^^^^^^^^^^^^^^^
   = help: remove one of them, or change its port
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn secure_listener_without_a_certificate_is_told_the_three_ways() {
+    let toml = r#"[[listen]]
+transport = "tls"
+address = "[::]:5349"
+"#;
+    let expected = r#"error: listen[0].transport: "tls" needs a certificate, and there is none
+ --> taciturn.toml:2:13
+  |
+2 | transport = "tls"
+  |             ^^^^^
+  = help: configure one in the section [tls], in one of three ways:
+          cert = "FILE" and key = "FILE" (a PEM pair; this listener's own will do as well),
+          certbot = "/etc/letsencrypt/live/NAME",
+          or acme = "/PATH/TO/acme.json" (Traefik's)
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn certificate_and_key_go_together() {
+    let toml = r#"[tls]
+cert = "turn.pem"
+
+[[listen]]
+transport = "tls"
+address = "[::]:5349"
+key = "turn.key"
+"#;
+    let expected = r#"error: tls.cert: a certificate without its private key
+ --> taciturn.toml:2:8
+  |
+2 | cert = "turn.pem"
+  |        ^^^^^^^^^^
+  = help: add key = "FILE" to the section [tls]
+          where one PEM file holds both, write its path twice
+
+error: listen[0].key: a private key without its certificate
+ --> taciturn.toml:7:7
+  |
+7 | key = "turn.key"
+  |       ^^^^^^^^^^
+  = help: add cert = "FILE" to this listener
+          where one PEM file holds both, write its path twice
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn udp_has_neither_certificate_nor_proxy_and_tcp_no_certificate() {
+    let toml = r#"[[listen]]
+transport = "udp"
+address = "[::]:3478"
+cert = "turn.pem"
+proxy_protocol = true
+
+[[listen]]
+transport = "tcp"
+address = "[::]:3478"
+key = "turn.key"
+"#;
+    let expected = r#"error: listen[0].cert: a listener with transport = "udp" has no such key
+ --> taciturn.toml:4:8
+  |
+4 | cert = "turn.pem"
+  |        ^^^^^^^^^^
+  = help: remove it; only tls, dtls and auto listeners have a certificate
+
+error: listen[0].proxy_protocol: a listener with transport = "udp" has no such key
+ --> taciturn.toml:5:18
+  |
+5 | proxy_protocol = true
+  |                  ^^^^
+  = help: remove it; the PROXY protocol is for tcp, tls and auto listeners
+
+error: listen[1].key: a listener with transport = "tcp" has no such key
+  --> taciturn.toml:10:7
+   |
+10 | key = "turn.key"
+   |       ^^^^^^^^^^
+   = help: remove it; only tls, dtls and auto listeners have a certificate
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn dtls_has_a_certificate_but_no_proxy() {
+    let toml = r#"[[listen]]
+transport = "dtls"
+address = "[::]:5349"
+cert = "turn.pem"
+key = "turn.key"
+trusted_proxies = ["127.0.0.1"]
+"#;
+    let expected = r#"error: listen[0].trusted_proxies: a listener with transport = "dtls" has no such key
+ --> taciturn.toml:6:19
+  |
+6 | trusted_proxies = ["127.0.0.1"]
+  |                   ^^^^^^^^^^^^^
+  = help: remove it; the PROXY protocol is for tcp, tls and auto listeners
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn proxies_are_named_where_their_headers_are_taken_and_only_there() {
+    let toml = r#"[[listen]]
+transport = "tcp"
+address = "[::]:1"
+proxy_protocol = true
+
+[[listen]]
+transport = "tcp"
+address = "[::]:2"
+trusted_proxies = ["10.0.0.1"]
+
+[[listen]]
+transport = "tcp"
+address = "[::]:3"
+proxy_protocol = true
+trusted_proxies = []
+
+[[listen]]
+transport = "tcp"
+address = "[::]:4"
+proxy_protocol = "yes"
+trusted_proxies = ["traefik"]
+"#;
+    let expected = r#"error: listen[0].proxy_protocol: it is not said who may send PROXY headers
+ --> taciturn.toml:4:18
+  |
+4 | proxy_protocol = true
+  |                  ^^^^
+  = help: add the addresses of the proxies to this listener, like
+          trusted_proxies = ["127.0.0.1", "172.16.0.0/12"]
+
+error: listen[1].trusted_proxies: this listener does not take PROXY headers from anybody
+ --> taciturn.toml:9:19
+  |
+9 | trusted_proxies = ["10.0.0.1"]
+  |                   ^^^^^^^^^^^^
+  = help: add proxy_protocol = true to this listener, or remove trusted_proxies
+
+error: listen[2].trusted_proxies: is empty: nobody could connect
+  --> taciturn.toml:15:19
+   |
+15 | trusted_proxies = []
+   |                   ^^
+   = help: name the proxies, like
+           trusted_proxies = ["127.0.0.1", "172.16.0.0/12"]
+
+error: listen[3].proxy_protocol: must be true or false, not a string
+  --> taciturn.toml:20:18
+   |
+20 | proxy_protocol = "yes"
+   |                  ^^^^^
+   = help: write true or false without quotes
+
+error: listen[3].trusted_proxies[0]: "traefik" is no address and no network
+  --> taciturn.toml:21:20
+   |
+21 | trusted_proxies = ["traefik"]
+   |                    ^^^^^^^^^
+   = help: write an address or a network with its prefix length: "10.1.2.3",
+           "10.0.0.0/8", "2001:db8::/32"
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn acme_has_to_know_the_name() {
+    let toml = r#"[tls]
+acme = "/etc/traefik/acme.json"
+"#;
+    let expected = r#"error: tls.acme: it is not known which of the certificates in it to take
+ --> taciturn.toml:2:8
+  |
+2 | acme = "/etc/traefik/acme.json"
+  |        ^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: add acme_domains = ["turn.domain.org"] to the section [tls], with the name
+          that clients use; or set host or realm to it
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn names_without_acme_and_files_for_certbot() {
+    let toml = r#"[tls]
+acme_domains = ["turn.domain.org"]
+certbot = "/etc/letsencrypt/live/turn.domain.org/fullchain.pem"
+"#;
+    let expected = r#"error: tls.acme_domains[0]: there is no acme.json to take a certificate from
+ --> taciturn.toml:2:17
+  |
+2 | acme_domains = ["turn.domain.org"]
+  |                 ^^^^^^^^^^^^^^^^^
+  = help: add acme = "/PATH/TO/acme.json" to the section [tls], or remove this
+
+error: tls.certbot: /etc/letsencrypt/live/turn.domain.org/fullchain.pem is a file of certbot's
+ --> taciturn.toml:3:11
+  |
+3 | certbot = "/etc/letsencrypt/live/turn.domain.org/fullchain.pem"
+  |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: write the directory that holds fullchain.pem and privkey.pem:
+          certbot = "/etc/letsencrypt/live/turn.domain.org"
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn names_of_certificates_are_names() {
+    let toml = r#"tls.acme = "acme.json"
+tls.acme_domains = ["turn.yourdomain.com", "https://turn.domain.org", "*"]
+"#;
+    let expected = r#"error: tls.acme_domains[0]: "turn.yourdomain.com" is a placeholder
+ --> taciturn.toml:2:21
+  |
+2 | tls.acme_domains = ["turn.yourdomain.com", "https://turn.domain.org", "*"]
+  |                     ^^^^^^^^^^^^^^^^^^^^^
+  = help: write a name as it stands in a certificate:
+          acme_domains = ["turn.domain.org"]
+
+error: tls.acme_domains[1]: "https://turn.domain.org" is no host name
+ --> taciturn.toml:2:44
+  |
+2 | tls.acme_domains = ["turn.yourdomain.com", "https://turn.domain.org", "*"]
+  |                                            ^^^^^^^^^^^^^^^^^^^^^^^^^
+  = help: write a name as it stands in a certificate:
+          acme_domains = ["turn.domain.org"]
+
+error: tls.acme_domains[2]: "*" is no host name
+ --> taciturn.toml:2:71
+  |
+2 | tls.acme_domains = ["turn.yourdomain.com", "https://turn.domain.org", "*"]
+  |                                                                       ^^^
+  = help: write a name as it stands in a certificate:
+          acme_domains = ["turn.domain.org"]
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn key_in_place_of_its_path_is_never_shown() {
+    let toml = r#"[tls]
+cert = "-----BEGIN CERTIFICATE-----\nMIIB"
+key = "-----BEGIN PRIVATE KEY-----\nMIIE"
+"#;
+    let expected = r#"error: tls.cert: holds the contents of a PEM file, not its path
+ --> taciturn.toml:2:8
+  |
+2 | cert = ***
+  |        ^^^
+  = help: write the path of a file that taciturn's user can read
+
+error: tls.key: holds the contents of a PEM file, not its path
+ --> taciturn.toml:3:7
+  |
+3 | key = ***
+  |       ^^^
+  = help: write the path of a file that taciturn's user can read
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn unquoted_key_is_never_shown() {
+    let toml = r#"[tls]
+cert = "a.pem"
+key = MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcw
+"#;
+    let expected = r#"error: this is not TOML: string values must be quoted, expected literal string
+ --> taciturn.toml:3:7
+  |
+3 | key = ***
+  |       ^^^
+  = help: strings stand in double quotes, lists in [ ], one key a line
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn connections_have_bounds() {
+    let toml = r#"[limits]
+connections = 0
+connections_per_address = 1000001
+"#;
+    let expected = r#"error: limits.connections: must be a whole number from 1 to 1000000, not 0
+ --> taciturn.toml:2:15
+  |
+2 | connections = 0
+  |               ^
+  = help: 0 does not mean "without bound" here; write a large number instead
+
+error: limits.connections_per_address: must be a whole number from 1 to 1000000, not 1000001
+ --> taciturn.toml:3:27
+  |
+3 | connections_per_address = 1000001
+  |                           ^^^^^^^
 
 "#;
     assert_eq!(report(toml).trim_end(), expected.trim_end());

@@ -11,6 +11,7 @@ use taciturn::auth::StaticKey;
 use taciturn::config::{
     Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, Place, ServerArgs, Transport,
 };
+use taciturn::tls::CertSource;
 
 const SECRET: &str = "a secret of some length";
 
@@ -28,6 +29,11 @@ fn file(dir: &Path, text: &str) -> String {
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+fn warnings(loaded: &Loaded) -> Vec<&str> {
+    let warnings = loaded.notes.iter().filter(|note| note.level == NoteLevel::Warning);
+    warnings.map(|note| note.text.as_str()).collect()
 }
 
 #[test]
@@ -62,6 +68,16 @@ address = "[::]:3478"
 transport = "auto"
 address = "192.0.2.1:443"
 name = "front"
+cert = "front.pem"
+key = "front.key"
+proxy_protocol = true
+trusted_proxies = ["192.0.2.7/24", "::ffff:172.18.0.2"]
+[tls]
+cert = "certs/turn.pem"
+key = "certs/turn.key"
+certbot = "/etc/letsencrypt/live/turn.domain.org"
+acme = "/etc/traefik/acme.json"
+acme_domains = ["calls.domain.org", "*.domain.org", "calls.domain.org"]
 [auth]
 users = ["alice:correct: horse", "bob:0x0fb8f3958acf2cb0b8128026c1f18d3a"]
 secrets = ["a secret of some length"]
@@ -73,6 +89,8 @@ deny = ["2001:db8::1/32"]
 max_lifetime = "30m"
 nonce_lifetime = 90
 allocations_per_user = 7
+connections = 8
+connections_per_address = 9
 "#,
     )
     .unwrap()
@@ -86,6 +104,25 @@ allocations_per_user = 7
     let listen: Vec<_> =
         config.listen.iter().map(|l| (l.name.as_str(), l.transport, l.explicit)).collect();
     assert_eq!(listen, [("udp:3478", Transport::Udp, true), ("front", Transport::Auto, true)]);
+    let front = &config.listen[1];
+    let own = CertSource::Pem { cert: "front.pem".into(), key: "front.key".into() };
+    assert_eq!((front.cert.as_ref(), front.proxy_protocol), (Some(&own), true));
+    let proxies: Vec<_> = front.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["192.0.2.0/24", "172.18.0.2/32"]);
+    assert!(!config.listen[0].proxy_protocol && config.listen[0].trusted_proxies.is_empty());
+    let acme = |name: &str| CertSource::Acme {
+        path: "/etc/traefik/acme.json".into(),
+        domain: name.into(),
+    };
+    assert_eq!(
+        config.tls.certificates,
+        [
+            CertSource::Pem { cert: "certs/turn.pem".into(), key: "certs/turn.key".into() },
+            CertSource::Certbot { dir: "/etc/letsencrypt/live/turn.domain.org".into() },
+            acme("calls.domain.org"),
+            acme("*.domain.org"),
+        ]
+    );
     let StaticKey::Password(password) = &config.auth.users[0].key else { panic!("no password") };
     assert_eq!(password.as_str(), "correct: horse");
     assert!(matches!(config.auth.users[1].key, StaticKey::Md5(_)));
@@ -96,6 +133,7 @@ allocations_per_user = 7
     assert_eq!(config.limits.max_lifetime, Duration::from_secs(1800));
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(90));
     assert_eq!(config.limits.allocations_per_user, 7);
+    assert_eq!((config.limits.connections, config.limits.connections_per_address), (8, 9));
 }
 
 #[test]
@@ -119,6 +157,13 @@ fn every_key_is_a_variable() {
             ("TACITURN_AUTH_SECRET_FILES", secret.to_str().unwrap()),
             ("TACITURN_AUTH_ALLOW_WEAK_CREDENTIALS", "false"),
             ("TACITURN_AUTH_STRICT_EXPIRY", "true"),
+            ("TACITURN_TLS_CERT", "a.pem"),
+            ("TACITURN_TLS_KEY", "a.key"),
+            ("TACITURN_TLS_CERTBOT", "/live/b"),
+            ("TACITURN_TLS_ACME", "acme.json"),
+            ("TACITURN_TLS_ACME_DOMAINS", "c.domain.org,d.domain.org"),
+            ("TACITURN_LIMITS_CONNECTIONS", "6"),
+            ("TACITURN_LIMITS_CONNECTIONS_PER_ADDRESS", "5"),
             ("TACITURN_PEERS_ALLOW", "127.0.0.0/8,::1"),
             ("TACITURN_PEERS_DENY", "8.8.8.8"),
             ("TACITURN_LIMITS_ALLOCATIONS_PER_USER", "9"),
@@ -139,6 +184,10 @@ fn every_key_is_a_variable() {
     assert_eq!(config.auth.secrets[2].path.as_deref(), Some(secret.as_path()));
     assert!(config.auth.strict_expiry);
     assert_eq!((config.peers.allow.len(), config.peers.deny.len()), (2, 1));
+    let certificates: Vec<_> = config.tls.certificates.iter().map(ToString::to_string).collect();
+    let acme = ["acme.json (c.domain.org)", "acme.json (d.domain.org)"];
+    assert_eq!(certificates, ["a.pem", "/live/b", acme[0], acme[1]]);
+    assert_eq!((config.limits.connections, config.limits.connections_per_address), (6, 5));
     assert_eq!(config.limits.channels_per_allocation, 7);
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(600));
 }
@@ -171,13 +220,75 @@ fn flags_are_lists_where_they_may_be_repeated() {
             "50000-50010",
             "--state-dir",
             "/somewhere",
+            "--cert",
+            "a.pem",
+            "--key",
+            "a.key",
         ],
         &[],
     );
+    let pair = CertSource::Pem { cert: "a.pem".into(), key: "a.key".into() };
+    assert_eq!(config.tls.certificates, [pair]);
     assert_eq!(config.auth.users.len(), 2);
     assert_eq!(config.listen.len(), 2);
     assert_eq!((config.peers.allow.len(), config.peers.deny.len()), (2, 1));
     assert!(config.auth.secrets.is_empty(), "a secret was made although there are users");
+}
+
+#[test]
+fn default_listeners_are_udp_and_tcp_and_with_a_certificate_tls() {
+    let secret = ("TACITURN_AUTH_SECRETS", SECRET);
+    let names = |loaded: &Loaded| -> Vec<_> {
+        loaded.config.listen.iter().map(|l| format!("{}={}", l.name, l.address)).collect()
+    };
+    let off = load(&[], &[secret]).unwrap();
+    assert_eq!(names(&off), ["udp:3478=[::]:3478", "tcp:3478=[::]:3478"]);
+    assert_eq!(off.notes[0].level, NoteLevel::Info);
+    assert!(off.notes[0].text.starts_with("TLS is off because no certificate"), "{:?}", off.notes);
+    let on = load(&["--cert", "a", "--key", "a"], &[secret]).unwrap();
+    assert_eq!(names(&on)[2], "tls:5349=[::]:5349");
+    assert_eq!((on.config.listen.len(), &*on.notes), (3, &[][..]));
+}
+
+#[test]
+fn certificate_that_no_listener_uses_is_warned_of() {
+    let flags = ["--cert", "a", "--key", "a", "--listen", "tcp:[::]:443"];
+    let loaded = load(&flags, &[("TACITURN_AUTH_SECRETS", SECRET)]).unwrap();
+    assert!(warnings(&loaded)[0].starts_with("no listener uses the certificate"));
+}
+
+#[test]
+fn acme_takes_the_host_and_then_the_realm_for_its_domain() {
+    let acme = |vars: &[(&str, &str)]| {
+        let own = [("TACITURN_AUTH_SECRETS", SECRET), ("TACITURN_TLS_ACME", "acme.json")];
+        config(&[], &[&own, vars].concat()).tls.certificates[0].to_string()
+    };
+    let realm = ("TACITURN_REALM", "realm.domain.org");
+    assert_eq!(acme(&[realm]), "acme.json (realm.domain.org)");
+    assert_eq!(acme(&[realm, ("TACITURN_HOST", "h.domain.org")]), "acme.json (h.domain.org)");
+}
+
+#[test]
+fn listeners_of_a_variable_may_be_toml() {
+    let listen = r#"[{transport = "tls", address = "[::]:443", cert = "a", key = "b",
+        proxy_protocol = true, trusted_proxies = "10.0.0.1"}, "udp:[::]:3478"]"#;
+    let vars = [("TACITURN_AUTH_SECRETS", SECRET), ("TACITURN_LISTEN", listen)];
+    let config = config(&[], &vars);
+    assert_eq!(config.listen.len(), 2);
+    assert!(config.listen[0].proxy_protocol && config.listen[0].cert.is_some());
+    for listen in ["[{transport = \"udp\"}]", "[{transport = udp}]"] {
+        let vars = [("TACITURN_AUTH_SECRETS", SECRET), ("TACITURN_LISTEN", listen)];
+        let errors = load(&[], &vars).unwrap_err();
+        assert_eq!(errors.problems()[0].place, Place::Variable("TACITURN_LISTEN".into()));
+    }
+}
+
+#[test]
+fn everybody_as_a_proxy_is_warned_of() {
+    let toml = "auth.secrets = [\"a secret of some length\"]\n[[listen]]\ntransport = \"tcp\"\n\
+                address = \"[::]:1\"\nproxy_protocol = true\ntrusted_proxies = [\"::/0\"]\n";
+    let loaded = Config::from_toml(toml).unwrap();
+    assert!(warnings(&loaded)[0].contains("can pretend to be any client"), "{:?}", loaded.notes);
 }
 
 #[test]
@@ -211,8 +322,8 @@ fn without_a_credential_a_secret_is_made_once_and_its_place_is_told() {
     assert_eq!(first.config.state_dir, state);
     let secret = &first.config.auth.secrets[0];
     assert!(secret.generated && secret.path.as_deref() == Some(path.as_path()));
-    assert_eq!(first.notes[0].level, NoteLevel::Info);
-    assert!(first.notes[0].text.contains(path.to_str().unwrap()), "{:?}", first.notes);
+    let told = first.notes.iter().find(|note| note.text.contains(path.to_str().unwrap()));
+    assert_eq!(told.map(|note| note.level), Some(NoteLevel::Info), "{:?}", first.notes);
     let second = load(&[], &vars).unwrap();
     assert_eq!(second.config.auth.secrets[0].secret.expose(), secret.secret.expose());
 }
@@ -241,18 +352,18 @@ fn systemd_credential_is_one_more_secret() {
 fn weak_credentials_are_let_pass_with_a_warning_where_asked_for() {
     let loaded = load(&["--user", "test:test", "--allow-weak-credentials"], &[]).unwrap();
     assert_eq!(loaded.config.auth.users.len(), 1);
-    assert_eq!(loaded.notes[0].level, NoteLevel::Warning);
-    assert!(loaded.notes[0].text.contains("user test"), "{:?}", loaded.notes);
+    assert!(warnings(&loaded)[0].contains("user test"), "{:?}", loaded.notes);
 }
 
 #[test]
 fn config_file_with_credentials_that_everybody_can_read_is_warned_of() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(dir.path(), &format!("auth.secrets = [\"{SECRET}\"]"));
-    assert_eq!(load(&["--config", &path], &[]).unwrap().notes, []);
+    assert!(warnings(&load(&["--config", &path], &[]).unwrap()).is_empty());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let notes = load(&["--config", &path], &[]).unwrap().notes;
-    assert!(notes[0].text.contains("chmod o="), "{notes:?}");
+    let loaded = load(&["--config", &path], &[]).unwrap();
+    let notes = warnings(&loaded);
+    assert!(notes[0].contains("chmod o="), "{notes:?}");
 }
 
 #[test]
@@ -263,8 +374,9 @@ fn addresses_nobody_can_reach_are_warned_of() {
         ("10.0.0.5", "external_ip = \"PUBLIC/10.0.0.5\""),
     ] {
         let vars = [("TACITURN_AUTH_SECRETS", SECRET), ("TACITURN_EXTERNAL_IP", ip)];
-        let notes = load(&[], &vars).unwrap().notes;
-        assert!(notes.len() == 1 && notes[0].text.contains(words), "{notes:?}");
+        let loaded = load(&[], &vars).unwrap();
+        let notes = warnings(&loaded);
+        assert!(notes.len() == 1 && notes[0].contains(words), "{notes:?}");
     }
 }
 

@@ -306,6 +306,20 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
         Some(Value::List(parts.into_iter().filter(|part| !part.is_empty()).map(item).collect()))
     };
     match key.kind {
+        // A list of tables, so that a listener's certificate and proxies can be written as well.
+        Kind::Listeners
+            if text.trim_start().trim_start_matches('[').trim_start().starts_with('{') =>
+        {
+            let items = DeValue::parse(text.trim()).ok().map(|items| simple(items.into_inner()));
+            if !matches!(items, Some(Value::List(_))) {
+                let help = "a value that begins with [{ is a TOML list of tables:\n\
+                            [{transport = \"udp\", address = \"[::]:3478\"}];\n\
+                            otherwise write udp:[::]:3478, with commas between listeners";
+                findings.error(origin, key.path, "is not a TOML list", help);
+                return None;
+            }
+            items.map(|items| placed(items, origin))
+        }
         Kind::List | Kind::Listeners => list(text.split(',').map(str::trim).collect()),
         Kind::SecretList if text.trim_start().starts_with('[') => {
             let items = DeValue::parse(text.trim()).ok().map(Spanned::into_inner);
@@ -315,16 +329,27 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
                 findings.error(origin, key.path, "is not a TOML list of strings", help);
                 return None;
             };
-            let item = |item: Spanned<_>| Node {
-                value: simple(item.into_inner()),
-                origin: origin.clone(),
-            };
-            Some(Value::List(items.into_iter().map(item).collect()))
+            Some(placed(simple(DeValue::Array(items)), origin))
         }
         Kind::SecretList => list(text.lines().map(str::trim).collect()),
         Kind::Text | Kind::Path | Kind::Integer | Kind::Boolean | Kind::Duration => {
             Some(Value::text(text.trim()))
         }
+    }
+}
+
+/// A value out of a variable: all parts of it stand there, and not in the file.
+fn placed(value: Value, origin: &Origin) -> Value {
+    let node = |node: Node| Node { value: placed(node.value, origin), origin: origin.clone() };
+    match value {
+        Value::List(items) => Value::List(items.into_iter().map(node).collect()),
+        Value::Table(table) => Value::Table(
+            table
+                .into_iter()
+                .map(|(key, (_, value))| (key, (origin.clone(), node(value))))
+                .collect(),
+        ),
+        other => other,
     }
 }
 

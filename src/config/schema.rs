@@ -229,17 +229,20 @@ mod tests {
             assert!(found.is_some(), "{} is not in config/taciturn.toml", key.path);
         }
         for name in LISTEN_KEYS {
-            assert!(table["listen"][0].get(name).is_some(), "{name} of [[listen]] is missing");
+            let mut sections = table["listen"].as_array().unwrap().iter();
+            assert!(sections.any(|s| s.get(name).is_some()), "{name} of [[listen]] is missing");
         }
     }
 
     #[test]
     fn example_file_holds_the_defaults() {
-        use crate::config::Config;
+        use crate::config::{Config, Listen};
         let secret = "\nsecrets = [\"a secret for this test\"]\n";
         let with_secret = example().replace("\nsecrets = []\n", secret);
         let shown = Config::from_toml(&with_secret).unwrap().config;
-        let default = Config::from_toml(&format!("[auth]{secret}")).unwrap().config;
+        // The third listener is there by default where there is a certificate.
+        let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
+        let default = Config::from_toml(&default).unwrap().config;
         assert_eq!(shown.realm, default.realm);
         assert_eq!(shown.external_ip, default.external_ip);
         assert_eq!(shown.relay_ports, default.relay_ports);
@@ -249,7 +252,11 @@ mod tests {
         assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
         let listen = |config: &Config| -> Vec<_> {
-            config.listen.iter().map(|l| (l.name.clone(), l.transport, l.address)).collect()
+            let keys = |l: &Listen| {
+                let proxies = (l.proxy_protocol, l.trusted_proxies.clone());
+                (l.name.clone(), l.transport, l.address, proxies)
+            };
+            config.listen.iter().map(keys).collect()
         };
         assert_eq!(listen(&shown), listen(&default));
         assert!(shown.listen[0].explicit && !default.listen[0].explicit);

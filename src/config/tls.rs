@@ -1,6 +1,6 @@
 //! The `[tls]` section, and pairs of PEM files. Nothing is opened here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::tls::CertSource;
 
@@ -99,7 +99,8 @@ fn certbot(reader: &mut Reader<'_>) -> Option<CertSource> {
     let item = reader.text("tls.certbot", "\"/etc/letsencrypt/live/turn.domain.org\"")?;
     let dir = path(reader, &item)?;
     if dir.extension().is_some_and(|extension| extension == "pem") {
-        let parent = dir.parent().unwrap_or(&dir).display();
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or_else(|| Path::new(".")).display();
         let help = format!(
             "write the directory that holds fullchain.pem and privkey.pem:\ncertbot = \"{parent}\""
         );
@@ -131,7 +132,8 @@ fn acme(
         let base = text.strip_prefix("*.").unwrap_or(text);
         let fits = is_dns_name(base) || (base == text && parse_host(text).is_some());
         if !fits || is_placeholder(text) {
-            let message = format!("\"{text}\" is no host name");
+            let what = if is_placeholder(text) { "a placeholder" } else { "no host name" };
+            let message = format!("\"{text}\" is {what}");
             reader.error(
                 domain,
                 message,

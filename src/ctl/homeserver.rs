@@ -77,7 +77,9 @@ pub enum BlockError {
     #[error("the shared secret is not text, and YAML can only hold text")]
     NotText,
     /// No listener that browsers speak to.
-    #[error("no listener is configured that browsers can use: add one with transport = \"udp\"")]
+    #[error(
+        "no listener is configured that browsers can reach directly: add one with transport = \"udp\""
+    )]
     NoListener,
 }
 
@@ -114,6 +116,10 @@ pub fn block(config: &Config, host: &Host, options: &BlockOptions) -> Result<Str
     yaml.push_str("turn_uris:\n");
     for uri in uris {
         let _ = writeln!(yaml, "  - {}", quoted(&uri));
+    }
+    // In the block, because the server prints it without anything beside it.
+    if let Some(hint) = uris::proxy_hint(config, host).filter(|_| !options.article) {
+        let _ = writeln!(yaml, "# Note: {}", hint.replace(char::is_control, " "));
     }
     match &options.static_user {
         Some(name) => {
@@ -250,7 +256,8 @@ mod tests {
             shared(&format!("{SECRET}realm = \"turn.domain.org\"\n")),
             "# TURN, for homeserver.yaml. Restart Synapse afterwards.\n\
              turn_uris:\n  \
-               - \"turn:turn.domain.org:3478?transport=udp\"\n\
+               - \"turn:turn.domain.org:3478?transport=udp\"\n  \
+               - \"turn:turn.domain.org:3478?transport=tcp\"\n\
              turn_shared_secret: \"a-secret-of-24-letters!!\"\n\
              turn_user_lifetime: 24h\n\
              # false: guests, people without an account, get no relay. Synapse's default is true.\n\
@@ -261,7 +268,7 @@ mod tests {
     #[test]
     fn only_listeners_that_are_on_are_printed_udp_first_and_dtls_never() {
         let yaml = shared(&format!(
-            "{SECRET}realm = \"turn.domain.org\"\n\
+            "{SECRET}realm = \"turn.domain.org\"\ntls.certbot = \"/live/turn\"\n\
              listen = [\"dtls:[::]:5350\", \"tls:[::]:443\", \"tcp:[::]:3479\", \"udp:[::]:3480\"]\n"
         ));
         let parsed = parse(&yaml);
@@ -275,6 +282,49 @@ mod tests {
                 "turns:turn.domain.org:443?transport=tcp",
             ]
         );
+    }
+
+    fn uris(yaml: &str) -> Vec<String> {
+        let parsed = parse(yaml);
+        let uris = parsed["turn_uris"].as_vec().unwrap().iter();
+        uris.map(|uri| uri.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn certificate_puts_tls_into_the_block_and_one_port_may_serve_both() {
+        let yaml = shared(&format!("{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\n"));
+        assert_eq!(
+            uris(&yaml),
+            [
+                "turn:h.org:3478?transport=udp",
+                "turn:h.org:3478?transport=tcp",
+                "turns:h.org:5349?transport=tcp",
+            ]
+        );
+        let yaml = shared(&format!(
+            "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\nlisten = [\"auto:[::]:443\"]\n"
+        ));
+        assert_eq!(uris(&yaml), ["turn:h.org:443?transport=tcp", "turns:h.org:443?transport=tcp"]);
+    }
+
+    #[test]
+    fn port_behind_a_proxy_is_not_advertised_but_told_of() {
+        let toml = format!(
+            "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\n\
+             [[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"\n\
+             [[listen]]\ntransport = \"auto\"\naddress = \"127.0.0.1:444\"\n\
+             proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]\n"
+        );
+        let yaml = shared(&toml);
+        assert_eq!(uris(&yaml), ["turn:h.org:3478?transport=udp"]);
+        assert!(
+            yaml.contains("# Note: the listener auto:444 is reached through a proxy"),
+            "{yaml}"
+        );
+        assert!(yaml.contains("turns:h.org:443?transport=tcp"), "{yaml}");
+        assert_eq!(uris::port_warning(&config(&toml)), None);
+        let told = uris::of_article(&config(&toml), &Host::Known("h.org".into())).1;
+        assert_eq!(told.iter().filter(|text| text.contains("the proxy's port")).count(), 2);
     }
 
     #[test]
@@ -372,7 +422,8 @@ mod tests {
 
     #[test]
     fn server_with_dtls_only_has_no_block() {
-        let config = config(&format!("{SECRET}listen = [\"dtls:[::]:5349\"]\n"));
+        let config =
+            config(&format!("{SECRET}tls.certbot = \"/live\"\nlisten = [\"dtls:[::]:5349\"]\n"));
         let host = Host::Placeholder;
         let block = block(&config, &host, &BlockOptions::default());
         assert_eq!(block, Err(BlockError::NoListener));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
-use crate::config::{Config, ExternalIp, Transport, is_dns_name, is_public};
+use crate::config::{Config, ExternalIp, Listen, Transport, is_dns_name, is_public};
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +64,38 @@ pub fn public_address_of_default_route() -> Option<IpAddr> {
     })
 }
 
-/// The port of the first listener that serves one of `transports`.
+const TLS: &[Transport] = &[Transport::Tls, Transport::Auto];
+
+/// The listeners that serve one of `transports`, either to clients themselves or to a proxy.
+fn serving<'a>(
+    config: &'a Config,
+    transports: &'a [Transport],
+    proxy: bool,
+) -> impl Iterator<Item = &'a Listen> {
+    let serves = move |listen: &&Listen| {
+        transports.contains(&listen.transport) && listen.proxy_protocol == proxy
+    };
+    config.listen.iter().filter(serves)
+}
+
+/// The port of the first listener that serves one of `transports`. The port behind a proxy is not
+/// the one that clients reach.
 fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
-    let ports = config.listen.iter().filter(|listen| transports.contains(&listen.transport));
     // Port 0 is "any free port": nobody can be told which.
-    ports.map(|listen| listen.address.port()).find(|port| *port != 0)
+    serving(config, transports, false).map(|listen| listen.address.port()).find(|port| *port != 0)
+}
+
+/// What is to be said about listeners behind a proxy: their URIs are not known here. `None` when
+/// there is nothing to add.
+#[must_use]
+pub fn proxy_hint(config: &Config, host: &Host) -> Option<String> {
+    const STREAMS: &[Transport] = &[Transport::Tcp, Transport::Tls, Transport::Auto];
+    let behind = serving(config, STREAMS, true).next()?;
+    Some(format!(
+        "the listener {} is reached through a proxy, whose port is not known here. Where clients \
+         speak TLS to the proxy on port 443, add turns:{host}:443?transport=tcp",
+        behind.name
+    ))
 }
 
 /// At most three URIs, UDP first, one for each way in that is open. DTLS is never among them: no
@@ -78,7 +105,7 @@ pub fn of_listeners(config: &Config, host: &Host) -> Vec<String> {
     let ways: [(&str, &[Transport], &str); 3] = [
         ("turn", &[Transport::Udp], "udp"),
         ("turn", &[Transport::Tcp, Transport::Auto], "tcp"),
-        ("turns", &[Transport::Tls, Transport::Auto], "tcp"),
+        ("turns", TLS, "tcp"),
     ];
     ways.into_iter()
         .filter_map(|(scheme, transports, transport)| {
@@ -93,7 +120,7 @@ pub fn of_listeners(config: &Config, host: &Host) -> Vec<String> {
 #[must_use]
 pub fn of_article(config: &Config, host: &Host) -> (Vec<String>, Vec<String>) {
     let ways: [(&str, &[Transport], &str, u16); 4] = [
-        ("turns", &[Transport::Tls, Transport::Auto], "tcp", 5349),
+        ("turns", TLS, "tcp", 5349),
         ("turns", &[Transport::Dtls], "udp", 5349),
         ("turn", &[Transport::Tcp, Transport::Auto], "tcp", 3478),
         ("turn", &[Transport::Udp], "udp", 3478),
@@ -106,7 +133,11 @@ pub fn of_article(config: &Config, host: &Host) -> (Vec<String>, Vec<String>) {
         let shared = if scheme == "turns" { secure } else { plain };
         let port = on.or(shared).unwrap_or(default);
         let uri = format!("{scheme}:{host}:{port}?transport={transport}");
-        if on.is_none() {
+        if serving(config, transports, true).next().is_some() && on.is_none() {
+            missing.push(format!(
+                "{uri} is reached through a proxy: write the proxy's port in place of {port}"
+            ));
+        } else if on.is_none() {
             missing.push(format!("no listener serves {uri}: clients try it in vain"));
         }
         uris.push(uri);
@@ -118,7 +149,8 @@ pub fn of_article(config: &Config, host: &Host) -> (Vec<String>, Vec<String>) {
 #[must_use]
 pub fn port_warning(config: &Config) -> Option<String> {
     let refused = |port: u16| !(matches!(port, 0 | 53 | 80 | 443) || port >= 1024);
-    let port = config.listen.iter().map(|listen| listen.address.port()).find(|p| refused(*p))?;
+    let public = config.listen.iter().filter(|listen| !listen.proxy_protocol);
+    let port = public.map(|listen| listen.address.port()).find(|port| refused(*port))?;
     Some(format!(
         "browsers ignore TURN servers on port {port}: only 53, 80, 443 and ports from 1024 on are \
          used"

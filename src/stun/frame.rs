@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_neither_ends_the_stream() {
-        for bytes in [&b"GET / HTTP/1.1\r\n"[..], &[0x16, 3, 1, 0], &[0xFF], &[0x80; 20]] {
+        for bytes in [&b"\r\n\r\n"[..], &[0x16, 3, 1, 0, 0x7C], &[0xFF], &[0x80; 20]] {
             assert!(matches!(Frame::of(bytes), Frame::Foreign), "{bytes:?}");
         }
         let mut no_cookie = stun(0);

@@ -117,7 +117,7 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    pub(super) fn new(bytes: &[u8]) -> Self {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
         let mut prefix = Self { bytes: [0; 48], len: 0 };
         for (slot, byte) in prefix.bytes.iter_mut().zip(bytes) {
             *slot = *byte;

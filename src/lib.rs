@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
-//! main, ctl, net  ->  tls
+//! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol
 //! ```
 //!

@@ -68,6 +68,16 @@ pub(super) fn check(
 /// Adds the generated secret where there is no other credential.
 pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
     if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
+        let path = secrets::path_in(&config.state_dir);
+        let used = config.auth.secrets.iter().any(|secret| secret.path.as_ref() == Some(&path));
+        if path.exists() && !used {
+            findings.notes.push(Note::info(format!(
+                "{} holds a shared secret that was made for an earlier start and is not in use now, \
+                 because credentials are configured. If a homeserver still uses it, add it to \
+                 secret_files in the section [auth]",
+                path.display()
+            )));
+        }
         return;
     }
     match secrets::generated(&config.state_dir) {

@@ -137,6 +137,9 @@ pub fn block(config: &Config, host: &Host, options: &BlockOptions) -> Result<Str
             })?;
             match &options.secret_path {
                 Some(path) => {
+                    yaml.push_str(
+                        "# A file on Synapse's machine: copy the secret there if that is another one.\n",
+                    );
                     let _ = writeln!(yaml, "turn_shared_secret_path: {}", quoted(path));
                 }
                 None => {

@@ -1,7 +1,7 @@
 //! What a shard reports, as log lines.
 //!
-//! Lines that a client can cause at will are limited: so many a second and worker, and one line
-//! that counts the rest.
+//! Lines that a client can cause at will are limited: so many a second, kind and worker, and one
+//! line that counts the rest.
 
 use tracing::{debug, info, warn};
 
@@ -9,20 +9,51 @@ use crate::clock::Tick;
 use crate::stun::ErrorCode;
 use crate::turn::{Event, Via};
 
-/// Lines a second that clients can cause, for each worker.
+/// Lines a second of each kind that clients can cause, for each worker.
 const LINES_A_SECOND: u32 = 20;
 
 /// Writes events to the log.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
+    budgets: [Budget; Kind::COUNT],
+}
+
+/// Kinds of lines that clients can cause; each has a budget of its own, so that a flood of one
+/// does not hide another.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// Authentication failed.
+    Authentication,
+    /// A peer was refused.
+    Peer,
+    /// No port, no place in a quota.
+    Capacity,
+    /// Connections that were turned away.
+    Connection,
+}
+
+impl Kind {
+    const COUNT: usize = 4;
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication failures",
+            Self::Peer => "refused peers",
+            Self::Capacity => "requests beyond a limit",
+            Self::Connection => "connections turned away",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Budget {
     second: u64,
     written: u32,
     suppressed: u64,
 }
 
 impl EventLog {
-    /// Writes one event.
-    /// `transport` names what carries a client's packets.
+    /// Writes one event. `transport` names what carries a client's packets.
     pub(super) fn write(
         &mut self,
         now: Tick,
@@ -55,25 +86,25 @@ impl EventLog {
                 );
             }
             Event::AuthenticationFailed { client, username, reason } => {
-                if self.may_write(now) {
+                if self.may_write(Kind::Authentication, now) {
                     warn!(
                         client = %client.remote, transport = transport(client.via), user = username,
-                        reason = %reason, "authentication failed"
+                        reason = reason.to_string(), "authentication failed"
                     );
                 }
             }
             Event::PeerRefused { client, peer, refusal: Some(refusal) } => {
                 if refusal.normal_during_ice() {
                     debug!(
-                        client = %client.remote, %peer, rule = %refusal,
+                        client = %client.remote, %peer, rule = refusal.to_string(),
                         "peer refused; normal during ICE for private candidates"
                     );
-                } else if self.may_write(now) {
-                    info!(client = %client.remote, %peer, rule = %refusal, "peer refused");
+                } else if self.may_write(Kind::Peer, now) {
+                    info!(client = %client.remote, %peer, rule = refusal.to_string(), "peer refused");
                 }
             }
             Event::PeerRefused { client, peer, refusal: None } => {
-                if self.may_write(now) {
+                if self.may_write(Kind::Peer, now) {
                     info!(
                         client = %client.remote, %peer,
                         rule = "an address of this server, but no relay port", "peer refused"
@@ -83,14 +114,14 @@ impl EventLog {
             Event::RequestFailed { client, method, code, detail } => {
                 let capacity = *code == ErrorCode::ALLOCATION_QUOTA_REACHED
                     || *code == ErrorCode::INSUFFICIENT_CAPACITY;
-                if capacity && self.may_write(now) {
+                if capacity && self.may_write(Kind::Capacity, now) {
                     warn!(
-                        client = %client.remote, method = method.name(), error = %code, detail,
+                        client = %client.remote, method = method.name(), error = code.to_string(), detail,
                         "request refused"
                     );
                 } else if !capacity {
                     debug!(
-                        client = %client.remote, method = method.name(), error = %code, detail,
+                        client = %client.remote, method = method.name(), error = code.to_string(), detail,
                         "request refused"
                     );
                 }
@@ -98,20 +129,21 @@ impl EventLog {
         }
     }
 
-    /// Whether a line that a client has caused may be written.
-    pub(super) fn may_write(&mut self, now: Tick) -> bool {
+    /// Whether a line of this kind may be written.
+    pub(super) fn may_write(&mut self, kind: Kind, now: Tick) -> bool {
+        let budget = &mut self.budgets[kind as usize];
         let second = now.0 / 1000;
-        if second != self.second {
-            if self.suppressed > 0 {
-                warn!(lines = self.suppressed, "more lines of this kind were left out");
+        if second != budget.second {
+            if budget.suppressed > 0 {
+                warn!(lines = budget.suppressed, of = kind.name(), "lines were left out");
             }
-            (self.second, self.written, self.suppressed) = (second, 0, 0);
+            *budget = Budget { second, ..Budget::default() };
         }
-        if self.written < LINES_A_SECOND {
-            self.written += 1;
+        if budget.written < LINES_A_SECOND {
+            budget.written += 1;
             return true;
         }
-        self.suppressed += 1;
+        budget.suppressed += 1;
         false
     }
 }
@@ -139,11 +171,13 @@ mod tests {
     #[test]
     fn lines_that_clients_cause_are_limited() {
         let mut log = EventLog::default();
-        let written =
-            |log: &mut EventLog, at| (0..1000).filter(|_| log.may_write(Tick(at))).count();
-        assert_eq!(written(&mut log, 500), 20);
-        assert_eq!(written(&mut log, 999), 0);
-        assert_eq!(written(&mut log, 1000), 20);
+        let written = |log: &mut EventLog, kind, at| {
+            (0..1000).filter(|_| log.may_write(kind, Tick(at))).count()
+        };
+        assert_eq!(written(&mut log, Kind::Authentication, 500), 20);
+        assert_eq!(written(&mut log, Kind::Authentication, 999), 0);
+        assert_eq!(written(&mut log, Kind::Peer, 999), 20, "a flood of one kind hides no other");
+        assert_eq!(written(&mut log, Kind::Authentication, 1000), 20);
     }
 
     #[test]

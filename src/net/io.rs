@@ -10,7 +10,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::dont_fragment;
-use super::event_log::EventLog;
+use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
 use crate::clock::Tick;
@@ -148,9 +148,9 @@ impl Io {
         self.lines.get(connection as usize).map(Rc::as_ref)
     }
 
-    /// Whether a line that a client has caused may be written to the log.
+    /// Whether a line about a connection that was turned away may be written to the log.
     pub(super) fn may_log(&mut self) -> bool {
-        self.log.may_write(self.now)
+        self.log.may_write(Kind::Connection, self.now)
     }
 
     /// Closes the relay sockets that the shard has given up, once nothing waits to leave by them.

@@ -110,9 +110,9 @@ impl Core {
     ///
     /// # Errors
     /// When what follows is no message.
-    pub(super) fn from_stream(&self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn read_stream(&self, client: Client, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
-        let taken = state.from_stream(client, bytes);
+        let taken = state.read_stream(client, bytes);
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
@@ -284,7 +284,7 @@ impl State {
     }
 
     /// The whole messages at the front of `bytes`, which a connection has read.
-    fn from_stream(&mut self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    fn read_stream(&mut self, client: Client, bytes: &[u8]) -> io::Result<usize> {
         let now = self.on_time();
         let Via::Stream { connection, .. } = client.via else { return Ok(0) };
         let mut at = 0;

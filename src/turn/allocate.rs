@@ -194,7 +194,10 @@ impl Shard {
         wanted: &Wanted,
         outside: &mut impl Outside,
     ) -> Result<(), Failure> {
-        let full = |code| Failure::new(code, "");
+        let full = |code| {
+            let detail = "No free relay port (relay_ports), or no socket to be had";
+            Failure::new(code, if code == ErrorCode::INSUFFICIENT_CAPACITY { detail } else { "" })
+        };
         match wanted.port {
             PortWish::Token(token) => {
                 let lease = self.rules.ports.redeem(token, user, now.tick).map_err(|_| {

@@ -127,7 +127,8 @@ impl Arrival {
             (Speaks::Plain | Speaks::Either(_), false) => {
                 self.talk(stream, client, local, "tcp").await
             }
-            (Speaks::Tls(_), false) | (Speaks::Plain, true) => Ok(()),
+            (Speaks::Tls(_), false) => Err(io::Error::other("no TLS on a listener for TLS")),
+            (Speaks::Plain, true) => Err(io::Error::other("TLS on a listener for plain TCP")),
         }
     }
 

@@ -71,7 +71,7 @@ async fn read<S: AsyncRead>(
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         };
         let was_full = bytes.len() == bytes.capacity();
-        let taken = core.from_stream(client, &bytes)?;
+        let taken = core.read_stream(client, &bytes)?;
         spoken |= taken > 0;
         bytes.drain(..taken);
         let longest = if core.has_allocation(&client) { LONGEST } else { LONGEST_BEFORE };

@@ -83,12 +83,10 @@ impl Line {
             if self.broken.get() {
                 return None;
             }
-            let mut waiting = self.waiting.borrow_mut();
-            if !waiting.is_empty() {
-                std::mem::swap(&mut *waiting, into);
+            if !self.waiting.borrow().is_empty() {
+                std::mem::swap(&mut *self.waiting.borrow_mut(), into);
                 return Some(());
             }
-            drop(waiting);
             self.news.notified().await;
         }
     }

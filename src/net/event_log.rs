@@ -78,8 +78,8 @@ impl EventLog {
                 info!(
                     client = %client.remote, transport = transport(client.via), user = username,
                     relayed = %relayed, seconds = lived.as_secs(),
-                    to_peers = %Bytes(traffic.bytes_to_peers),
-                    to_client = %Bytes(traffic.bytes_to_client),
+                    to_peers = Bytes(traffic.bytes_to_peers).to_string(),
+                    to_client = Bytes(traffic.bytes_to_client).to_string(),
                     packets_to_peers = traffic.packets_to_peers,
                     packets_to_client = traffic.packets_to_client,
                     reason = reason.text(), "session ended"

@@ -13,7 +13,7 @@ use super::hello::ClientHello;
 use super::wire::Wire;
 
 /// The longest payload of one record, in bytes: [`Connection::send`] refuses more. It also bounds
-/// the write buffer of each connection.
+/// the write buffer of each connection. A client may ask for less ([`Connection::max_payload`]).
 pub const MAX_PAYLOAD: u16 = 4096;
 
 /// Bytes a record is longer than its payload, at most, with the ciphers we take: 13 of header, 8
@@ -51,6 +51,7 @@ pub struct Connection {
     stream: SslStream<Wire>,
     state: State,
     random: [u8; 32],
+    max_payload: u16,
 }
 
 impl Connection {
@@ -69,7 +70,8 @@ impl Connection {
         if !listening {
             return Ok(None);
         }
-        let mut connection = Self { stream, state: State::Handshake(Guard::default()), random };
+        let state = State::Handshake(Guard::default());
+        let mut connection = Self { stream, state, random, max_payload: MAX_PAYLOAD };
         connection.shake_hands();
         Ok(Some(connection))
     }
@@ -147,7 +149,7 @@ impl Connection {
         if data.is_empty() {
             return Ok(());
         }
-        if data.len() > usize::from(MAX_PAYLOAD) {
+        if data.len() > usize::from(self.max_payload) {
             return Err(DtlsError::TooLarge(data.len()));
         }
         if self.stream.get_mut().is_full() {
@@ -165,6 +167,13 @@ impl Connection {
         };
         ffi::clear_errors();
         result
+    }
+
+    /// The longest payload that [`Self::send`] takes, in bytes: [`MAX_PAYLOAD`], or what the client
+    /// asked for (RFC 6066 section 4).
+    #[must_use]
+    pub fn max_payload(&self) -> u16 {
+        self.max_payload
     }
 
     /// How long until [`Self::handle_timeout`] is due; `None` when no flight waits for an answer
@@ -245,7 +254,12 @@ impl Connection {
     fn shake_hands(&mut self) {
         ffi::clear_errors();
         match self.stream.accept() {
-            Ok(()) => self.state = State::Established,
+            Ok(()) => {
+                self.state = State::Established;
+                // RFC 6066 section 4: the server must keep to what it has agreed to.
+                let agreed = ffi::max_fragment(self.stream.ssl()).unwrap_or(MAX_PAYLOAD);
+                self.max_payload = agreed.min(MAX_PAYLOAD);
+            }
             Err(error) if would_block(&error) => {}
             Err(error) => self.fail(&error),
         }

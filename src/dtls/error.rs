@@ -43,7 +43,7 @@ pub enum DtlsError {
     /// The connection is closed.
     #[error("the DTLS connection is closed")]
     Closed,
-    /// The payload is longer than one record may be ([`super::MAX_PAYLOAD`]).
+    /// The payload is longer than one record may be ([`super::Connection::max_payload`]).
     #[error("{0} bytes do not fit into one DTLS record")]
     TooLarge(usize),
     /// The output queue is full: the owner has not taken what is in it. Nothing was sent.

@@ -21,6 +21,7 @@ unsafe extern "C" {
     fn DTLSv1_listen(ssl: *mut sys::SSL, client: *mut BioAddr) -> c_int;
     fn BIO_ADDR_new() -> *mut BioAddr;
     fn BIO_ADDR_free(addr: *mut BioAddr);
+    fn SSL_SESSION_get_max_fragment_length(session: *const sys::SSL_SESSION) -> u8;
 }
 
 /// `SSL_CTRL_SET_MAX_SEND_FRAGMENT` of openssl/ssl.h.
@@ -113,5 +114,20 @@ pub(super) fn set_max_send_fragment(builder: &mut SslContextBuilder, bytes: u16)
             c_long::from(bytes),
             ptr::null_mut(),
         ) == 1
+    }
+}
+
+/// The payload, in bytes, to which the client has asked to keep records (RFC 6066 section 4).
+///
+/// OpenSSL 3.0 may have cut the write buffer down to it, and does not check what is written.
+pub(super) fn max_fragment(ssl: &SslRef) -> Option<u16> {
+    let session = ssl.session()?;
+    // SAFETY: the session is alive, as it is borrowed from the SSL; the call reads one byte of it.
+    match unsafe { SSL_SESSION_get_max_fragment_length(session.as_ptr()) } {
+        1 => Some(512),
+        2 => Some(1024),
+        3 => Some(2048),
+        4 => Some(4096),
+        _ => None,
     }
 }

@@ -8,7 +8,7 @@ use openssl::ssl::{Error, ErrorCode, Ssl, SslStream};
 
 use super::error::{DtlsError, library, reason};
 use super::ffi::{self, Timer};
-use super::guard::Guard;
+use super::guard::{self, Guard};
 use super::hello::ClientHello;
 use super::wire::Wire;
 
@@ -19,6 +19,9 @@ pub const MAX_PAYLOAD: u16 = 4096;
 /// Bytes a record is longer than its payload, at most, with the ciphers we take: 13 of header, 8
 /// of nonce, 16 of tag.
 pub const RECORD_OVERHEAD: usize = 37;
+
+/// Bytes of the tag of the AEAD ciphers we take.
+const TAG: usize = 16;
 
 /// Why a connection is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +55,8 @@ pub struct Connection {
     state: State,
     random: [u8; 32],
     max_payload: u16,
+    /// Bytes of nonce and tag in each record.
+    overhead: usize,
 }
 
 impl Connection {
@@ -71,7 +76,8 @@ impl Connection {
             return Ok(None);
         }
         let state = State::Handshake(Guard::default());
-        let mut connection = Self { stream, state, random, max_payload: MAX_PAYLOAD };
+        let mut connection =
+            Self { stream, state, random, max_payload: MAX_PAYLOAD, overhead: TAG };
         connection.shake_hands();
         Ok(Some(connection))
     }
@@ -88,7 +94,11 @@ impl Connection {
                     self.shake_hands();
                 }
             }
-            State::Established => self.stream.get_mut().deliver(datagram),
+            State::Established => {
+                if guard::plausible(datagram, self.overhead) {
+                    self.stream.get_mut().deliver(datagram);
+                }
+            }
             State::Closed(_) => {}
         }
     }
@@ -259,6 +269,9 @@ impl Connection {
                 // RFC 6066 section 4: the server must keep to what it has agreed to.
                 let agreed = ffi::max_fragment(self.stream.ssl()).unwrap_or(MAX_PAYLOAD);
                 self.max_payload = agreed.min(MAX_PAYLOAD);
+                // RFC 5288 section 3; RFC 7905 section 2 sends no nonce.
+                let nonce = if self.cipher().is_some_and(|c| c.contains("GCM")) { 8 } else { 0 };
+                self.overhead = nonce + TAG;
             }
             Err(error) if would_block(&error) => {}
             Err(error) => self.fail(&error),

@@ -103,7 +103,7 @@ pub(super) fn handle_timeout<S: Read + Write>(stream: &mut SslStream<S>) -> Time
 }
 
 /// `SSL_CTX_set_max_send_fragment`: bounds the payload of one record and with it the write buffer
-/// that each connection owns. Nothing longer may be written afterwards: OpenSSL 3.0 does not check.
+/// that each connection owns. Nothing longer may be written afterwards: not every OpenSSL checks.
 pub(super) fn set_max_send_fragment(builder: &mut SslContextBuilder, bytes: u16) -> bool {
     // SAFETY: the SSL_CTX is alive and exclusively borrowed through `builder`; this control takes
     // a number and no pointer.
@@ -119,7 +119,8 @@ pub(super) fn set_max_send_fragment(builder: &mut SslContextBuilder, bytes: u16)
 
 /// The payload, in bytes, to which the client has asked to keep records (RFC 6066 section 4).
 ///
-/// OpenSSL 3.0 may have cut the write buffer down to it, and does not check what is written.
+/// OpenSSL up to 3.1 may cut the write buffer down to it. A longer write is past its end there, or
+/// ends the connection where OpenSSL checks it.
 pub(super) fn max_fragment(ssl: &SslRef) -> Option<u16> {
     let session = ssl.session()?;
     // SAFETY: the session is alive, as it is borrowed from the SSL; the call reads one byte of it.

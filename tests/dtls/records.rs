@@ -49,8 +49,8 @@ fn the_longest_record_and_one_byte_more() {
     assert_eq!(buf[..16_000], data);
 }
 
-/// RFC 6066 section 4. With Finished ahead of the rest, OpenSSL 3.0 cuts its write buffer down to
-/// the agreed size; a longer write would go past its end.
+/// RFC 6066 section 4. Finished comes ahead of the rest, because OpenSSL up to 3.1 then cuts its
+/// write buffer down to the agreed size; a longer write must not reach it.
 #[test]
 fn a_client_with_small_records_gets_no_long_ones() {
     for (mode, size) in [(1, 512), (2, 1024), (3, 2048), (4, 4096)] {

@@ -108,11 +108,10 @@ proptest! {
         let mut buf = [0; 2000];
         let good = client.send(b"some data").remove(0);
         let broken = changed(&good, &changes);
+        prop_assume!(broken != good);
         for datagram in junk.iter().chain([&broken, &good[..cut.index(good.len())].to_vec()]) {
             server.handle_datagram(datagram);
-            if *datagram != good {
-                prop_assert_eq!(server.recv(&mut buf), None);
-            }
+            prop_assert_eq!(server.recv(&mut buf), None);
         }
         prop_assert!(server.is_established(), "{:?}", server.close_reason());
         for datagram in client.send(b"more data") {

@@ -51,9 +51,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
             Rule::BuiltIn { name, net } => write!(f, "built-in rule: {name} ({net})"),
-            Rule::NotGlobalUnicast => {
-                f.write_str("built-in rule: only 2000::/3 is global unicast")
-            }
+            Rule::NotGlobalUnicast => f.write_str("built-in rule: only 2000::/3 is global unicast"),
             Rule::OwnAddress => f.write_str("an address of this server, but no relayed one"),
             Rule::Configured(net) => write!(f, "peers.deny ({net})"),
         }

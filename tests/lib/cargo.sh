@@ -5,47 +5,49 @@ cargo_build() {
     (cd "$ROOT" && timeout 1200 cargo build --release --locked </dev/null)
 }
 
-# Runs cargo test; prints a line for each program of tests, counts each test.
+# cargo_test NAME [ARGUMENT...]: runs cargo test; prints a line for each program of tests, counts
+# each test.
 cargo_test() {
-    local log=$LOGS/unit.log status
+    local name=$1 log=$LOGS/$1.log status
+    shift
     mkdir -p "$LOGS"
-    (cd "$ROOT" && timeout 1200 cargo test --locked --no-fail-fast </dev/null) >"$log" 2>&1
+    (cd "$ROOT" && timeout 1200 cargo test --locked --no-fail-fast "$@" </dev/null) >"$log" 2>&1
     status=$?
-    report_cargo_test "$log"
+    report_cargo_test "$name" "$log"
     # Not built, ended by a signal, out of time: no single test says so.
     if [ $status != 0 ] && ! grep -q '^test .* FAILED$' "$log"; then
-        record FAIL unit/cargo-test
-        printf 'FAIL unit/cargo-test: cargo test ended with %s\n%s\n     full log: %s\n' \
-            "$status" "$(tail -n 25 "$log" | sed 's/^/     | /')" "$log"
+        record FAIL "$name/cargo-test"
+        printf 'FAIL %s/cargo-test: cargo test ended with %s\n%s\n     full log: %s\n' \
+            "$name" "$status" "$(tail -n 25 "$log" | sed 's/^/     | /')" "$log"
     elif [ $status != 0 ]; then
         sed -n '/^failures:$/,/^test result:/p' "$log" | tail -n 60 | sed 's/^/     | /'
         say "     full log: $log"
     fi
 }
 
-# report_cargo_test LOG: from "Running PROGRAM" and "test result: ..." lines
+# report_cargo_test NAME LOG: from "Running PROGRAM" and "test result: ..." lines
 report_cargo_test() {
-    local program=cargo line passed failed ignored seconds
+    local name=$1 program=cargo line passed failed ignored seconds
     while read -r line; do
         case $line in
         "Running "*) program=$(sed -E 's/^Running (unittests )?([^ ]+).*/\2/' <<<"$line") ;;
         "Doc-tests "*) program=documentation ;;
         "test "*" ... FAILED")
             line=${line#test }
-            record FAIL "unit/$program: ${line% ... FAILED}"
-            say "FAIL unit/$program: ${line% ... FAILED}"
+            record FAIL "$name/$program: ${line% ... FAILED}"
+            say "FAIL $name/$program: ${line% ... FAILED}"
             ;;
         "test result: "*)
             passed=$(number_before passed "$line") failed=$(number_before failed "$line")
             ignored=$(number_before ignored "$line")
             seconds=$(sed -E 's/.*finished in //' <<<"$line")
-            [ "$passed" = 0 ] || record PASS "unit/$program" "$passed"
-            [ "$ignored" = 0 ] || record SKIP "unit/$program" "$ignored"
+            [ "$passed" = 0 ] || record PASS "$name/$program" "$passed"
+            [ "$ignored" = 0 ] || record SKIP "$name/$program" "$ignored"
             [ "$passed$failed$ignored" = 000 ] ||
-                say "$([ "$failed" = 0 ] && echo PASS || echo FAIL) unit/$program $seconds ($passed passed, $failed failed, $ignored ignored)"
+                say "$([ "$failed" = 0 ] && echo PASS || echo FAIL) $name/$program $seconds ($passed passed, $failed failed, $ignored ignored)"
             ;;
         esac
-    done <"$1"
+    done <"$2"
 }
 
 number_before() {

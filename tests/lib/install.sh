@@ -1,5 +1,5 @@
 #!/bin/bash
-# install.sh [--check] STAGE...: what the stages `checks`, `interop` and `browser` need on a Debian
+# install.sh [--check] STAGE...: what the stages `checks`, `dtls`, `interop` and `browser` need on a Debian
 # 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
@@ -8,10 +8,11 @@ set -euo pipefail
 POLICY=/usr/sbin/policy-rc.d
 MODULES=$ROOT/tests/e2e/.cache
 
-# package:program pairs; the program tells whether the package is needed, wherever it came from.
+# package:program pairs, or package:file; that tells whether the package is needed, wherever it came from.
 programs_for() {
     case $1 in
-    checks) echo shellcheck:shellcheck ;;
+    checks) echo shellcheck:shellcheck pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
+    dtls) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
@@ -26,7 +27,7 @@ missing_packages() {
     local stage pair
     for stage in "$@"; do
         for pair in $(programs_for "$stage"); do
-            command -v "${pair#*:}" >/dev/null || printf '%s\n' "${pair%%:*}"
+            command -v "${pair#*:}" >/dev/null || [ -e "${pair#*:}" ] || printf '%s\n' "${pair%%:*}"
         done
     done | sort -u
 }

@@ -105,7 +105,10 @@ fn serve(config: &Config) -> Result<(), Failure> {
         shared
     })?;
     let rules = rules.ok_or("the workers did not ask for rules")?;
-    announce(config, &external, &addresses)?;
+    if let Err(error) = announce(config, &external, &addresses) {
+        // Nobody reads standard output: no reason not to serve.
+        tracing::warn!("cannot print to standard output: {error}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(wait(config, &running, &rules, &certificates));
     tracing::info!("stopping");

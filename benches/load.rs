@@ -46,9 +46,9 @@ async fn run(options: Options) -> Result<()> {
     let mut flows = Vec::with_capacity(options.flows);
     for _ in 0..options.flows {
         let peer = start_echo_peer(Arc::clone(&counters)).await?;
-        flows.push(Flow::open(&options, peer).await?);
+        flows.push(Flow::open_patiently(&options, peer).await?);
     }
-    for (index, flow) in flows.into_iter().enumerate() {
+    for (index, flow) in flows.iter().enumerate() {
         start_traffic(flow, index, &options, &counters);
     }
 
@@ -77,6 +77,10 @@ async fn run(options: Options) -> Result<()> {
         "server_cpu_us_per_packet": cpu as f64 * 1000.0 / relayed.max(1) as f64,
     });
     println!("{result}");
+    // The next load on this server starts without the allocations of this one.
+    for flow in &flows {
+        flow.release(&options).await?;
+    }
     Ok(())
 }
 
@@ -118,9 +122,9 @@ async fn start_echo_peer(counters: Arc<Counters>) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn start_traffic(flow: Flow, index: usize, options: &Options, counters: &Arc<Counters>) {
+fn start_traffic(flow: &Flow, index: usize, options: &Options, counters: &Arc<Counters>) {
     let packet = flow.channel_data(options.size);
-    let socket = Arc::new(flow.socket);
+    let socket = Arc::clone(&flow.socket);
     let burst = options.burst;
     if options.rate == 0 {
         tokio::spawn(closed_loop(socket, packet, burst, Arc::clone(counters)));
@@ -199,6 +203,7 @@ fn cpu_milliseconds(pid: Option<u32>) -> Result<u64> {
 // --- A flow: one allocation with one channel ----------------------------------------------
 
 const ALLOCATE: u16 = 0x003;
+const REFRESH: u16 = 0x004;
 const CHANNEL_BIND: u16 = 0x009;
 const SUCCESS: u16 = 0x100;
 const ERROR: u16 = 0x110;
@@ -206,6 +211,7 @@ const ERROR: u16 = 0x110;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const CHANNEL_NUMBER: u16 = 0x000c;
+const LIFETIME: u16 = 0x000d;
 const XOR_PEER_ADDRESS: u16 = 0x0012;
 const REALM: u16 = 0x0014;
 const NONCE: u16 = 0x0015;
@@ -216,7 +222,8 @@ const CHANNEL: u16 = 0x4000;
 const UDP: [u8; 4] = [17, 0, 0, 0];
 
 struct Flow {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    session: Session,
 }
 
 /// What a 401 hands out, and the key made with it.
@@ -227,47 +234,43 @@ struct Session {
 }
 
 impl Flow {
+    /// Some servers hold an allocation for a while after it was released. Where this load's socket
+    /// got the port of such a one (437), another socket gets another port.
+    async fn open_patiently(options: &Options, peer: SocketAddr) -> Result<Self> {
+        for _ in 0..4 {
+            if let Ok(flow) = Self::open(options, peer).await {
+                return Ok(flow);
+            }
+        }
+        Self::open(options, peer).await
+    }
+
     /// Allocates and binds the channel to `peer`, which gives the peer its permission too.
     async fn open(options: &Options, peer: SocketAddr) -> Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         socket.connect(options.server).await?;
-        let flow = Self { socket };
 
         let challenge = Request::new(ALLOCATE)?.with(REQUESTED_TRANSPORT, &UDP);
-        let challenge = flow.ask(challenge.bytes, ALLOCATE | ERROR).await?;
+        let challenge = ask(&socket, challenge.bytes, ALLOCATE | ERROR).await?;
         let realm = attribute(&challenge, REALM).ok_or("no REALM in the 401")?.to_vec();
         let nonce = attribute(&challenge, NONCE).ok_or("no NONCE in the 401")?.to_vec();
         let key = long_term_key(&options.user, &realm, &options.password);
         let session = Session { realm, nonce, key };
 
         let allocate = Request::new(ALLOCATE)?.with(REQUESTED_TRANSPORT, &UDP);
-        flow.ask(allocate.signed(&options.user, &session)?, ALLOCATE | SUCCESS).await?;
+        ask(&socket, allocate.signed(&options.user, &session)?, ALLOCATE | SUCCESS).await?;
         let bind = Request::new(CHANNEL_BIND)?
             .with(CHANNEL_NUMBER, &[CHANNEL.to_be_bytes(), [0, 0]].concat())
             .with(XOR_PEER_ADDRESS, &xor_address(peer)?);
-        flow.ask(bind.signed(&options.user, &session)?, CHANNEL_BIND | SUCCESS).await?;
-        Ok(flow)
+        ask(&socket, bind.signed(&options.user, &session)?, CHANNEL_BIND | SUCCESS).await?;
+        Ok(Self { socket: Arc::new(socket), session })
     }
 
-    /// Sends a request until its answer comes, and says so where the answer is another than
-    /// `expected`.
-    async fn ask(&self, request: Vec<u8>, expected: u16) -> Result<Vec<u8>> {
-        let mut answer = vec![0; 2048];
-        for _ in 0..4 {
-            self.socket.send(&request).await?;
-            let received = timeout(Duration::from_millis(500), self.socket.recv(&mut answer)).await;
-            let Ok(Ok(length)) = received else { continue };
-            answer.truncate(length);
-            if length < 20 || answer[8..20] != request[8..20] {
-                return Err("an answer to another request".into());
-            }
-            let kind = u16::from_be_bytes([answer[0], answer[1]]);
-            if kind != expected {
-                return Err(format!("the server answered {kind:#06x}, not {expected:#06x}").into());
-            }
-            return Ok(answer);
-        }
-        Err(format!("no answer from {}", self.socket.peer_addr()?).into())
+    /// Ends the allocation (RFC 8656 section 8). The answer goes to whoever counts packets.
+    async fn release(&self, options: &Options) -> Result<()> {
+        let refresh = Request::new(REFRESH)?.with(LIFETIME, &0_u32.to_be_bytes());
+        self.socket.send(&refresh.signed(&options.user, &self.session)?).await?;
+        Ok(())
     }
 
     /// One ChannelData message (RFC 8656 section 12.4) with `size` payload bytes.
@@ -276,6 +279,27 @@ impl Flow {
         packet.resize(4 + usize::from(size), 0x5a);
         packet
     }
+}
+
+/// Sends a request until its answer comes, and says so where the answer is another than
+/// `expected`.
+async fn ask(socket: &UdpSocket, request: Vec<u8>, expected: u16) -> Result<Vec<u8>> {
+    let mut answer = vec![0; 2048];
+    for _ in 0..4 {
+        socket.send(&request).await?;
+        let received = timeout(Duration::from_millis(500), socket.recv(&mut answer)).await;
+        let Ok(Ok(length)) = received else { continue };
+        if length < 20 || answer[8..20] != request[8..20] {
+            continue; // the second answer to a request that was sent twice
+        }
+        let kind = u16::from_be_bytes([answer[0], answer[1]]);
+        if kind != expected {
+            return Err(format!("the server answered {kind:#06x}, not {expected:#06x}").into());
+        }
+        answer.truncate(length);
+        return Ok(answer);
+    }
+    Err(format!("no answer from {}", socket.peer_addr()?).into())
 }
 
 /// A STUN request being written (RFC 8489 section 5).

@@ -107,7 +107,7 @@ const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
 /// How many ports one user holds reserved at a time. A reservation outlives its allocation, so the
 /// quota of allocations does not bound them.
-const RESERVATIONS_PER_USER: usize = 8;
+const RESERVATIONS_PER_USER: usize = 32;
 
 /// A port that was just given back is the last choice for as long as packets of its former peers
 /// may still arrive.

@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("turn", &["auth", "policy", "stun", "clock"]),
     ("config", &["turn", "auth", "policy", "stun", "clock", "tls"]),
     ("net", &["turn", "auth", "policy", "stun", "clock", "tls", "proxy_protocol", "dtls"]),
-    ("ctl", &["config", "turn", "auth", "policy", "stun", "clock", "tls"]),
+    ("ctl", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
 ];
 
 /// Time, randomness and sockets are arguments to these.

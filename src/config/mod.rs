@@ -31,7 +31,7 @@ use crate::policy::PortRange;
 use crate::tls::CertSource;
 
 pub use crate::turn::RelayAddress;
-pub use address::{is_dns_name, is_public};
+pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::json;
 
 use crate::config::{Config, Environment, Secret, parse_duration, show_duration};
+use crate::net::external;
 
 use super::uris::{self, Host};
 use super::{CtlError, host_argument, load};
@@ -115,7 +116,7 @@ pub(super) fn run(
     let config = load(args.config.as_ref(), args.secret_file.as_ref(), env, err)?;
     let secret = secret(&config, args.secret_file.as_ref()).ok_or(CredentialsError::NoSecret)?;
     let credentials = make(secret, &args.user, ttl, SystemTime::now())?;
-    let host = Host::of(&config, asked.as_deref(), uris::public_address_of_default_route());
+    let host = Host::of(&config, asked.as_deref(), external::public_source());
     let urls = uris::of_listeners(&config, &host);
     if host == Host::Placeholder {
         writeln!(err, "warning: the address of this server is not known: pass --host NAME")?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::auth::StaticKey;
 use crate::config::{Config, Environment};
+use crate::net::external;
 
 use super::uris::{self, Host};
 use super::{CtlError, host_argument, load};
@@ -211,7 +212,7 @@ pub(super) fn run(
 ) -> Result<(), CtlError> {
     let asked = host_argument(args.host.as_ref())?;
     let config = load(args.config.as_ref(), None, env, err)?;
-    let host = Host::of(&config, asked.as_deref(), uris::public_address_of_default_route());
+    let host = Host::of(&config, asked.as_deref(), external::public_source());
     let options = BlockOptions {
         static_user: args.static_user.clone(),
         secret_path: args.secret_path.clone(),

@@ -1,9 +1,9 @@
 //! The URIs by which clients find this server (RFC 7065), as libwebrtc takes them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::{Config, ExternalIp, Listen, Transport, is_dns_name, is_public};
+use crate::config::{Config, ExternalIp, Listen, Transport, is_dns_name};
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,21 +47,6 @@ impl fmt::Display for Host {
             Self::Placeholder => f.write_str("turn.example.org"),
         }
     }
-}
-
-/// The public address that this machine would send from, if it has one on an interface. Nothing
-/// is sent: a UDP socket that is connected only looks up the route.
-#[must_use]
-pub fn public_address_of_default_route() -> Option<IpAddr> {
-    let probes: [(IpAddr, IpAddr); 2] = [
-        (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into()),
-        (Ipv6Addr::UNSPECIFIED.into(), Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into()),
-    ];
-    probes.into_iter().find_map(|(any, far)| {
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
-        socket.connect(SocketAddr::new(far, 9)).ok()?;
-        Some(socket.local_addr().ok()?.ip()).filter(|ip| is_public(*ip))
-    })
 }
 
 const TLS: &[Transport] = &[Transport::Tls, Transport::Auto];

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
-use crate::policy::PeerPolicy;
+use crate::policy::is_public;
 use crate::stun::{Class, Family, Message, Method, TransactionId, Writer, canonical_ip};
 use crate::turn::RelayAddress;
 
@@ -130,7 +130,7 @@ impl Host {
             return;
         };
         external.notes.push(format!(
-            "{private} is a private address: only clients in this network can be relayed to. For \
+            "{private} is not a public address: only clients in this network can be relayed to. For \
              calls over the Internet set external_ip to the public address; if that is translated \
              to this host (1:1 NAT, most clouds), set external_ip = \"PUBLIC/{private}\""
         ));
@@ -167,16 +167,17 @@ impl Host {
     }
 }
 
-/// Whether the built-in peer rules take it for a host on the public Internet.
-fn is_public(ip: IpAddr) -> bool {
-    PeerPolicy::default().check(ip).is_ok()
-}
-
 fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_link_local(),
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
+}
+
+/// The public address that this host sends from over a default route, if an interface has one.
+#[must_use]
+pub fn public_source() -> Option<IpAddr> {
+    [Family::V4, Family::V6].into_iter().filter_map(default_source).find(|ip| is_public(*ip))
 }
 
 /// What the kernel would send from over the default route. Connecting a UDP socket sends nothing.

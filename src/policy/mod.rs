@@ -7,6 +7,6 @@ mod ports;
 mod quota;
 
 pub use connections::{ConnectionTicket, Connections};
-pub use peers::{PeerPolicy, Refusal};
+pub use peers::{PeerPolicy, Refusal, is_public};
 pub use ports::{LeaseError, PortLease, PortPool, PortRange, PortRangeError, Wish};
 pub use quota::{Quota, QuotaTicket};

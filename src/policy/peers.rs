@@ -111,6 +111,12 @@ const BUILT_IN: &[(&str, IpNet)] = &[
 
 const GLOBAL_UNICAST: IpNet = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
+/// Whether `ip` is a host on the public Internet, by the built-in rules.
+#[must_use]
+pub fn is_public(ip: IpAddr) -> bool {
+    PeerPolicy::default().check(ip).is_ok()
+}
+
 /// The rules, built once from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct PeerPolicy {
@@ -196,6 +202,19 @@ mod tests {
             for peer in [net.network(), net.broadcast()] {
                 assert!(policy.check(peer).is_err(), "{name} {peer}");
             }
+        }
+    }
+
+    #[test]
+    fn public_means_reachable_from_the_internet() {
+        for ip in ["8.8.8.8", "2a01:4f8::1", "100.128.0.1"] {
+            assert!(is_public(ip.parse().unwrap()), "{ip}");
+        }
+        for ip in ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.1.1", "203.0.113.7", "::1"]
+            .iter()
+            .chain(&["fe80::1", "fd00::1", "2001:db8::1", "0.0.0.0", "239.0.0.1"])
+        {
+            assert!(!is_public(ip.parse().unwrap()), "{ip}");
         }
     }
 

@@ -97,8 +97,9 @@ impl Egress {
         self.items.push(Item { prefix, payload, padding, next: None });
 
         let fits = |group: &Group| group.open && group.to == to;
-        // The newest first: a run of one flow finds its group at once.
-        if let Some(group) = self.groups.iter_mut().rev().find(|group| fits(group)) {
+        // The newest first: a run of one flow finds its group at once. One that is further back is
+        // left alone: it leaves earlier, and a batch of many destinations stays cheap.
+        if let Some(group) = self.groups.iter_mut().rev().take(BATCH).find(|group| fits(group)) {
             let joins = self.segmentation
                 && size <= group.size
                 && size > 0

@@ -18,7 +18,7 @@
 //! * [`net`]: the only room with sockets, and the only one with `unsafe`.
 //! * [`tls`]: certificates, found, checked and renewed in place. It needs nothing of ours.
 //! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
-//! * `dtls` (feature `dtls`, off by default): DTLS connections without sockets, on OpenSSL. No
+//! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. No
 //!   listener drives them yet. `unsafe` in its `ffi.rs` only.
 //! * [`config`]: the schema, defaults, validation.
 //! * [`ctl`]: turnctl, one file a subcommand.

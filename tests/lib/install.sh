@@ -1,6 +1,6 @@
 #!/bin/bash
-# install.sh [--check] STAGE...: what the stages `checks`, `dtls`, `interop` and `browser` need on a Debian
-# 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
+# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop` and `browser` need on a
+# Debian 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/common.sh"
@@ -11,8 +11,8 @@ MODULES=$ROOT/tests/e2e/.cache
 # package:program pairs, or package:file; that tells whether the package is needed, wherever it came from.
 programs_for() {
     case $1 in
-    checks) echo shellcheck:shellcheck pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
-    dtls) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
+    checks) echo shellcheck:shellcheck ;;
+    build) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \

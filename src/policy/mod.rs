@@ -5,8 +5,10 @@ mod connections;
 mod peers;
 mod ports;
 mod quota;
+mod strangers;
 
 pub use connections::{ConnectionTicket, Connections};
 pub use peers::{PeerPolicy, Refusal, is_public};
 pub use ports::{LeaseError, PortLease, PortPool, PortRange, PortRangeError, Wish};
 pub use quota::{Quota, QuotaTicket};
+pub use strangers::{AnswerLimit, SourceBudget};

@@ -233,6 +233,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             quota: Arc::new(Quota::new(limits.allocations_per_user)),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
+        wake_delay: config.tuning.wake_delay,
     }
 }
 

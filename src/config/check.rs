@@ -9,7 +9,9 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls};
+use super::{
+    Auth, Config, Limits, Peers, Protocol, Tuning, address, credentials, listeners, secrets, tls,
+};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -59,6 +61,12 @@ pub(super) fn check(
         limits: limits(reader),
         protocol: Protocol {
             rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
+        },
+        tuning: Tuning {
+            wake_delay: match reader.integer("tuning.wake_delay_us", 0, 2000) {
+                Some(micros) => Duration::from_micros(micros.into()),
+                None => Tuning::default().wake_delay,
+            },
         },
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,

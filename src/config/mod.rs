@@ -69,6 +69,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is spoken besides the current RFCs.
     pub protocol: Protocol,
+    /// What trades one kind of speed for another.
+    pub tuning: Tuning,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }
@@ -265,6 +267,20 @@ pub struct Protocol {
     /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
     /// no browser uses others; coturn's test clients before 4.16 do.
     pub rfc5766_channels: bool,
+}
+
+/// The `[tuning]` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// How long a worker lets packets gather where they come often and one by one: saves wake-ups,
+    /// and delays those packets by up to this. Zero is not at all.
+    pub wake_delay: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self { wake_delay: Duration::from_micros(300) }
+    }
 }
 
 /// The `[limits]` section.

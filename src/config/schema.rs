@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("protocol.rfc5766_channels", Kind::Boolean),
+    key("tuning.wake_delay_us", Kind::Integer),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -250,6 +251,7 @@ mod tests {
         assert_eq!(shown.state_dir, default.state_dir);
         assert_eq!(shown.limits, default.limits);
         assert_eq!(shown.protocol, default.protocol);
+        assert_eq!(shown.tuning, default.tuning);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
         let listen = |config: &Config| -> Vec<_> {
             let keys = |l: &Listen| {

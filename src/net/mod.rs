@@ -11,6 +11,7 @@ mod event_log;
 pub mod external;
 mod io;
 mod listener;
+mod moderation;
 mod readiness;
 mod server;
 mod stream;

@@ -24,6 +24,9 @@ pub struct Shared {
     pub rules: Rules,
     /// TCP and TLS connections.
     pub connections: Arc<Connections>,
+    /// How long a worker lets packets gather where they come often and one by one. Zero is not at
+    /// all.
+    pub wake_delay: Duration,
 }
 
 /// Why the workers cannot start.

@@ -18,6 +18,7 @@ use super::batch::{Destination, Egress, Ingress, Outgoing, send};
 use super::clock::Clock;
 use super::io::{Io, Which};
 use super::listener::Listeners;
+use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
 use super::stream::{self, Line};
@@ -72,7 +73,15 @@ impl Core {
     async fn pump(&self, clock: Clock, stop: &mut Receiver<bool>) -> io::Result<()> {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
-            if self.state.borrow_mut().turn()? {
+            let nap = match self.state.borrow_mut().turn()? {
+                true => Some(Duration::ZERO),
+                false => self.state.borrow_mut().nap(),
+            };
+            if let Some(nap) = nap {
+                // A thread's sleep: tokio's has milliseconds, and would end at the first packet.
+                if !nap.is_zero() {
+                    std::thread::sleep(nap);
+                }
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -147,6 +156,7 @@ struct State {
     ingress: Ingress,
     egress: Egress,
     reply: Box<[u8; REPLY]>,
+    moderation: Moderation,
 }
 
 impl State {
@@ -164,6 +174,7 @@ impl State {
             ingress: Ingress::default(),
             egress: Egress::default(),
             reply: Box::new([0; REPLY]),
+            moderation: Moderation::new(shared.wake_delay),
         })
     }
 
@@ -196,6 +207,12 @@ impl State {
         }
         // As many events as there is room for: epoll may have more, and will not wake for them.
         Ok(!self.ready.is_empty() || told == EVENTS)
+    }
+
+    /// How long to sleep before the next look at the sockets, rather than wait for them.
+    fn nap(&mut self) -> Option<Duration> {
+        let now = self.clock.now().tick;
+        self.moderation.idle(now)
     }
 
     fn now(&mut self) -> Now {
@@ -239,6 +256,7 @@ impl State {
             Err(error) => return try_again(&error),
         };
         let bytes = self.ingress.bytes();
+        let mut packets = 0;
         for received in self.ingress.received() {
             let client = Client {
                 via: Via::Udp(number),
@@ -246,6 +264,7 @@ impl State {
                 remote: ClientAddr(received.source),
             };
             for (start, end) in received.datagrams() {
+                packets += 1;
                 let packet = bytes.get(start..end).unwrap_or_default();
                 let reply = &mut self.reply[..];
                 let verdict = self.shard.from_client(now, client, packet, reply, &mut self.io);
@@ -257,6 +276,7 @@ impl State {
                 }
             }
         }
+        self.moderation.count(packets);
         self.flush();
         more
     }
@@ -271,14 +291,17 @@ impl State {
             Err(error) => return try_again(&error),
         };
         let bytes = self.ingress.bytes();
+        let mut packets = 0;
         for received in self.ingress.received() {
             let peer = PeerAddr(received.source);
             for (start, end) in received.datagrams() {
+                packets += 1;
                 let len = end - start;
                 let verdict = self.shard.from_peer(now, owner, family, peer.0, len, &mut self.io);
                 forward(&mut self.egress, &self.io, verdict, bytes, start);
             }
         }
+        self.moderation.count(packets);
         self.flush();
         more
     }

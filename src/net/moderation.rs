@@ -1,0 +1,142 @@
+//! When a worker that has nothing left to read naps before it waits for more.
+//!
+//! At the rates of calls most wake-ups bring one packet, and the wake-up costs more than the
+//! packet. A nap lets several arrive and be served by one. It pays only while packets come often
+//! and one by one: where a sender brings bursts, each wake-up has enough to do already; where
+//! packets are rare, a nap would be one more system call for nothing.
+
+use std::time::Duration;
+
+use crate::clock::Tick;
+
+/// Over how many milliseconds rates are taken.
+const WINDOW: u64 = 16;
+
+/// Packets that must come during a nap, on average, for it to begin to pay, and to go on.
+const BEGIN: u64 = 2;
+const GO_ON: u64 = 1;
+
+/// From so many packets a read on, senders bring bursts. While naps go on more of them gather in
+/// one read, so that the bound is higher then.
+const BURST: u64 = 4;
+const BURST_WITH_NAPS: u64 = 16;
+
+/// Naps that found nothing, after which the next wait is a real one.
+const EMPTY: u32 = 2;
+
+/// Decides it for one worker.
+#[derive(Debug)]
+pub(super) struct Moderation {
+    nap: Duration,
+    on: bool,
+    window: u64,
+    packets: u64,
+    reads: u64,
+    /// Packets since the last nap, and naps in a row without any.
+    news: bool,
+    empty: u32,
+}
+
+impl Moderation {
+    /// Naps of this length; zero is never.
+    pub(super) const fn new(nap: Duration) -> Self {
+        Self { nap, on: false, window: 0, packets: 0, reads: 0, news: false, empty: 0 }
+    }
+
+    /// Notes what one read of a socket has brought.
+    pub(super) const fn count(&mut self, packets: u64) {
+        self.packets += packets;
+        self.reads += 1;
+        self.news = true;
+    }
+
+    /// Nothing is left to read: how long to nap before the next look. `None` is to wait.
+    pub(super) fn idle(&mut self, now: Tick) -> Option<Duration> {
+        let window = now.0 / WINDOW;
+        if window != self.window {
+            // A window that was slept through has had no packets.
+            self.on = window == self.window + 1 && self.pays();
+            (self.window, self.packets, self.reads) = (window, 0, 0);
+        }
+        self.empty = if std::mem::take(&mut self.news) { 0 } else { self.empty + 1 };
+        (self.on && self.empty < EMPTY).then_some(self.nap)
+    }
+
+    /// By the window that has just ended.
+    fn pays(&self) -> bool {
+        let (enough, burst) = if self.on { (GO_ON, BURST_WITH_NAPS) } else { (BEGIN, BURST) };
+        let micros = u64::try_from(self.nap.as_micros()).unwrap_or(u64::MAX);
+        self.packets.saturating_mul(micros) >= enough * WINDOW * 1000
+            && self.packets < burst * self.reads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAP: Duration = Duration::from_micros(300);
+
+    /// Wakes up `wakes` times a millisecond for `reads` reads of `packets` packets each; answers
+    /// how often it napped in the last of `millis` milliseconds.
+    fn naps(
+        moderation: &mut Moderation,
+        millis: std::ops::Range<u64>,
+        wakes: u64,
+        reads: u64,
+        packets: u64,
+    ) -> usize {
+        let last = millis.end - 1;
+        let mut naps = 0;
+        for at in millis {
+            for _ in 0..wakes {
+                for _ in 0..reads {
+                    moderation.count(packets);
+                }
+                let nap = moderation.idle(Tick(at));
+                naps += usize::from(at == last && nap.is_some());
+            }
+        }
+        naps
+    }
+
+    #[test]
+    fn naps_where_many_wakes_bring_one_packet_each() {
+        assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 20, 1, 1), 20);
+    }
+
+    #[test]
+    fn goes_on_when_the_naps_gather_packets() {
+        let mut moderation = Moderation::new(NAP);
+        naps(&mut moderation, 0..50, 20, 1, 1);
+        // The same rate, three wakes a millisecond: of several flows, or all of one.
+        assert_eq!(naps(&mut moderation, 50..100, 3, 7, 1), 3);
+        assert_eq!(naps(&mut moderation, 100..150, 3, 1, 7), 3);
+    }
+
+    #[test]
+    fn does_not_nap_at_low_rates() {
+        assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 1, 1, 1), 0);
+        assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 5, 1, 1), 0);
+    }
+
+    #[test]
+    fn does_not_nap_where_packets_come_in_bursts() {
+        assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 4, 1, 10), 0);
+    }
+
+    #[test]
+    fn stops_when_the_call_ends() {
+        let mut moderation = Moderation::new(NAP);
+        naps(&mut moderation, 0..50, 20, 1, 1);
+        assert!(moderation.idle(Tick(50)).is_some(), "one look more");
+        assert!(moderation.idle(Tick(50)).is_none(), "then it waits");
+        moderation.count(1);
+        assert!(moderation.idle(Tick(10_000)).is_none(), "the silence has not been forgotten");
+    }
+
+    #[test]
+    fn zero_is_never() {
+        assert_eq!(naps(&mut Moderation::new(Duration::ZERO), 0..100, 50, 1, 1), 0);
+    }
+}

@@ -17,6 +17,7 @@
 //!   outside; what must happen goes out as verdicts and commands.
 //! * [`net`]: the only room with sockets, and the only one with `unsafe`.
 //! * [`tls`]: certificates, found, checked and renewed in place. It needs nothing of ours.
+//! * [`process`]: whom the process runs as, and what it may still open. It needs nothing of ours.
 //! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
 //! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. No
 //!   listener drives them yet. `unsafe` in its `ffi.rs` only.
@@ -31,6 +32,7 @@ pub mod ctl;
 pub mod dtls;
 pub mod net;
 pub mod policy;
+pub mod process;
 pub mod proxy_protocol;
 pub mod stun;
 pub mod tls;

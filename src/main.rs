@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,7 +16,8 @@ use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
 use taciturn::net::{Listeners, Running, Shared, Speaks, StreamSettings};
 use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
-use taciturn::tls::{CertStore, ReloadOutcome, TlsServer};
+use taciturn::process::{self, Account, Sandbox, Sandboxed};
+use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
 use taciturn::turn::{Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -98,6 +100,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     raise_descriptor_limit(config);
     let bound = Listeners::bind(&udp, &streams, config.workers.get())?;
     let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
+    confine(config)?;
     let mut rules = None;
     let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
         let shared = share(config, &external, nonces);
@@ -114,6 +117,44 @@ fn serve(config: &Config) -> Result<(), Failure> {
     tracing::info!("stopping");
     running.stop()?;
     outcome
+}
+
+/// Gives up what is not needed once the ports are bound: root, the file system, core dumps. Before
+/// the workers start, so that it holds for their threads.
+fn confine(config: &Config) -> Result<(), Failure> {
+    let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
+    let certificates = config.tls.certificates.iter().chain(listeners);
+    let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
+    let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
+    files.extend(config.file.clone());
+    if let Some(user) = &config.process.user {
+        let account = Account::find(user)?;
+        account.take_over(&config.state_dir)?;
+        for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
+            secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
+        }
+        account.assume()?;
+        for (path, error) in process::unreadable(files.iter().map(PathBuf::as_path)) {
+            tracing::warn!(
+                "{} cannot be read as {}: {error}. What is in it was read as root at the start; a change of \
+                 it will not be seen. Give {} the right to read it, for example by its group",
+                path.display(),
+                account.name(),
+                account.name()
+            );
+        }
+    }
+    if let Err(error) = process::forbid_core_dumps() {
+        tracing::warn!("{error}");
+    }
+    if config.process.sandbox {
+        let sandbox = Sandbox { read: files, write: vec![config.state_dir.clone()] };
+        match sandbox.enter()? {
+            Sandboxed::Fully | Sandboxed::Partly => {}
+            Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
+        }
+    }
+    Ok(())
 }
 
 /// Where to listen for datagrams, and for connections. A configured listener is never dropped in

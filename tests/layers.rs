@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("tls", &[]),
     ("proxy_protocol", &[]),
+    ("process", &[]),
     ("dtls", &[]),
     ("auth", &["stun", "clock"]),
     ("policy", &["stun", "clock"]),

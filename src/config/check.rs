@@ -10,7 +10,8 @@ use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
-    Auth, Config, Limits, Peers, Protocol, Tuning, address, credentials, listeners, secrets, tls,
+    Auth, Config, Limits, Peers, Process, Protocol, Tuning, address, credentials, listeners,
+    secrets, tls,
 };
 
 /// The realm when none is configured.
@@ -67,6 +68,10 @@ pub(super) fn check(
                 Some(micros) => Duration::from_micros(micros.into()),
                 None => Tuning::default().wake_delay,
             },
+        },
+        process: Process {
+            user: process_user(reader),
+            sandbox: reader.boolean("process.sandbox").unwrap_or(true),
         },
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
@@ -196,6 +201,21 @@ fn relay_ports(reader: &mut Reader<'_>) -> PortRange {
             PortRange::DEFAULT
         }
     }
+}
+
+/// Whether the account exists is asked where the server starts: turnctl may run elsewhere.
+fn process_user(reader: &mut Reader<'_>) -> Option<String> {
+    let item = reader.text("process.user", "\"taciturn\"")?;
+    let text = item.text.trim();
+    let plain = |name: &str| {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        !name.is_empty() && name.chars().all(allowed)
+    };
+    if !text.splitn(2, ':').all(plain) {
+        let message = format!("\"{text}\" is no account");
+        reader.error(&item, message, "write USER or USER:GROUP, or remove the key");
+    }
+    Some(text.to_owned())
 }
 
 fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {

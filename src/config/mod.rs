@@ -71,6 +71,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
+    /// What the process may.
+    pub process: Process,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }
@@ -267,6 +269,15 @@ pub struct Protocol {
     /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
     /// no browser uses others; coturn's test clients before 4.16 do.
     pub rfc5766_channels: bool,
+}
+
+/// The `[process]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// `USER` or `USER:GROUP` to run as once the ports are bound. `None`: as started.
+    pub user: Option<String>,
+    /// Whether all files but those in use are shut for it, where the kernel can do that.
+    pub sandbox: bool,
 }
 
 /// The `[tuning]` section.

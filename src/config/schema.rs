@@ -58,6 +58,8 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.nonce_lifetime", Kind::Duration),
     key("protocol.rfc5766_channels", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
+    key("process.user", Kind::Text),
+    key("process.sandbox", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -88,6 +90,8 @@ const COTURN: &[(&str, &str)] = &[
     ("allowed_peer_ip", "allow in the section [peers]"),
     ("denied_peer_ip", "deny in the section [peers]"),
     ("rfc5766_channel_numbers", "rfc5766_channels in the section [protocol]"),
+    ("proc_user", "user in the section [process]"),
+    ("proc_group", "user = \"USER:GROUP\" in the section [process]"),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 
@@ -252,6 +256,7 @@ mod tests {
         assert_eq!(shown.limits, default.limits);
         assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.tuning, default.tuning);
+        assert_eq!(shown.process.sandbox, default.process.sandbox);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
         let listen = |config: &Config| -> Vec<_> {
             let keys = |l: &Listen| {

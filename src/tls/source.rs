@@ -38,19 +38,24 @@ pub enum CertSource {
 }
 
 impl CertSource {
-    /// The state of all files behind it, without reading them.
-    pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
-        let paths = match self {
+    /// The files behind it, as far as they can be found now.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        match self {
             Self::Pem { cert, key } => vec![cert.clone(), key.clone()],
             Self::Certbot { dir } => certbot_files(dir).into(),
             // A directory that cannot be read now is another state than before: no files.
             Self::Acme { path, .. } => acme::files(path).unwrap_or_default(),
-        };
+        }
+    }
+
+    /// The state of all files behind it, without reading them.
+    pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
         let stamped = |path: PathBuf| {
             let stamp = Stamp::of(&path);
             (path, stamp)
         };
-        paths.into_iter().map(stamped).collect()
+        self.files().into_iter().map(stamped).collect()
     }
 }
 

@@ -98,6 +98,10 @@ impl Server {
         self.listeners.iter().find(|(_, name)| name == spoken).unwrap().0
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }

@@ -93,9 +93,13 @@ impl Server {
         Self { child, address, listeners, announced, state }
     }
 
-    /// Where it speaks "udp", "tcp", "tls" or "auto"; the first such listener.
+    /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
     pub(crate) fn listener(&self, spoken: &str) -> SocketAddr {
         self.listeners.iter().find(|(_, name)| name == spoken).unwrap().0
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

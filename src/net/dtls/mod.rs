@@ -17,6 +17,11 @@ mod outbox;
 mod serve;
 mod session;
 mod settings;
+#[cfg(test)]
+#[path = "../../../tests/dtls/support.rs"]
+mod support;
+#[cfg(test)]
+mod tests;
 
 pub(super) use self::door::{Dtls, Plain};
 pub(super) use self::serve::Hands;

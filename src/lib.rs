@@ -37,3 +37,7 @@ pub mod proxy_protocol;
 pub mod stun;
 pub mod tls;
 pub mod turn;
+
+// What unit tests share with those of `tests` names the library from outside.
+#[cfg(all(test, feature = "dtls"))]
+extern crate self as taciturn;

@@ -14,7 +14,7 @@ use taciturn::config::{Config, Environment, ExternalIp, Listen, NoteLevel, Serve
 use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
-use taciturn::net::{Listeners, Running, Shared, Speaks, StreamSettings};
+use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSettings};
 use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
@@ -87,7 +87,7 @@ fn start_log(environment: &Environment) -> Result<(), Failure> {
 
 fn serve(config: &Config) -> Result<(), Failure> {
     let certificates = Certificates::open(config)?;
-    let (udp, streams) = listeners(config, &certificates)?;
+    let Wanted { udp, dtls, streams } = listeners(config, &certificates)?;
     let given = match &config.external_ip {
         ExternalIp::Auto => &[][..],
         ExternalIp::Given(given) => given,
@@ -98,7 +98,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     }
     certificates.warn(config);
     raise_descriptor_limit(config);
-    let bound = Listeners::bind(&udp, &streams, config.workers.get())?;
+    let bound = Listeners::bind(&udp, &dtls, &streams, config.workers.get())?;
     let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
     confine(config)?;
     let mut rules = None;
@@ -113,7 +113,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
         tracing::warn!("cannot print to standard output: {error}");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates));
+    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates, &dtls));
     tracing::info!("stopping");
     running.stop()?;
     outcome
@@ -157,36 +157,42 @@ fn confine(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where to listen for datagrams, and for connections. A configured listener is never dropped in
-/// silence.
-fn listeners(
-    config: &Config,
-    certificates: &Certificates,
-) -> Result<(Vec<SocketAddr>, Vec<Arc<StreamSettings>>), Failure> {
-    let (mut udp, mut streams) = (Vec::new(), Vec::new());
+/// Where to listen for datagrams, for DTLS, and for connections.
+#[derive(Default)]
+struct Wanted {
+    udp: Vec<SocketAddr>,
+    dtls: Vec<Arc<DtlsSettings>>,
+    streams: Vec<Arc<StreamSettings>>,
+}
+
+/// A configured listener is never dropped in silence.
+fn listeners(config: &Config, certificates: &Certificates) -> Result<Wanted, Failure> {
+    let mut wanted = Wanted::default();
     for listen in &config.listen {
-        let tls = || certificates.server(listen);
+        let tls = || certificates.store(listen).map(TlsServer::new);
         let speaks = match listen.transport {
             Transport::Udp => {
-                udp.push(listen.address);
+                wanted.udp.push(listen.address);
                 continue;
             }
             Transport::Tcp => Speaks::Plain,
             Transport::Tls => Speaks::Tls(tls()?),
             Transport::Auto => Speaks::Either(tls()?),
             Transport::Dtls => {
-                let name = &listen.name;
-                return Err(format!("listener \"{name}\": this version does not serve dtls").into());
+                let store = certificates.store(listen)?;
+                let settings = DtlsSettings::new(&listen.name, listen.address, store)?;
+                wanted.dtls.push(Arc::new(settings));
+                continue;
             }
         };
-        streams.push(Arc::new(StreamSettings {
+        wanted.streams.push(Arc::new(StreamSettings {
             name: listen.name.clone(),
             address: listen.address,
             speaks,
             trusted_proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
         }));
     }
-    Ok((udp, streams))
+    Ok(wanted)
 }
 
 /// The certificates of `[tls]`, and those of single listeners.
@@ -214,13 +220,14 @@ impl Certificates {
         Ok(Self { general, single })
     }
 
-    fn server(&self, listen: &Listen) -> Result<TlsServer, Failure> {
+    /// Those that a listener serves.
+    fn store(&self, listen: &Listen) -> Result<Arc<CertStore>, Failure> {
         let own = self.single.iter().find(|(name, _)| *name == listen.name);
         let store = own.map(|(_, store)| store).or(self.general.as_ref());
         let store = store.ok_or_else(|| {
             format!("listener \"{}\": {} needs a certificate", listen.name, listen.transport.name())
         })?;
-        Ok(TlsServer::new(Arc::clone(store)))
+        Ok(Arc::clone(store))
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<CertStore>> {
@@ -348,6 +355,7 @@ async fn wait(
     running: &Running,
     rules: &Rules,
     certificates: &Certificates,
+    dtls: &[Arc<DtlsSettings>],
 ) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -364,6 +372,9 @@ async fn wait(
                 }
                 running.rotate_nonce_key(rules)?;
                 certificates.poll();
+                for error in dtls.iter().filter_map(|settings| settings.renew().err()) {
+                    tracing::error!("{error}");
+                }
             }
             _ = day.tick() => certificates.warn(config),
         }

@@ -11,7 +11,7 @@ use server::Server;
 
 /// A line of /proc/PID/status, without its name.
 fn status(server: &Server, name: &str) -> String {
-    let text = fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let text = fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim_start_matches(':').split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -19,7 +19,7 @@ fn status(server: &Server, name: &str) -> String {
 #[test]
 fn it_leaves_no_core_dump() {
     let server = Server::start(&[]);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
@@ -37,7 +37,7 @@ fn started_as_root_it_becomes_the_configured_user_in_all_its_threads() {
     let uid = nobody.split(':').nth(2).unwrap();
     assert_eq!(status(&server, "Uid"), format!("{uid} {uid} {uid} {uid}"));
     assert_eq!(status(&server, "CapEff"), "0000000000000000");
-    for task in fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap() {
+    for task in fs::read_dir(format!("/proc/{}/task", server.id())).unwrap() {
         let text = fs::read_to_string(task.unwrap().path().join("status")).unwrap();
         assert!(text.contains(&format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\n")), "{text}");
     }
@@ -60,7 +60,7 @@ fn secrets_are_in_neither_the_arguments_nor_the_log() {
         "external_ip = \"127.0.0.1\"\n[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n[auth]\nsecrets = [\"{secret}\"]\n",
     ));
     for file in ["cmdline", "environ"] {
-        let text = fs::read(format!("/proc/{}/{file}", server.pid())).unwrap();
+        let text = fs::read(format!("/proc/{}/{file}", server.id())).unwrap();
         assert!(!String::from_utf8_lossy(&text).contains(secret), "{file}");
     }
     assert!(!server.announced.contains(secret));

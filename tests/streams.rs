@@ -12,8 +12,7 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER};
-use taciturn::stun::ChannelNumber;
+use stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
@@ -29,10 +28,6 @@ fn configuration(listeners: &[&str], more: &str) -> String {
         text.push_str(&format!("[[listen]]\naddress = \"127.0.0.1:0\"\n{listener}\n"));
     }
     text
-}
-
-fn channel() -> ChannelNumber {
-    ChannelNumber::new(0x4001).unwrap()
 }
 
 async fn tcp(address: SocketAddr) -> StreamClient<TcpStream> {
@@ -91,24 +86,6 @@ impl TestCertificate {
         config.alpn_protocols = vec![b"stun.turn".to_vec()];
         let name = ServerName::try_from("turn.example.org").unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
-    }
-}
-
-/// Sends data of many lengths to a peer and back.
-async fn relays_both_ways<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
-    mut client: StreamClient<S>,
-) {
-    let relayed = client.allocate().await;
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    client.bind(channel(), peer.local_addr().unwrap()).await;
-    let mut buffer = [0; 5000];
-    for len in [0, 1, 2, 3, 4, 5, 1200, 1471, 4000] {
-        let data = vec![len as u8; len];
-        client.send(channel(), &data).await;
-        let (got, from) = timeout(PATIENCE, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
-        assert_eq!((&buffer[..got], from), (&data[..], relayed));
-        peer.send_to(&data, relayed).await.unwrap();
-        assert_eq!(client.receive(channel()).await, data);
     }
 }
 

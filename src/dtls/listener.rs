@@ -81,6 +81,18 @@ impl Listener {
         datagram: &[u8],
         now: Instant,
     ) -> Admission<'_> {
+        self.datagram_from_unknown_if(client, datagram, now, || true)
+    }
+
+    /// As [`Self::datagram_from_unknown`], and asks `has_room` once the cookie is good, before the
+    /// handshake costs anything. Without room the datagram is dropped; the client sends it again.
+    pub fn datagram_from_unknown_if(
+        &mut self,
+        client: SocketAddr,
+        datagram: &[u8],
+        now: Instant,
+        has_room: impl FnOnce() -> bool,
+    ) -> Admission<'_> {
         let Some(hello) = ClientHello::parse(datagram) else { return Admission::Drop };
         // 0 in the first ClientHello and 1 in the second: OpenSSL continues from 1.
         if hello.message_seq > 1 {
@@ -91,6 +103,9 @@ impl Listener {
         if !returned {
             self.answer = hello.verify_request(&self.keys.make(client));
             return Admission::Reply(&self.answer);
+        }
+        if !has_room() {
+            return Admission::Drop;
         }
         match self.accept(&hello, datagram) {
             Ok(Some(connection)) => Admission::Accept(connection),

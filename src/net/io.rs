@@ -9,7 +9,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::batch::dont_fragment;
+use super::batch::{Egress, dont_fragment};
+use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
@@ -43,6 +44,7 @@ pub(super) struct Io {
     closing: Vec<usize>,
     /// The connections of this worker.
     lines: Slab<Rc<Line>>,
+    pub(super) dtls: Dtls,
     log: EventLog,
     /// The time of the batch at hand.
     pub(super) now: Tick,
@@ -77,8 +79,12 @@ impl Which {
 }
 
 impl Io {
-    /// Takes over the listening sockets of a worker.
-    pub(super) fn new(registry: Registry, listeners: Vec<UdpListener>) -> std::io::Result<Self> {
+    /// Takes over the listening sockets of a worker, the last of which are those of `dtls`.
+    pub(super) fn new(
+        registry: Registry,
+        listeners: Vec<UdpListener>,
+        dtls: Dtls,
+    ) -> std::io::Result<Self> {
         for (number, listener) in listeners.iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
             registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
@@ -89,6 +95,7 @@ impl Io {
             relays: Slab::new(),
             closing: Vec::new(),
             lines: Slab::new(),
+            dtls,
             log: EventLog::default(),
             now: Tick(0),
         })
@@ -146,6 +153,17 @@ impl Io {
 
     pub(super) fn line(&self, connection: u32) -> Option<&Line> {
         self.lines.get(connection as usize).map(Rc::as_ref)
+    }
+
+    pub(super) fn dtls_and_sockets(&mut self) -> (&mut Dtls, &[UdpListener]) {
+        (&mut self.dtls, &self.listeners)
+    }
+
+    /// Sends everything that a batch has come to, and closes what has been given up.
+    pub(super) fn flush(&mut self, egress: &mut Egress, bytes: &[u8]) {
+        egress.flush(bytes, |number, df| self.sender(number, df));
+        self.dtls.flush(&self.listeners);
+        self.close_given_up();
     }
 
     /// Whether a line about a connection that was turned away may be written to the log.
@@ -219,6 +237,7 @@ impl Outside for Io {
         let lines = &self.lines;
         self.log.write(self.now, &event, |via| match via {
             Via::Udp(_) => "udp",
+            Via::Dtls { .. } => "dtls",
             Via::Stream { connection, .. } => {
                 lines.get(connection as usize).map_or("tcp", |line| line.transport())
             }

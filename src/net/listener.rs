@@ -8,6 +8,7 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{Wishes, prepare};
+use super::dtls::DtlsSettings;
 use super::stream::{self, StreamListener, StreamSettings};
 
 /// What is asked of the kernel for each socket's buffers, in bytes. It gives what net.core.rmem_max
@@ -48,6 +49,11 @@ fn explain(address: SocketAddr, protocol: &str, error: &io::Error) -> String {
     }
 }
 
+/// Why a listener for DTLS cannot be served, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DtlsUnavailable(pub(super) String);
+
 /// One UDP listening socket of one worker.
 #[derive(Debug)]
 pub(super) struct UdpListener {
@@ -63,11 +69,13 @@ pub(super) struct UdpListener {
 #[derive(Debug, Default)]
 pub struct Listeners {
     pub(super) udp: Vec<UdpListener>,
+    pub(super) dtls: Vec<(UdpListener, Arc<DtlsSettings>)>,
     pub(super) streams: Vec<StreamListener>,
 }
 
 impl Listeners {
-    /// Binds every address for every worker: `udp` for datagrams, `streams` for connections.
+    /// Binds every address for every worker: `udp` for datagrams, `dtls` for datagrams of DTLS,
+    /// `streams` for connections.
     ///
     /// `[::]` stands for all addresses of both families: one IPv6 and one IPv4 socket. Where the
     /// kernel has no IPv6, the IPv4 socket alone is bound.
@@ -76,6 +84,7 @@ impl Listeners {
     /// When one of them cannot be bound; none stays bound then.
     pub fn bind(
         udp: &[SocketAddr],
+        dtls: &[Arc<DtlsSettings>],
         streams: &[Arc<StreamSettings>],
         workers: usize,
     ) -> Result<Vec<Self>, BindError> {
@@ -83,6 +92,13 @@ impl Listeners {
         for &address in udp {
             bind_each(address, "udp", probe, listen, &mut all, |worker, socket, address| {
                 worker.udp.push(UdpListener { socket, address, queued: false });
+            })?;
+        }
+        for settings in dtls {
+            let at = settings.address;
+            bind_each(at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                let listener = UdpListener { socket, address, queued: false };
+                worker.dtls.push((listener, Arc::clone(settings)));
             })?;
         }
         for settings in streams {
@@ -106,11 +122,12 @@ impl Listeners {
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
         let udp = self.udp.iter().map(|listener| format!("{}/udp", listener.address));
+        let dtls = self.dtls.iter().map(|(listener, _)| format!("{}/dtls", listener.address));
         let streams = self
             .streams
             .iter()
             .map(|listener| format!("{}/{}", listener.address, listener.settings.speaks.name()));
-        udp.chain(streams).collect()
+        udp.chain(dtls).chain(streams).collect()
     }
 }
 

@@ -7,16 +7,23 @@
 
 mod batch;
 mod clock;
+#[cfg(feature = "dtls")]
+mod dtls;
+#[cfg(not(feature = "dtls"))]
+#[path = "no_dtls.rs"]
+mod dtls;
 mod event_log;
 pub mod external;
 mod io;
 mod listener;
 mod moderation;
+mod patience;
 mod readiness;
 mod server;
 mod stream;
 mod worker;
 
-pub use listener::{BindError, Listeners};
+pub use dtls::DtlsSettings;
+pub use listener::{BindError, DtlsUnavailable, Listeners};
 pub use server::{Running, ServerError, Shared, start};
 pub use stream::{Speaks, StreamSettings};

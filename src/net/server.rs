@@ -22,7 +22,7 @@ pub struct Shared {
     pub settings: Settings,
     /// Credentials, peers, ports, quotas.
     pub rules: Rules,
-    /// TCP and TLS connections.
+    /// TCP, TLS and DTLS connections.
     pub connections: Arc<Connections>,
     /// How long a worker lets packets gather where they come often and one by one. Zero is not at
     /// all.

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 
 use super::batch::{Destination, Egress, Ingress, Outgoing, send};
 use super::clock::Clock;
+use super::dtls::{Dtls, Hands, Plain};
 use super::io::{Io, Which};
 use super::listener::Listeners;
 use super::moderation::Moderation;
@@ -157,12 +158,18 @@ struct State {
     egress: Egress,
     reply: Box<[u8; REPLY]>,
     moderation: Moderation,
+    plain: Plain,
 }
 
 impl State {
     fn new(clock: Clock, listeners: Listeners, shared: &Shared) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let io = Io::new(poll.registry().try_clone()?, listeners.udp)?;
+        let Listeners { mut udp, dtls, .. } = listeners;
+        let first = udp.len();
+        let (sockets, settings): (Vec<_>, Vec<_>) = dtls.into_iter().unzip();
+        udp.extend(sockets);
+        let dtls = Dtls::new(clock, first, settings, &shared.connections)?;
+        let io = Io::new(poll.registry().try_clone()?, udp, dtls)?;
         Ok(Self {
             clock,
             poll,
@@ -175,6 +182,7 @@ impl State {
             egress: Egress::default(),
             reply: Box::new([0; REPLY]),
             moderation: Moderation::new(shared.wake_delay),
+            plain: Plain::default(),
         })
     }
 
@@ -196,6 +204,10 @@ impl State {
         for _ in 0..BATCHES_A_TURN {
             let Some(which) = self.ready.pop_front() else { break };
             let more = match which {
+                Which::Listener(number) if self.io.dtls.serves(number) => {
+                    let (mut hands, ingress) = self.hands();
+                    hands.read(now, number, ingress)
+                }
                 Which::Listener(number) => self.read_listener(now, number),
                 Which::Relay(_) => self.read_relay(now, which),
             };
@@ -228,23 +240,37 @@ impl State {
             self.shard.handle_timeout(now, &mut self.io);
             self.io.close_given_up();
         }
+        if self.io.dtls.next_timeout().is_some_and(|at| at <= now.tick) {
+            self.hands().0.handle_timeout(now);
+        }
         now
+    }
+
+    fn next_timeout(&self) -> Option<Tick> {
+        [self.shard.next_timeout(), self.io.dtls.next_timeout()].into_iter().flatten().min()
     }
 
     /// The deadline to wait for.
     fn arm(&mut self) -> Option<Tick> {
-        self.armed = self.shard.next_timeout();
+        self.armed = self.next_timeout();
         self.armed
     }
 
     fn deadline_is_earlier(&self) -> bool {
-        self.shard.next_timeout().is_some_and(|next| self.armed.is_none_or(|armed| next < armed))
+        self.next_timeout().is_some_and(|next| self.armed.is_none_or(|armed| next < armed))
     }
 
     fn shut_down(&mut self) {
         let now = self.now();
+        self.hands().0.shut_down();
         self.shard.shut_down(now, &mut self.io);
         self.io.close_given_up();
+    }
+
+    /// What it takes to serve DTLS clients, and the batch that they are read into.
+    fn hands(&mut self) -> (Hands<'_>, &mut Ingress) {
+        let Self { shard, io, egress, reply, plain, ingress, .. } = self;
+        (Hands { shard, io, egress, reply: &mut reply[..], plain }, ingress)
     }
 
     /// One batch from clients. Answers whether there may be more.
@@ -272,7 +298,7 @@ impl State {
                     // An answer that cannot be sent is asked for again.
                     let _ = answer(&self.io, client, self.reply.get(..len).unwrap_or_default());
                 } else {
-                    forward(&mut self.egress, &self.io, verdict, bytes, start);
+                    forward(&mut self.egress, &mut self.io, verdict, bytes, start);
                 }
             }
         }
@@ -298,7 +324,7 @@ impl State {
                 packets += 1;
                 let len = end - start;
                 let verdict = self.shard.from_peer(now, owner, family, peer.0, len, &mut self.io);
-                forward(&mut self.egress, &self.io, verdict, bytes, start);
+                forward(&mut self.egress, &mut self.io, verdict, bytes, start);
             }
         }
         self.moderation.count(packets);
@@ -325,26 +351,28 @@ impl State {
                 (Verdict::Reply(len), Some(line)) => {
                     line.answer(self.reply.get(..len).unwrap_or_default());
                 }
-                (verdict, _) => forward(&mut self.egress, &self.io, verdict, bytes, at),
+                (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),
             }
             at += padded;
         };
-        let io = &self.io;
-        self.egress.flush(bytes, |number, df| io.sender(number, df));
-        self.io.close_given_up();
+        self.io.flush(&mut self.egress, bytes);
         outcome.map(|()| at)
     }
 
     fn flush(&mut self) {
-        let io = &self.io;
-        self.egress.flush(self.ingress.bytes(), |number, df| io.sender(number, df));
-        self.io.close_given_up();
+        self.io.flush(&mut self.egress, self.ingress.bytes());
     }
 }
 
-/// Sends what a verdict wants sent: into the egress, or into the line of a connection. `base` is
-/// where the packet begins in `bytes`.
-fn forward(egress: &mut Egress, io: &Io, verdict: Verdict, bytes: &[u8], base: usize) {
+/// Sends what a verdict wants sent: into the egress, or into the line of a connection, or as a
+/// record of DTLS. `base` is where the packet begins in `bytes`.
+pub(super) fn forward(
+    egress: &mut Egress,
+    io: &mut Io,
+    verdict: Verdict,
+    bytes: &[u8],
+    base: usize,
+) {
     match verdict {
         Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
             let to = Destination {
@@ -372,6 +400,12 @@ fn forward(egress: &mut Egress, io: &Io, verdict: Verdict, bytes: &[u8], base: u
                         line.media(&prefix, bytes.get(payload).unwrap_or_default(), padding);
                     }
                 }
+                Via::Dtls { connection, .. } => {
+                    let payload = bytes.get(payload).unwrap_or_default();
+                    let now = io.now;
+                    let (dtls, sockets) = io.dtls_and_sockets();
+                    dtls.media(now, connection, &prefix, payload, padding, sockets);
+                }
             }
         }
         Verdict::Reply(_) | Verdict::Drop(_) => {}
@@ -394,14 +428,19 @@ fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
 
 /// The address to send from, where the socket is bound to all of the host's.
 fn source(io: &Io, client: Client) -> Option<IpAddr> {
-    let listener = io.listener(client.via.listener())?;
-    let told = listener.address.ip().is_unspecified() && !client.local.is_unspecified();
-    told.then_some(client.local)
+    source_of(io, client.via.listener(), client.local)
+}
+
+/// Likewise, for what came to `local` on a listener.
+pub(super) fn source_of(io: &Io, listener: u16, local: IpAddr) -> Option<IpAddr> {
+    let listener = io.listener(listener)?;
+    let told = listener.address.ip().is_unspecified() && !local.is_unspecified();
+    told.then_some(local)
 }
 
 /// Whether a socket is to be read again after an error: nothing more to read is the usual one; an
 /// ICMP error of an earlier datagram is taken off the socket by being told.
-fn try_again(error: &io::Error) -> bool {
+pub(super) fn try_again(error: &io::Error) -> bool {
     !matches!(error.kind(), io::ErrorKind::WouldBlock)
 }
 

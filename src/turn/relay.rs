@@ -126,9 +126,10 @@ impl Shard {
         let channel = allocation.channel_to(PeerAddr(peer)).copied();
         if let Some(channel) = channel.filter(|channel| channel.is_open(now)) {
             allocation.traffic.count_to_client(len);
-            // RFC 8656 section 12.5: padding over streams only.
+            // RFC 8656 section 12.5: padding over streams only. Records of DTLS keep their borders
+            // as datagrams do.
             let padding = match client.via {
-                Via::Udp(_) => 0,
+                Via::Udp(_) | Via::Dtls { .. } => 0,
                 Via::Stream { .. } => padding(len),
             };
             let prefix = Prefix::new(&ChannelData::header(channel.number, len));

@@ -50,6 +50,13 @@ pub enum Via {
         /// The listener it came in by.
         listener: u16,
     },
+    /// A DTLS connection of this number, on the listening socket of that number.
+    Dtls {
+        /// Unique among the live DTLS connections of the shard.
+        connection: u32,
+        /// The listening socket it came in by.
+        listener: u16,
+    },
 }
 
 impl Via {
@@ -57,7 +64,9 @@ impl Via {
     #[must_use]
     pub const fn listener(self) -> u16 {
         match self {
-            Self::Udp(listener) | Self::Stream { listener, .. } => listener,
+            Self::Udp(listener) | Self::Stream { listener, .. } | Self::Dtls { listener, .. } => {
+                listener
+            }
         }
     }
 }

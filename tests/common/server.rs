@@ -93,12 +93,12 @@ impl Server {
         Self { child, address, listeners, announced, state }
     }
 
-    /// Where it speaks "udp", "tcp", "tls" or "auto"; the first such listener.
+    /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
     pub(crate) fn listener(&self, spoken: &str) -> SocketAddr {
         self.listeners.iter().find(|(_, name)| name == spoken).unwrap().0
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 

@@ -9,6 +9,7 @@ use taciturn::stun::{
     Writer,
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::server::PATIENCE;
@@ -29,6 +30,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
     pub(crate) fn new(stream: S) -> Self {
         let key = long_term_key(USER, REALM, PASSWORD);
         Self { stream, unread: Vec::new(), nonce: Vec::new(), transactions: 0, key }
+    }
+
+    pub(crate) fn stream(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     pub(crate) async fn write(&mut self, bytes: &[u8]) {
@@ -98,6 +103,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         answer.relayed_address().unwrap()
     }
 
+    /// Sends the last Allocate request once more; answers the relayed address.
+    pub(crate) async fn allocate_again(&mut self) -> SocketAddr {
+        self.transactions -= 1;
+        let answer = self.ask(Method::ALLOCATE, |writer| {
+            writer.requested_transport(17);
+        });
+        Message::parse(&answer.await).unwrap().relayed_address().unwrap()
+    }
+
     /// Binds a channel to a peer.
     pub(crate) async fn bind(&mut self, channel: ChannelNumber, peer: SocketAddr) {
         let answer = self
@@ -122,5 +136,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         let data = ChannelData::parse(&message).unwrap();
         assert_eq!(data.channel, channel);
         data.data.to_vec()
+    }
+}
+
+pub(crate) fn channel() -> ChannelNumber {
+    ChannelNumber::new(0x4001).unwrap()
+}
+
+/// Sends data of many lengths to a peer and back.
+pub(crate) async fn relays_both_ways<S: AsyncRead + AsyncWrite + Unpin>(
+    mut client: StreamClient<S>,
+) {
+    let relayed = client.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.bind(channel(), peer.local_addr().unwrap()).await;
+    let mut buffer = [0; 5000];
+    for len in [0, 1, 2, 3, 4, 5, 1200, 1471, 4000] {
+        let data = vec![len as u8; len];
+        client.send(channel(), &data).await;
+        let (got, from) = timeout(PATIENCE, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!((&buffer[..got], from), (&data[..], relayed));
+        peer.send_to(&data, relayed).await.unwrap();
+        assert_eq!(client.receive(channel()).await, data);
     }
 }

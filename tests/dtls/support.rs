@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Instant;
 
 use openssl::asn1::Asn1Time;
@@ -48,6 +50,14 @@ impl Pki {
         let middle = sign("middle", &middle_key, Some((&root, &root_key)), true);
         let leaf = sign(host, &key, Some((&middle, &middle_key)), false);
         Self { root, chain: vec![leaf.to_der().unwrap(), middle.to_der().unwrap()], key }
+    }
+
+    /// Writes `cert.pem`, the chain, and `key.pem`; over those of another, as a renewal does.
+    pub(crate) fn write(&self, dir: &Path) {
+        let pem = |der: &Vec<u8>| X509::from_der(der).unwrap().to_pem().unwrap();
+        let chain: Vec<u8> = self.chain.iter().flat_map(pem).collect();
+        fs::write(dir.join("cert.pem"), chain).unwrap();
+        fs::write(dir.join("key.pem"), self.key.private_key_to_pem_pkcs8().unwrap()).unwrap();
     }
 
     pub(crate) fn context(&self) -> DtlsContext {

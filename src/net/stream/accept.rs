@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::conversation::converse;
 use super::rewound::Rewound;
 use super::{Line, Speaks, StreamListener, StreamSettings};
+use crate::net::patience::HANDSHAKE_TIME;
 use crate::net::worker::Core;
 use crate::policy::{ConnectionTicket, Connections};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
@@ -23,9 +24,6 @@ use crate::turn::{Client, ClientAddr, Via};
 
 /// How long a proxy may take for its header.
 const PROXY_TIME: Duration = Duration::from_secs(5);
-
-/// How long a client may take for its first byte, and for the TLS handshake.
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);

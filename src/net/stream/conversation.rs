@@ -2,7 +2,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
@@ -10,15 +9,10 @@ use tokio::io::{
 use tokio::time::{Instant, timeout};
 
 use super::Line;
+use crate::net::patience::{FIRST_MESSAGE, IDLE};
 use crate::net::worker::Core;
 use crate::stun::Frame;
 use crate::turn::Client;
-
-/// How long the first whole message may take.
-const FIRST_MESSAGE: Duration = Duration::from_secs(10);
-
-/// How long a client without an allocation may be silent.
-const IDLE: Duration = Duration::from_secs(60);
 
 /// The longest message of a client without an allocation: it asks for one, and nothing else.
 const LONGEST_BEFORE: usize = 2048;

@@ -247,10 +247,14 @@ fn padding_from_a_client_is_taken_off_over_udp_too() {
 }
 
 #[test]
-fn data_of_any_length_come_unpadded_over_udp_and_padded_over_streams() {
+fn data_of_any_length_come_unpadded_over_datagrams_and_padded_over_streams() {
     // Section 12.5. `Received::read` holds the framing.
     let rig = Rig::new();
-    let clients = [rig.alice(), rig.stream_client("192.0.2.9:9", "bob")];
+    let clients = [
+        rig.alice(),
+        rig.stream_client("192.0.2.9:9", "bob"),
+        rig.dtls_client("192.0.2.9:9", "bob"),
+    ];
     for client in &clients {
         let relayed = client.allocate();
         client.bind(CHANNEL, PEER);

@@ -145,6 +145,13 @@ impl Rig {
         TestClient::new(self.clone(), at, user, &format!("{user}'s password"))
     }
 
+    /// A static user over a DTLS connection.
+    pub(super) fn dtls_client(&self, from: &str, user: &str) -> TestClient {
+        let via = Via::Dtls { connection: 7, listener: 2 };
+        let at = Client { via, ..udp(from) };
+        TestClient::new(self.clone(), at, user, &format!("{user}'s password"))
+    }
+
     /// A user of the REST scheme whose credential ends in so many seconds from the start.
     pub(super) fn rest_client(&self, from: &str, name: &str, ends: u64) -> TestClient {
         let username = format!("{}:{name}", START + ends);

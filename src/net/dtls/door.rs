@@ -1,0 +1,333 @@
+//! All DTLS listeners of a worker and their connections: who gets in, who is who.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ahash::AHashMap;
+use slab::Slab;
+
+use super::deadlines::{Deadlines, SessionId};
+use super::outbox::Outbox;
+use super::session::{Session, Stage};
+use super::settings::DtlsSettings;
+use crate::clock::Tick;
+use crate::dtls::{Admission, DtlsContext, Listener};
+use crate::net::batch::Destination;
+use crate::net::clock::Clock;
+use crate::net::listener::UdpListener;
+use crate::policy::Connections;
+use crate::turn::{Client, ClientAddr, Prefix, Via};
+
+/// Handshakes of one worker that are not finished, in all and from one address (one /64 for IPv6).
+/// Beyond them a ClientHello is dropped, and the client sends it again.
+pub(super) const HALF_OPEN: u32 = 256;
+pub(super) const HALF_OPEN_PER_ADDRESS: u32 = 32;
+
+/// Bytes of the longest record.
+const RECORD: usize = 16 * 1024;
+
+/// Bytes of records that are kept for the end of a batch, at most.
+const PLAIN: usize = 256 * 1024;
+
+/// The 5-tuple of a datagram: the server's port and the transport follow from the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Tuple {
+    pub(super) listener: u16,
+    pub(super) local: IpAddr,
+    pub(super) remote: SocketAddr,
+}
+
+/// One listener: what strangers meet.
+#[derive(Debug)]
+struct Door {
+    settings: Arc<DtlsSettings>,
+    listener: Listener,
+    /// What it serves new connections with.
+    served: Arc<DtlsContext>,
+}
+
+/// What became of a datagram from somebody without a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admitted {
+    /// It was answered, or is no ClientHello; nothing was kept.
+    Stranger,
+    /// There are as many connections as may be.
+    TooMany,
+    /// As many unfinished handshakes.
+    TooManyHalfOpen,
+    /// A new connection.
+    In(u32),
+}
+
+/// The DTLS connections of one worker.
+pub(in crate::net) struct Dtls {
+    clock: Clock,
+    /// The number of the first listening socket that speaks DTLS; those after it do too.
+    first: u16,
+    doors: Vec<Door>,
+    pub(super) sessions: Slab<Session>,
+    pub(super) by_tuple: AHashMap<Tuple, u32>,
+    pub(super) deadlines: Deadlines,
+    next_generation: u32,
+    connections: Arc<Connections>,
+    pub(super) half_open: Arc<Connections>,
+    outbox: Outbox,
+    /// Where a message is put together.
+    message: Vec<u8>,
+}
+
+impl Dtls {
+    /// Serves the listening sockets from number `first` on, one for each of `settings`.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub(in crate::net) fn new(
+        clock: Clock,
+        first: usize,
+        settings: Vec<Arc<DtlsSettings>>,
+        connections: &Arc<Connections>,
+    ) -> io::Result<Self> {
+        let start = clock.instant(clock.now().tick).into_std();
+        let mut doors = Vec::with_capacity(settings.len());
+        for settings in settings {
+            let served = settings.served();
+            let context = DtlsContext::clone(&served);
+            let listener = Listener::new(context, start).map_err(io::Error::other)?;
+            doors.push(Door { settings, listener, served });
+        }
+        Ok(Self {
+            clock,
+            first: u16::try_from(first).map_err(io::Error::other)?,
+            outbox: Outbox::new(!doors.is_empty()),
+            doors,
+            sessions: Slab::new(),
+            by_tuple: AHashMap::new(),
+            deadlines: Deadlines::default(),
+            next_generation: 0,
+            connections: Arc::clone(connections),
+            half_open: Arc::new(Connections::new(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
+            message: Vec::new(),
+        })
+    }
+
+    /// Whether a listening socket speaks DTLS.
+    pub(in crate::net) fn serves(&self, listener: u16) -> bool {
+        listener >= self.first && !self.doors.is_empty()
+    }
+
+    /// The name of a listener, for logs.
+    pub(super) fn name(&self, listener: u16) -> &str {
+        let door = listener.checked_sub(self.first).and_then(|n| self.doors.get(usize::from(n)));
+        door.map_or("", |door| &door.settings.name)
+    }
+
+    /// When a connection is to be looked at.
+    pub(in crate::net) fn next_timeout(&self) -> Option<Tick> {
+        self.deadlines.next()
+    }
+
+    pub(super) fn session(&mut self, number: u32) -> Option<&mut Session> {
+        self.sessions.get_mut(number as usize)
+    }
+
+    /// Lets a datagram from somebody without a connection in, or from the client of `known`, who
+    /// starts anew.
+    pub(super) fn admit(
+        &mut self,
+        now: Tick,
+        to: Destination,
+        tuple: Tuple,
+        datagram: &[u8],
+        known: Option<u32>,
+        sockets: &[UdpListener],
+    ) -> Admitted {
+        let Some(door) = tuple.listener.checked_sub(self.first) else { return Admitted::Stranger };
+        let Some(door) = self.doors.get_mut(usize::from(door)) else { return Admitted::Stranger };
+        if let Some(renewed) = door.settings.news(&door.served) {
+            door.listener.set_context(DtlsContext::clone(&renewed));
+            door.served = renewed;
+        }
+        let (connections, half_open) = (&self.connections, &self.half_open);
+        let (mut place, mut early_place) = (None, None);
+        let mut refused = Admitted::Stranger;
+        let has_room = || {
+            early_place = half_open.take(tuple.remote.ip());
+            if early_place.is_none() {
+                refused = Admitted::TooManyHalfOpen;
+                return false;
+            }
+            // Who starts anew has a place already.
+            if known.is_none() {
+                place = connections.take(tuple.remote.ip());
+                if place.is_none() {
+                    refused = Admitted::TooMany;
+                    return false;
+                }
+            }
+            true
+        };
+        let instant = self.clock.instant(now).into_std();
+        let admission =
+            door.listener.datagram_from_unknown_if(tuple.remote, datagram, instant, has_room);
+        let connection = match admission {
+            Admission::Accept(connection) => connection,
+            Admission::Reply(answer) => {
+                self.outbox.push(to, sockets, answer);
+                return Admitted::Stranger;
+            }
+            Admission::Drop => return refused,
+        };
+        let Some(early_place) = early_place else { return Admitted::Stranger };
+        let known = known.and_then(|known| self.sessions.get_mut(known as usize));
+        let ticket = place.or_else(|| known.and_then(|known| known.ticket.take()));
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let entry = self.sessions.vacant_entry();
+        // SAFE: fewer connections than the limit on them, which is a u32.
+        #[allow(clippy::cast_possible_truncation)]
+        let number = entry.key() as u32;
+        let via = Via::Dtls { connection: number, listener: tuple.listener };
+        entry.insert(Session {
+            connection,
+            client: Client { via, local: tuple.local, remote: ClientAddr(tuple.remote) },
+            to,
+            generation: self.next_generation,
+            stage: Stage::HalfOpen(early_place),
+            since: now,
+            queued: Tick(u64::MAX),
+            dropped: 0,
+            ticket,
+        });
+        self.by_tuple.insert(tuple, number);
+        let sessions = &self.sessions;
+        self.deadlines.compact(sessions.len(), |at, SessionId { number, generation }| {
+            let found = sessions.get(number as usize);
+            found.is_some_and(|s| s.generation == generation && s.queued == at)
+        });
+        Admitted::In(number)
+    }
+
+    /// Takes a connection out of every table.
+    pub(super) fn remove(&mut self, number: u32) -> Option<Session> {
+        let session = self.sessions.try_remove(number as usize)?;
+        let Client { via, local, remote } = session.client;
+        let tuple = Tuple { listener: via.listener(), local, remote: remote.0 };
+        // Another one may be there already: that of a client which has started anew.
+        if self.by_tuple.get(&tuple) == Some(&number) {
+            self.by_tuple.remove(&tuple);
+        }
+        Some(session)
+    }
+
+    /// Makes sure that a connection is looked at when its deadline comes.
+    pub(super) fn queue(&mut self, now: Tick, number: u32) {
+        let Some(session) = self.sessions.get_mut(number as usize) else { return };
+        let deadline = session.deadline(now);
+        if deadline < session.queued {
+            session.queued = deadline;
+            self.deadlines.push(deadline, session.id(number));
+        }
+    }
+
+    /// Puts what a connection has to send into the outbox.
+    pub(super) fn drain(&mut self, number: u32, sockets: &[UdpListener]) {
+        if let Some(session) = self.sessions.get_mut(number as usize) {
+            let connection = &mut session.connection;
+            self.outbox.fill(session.to, sockets, |room| connection.poll_transmit(room));
+        }
+    }
+
+    /// Sends relayed data: a message too long for a record is dropped, and counted.
+    pub(in crate::net) fn media(
+        &mut self,
+        now: Tick,
+        number: u32,
+        prefix: &Prefix,
+        payload: &[u8],
+        padding: u8,
+        sockets: &[UdpListener],
+    ) {
+        self.message.clear();
+        self.message.extend_from_slice(prefix.as_bytes());
+        self.message.extend_from_slice(payload);
+        self.message.extend_from_slice([0; 3].get(..usize::from(padding)).unwrap_or_default());
+        let message = std::mem::take(&mut self.message);
+        self.answer(now, number, &message, sockets);
+        self.message = message;
+    }
+
+    /// Sends one message as one record.
+    pub(super) fn answer(
+        &mut self,
+        now: Tick,
+        number: u32,
+        message: &[u8],
+        sockets: &[UdpListener],
+    ) {
+        let Some(session) = self.sessions.get_mut(number as usize) else { return };
+        let sent = session.connection.send(message);
+        if sent.is_err() {
+            session.dropped += 1;
+            // Not in the middle of a verdict: the worker ends it in its next turn.
+            if session.connection.is_closed() && now < session.queued {
+                session.queued = now;
+                self.deadlines.push(now, session.id(number));
+            }
+        }
+        self.drain(number, sockets);
+    }
+
+    /// Sends what is in the outbox.
+    pub(in crate::net) fn flush(&mut self, sockets: &[UdpListener]) {
+        self.outbox.flush(sockets);
+    }
+}
+
+impl fmt::Debug for Dtls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dtls")
+            .field("doors", &self.doors)
+            .field("sessions", &self.sessions.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What connections have sent, decrypted: kept until the end of a batch, for what goes on to
+/// peers is sent from here.
+#[derive(Default)]
+pub(in crate::net) struct Plain {
+    bytes: Box<[u8]>,
+    used: usize,
+}
+
+impl Plain {
+    /// Room for the next record; `None` when what is here has to leave first.
+    pub(super) fn room(&mut self) -> Option<&mut [u8]> {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; PLAIN].into_boxed_slice();
+        }
+        self.bytes.get_mut(self.used..).filter(|room| room.len() >= RECORD)
+    }
+
+    /// Keeps the first `len` bytes of the room; answers where they begin.
+    pub(super) fn keep(&mut self, len: usize) -> usize {
+        let start = self.used;
+        self.used += len;
+        start
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Plain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plain").field("used", &self.used).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! Records on their way out: one buffer for each worker, sent at the end of a batch.
+
+use std::fmt;
+
+use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
+use crate::net::batch::{Destination, Egress};
+use crate::net::listener::UdpListener;
+
+/// Bytes of the longest datagram that a connection has to send.
+const LONGEST: usize = MAX_PAYLOAD as usize + RECORD_OVERHEAD;
+
+/// Bytes that wait for the end of a batch, at most. Memory is taken only where datagrams have been.
+const ROOM: usize = 256 * 1024;
+
+/// Datagrams that wait for the end of the batch. Those for one client leave in one system call.
+pub(super) struct Outbox {
+    bytes: Box<[u8]>,
+    used: usize,
+    egress: Egress,
+}
+
+impl Outbox {
+    /// An outbox; one without room where there is nothing to serve.
+    pub(super) fn new(serves: bool) -> Self {
+        let bytes = vec![0; if serves { ROOM } else { 0 }].into_boxed_slice();
+        Self { bytes, used: 0, egress: Egress::default() }
+    }
+
+    /// Takes datagrams from `next`, which writes one and gives its length, until it has none.
+    pub(super) fn fill(
+        &mut self,
+        to: Destination,
+        sockets: &[UdpListener],
+        mut next: impl FnMut(&mut [u8]) -> Option<usize>,
+    ) {
+        loop {
+            if self.bytes.len() - self.used < LONGEST {
+                self.flush(sockets);
+            }
+            let Some(len) = next(self.bytes.get_mut(self.used..).unwrap_or_default()) else {
+                break;
+            };
+            let start = self.used;
+            self.used = (start + len).min(self.bytes.len());
+            self.egress.push(to, None, start..self.used, 0);
+        }
+    }
+
+    /// Takes one datagram.
+    pub(super) fn push(&mut self, to: Destination, sockets: &[UdpListener], datagram: &[u8]) {
+        let mut once = Some(datagram);
+        self.fill(to, sockets, |room| {
+            let datagram = once.take()?;
+            room.get_mut(..datagram.len())?.copy_from_slice(datagram);
+            Some(datagram.len())
+        });
+    }
+
+    /// Sends everything.
+    pub(super) fn flush(&mut self, sockets: &[UdpListener]) {
+        if self.used > 0 {
+            let socket =
+                |number: u32| sockets.get(number as usize).map(|listener| &listener.socket);
+            self.egress.flush(&self.bytes, |number, _| socket(number));
+            self.used = 0;
+        }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").field("used", &self.used).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,219 @@
+//! The packets of DTLS clients: from a batch of datagrams to verdicts, and from deadlines to ends.
+
+use super::door::{Admitted, Plain, Tuple};
+use super::session::Due;
+use crate::clock::{Now, Tick};
+use crate::dtls::CloseReason;
+use crate::net::batch::{Destination, Egress, Ingress};
+use crate::net::io::{Io, Which};
+use crate::net::worker::{forward, source_of, try_again};
+use crate::turn::{DropReason, Shard, Verdict};
+
+/// What of a worker it takes to serve DTLS clients.
+#[derive(Debug)]
+pub(in crate::net) struct Hands<'a> {
+    pub(in crate::net) shard: &'a mut Shard,
+    pub(in crate::net) io: &'a mut Io,
+    pub(in crate::net) egress: &'a mut Egress,
+    pub(in crate::net) reply: &'a mut [u8],
+    pub(in crate::net) plain: &'a mut Plain,
+}
+
+impl Hands<'_> {
+    /// One batch from the clients of a listener. Answers whether there may be more.
+    pub(in crate::net) fn read(&mut self, now: Now, number: u16, ingress: &mut Ingress) -> bool {
+        let Some(listener) = self.io.listener(number) else { return false };
+        let address = listener.address;
+        let more = match ingress.receive(&listener.socket) {
+            Ok(more) => more,
+            Err(error) => return try_again(&error),
+        };
+        for received in ingress.received() {
+            let tuple = Tuple {
+                listener: number,
+                local: received.local.unwrap_or_else(|| address.ip()),
+                remote: received.source,
+            };
+            for (start, end) in received.datagrams() {
+                self.datagram(now, tuple, ingress.bytes().get(start..end).unwrap_or_default());
+            }
+        }
+        self.flush();
+        more
+    }
+
+    /// One datagram.
+    pub(super) fn datagram(&mut self, now: Now, tuple: Tuple, datagram: &[u8]) {
+        let known = self.io.dtls.by_tuple.get(&tuple).copied();
+        if let Some(number) = known
+            && let Some(session) = self.io.dtls.session(number)
+            && !session.connection.is_restart(datagram)
+        {
+            session.connection.handle_datagram(datagram);
+            self.go_on(now, number);
+            return;
+        }
+        let to = Destination {
+            socket: Which::Listener(tuple.listener).number(),
+            address: tuple.remote,
+            source: source_of(self.io, tuple.listener, tuple.local),
+            dont_fragment: false,
+        };
+        let (dtls, sockets) = self.io.dtls_and_sockets();
+        match dtls.admit(now.tick, to, tuple, datagram, known, sockets) {
+            Admitted::Stranger => {}
+            Admitted::TooMany => self.turned_away(
+                tuple,
+                "too many connections from it, or in all (limits.connections_per_address, \
+                 limits.connections)",
+            ),
+            Admitted::TooManyHalfOpen => {
+                self.turned_away(tuple, "too many handshakes from it, or in all, are not finished");
+            }
+            Admitted::In(number) => {
+                if let Some(old) = known {
+                    self.end(now, old, "the client has started anew");
+                }
+                self.go_on(now, number);
+            }
+        }
+    }
+
+    /// Serves what a connection has, and sees whether it has ended.
+    fn go_on(&mut self, now: Now, number: u32) {
+        self.records(now, number);
+        let (dtls, sockets) = self.io.dtls_and_sockets();
+        dtls.drain(number, sockets);
+        let Some(session) = dtls.session(number) else { return };
+        let established = session.connection.is_established();
+        if session.connection.is_closed() {
+            self.end(now, number, "");
+        } else if !established || session.note_handshake(now.tick) {
+            dtls.queue(now.tick, number);
+        }
+    }
+
+    /// Hands every record that a connection has read to the shard, and does what that says.
+    fn records(&mut self, now: Now, number: u32) {
+        loop {
+            if self.plain.room().is_none() {
+                self.flush();
+            }
+            let Some(room) = self.plain.room() else { return };
+            let Some(session) = self.io.dtls.session(number) else { return };
+            let Some(len) = session.connection.recv(room) else { return };
+            let client = session.client;
+            let start = self.plain.keep(len);
+            let bytes = self.plain.bytes();
+            let packet = bytes.get(start..start + len).unwrap_or_default();
+            let verdict = self.shard.from_client(now, client, packet, self.reply, self.io);
+            if !matches!(verdict, Verdict::Drop(DropReason::Malformed))
+                && let Some(session) = self.io.dtls.session(number)
+            {
+                session.note_message(now.tick);
+            }
+            if let Verdict::Reply(len) = verdict {
+                let answer = self.reply.get(..len).unwrap_or_default();
+                let (dtls, sockets) = self.io.dtls_and_sockets();
+                dtls.answer(now.tick, number, answer, sockets);
+            } else {
+                forward(self.egress, self.io, verdict, bytes, start);
+            }
+        }
+    }
+
+    /// Does what is due by now.
+    pub(in crate::net) fn handle_timeout(&mut self, now: Now) {
+        while let Some((at, id)) = self.io.dtls.deadlines.pop(now.tick) {
+            let Some(session) = self.io.dtls.session(id.number) else { continue };
+            if session.generation != id.generation || session.queued != at {
+                continue; // an earlier deadline came in between
+            }
+            session.queued = Tick(u64::MAX);
+            let due = session.handle_timeout(now.tick);
+            let client = session.client;
+            if session.connection.is_closed() {
+                self.leave(now, id.number, "");
+                continue;
+            }
+            match due {
+                Due::Over(why) => self.leave(now, id.number, why),
+                Due::Idle if !self.shard.has_allocation(&client) => {
+                    self.leave(now, id.number, "silent, and without an allocation");
+                }
+                // Silence is fine for as long as there is an allocation: that has its own lifetime.
+                Due::Idle => {
+                    if let Some(session) = self.io.dtls.session(id.number) {
+                        session.since = now.tick;
+                    }
+                    self.io.dtls.queue(now.tick, id.number);
+                }
+                Due::Later => {
+                    let (dtls, sockets) = self.io.dtls_and_sockets();
+                    dtls.drain(id.number, sockets);
+                    dtls.queue(now.tick, id.number);
+                }
+            }
+        }
+        self.flush();
+    }
+
+    /// Takes leave of every client; the server stops.
+    pub(in crate::net) fn shut_down(&mut self) {
+        let (dtls, sockets) = self.io.dtls_and_sockets();
+        let all: Vec<usize> = dtls.sessions.iter().map(|(number, _)| number).collect();
+        for number in all {
+            if let Some(session) = dtls.sessions.get_mut(number) {
+                session.connection.close();
+                // SAFE: sessions have u32 numbers.
+                #[allow(clippy::cast_possible_truncation)]
+                dtls.drain(number as u32, sockets);
+            }
+        }
+        dtls.flush(sockets);
+    }
+
+    /// Tells a client that its connection ends, and ends it.
+    fn leave(&mut self, now: Now, number: u32, why: &str) {
+        let (dtls, sockets) = self.io.dtls_and_sockets();
+        if let Some(session) = dtls.session(number) {
+            session.connection.close();
+        }
+        dtls.drain(number, sockets);
+        self.end(now, number, why);
+    }
+
+    /// A connection is gone, and with it the client's allocation. Without a reason, its own is
+    /// told.
+    fn end(&mut self, now: Now, number: u32, why: &str) {
+        let Some(session) = self.io.dtls.remove(number) else { return };
+        self.shard.client_gone(now, session.client, self.io);
+        let reason = match (why, session.connection.close_reason()) {
+            ("", Some(CloseReason::Peer)) => "closed by the client",
+            ("", Some(CloseReason::Silent)) => "the client does not answer",
+            ("", Some(CloseReason::Failed(reason))) => reason,
+            (why, _) => why,
+        };
+        let client = session.client.remote;
+        tracing::debug!(%client, transport = "dtls", reason, "connection ended");
+        if session.dropped > 0 {
+            tracing::info!(
+                %client, transport = "dtls", dropped = session.dropped,
+                longest = session.connection.max_payload(),
+                "messages were too long for the client's records"
+            );
+        }
+    }
+
+    fn turned_away(&mut self, tuple: Tuple, why: &str) {
+        if self.io.may_log() {
+            let (name, client) = (self.io.dtls.name(tuple.listener), tuple.remote);
+            tracing::warn!("{name}: {client} is turned away: {why}");
+        }
+    }
+
+    fn flush(&mut self) {
+        self.io.flush(self.egress, self.plain.bytes());
+        self.plain.clear();
+    }
+}

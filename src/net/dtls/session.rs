@@ -1,0 +1,106 @@
+//! One DTLS client: its connection, its place in the limits, and how far it has come.
+
+use std::time::Duration;
+
+use super::deadlines::SessionId;
+use crate::clock::Tick;
+use crate::dtls::Connection;
+use crate::net::batch::Destination;
+use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::policy::ConnectionTicket;
+use crate::turn::Client;
+
+/// The clock counts whole milliseconds: a wait begins with the next one.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// How far a client has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Its handshake is not finished; it holds one of the few places for that.
+    HalfOpen(#[allow(dead_code, reason = "it counts for as long as it lives")] ConnectionTicket),
+    /// It has not said anything yet.
+    Silent,
+    /// It has spoken STUN.
+    Spoken,
+}
+
+/// A client whose cookie was good.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) connection: Connection,
+    pub(super) client: Client,
+    /// Where its datagrams go, and by which socket.
+    pub(super) to: Destination,
+    pub(super) generation: u32,
+    pub(super) stage: Stage,
+    /// When this stage began, or when the client was last heard in it.
+    pub(super) since: Tick,
+    /// The deadline that it is queued for.
+    pub(super) queued: Tick,
+    /// How many relayed messages did not fit into a record.
+    pub(super) dropped: u64,
+    /// Its place among all connections. A client that starts anew hands it on.
+    pub(super) ticket: Option<ConnectionTicket>,
+}
+
+/// What a session wants at its deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing that ends it: it is to be queued again.
+    Later,
+    /// It has taken too long, for this reason.
+    Over(&'static str),
+    /// It is silent: it may stay for as long as it has an allocation.
+    Idle,
+}
+
+impl Session {
+    pub(super) const fn id(&self, number: u32) -> SessionId {
+        SessionId { number, generation: self.generation }
+    }
+
+    /// Notes that the handshake is done, which gives its place to others. Answers whether that is
+    /// news.
+    pub(super) fn note_handshake(&mut self, now: Tick) -> bool {
+        let done = matches!(self.stage, Stage::HalfOpen(_)) && self.connection.is_established();
+        if done {
+            self.stage = Stage::Silent;
+            self.since = now;
+        }
+        done
+    }
+
+    /// Notes that the client has sent something that a server understands.
+    pub(super) fn note_message(&mut self, now: Tick) {
+        self.stage = Stage::Spoken;
+        self.since = now;
+    }
+
+    /// When it is to be looked at again.
+    pub(super) fn deadline(&self, now: Tick) -> Tick {
+        match self.stage {
+            Stage::HalfOpen(_) => {
+                let end = self.since + HANDSHAKE_TIME;
+                let resend = self.connection.timeout().map(|wait| now + wait + MOMENT);
+                resend.map_or(end, |resend| resend.min(end))
+            }
+            Stage::Silent => self.since + FIRST_MESSAGE,
+            Stage::Spoken => self.since + IDLE,
+        }
+    }
+
+    /// Does what is due by now, and says what comes next.
+    pub(super) fn handle_timeout(&mut self, now: Tick) -> Due {
+        let over = |limit| now >= self.since + limit;
+        match self.stage {
+            Stage::HalfOpen(_) if over(HANDSHAKE_TIME) => {
+                return Due::Over("the handshake was not finished in time");
+            }
+            Stage::HalfOpen(_) => self.connection.handle_timeout(),
+            Stage::Silent if over(FIRST_MESSAGE) => return Due::Over("no STUN message in time"),
+            Stage::Spoken if over(IDLE) => return Due::Idle,
+            Stage::Silent | Stage::Spoken => {}
+        }
+        Due::Later
+    }
+}

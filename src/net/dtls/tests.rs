@@ -1,0 +1,453 @@
+//! A worker's DTLS clients with the clock in the test's hand, and OpenSSL as the client.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::Poll;
+use openssl::x509::X509;
+use zeroize::Zeroizing;
+
+use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Plain, Tuple};
+use super::serve::Hands;
+use super::settings::DtlsSettings;
+use super::support::{Client, Kind, Pki, Wants, admit, settle};
+use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
+use crate::clock::{Now, Tick};
+use crate::dtls::{DtlsContext, Listener};
+use crate::net::batch::Egress;
+use crate::net::clock::Clock;
+use crate::net::io::Io;
+use crate::net::listener::UdpListener;
+use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::policy::{Connections, PeerPolicy, PortPool, PortRange, Quota};
+use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
+use crate::tls::{CertSource, CertStore};
+use crate::turn::{RelayAddress, Rules, Settings, Shard};
+
+const INSTANT: Duration = Duration::from_millis(1);
+
+/// A worker without a thread: datagrams are handed to it, its answers come by loopback.
+struct Rig {
+    pki: Pki,
+    connections: Arc<Connections>,
+    address: SocketAddr,
+    now: Now,
+    shard: Shard,
+    io: Io,
+    egress: Egress,
+    reply: Vec<u8>,
+    plain: Plain,
+    _poll: Poll,
+}
+
+impl Rig {
+    fn new(limit: u32) -> Self {
+        let pki = Pki::new(Kind::P256);
+        let directory = tempfile::tempdir().unwrap();
+        let store = Arc::new(CertStore::open(vec![written(&pki, directory.path())]).unwrap());
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let settings = Arc::new(DtlsSettings::new("dtls:5349", at, store).unwrap());
+        let socket = UdpSocket::bind(at).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = UdpListener { socket, address, queued: false };
+        let connections = Arc::new(Connections::new(limit, limit));
+        let poll = Poll::new().unwrap();
+        let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
+        let io = Io::new(poll.registry().try_clone().unwrap(), vec![listener], dtls).unwrap();
+        let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
+        let reply = vec![0; 1500];
+        let (egress, plain) = (Egress::default(), Plain::default());
+        let shard = shard(start);
+        Self { pki, connections, address, now: start, shard, io, egress, reply, plain, _poll: poll }
+    }
+
+    fn hands(&mut self) -> Hands<'_> {
+        let Self { shard, io, egress, reply, plain, .. } = self;
+        Hands { shard, io, egress, reply, plain }
+    }
+
+    fn dtls(&self) -> &Dtls {
+        &self.io.dtls
+    }
+
+    /// A datagram from somewhere.
+    fn from(&mut self, remote: SocketAddr, datagram: &[u8]) {
+        let tuple = Tuple { listener: 0, local: self.address.ip(), remote };
+        let now = self.now;
+        self.hands().datagram(now, tuple, datagram);
+        let Self { io, egress, plain, .. } = self;
+        io.flush(egress, plain.bytes());
+    }
+
+    /// Lets time pass; the worker wakes whenever it asked to be, and at the end.
+    fn advance(&mut self, span: Duration) {
+        let target = self.now.tick + span;
+        loop {
+            let due = self.io.dtls.next_timeout().filter(|due| *due <= target);
+            self.now.tick = due.unwrap_or(target).max(self.now.tick);
+            let now = self.now;
+            self.hands().handle_timeout(now);
+            if due.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Nothing is kept for anybody.
+    fn assert_empty(&self) {
+        let dtls = self.dtls();
+        assert_eq!((dtls.sessions.len(), dtls.by_tuple.len()), (0, 0));
+        assert_eq!((self.connections.open(), dtls.half_open.open()), (0, 0));
+    }
+
+    fn client(&self) -> TestClient {
+        TestClient::at(Ipv4Addr::LOCALHOST, &self.pki.root)
+    }
+
+    /// A client whose handshake is done.
+    fn connected(&mut self) -> TestClient {
+        let mut client = self.client();
+        client.shake_hands(self);
+        assert!(client.dtls.established);
+        client
+    }
+}
+
+fn written(pki: &Pki, directory: &std::path::Path) -> CertSource {
+    pki.write(directory);
+    CertSource::Pem { cert: directory.join("cert.pem"), key: directory.join("key.pem") }
+}
+
+fn shard(now: Now) -> Shard {
+    let password = StaticKey::Password(Zeroizing::new("password".into()));
+    let users = [StaticUser { name: "alice".into(), key: password }];
+    let rules = Rules {
+        authenticator: Arc::new(Authenticator::new("example.org", &users, Vec::new(), false)),
+        nonces: Arc::new(NonceKeys::new(Duration::from_secs(86_400), [[1; 32], [2; 32]], now.tick)),
+        peers: Arc::new(PeerPolicy::new(Vec::new(), Vec::new(), Vec::new())),
+        ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap())),
+        quota: Arc::new(Quota::new(10)),
+    };
+    let settings = Settings {
+        relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
+        max_lifetime: Duration::from_secs(3600),
+        max_permissions: 10,
+        max_channels: 10,
+        rfc5766_channels: false,
+    };
+    Shard::new(settings, rules)
+}
+
+struct TestClient {
+    dtls: Client,
+    socket: UdpSocket,
+    nonce: Vec<u8>,
+}
+
+impl TestClient {
+    fn at(ip: Ipv4Addr, root: &X509) -> Self {
+        let socket = UdpSocket::bind((ip, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self { dtls: Client::new(root), socket, nonce: Vec::new() }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap()
+    }
+
+    /// Takes what the worker has sent. Loopback is quick, but not always within the call.
+    fn hear(&mut self) -> usize {
+        let mut buffer = [0; 5000];
+        let (start, mut heard) = (Instant::now(), 0);
+        while heard == 0 && start.elapsed() < Duration::from_millis(300) {
+            while let Ok(len) = self.socket.recv(&mut buffer) {
+                self.dtls.deliver(&buffer[..len]);
+                heard += 1;
+            }
+        }
+        heard
+    }
+
+    /// Sends the next flight of the handshake.
+    fn step(&mut self, rig: &mut Rig) {
+        for datagram in self.dtls.step() {
+            rig.from(self.address(), &datagram);
+        }
+    }
+
+    /// Returns the cookie, and goes silent then.
+    fn half_open(&mut self, rig: &mut Rig) {
+        self.step(rig);
+        self.hear();
+        self.step(rig);
+    }
+
+    fn shake_hands(&mut self, rig: &mut Rig) {
+        self.step(rig);
+        while !self.dtls.established && self.dtls.failed.is_none() && self.hear() > 0 {
+            self.step(rig);
+        }
+    }
+
+    fn close(&mut self, rig: &mut Rig) {
+        let _ = self.dtls.stream.shutdown();
+        for datagram in self.dtls.sent() {
+            rig.from(self.address(), &datagram);
+        }
+    }
+
+    fn say(&mut self, rig: &mut Rig, message: &[u8]) {
+        for datagram in self.dtls.send(message) {
+            rig.from(self.address(), &datagram);
+        }
+    }
+
+    fn ask(&mut self, rig: &mut Rig, method: Method, number: u8) -> Vec<u8> {
+        let mut buffer = [0; 500];
+        let tid = TransactionId([number; 12]);
+        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
+        if method == Method::ALLOCATE {
+            writer.requested_transport(17);
+        }
+        if !self.nonce.is_empty() {
+            writer.attribute(T::USERNAME, b"alice");
+            writer.attribute(T::REALM, b"example.org");
+            writer.attribute(T::NONCE, &self.nonce);
+            writer.integrity(&long_term_key("alice", "example.org", "password"));
+        }
+        let len = writer.finish().unwrap();
+        self.say(rig, &buffer[..len]);
+        self.hear();
+        self.dtls.recv().unwrap().unwrap()
+    }
+
+    fn allocate(&mut self, rig: &mut Rig) {
+        let challenge = self.ask(rig, Method::ALLOCATE, 1);
+        self.nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
+        let answer = self.ask(rig, Method::ALLOCATE, 2);
+        assert!(Message::parse(&answer).unwrap().relayed_address().is_some());
+    }
+
+    fn heard_goodbye(&mut self) -> bool {
+        self.hear();
+        self.dtls.recv().is_err()
+    }
+}
+
+/// RFC 6347 section 4.2.1: nothing before the cookie is good.
+#[test]
+fn nothing_is_kept_for_strangers() {
+    let mut rig = Rig::new(10);
+    let hello = rig.client().dtls.step().remove(0);
+    for n in 0..10_000_u32 {
+        let remote = SocketAddr::from((Ipv4Addr::from(0x7f01_0000 + n), 9));
+        rig.from(remote, &hello);
+        rig.from(remote, &[0xff; 40]);
+    }
+    rig.assert_empty();
+    let dtls = rig.dtls();
+    assert_eq!(
+        (dtls.sessions.capacity(), dtls.by_tuple.capacity(), dtls.deadlines.len()),
+        (0, 0, 0)
+    );
+}
+
+#[test]
+fn a_cookie_from_another_address_keeps_nothing_either() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.client();
+    client.step(&mut rig);
+    client.hear();
+    let with_cookie = client.dtls.step().remove(0);
+    rig.from("127.0.0.9:9".parse().unwrap(), &with_cookie);
+    rig.assert_empty();
+    rig.from(client.address(), &with_cookie);
+    assert_eq!(rig.connections.open(), 1);
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_ends_after_ten_seconds_with_all_it_held() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.client();
+    client.half_open(&mut rig);
+    assert_eq!((rig.connections.open(), rig.dtls().half_open.open()), (1, 1));
+    rig.advance(HANDSHAKE_TIME - INSTANT);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    rig.advance(INSTANT);
+    rig.assert_empty();
+    assert_eq!(rig.dtls().deadlines.len(), 0);
+}
+
+#[test]
+fn unfinished_handshakes_are_bounded_from_one_address_and_in_all() {
+    let mut rig = Rig::new(10_000);
+    let from = |rig: &mut Rig, last: u8| {
+        let mut client = TestClient::at(Ipv4Addr::new(127, 0, 0, last), &rig.pki.root);
+        client.half_open(rig);
+        client
+    };
+    let mut first: Vec<_> = (0..HALF_OPEN_PER_ADDRESS + 3).map(|_| from(&mut rig, 1)).collect();
+    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize);
+    // Finished ones make room.
+    first[0].shake_hands(&mut rig);
+    from(&mut rig, 1);
+    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize + 1);
+    for n in 0..HALF_OPEN {
+        from(&mut rig, 2 + (n / HALF_OPEN_PER_ADDRESS) as u8);
+    }
+    assert_eq!(rig.dtls().half_open.open(), HALF_OPEN);
+    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN as usize + 1);
+    // After it all, those who had no room get in.
+    rig.advance(HANDSHAKE_TIME + FIRST_MESSAGE);
+    rig.assert_empty();
+    let mut late = from(&mut rig, 1);
+    late.shake_hands(&mut rig);
+    assert!(late.dtls.established);
+}
+
+#[test]
+fn a_client_that_says_nothing_is_left_after_ten_seconds() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    assert_eq!(rig.dtls().half_open.open(), 0);
+    rig.advance(FIRST_MESSAGE / 2);
+    client.say(&mut rig, b"this is no STUN");
+    rig.advance(FIRST_MESSAGE / 2 - INSTANT);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    assert!(!client.heard_goodbye());
+    rig.advance(INSTANT);
+    rig.assert_empty();
+    assert!(client.heard_goodbye());
+}
+
+#[test]
+fn a_client_without_an_allocation_may_be_silent_for_a_minute() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    client.ask(&mut rig, Method::BINDING, 1);
+    rig.advance(IDLE - INSTANT);
+    client.ask(&mut rig, Method::BINDING, 2);
+    rig.advance(IDLE - INSTANT);
+    assert!(!client.heard_goodbye());
+    rig.advance(INSTANT);
+    rig.assert_empty();
+    assert!(client.heard_goodbye());
+}
+
+#[test]
+fn a_client_with_an_allocation_may_be_silent_for_as_long_as_that_lives() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    client.allocate(&mut rig);
+    rig.advance(IDLE * 20);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    assert_eq!(rig.shard.len(), 1);
+    let now = rig.now;
+    rig.shard.handle_timeout(now, &mut rig.io);
+    assert!(rig.shard.is_empty(), "it was never refreshed");
+    rig.advance(IDLE);
+    rig.assert_empty();
+    assert!(client.heard_goodbye());
+}
+
+/// RFC 8656 section 5: with the 5-tuple goes the allocation.
+#[test]
+fn close_notify_ends_connection_and_allocation() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    client.allocate(&mut rig);
+    client.close(&mut rig);
+    rig.assert_empty();
+    assert!(rig.shard.is_empty());
+    assert!(client.heard_goodbye());
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_certificate_leaves_nothing() {
+    let mut rig = Rig::new(10);
+    let mut client = TestClient::at(Ipv4Addr::LOCALHOST, &Pki::new(Kind::P256).root);
+    client.shake_hands(&mut rig);
+    assert!(client.dtls.failed.is_some());
+    rig.assert_empty();
+}
+
+/// RFC 6347 section 4.2.8: the old association stays until the client has returned a cookie.
+#[test]
+fn a_client_that_starts_anew_takes_its_own_place_once_its_cookie_is_good() {
+    let mut rig = Rig::new(1);
+    let mut client = rig.connected();
+    client.allocate(&mut rig);
+    let mut again = rig.client();
+    again.socket = client.socket.try_clone().unwrap();
+    again.step(&mut rig);
+    again.hear();
+    assert_eq!((rig.shard.len(), rig.dtls().sessions.len()), (1, 1), "no cookie yet");
+    again.shake_hands(&mut rig);
+    assert!(again.dtls.established);
+    assert_eq!((rig.shard.len(), rig.dtls().sessions.len()), (0, 1));
+    assert_eq!((rig.connections.open(), rig.dtls().by_tuple.len()), (1, 1));
+    again.allocate(&mut rig);
+    // The deadlines of the one before do not touch it.
+    rig.advance(IDLE);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+}
+
+#[test]
+fn a_flight_that_was_lost_is_sent_again() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.client();
+    client.half_open(&mut rig);
+    assert!(client.hear() > 0);
+    // OpenSSL's timer counts real time: a second.
+    std::thread::sleep(Duration::from_millis(1100));
+    rig.advance(Duration::from_millis(1100));
+    assert!(client.hear() > 0, "the server's first flight once more");
+}
+
+#[test]
+fn deadlines_of_those_who_are_gone_do_not_pile_up() {
+    let mut rig = Rig::new(10);
+    for _ in 0..300 {
+        rig.connected().close(&mut rig);
+    }
+    rig.assert_empty();
+    assert!(rig.dtls().deadlines.len() < 100, "{}", rig.dtls().deadlines.len());
+}
+
+/// The certificate for the name that a client asks for (RFC 6066 section 3), and the first one for
+/// names that none is for.
+#[test]
+fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
+    let hosts = ["turn.example.org", "calls.example.net"];
+    let directories = hosts.map(|_| tempfile::tempdir().unwrap());
+    let pkis = hosts.map(|host| Pki::for_host(Kind::P256, host));
+    let sources = pkis.iter().zip(&directories).map(|(pki, dir)| written(pki, dir.path()));
+    let store = Arc::new(CertStore::open(sources.collect()).unwrap());
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let settings = DtlsSettings::new("dtls", at, Arc::clone(&store)).unwrap();
+    let serves = |host: &str, pki: &Pki| serves(&settings, host, pki);
+    assert!(serves(hosts[0], &pkis[0]) && serves(hosts[1], &pkis[1]));
+    assert!(!serves(hosts[0], &pkis[1]) && !serves(hosts[1], &pkis[0]));
+    let before = settings.served();
+    settings.renew().unwrap();
+    assert!(settings.news(&before).is_none(), "nothing has changed");
+
+    let new = Pki::for_host(Kind::Rsa2048, hosts[1]);
+    new.write(directories[1].path());
+    let _ = store.reload();
+    settings.renew().unwrap();
+    assert!(settings.news(&before).is_some());
+    assert!(serves(hosts[1], &new) && !serves(hosts[1], &pkis[1]));
+    assert!(serves(hosts[0], &pkis[0]));
+}
+
+/// Whether a client that asks for `host` can verify what it gets.
+fn serves(settings: &DtlsSettings, host: &str, pki: &Pki) -> bool {
+    let now = Instant::now();
+    let mut listener = Listener::new(DtlsContext::clone(&settings.served()), now).unwrap();
+    let mut client = Client::that(&pki.root, &Wants { host, ..Wants::default() });
+    let mut server = admit(&mut listener, &mut client);
+    settle(&mut client, &mut server);
+    client.established
+}

@@ -1,0 +1,111 @@
+//! Stands in for `dtls` in a build without the feature: the same names, and nothing behind them.
+//! A listener for DTLS cannot come to be, so none is ever served.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::batch::{Egress, Ingress};
+use super::clock::Clock;
+use super::io::Io;
+use super::listener::{DtlsUnavailable, UdpListener};
+use crate::clock::{Now, Tick};
+use crate::policy::Connections;
+use crate::tls::CertStore;
+use crate::turn::{Prefix, Shard};
+
+/// A listener for DTLS, of which there is none in this build.
+#[derive(Debug)]
+pub struct DtlsSettings {
+    /// Its name in logs.
+    pub name: String,
+    /// Where; `[::]` stands for all addresses of both families.
+    pub address: SocketAddr,
+}
+
+impl DtlsSettings {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always: it says which feature is missing.
+    pub fn new(
+        name: &str,
+        _address: SocketAddr,
+        _store: Arc<CertStore>,
+    ) -> Result<Self, DtlsUnavailable> {
+        Err(DtlsUnavailable(format!(
+            "listener \"{name}\": this taciturn was built without the feature `dtls` and cannot \
+             serve it. Build it with `cargo build --release --features dtls` (the feature is on \
+             unless --no-default-features is given), or remove the listener"
+        )))
+    }
+
+    /// There is nothing to renew.
+    ///
+    /// # Errors
+    /// None.
+    pub fn renew(&self) -> Result<(), DtlsUnavailable> {
+        Ok(())
+    }
+}
+
+/// No connections.
+#[derive(Debug)]
+pub(super) struct Dtls;
+
+impl Dtls {
+    pub(super) fn new(
+        _: Clock,
+        _: usize,
+        _: Vec<Arc<DtlsSettings>>,
+        _: &Arc<Connections>,
+    ) -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    pub(super) fn serves(&self, _: u16) -> bool {
+        false
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Tick> {
+        None
+    }
+
+    pub(super) fn media(
+        &mut self,
+        _: Tick,
+        _: u32,
+        _: &Prefix,
+        _: &[u8],
+        _: u8,
+        _: &[UdpListener],
+    ) {
+    }
+
+    pub(super) fn flush(&mut self, _: &[UdpListener]) {}
+}
+
+/// No records.
+#[derive(Debug, Default)]
+pub(super) struct Plain;
+
+/// What it would take to serve DTLS clients.
+#[derive(Debug)]
+#[allow(dead_code, reason = "nothing is served")]
+pub(super) struct Hands<'a> {
+    pub(super) shard: &'a mut Shard,
+    pub(super) io: &'a mut Io,
+    pub(super) egress: &'a mut Egress,
+    pub(super) reply: &'a mut [u8],
+    pub(super) plain: &'a mut Plain,
+}
+
+impl Hands<'_> {
+    pub(super) fn read(&mut self, _: Now, _: u16, _: &mut Ingress) -> bool {
+        false
+    }
+
+    pub(super) fn handle_timeout(&mut self, _: Now) {}
+
+    pub(super) fn shut_down(&mut self) {}
+}

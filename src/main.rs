@@ -16,7 +16,7 @@ use taciturn::net::external::{self, External};
 use taciturn::net::{Listeners, Running, Shared, Speaks, StreamSettings};
 use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
 use taciturn::tls::{CertStore, ReloadOutcome, TlsServer};
-use taciturn::turn::{Rules, Settings};
+use taciturn::turn::{ConnectionIds, Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -224,6 +224,8 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             max_permissions: limits.permissions_per_allocation as usize,
             max_channels: limits.channels_per_allocation as usize,
             rfc5766_channels: config.protocol.rfc5766_channels,
+            tcp_relay: config.protocol.tcp_relay,
+            max_peer_connections: limits.peer_connections_per_allocation as usize,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -231,6 +233,8 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
             ports: Arc::new(PortPool::new(config.relay_ports)),
             quota: Arc::new(Quota::new(limits.allocations_per_user)),
+            // Each is of use with a connection of a client's.
+            connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
     }
@@ -246,6 +250,7 @@ fn raise_descriptor_limit(config: &Config) {
     }
     let has_streams = config.listen.iter().any(|listen| !listen.transport.is_datagram());
     let connections = if has_streams { u64::from(config.limits.connections) } else { 0 };
+    let connections = if config.protocol.tcp_relay { 2 * connections } else { connections };
     let needed = 2 * u64::from(config.relay_ports.len()) + connections + SPARE_DESCRIPTORS;
     match getrlimit(Resource::Nofile).current {
         Some(current) if current < needed => tracing::warn!(

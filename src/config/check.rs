@@ -9,7 +9,9 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls};
+use super::{
+    Auth, Config, Limits, Listen, Peers, Protocol, address, credentials, listeners, secrets, tls,
+};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -38,6 +40,7 @@ pub(super) fn check(
     });
     let host = host(reader);
     let tls = tls::tls(reader, host.as_deref(), &realm);
+    let listen = listeners::listeners(reader, relay_ports, &tls);
     Config {
         file: source.map(|source| source.path.clone()),
         host,
@@ -45,7 +48,8 @@ pub(super) fn check(
         stun_servers: address::stun_servers(reader),
         relay_ports,
         workers: workers(reader),
-        listen: listeners::listeners(reader, relay_ports, &tls),
+        protocol: protocol(reader, &listen),
+        listen,
         tls,
         auth: Auth {
             users,
@@ -57,9 +61,6 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
-        protocol: Protocol {
-            rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
-        },
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
     }
@@ -197,6 +198,22 @@ fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
+fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
+    let tcp_relay = reader.boolean("protocol.tcp_relay").unwrap_or(false);
+    if tcp_relay && !listen.is_empty() && listen.iter().all(|l| l.transport.is_datagram()) {
+        let help =
+            "add a section [[listen]] with transport = \"tcp\" (or \"tls\"), or remove the key";
+        let message = "is on, but clients ask for TCP allocations over TCP or TLS only, and no \
+                       listener takes those";
+        let origin = reader.origin("protocol.tcp_relay");
+        reader.findings.error(&origin, "protocol.tcp_relay", message, help);
+    }
+    Protocol {
+        rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
+        tcp_relay,
+    }
+}
+
 fn limits(reader: &mut Reader<'_>) -> Limits {
     const DAY: Duration = Duration::from_secs(86400);
     let default = Limits::default();
@@ -222,6 +239,12 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             "limits.channels_per_allocation",
             4096,
             default.channels_per_allocation,
+        ),
+        peer_connections_per_allocation: integer(
+            reader,
+            "limits.peer_connections_per_allocation",
+            65536,
+            default.peer_connections_per_allocation,
         ),
         connections: integer(reader, "limits.connections", 1_000_000, default.connections),
         connections_per_address: integer(

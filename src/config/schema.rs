@@ -52,11 +52,13 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.allocations_per_user", Kind::Integer),
     key("limits.permissions_per_allocation", Kind::Integer),
     key("limits.channels_per_allocation", Kind::Integer),
+    key("limits.peer_connections_per_allocation", Kind::Integer),
     key("limits.connections", Kind::Integer),
     key("limits.connections_per_address", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("protocol.rfc5766_channels", Kind::Boolean),
+    key("protocol.tcp_relay", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -87,6 +89,10 @@ const COTURN: &[(&str, &str)] = &[
     ("allowed_peer_ip", "allow in the section [peers]"),
     ("denied_peer_ip", "deny in the section [peers]"),
     ("rfc5766_channel_numbers", "rfc5766_channels in the section [protocol]"),
+    (
+        "no_tcp_relay",
+        "nothing: tcp_relay in the section [protocol] is off unless it is set to true",
+    ),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 

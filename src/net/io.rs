@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -13,9 +14,13 @@ use super::batch::dont_fragment;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
+use super::tcp_relay::{Handover, TcpRelays};
 use crate::clock::Tick;
 use crate::stun::Family;
-use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId, Via};
+use crate::turn::{
+    AllocationId, Client, ConnectError, ConnectionId, Event, OpenError, Outside, RelayId, Traffic,
+    Via,
+};
 
 /// Relay sockets have the numbers from here on, listeners those below.
 const FIRST_RELAY: usize = 1 << 16;
@@ -43,6 +48,8 @@ pub(super) struct Io {
     closing: Vec<usize>,
     /// The connections of this worker.
     lines: Slab<Rc<Line>>,
+    /// What TCP allocations have.
+    pub(super) tcp: TcpRelays,
     log: EventLog,
     /// The time of the batch at hand.
     pub(super) now: Tick,
@@ -78,7 +85,11 @@ impl Which {
 
 impl Io {
     /// Takes over the listening sockets of a worker.
-    pub(super) fn new(registry: Registry, listeners: Vec<UdpListener>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        registry: Registry,
+        listeners: Vec<UdpListener>,
+        handover: Arc<Handover>,
+    ) -> std::io::Result<Self> {
         for (number, listener) in listeners.iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
             registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
@@ -89,6 +100,7 @@ impl Io {
             relays: Slab::new(),
             closing: Vec::new(),
             lines: Slab::new(),
+            tcp: TcpRelays::new(handover),
             log: EventLog::default(),
             now: Tick(0),
         })
@@ -142,6 +154,7 @@ impl Io {
 
     pub(super) fn disconnect(&mut self, connection: u32) {
         self.lines.try_remove(connection as usize);
+        self.tcp.take_bound(connection);
     }
 
     pub(super) fn line(&self, connection: u32) -> Option<&Line> {
@@ -212,6 +225,47 @@ impl Outside for Io {
         if let Some(socket) = self.relays.get_mut(relay as usize) {
             socket.closing = true;
             self.closing.push(relay as usize);
+        }
+    }
+
+    fn open_tcp_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        self.tcp.open(owner, address)
+    }
+
+    fn close_tcp_relay(&mut self, relay: RelayId) {
+        self.tcp.close(relay);
+    }
+
+    fn connect_peer(
+        &mut self,
+        owner: AllocationId,
+        relay: RelayId,
+        connection: ConnectionId,
+        peer: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        self.tcp.connect(owner, relay, connection, peer)
+    }
+
+    fn bind_peer(&mut self, client: Client, connection: ConnectionId) -> bool {
+        match client.via {
+            Via::Stream { connection: number, .. } => self.tcp.bind(number, connection),
+            Via::Udp(_) => false,
+        }
+    }
+
+    fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
+        self.tcp.close_peer(connection)
+    }
+
+    fn tell(&mut self, client: Client, message: &[u8]) {
+        if let Via::Stream { connection, .. } = client.via
+            && let Some(line) = self.line(connection)
+        {
+            line.answer(message);
         }
     }
 

@@ -14,6 +14,7 @@ mod listener;
 mod readiness;
 mod server;
 mod stream;
+mod tcp_relay;
 mod worker;
 
 pub use listener::{BindError, Listeners};

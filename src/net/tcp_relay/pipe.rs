@@ -165,3 +165,176 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
         while self.from.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex, split};
+    use tokio::task::{JoinHandle, LocalSet, spawn_local};
+
+    use super::*;
+
+    /// Room between an end and the pipe, standing for the kernel's.
+    const ROOM: usize = 4096;
+
+    /// Joins two streams; answers the bytes that went to the peer and to the client.
+    fn join(head: &[u8], client: DuplexStream, peer: DuplexStream) -> JoinHandle<(u64, u64)> {
+        let (from_peer, to_peer) = split(peer);
+        join_split(head, client, from_peer, to_peer)
+    }
+
+    fn join_split(
+        head: &[u8],
+        client: DuplexStream,
+        from_peer: impl AsyncRead + Unpin + 'static,
+        to_peer: impl AsyncWrite + Unpin + 'static,
+    ) -> JoinHandle<(u64, u64)> {
+        let head = head.to_vec();
+        let (from_client, to_client) = split(client);
+        spawn_local(async move {
+            let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
+            let last = &Cell::new(Instant::now());
+            let to_peer = Way { from: from_client, to: to_peer, bytes: &up, last, end: None };
+            let to_client = Way { from: from_peer, to: to_client, bytes: &down, last, end: None };
+            relay(head, to_peer, to_client).await;
+            (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Runs a test where tasks of one thread can be spawned.
+    async fn locally(test: impl Future<Output = ()>) {
+        LocalSet::new().run_until(test).await;
+    }
+
+    async fn rest(stream: &mut DuplexStream) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        rest
+    }
+
+    #[tokio::test]
+    async fn what_the_client_sent_already_comes_first() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let joined = join(b"head, ", near, far);
+            client.write_all(b"and more").await.unwrap();
+            peer.write_all(b"answer").await.unwrap();
+            client.shutdown().await.unwrap();
+            peer.shutdown().await.unwrap();
+            assert_eq!(rest(&mut peer).await, b"head, and more");
+            assert_eq!(rest(&mut client).await, b"answer");
+            assert_eq!(joined.await.unwrap(), (14, 6));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_has_no_more_to_say_still_hears_the_other() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let joined = join(b"", near, far);
+            client.write_all(b"question").await.unwrap();
+            client.shutdown().await.unwrap();
+            assert_eq!(rest(&mut peer).await, b"question");
+            let long = vec![7; 100_000];
+            let (written, read) = tokio::join!(
+                async {
+                    peer.write_all(&long).await.unwrap();
+                    peer.shutdown().await
+                },
+                rest(&mut client)
+            );
+            written.unwrap();
+            assert_eq!(read, long);
+            assert_eq!(joined.await.unwrap(), (8, 100_000));
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn who_goes_away_is_still_heard_and_the_other_is_told() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let joined = join(b"", near, far);
+            client.write_all(b"last words").await.unwrap();
+            drop(client);
+            assert_eq!(rest(&mut peer).await, b"last words");
+            drop(peer);
+            joined.await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_takes_no_more_may_still_say_why() {
+        locally(async {
+            let (mut client, near) = duplex(ROOM);
+            let (to_peer, gone) = duplex(ROOM);
+            drop(gone);
+            let (mut peer, from_peer) = duplex(ROOM);
+            let joined = join_split(b"", near, from_peer, to_peer);
+            client.write_all(b"too much").await.unwrap();
+            tokio::task::yield_now().await;
+            peer.write_all(b"413").await.unwrap();
+            drop(peer);
+            assert_eq!(rest(&mut client).await, b"413");
+            drop(client);
+            joined.await.unwrap();
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_receiver_slows_its_sender() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let _joined = join(b"", near, far);
+            let mut taken = 0;
+            // Nothing else is to do when the time, which stands still, is over.
+            while let Ok(written) = timeout(LINGER, client.write(&[1; 1000])).await {
+                taken += written.unwrap();
+            }
+            assert_eq!(taken, 2 * ROOM + BUFFER.min(ROOM));
+            // The other way is not affected.
+            peer.write_all(b"hello").await.unwrap();
+            let mut heard = [0; 5];
+            client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"hello");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_nothing_while_both_ways_are_open() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let _joined = join(b"", near, far);
+            sleep(Duration::from_secs(86_400)).await;
+            client.write_all(b"still here").await.unwrap();
+            let mut heard = [0; 10];
+            peer.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"still here");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_what_is_half_open() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let joined = join(b"", near, far);
+            client.shutdown().await.unwrap();
+            let start = Instant::now();
+            // For as long as bytes move it stays.
+            for _ in 0..10 {
+                sleep(HALF_OPEN - Duration::from_secs(1)).await;
+                peer.write_all(b"x").await.unwrap();
+                client.read_exact(&mut [0]).await.unwrap();
+            }
+            joined.await.unwrap();
+            let lived = start.elapsed();
+            assert!(lived >= 11 * HALF_OPEN - Duration::from_secs(10), "{lived:?}");
+            assert!(lived <= 11 * HALF_OPEN + LINGER, "{lived:?}");
+        })
+        .await;
+    }
+}

@@ -18,7 +18,7 @@ use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSett
 use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
-use taciturn::turn::{Rules, Settings};
+use taciturn::turn::{ConnectionIds, Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -272,6 +272,8 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             max_permissions: limits.permissions_per_allocation as usize,
             max_channels: limits.channels_per_allocation as usize,
             rfc5766_channels: config.protocol.rfc5766_channels,
+            tcp_relay: config.protocol.tcp_relay,
+            max_peer_connections: limits.peer_connections_per_allocation as usize,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -279,6 +281,8 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
             ports: Arc::new(PortPool::new(config.relay_ports)),
             quota: Arc::new(Quota::new(limits.allocations_per_user)),
+            // Each is of use with a connection of a client's.
+            connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,
@@ -295,6 +299,7 @@ fn raise_descriptor_limit(config: &Config) {
     }
     let has_streams = config.listen.iter().any(|listen| !listen.transport.is_datagram());
     let connections = if has_streams { u64::from(config.limits.connections) } else { 0 };
+    let connections = if config.protocol.tcp_relay { 2 * connections } else { connections };
     let needed = 2 * u64::from(config.relay_ports.len()) + connections + SPARE_DESCRIPTORS;
     match getrlimit(Resource::Nofile).current {
         Some(current) if current < needed => tracing::warn!(

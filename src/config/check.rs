@@ -10,8 +10,8 @@ use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
-    Auth, Config, Limits, Peers, Process, Protocol, Tuning, address, credentials, listeners,
-    secrets, tls,
+    Auth, Config, Limits, Listen, Peers, Process, Protocol, Tuning, address, credentials,
+    listeners, secrets, tls,
 };
 
 /// The realm when none is configured.
@@ -41,6 +41,7 @@ pub(super) fn check(
     });
     let host = host(reader);
     let tls = tls::tls(reader, host.as_deref(), &realm);
+    let listen = listeners::listeners(reader, relay_ports, &tls);
     Config {
         file: source.map(|source| source.path.clone()),
         host,
@@ -48,7 +49,8 @@ pub(super) fn check(
         stun_servers: address::stun_servers(reader),
         relay_ports,
         workers: workers(reader),
-        listen: listeners::listeners(reader, relay_ports, &tls),
+        protocol: protocol(reader, &listen),
+        listen,
         tls,
         auth: Auth {
             users,
@@ -60,9 +62,6 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
-        protocol: Protocol {
-            rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
-        },
         tuning: Tuning {
             wake_delay: match reader.integer("tuning.wake_delay_us", 0, 2000) {
                 Some(micros) => Duration::from_micros(micros.into()),
@@ -225,6 +224,22 @@ fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
+fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
+    let tcp_relay = reader.boolean("protocol.tcp_relay").unwrap_or(false);
+    if tcp_relay && !listen.is_empty() && listen.iter().all(|l| l.transport.is_datagram()) {
+        let help =
+            "add a section [[listen]] with transport = \"tcp\" (or \"tls\"), or remove the key";
+        let message = "is on, but clients ask for TCP allocations over TCP or TLS only, and no \
+                       listener takes those";
+        let origin = reader.origin("protocol.tcp_relay");
+        reader.findings.error(&origin, "protocol.tcp_relay", message, help);
+    }
+    Protocol {
+        rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
+        tcp_relay,
+    }
+}
+
 fn limits(reader: &mut Reader<'_>) -> Limits {
     const DAY: Duration = Duration::from_secs(86400);
     let default = Limits::default();
@@ -250,6 +265,12 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             "limits.channels_per_allocation",
             4096,
             default.channels_per_allocation,
+        ),
+        peer_connections_per_allocation: integer(
+            reader,
+            "limits.peer_connections_per_allocation",
+            65536,
+            default.peer_connections_per_allocation,
         ),
         connections: integer(reader, "limits.connections", 1_000_000, default.connections),
         connections_per_address: integer(

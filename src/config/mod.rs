@@ -269,6 +269,8 @@ pub struct Protocol {
     /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
     /// no browser uses others; coturn's test clients before 4.16 do.
     pub rfc5766_channels: bool,
+    /// Makes TCP allocations (RFC 6062), for clients that speak to peers over TCP. No browser does.
+    pub tcp_relay: bool,
 }
 
 /// The `[process]` section.
@@ -303,7 +305,9 @@ pub struct Limits {
     pub permissions_per_allocation: u32,
     /// Channels of one allocation.
     pub channels_per_allocation: u32,
-    /// Connections (TCP and TLS) in all.
+    /// Connections with peers of one TCP allocation.
+    pub peer_connections_per_allocation: u32,
+    /// Connections (TCP and TLS) in all; and as many with peers, where `tcp_relay` is on.
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,
@@ -319,6 +323,7 @@ impl Default for Limits {
             allocations_per_user: 200,
             permissions_per_allocation: 256,
             channels_per_allocation: 256,
+            peer_connections_per_allocation: 32,
             connections: 4096,
             connections_per_address: 256,
             max_lifetime: Duration::from_secs(3600),

@@ -7,7 +7,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::Tick;
 use crate::stun::ErrorCode;
-use crate::turn::{Event, Via};
+use crate::turn::{Event, Traffic, Via};
 
 /// Lines a second of each kind that clients can cause, for each worker.
 const LINES_A_SECOND: u32 = 20;
@@ -67,7 +67,7 @@ impl EventLog {
             ),
             Event::Ended { client, username, relayed, traffic, lived, reason } => {
                 // Browsers make many allocations and use one: only those get a line.
-                if traffic.packets_to_peers + traffic.packets_to_client == 0 {
+                if *traffic == Traffic::default() {
                     debug!(
                         client = %client.remote, transport = transport(client.via), user = username,
                         relayed = %relayed, seconds = lived.as_secs(), reason = reason.text(),

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -14,9 +15,13 @@ use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
+use super::tcp_relay::{Handover, TcpRelays};
 use crate::clock::Tick;
 use crate::stun::Family;
-use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId, Via};
+use crate::turn::{
+    AllocationId, Client, ConnectError, ConnectionId, Event, OpenError, Outside, RelayId, Traffic,
+    Via,
+};
 
 /// Relay sockets have the numbers from here on, listeners those below.
 const FIRST_RELAY: usize = 1 << 16;
@@ -45,6 +50,8 @@ pub(super) struct Io {
     /// The connections of this worker.
     lines: Slab<Rc<Line>>,
     pub(super) dtls: Dtls,
+    /// What TCP allocations have.
+    pub(super) tcp: TcpRelays,
     log: EventLog,
     /// The time of the batch at hand.
     pub(super) now: Tick,
@@ -84,6 +91,7 @@ impl Io {
         registry: Registry,
         listeners: Vec<UdpListener>,
         dtls: Dtls,
+        handover: Arc<Handover>,
     ) -> std::io::Result<Self> {
         for (number, listener) in listeners.iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
@@ -96,6 +104,7 @@ impl Io {
             closing: Vec::new(),
             lines: Slab::new(),
             dtls,
+            tcp: TcpRelays::new(handover),
             log: EventLog::default(),
             now: Tick(0),
         })
@@ -149,6 +158,7 @@ impl Io {
 
     pub(super) fn disconnect(&mut self, connection: u32) {
         self.lines.try_remove(connection as usize);
+        self.tcp.take_bound(connection);
     }
 
     pub(super) fn line(&self, connection: u32) -> Option<&Line> {
@@ -230,6 +240,47 @@ impl Outside for Io {
         if let Some(socket) = self.relays.get_mut(relay as usize) {
             socket.closing = true;
             self.closing.push(relay as usize);
+        }
+    }
+
+    fn open_tcp_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        self.tcp.open(owner, address)
+    }
+
+    fn close_tcp_relay(&mut self, relay: RelayId) {
+        self.tcp.close(relay);
+    }
+
+    fn connect_peer(
+        &mut self,
+        owner: AllocationId,
+        relay: RelayId,
+        connection: ConnectionId,
+        peer: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        self.tcp.connect(owner, relay, connection, peer)
+    }
+
+    fn bind_peer(&mut self, client: Client, connection: ConnectionId) -> bool {
+        match client.via {
+            Via::Stream { connection: number, .. } => self.tcp.bind(number, connection),
+            Via::Udp(_) | Via::Dtls { .. } => false,
+        }
+    }
+
+    fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
+        self.tcp.close_peer(connection)
+    }
+
+    fn tell(&mut self, client: Client, message: &[u8]) {
+        if let Via::Stream { connection, .. } = client.via
+            && let Some(line) = self.line(connection)
+        {
+            line.answer(message);
         }
     }
 

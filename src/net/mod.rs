@@ -21,6 +21,7 @@ mod patience;
 mod readiness;
 mod server;
 mod stream;
+mod tcp_relay;
 mod worker;
 
 pub use dtls::DtlsSettings;

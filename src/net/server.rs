@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::clock::Clock;
 use super::listener::Listeners;
+use super::tcp_relay::Handover;
 use super::worker;
 use crate::auth::NonceKeys;
 use crate::clock::Tick;
@@ -58,13 +59,15 @@ pub fn start(
     let clock = Clock::start();
     let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
     let (stop, stopping) = watch::channel(false);
+    let handover = Arc::new(Handover::default());
     let mut threads = Vec::new();
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
+        let handover = Arc::clone(&handover);
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(worker::run(clock, listeners, &shared, stopping))
+            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping))
         })?);
     }
     Ok(Running { clock, stop, threads })

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
@@ -23,9 +24,12 @@ use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
 use super::stream::{self, Line};
+use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
-use crate::stun::Frame;
-use crate::turn::{Client, ClientAddr, PeerAddr, Shard, Verdict, Via};
+use crate::stun::{Family, Frame};
+use crate::turn::{
+    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Shard, Traffic, Verdict, Via,
+};
 
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;
@@ -45,13 +49,15 @@ pub(super) async fn run(
     clock: Clock,
     mut listeners: Listeners,
     shared: &Shared,
+    handover: Arc<Handover>,
     mut stop: Receiver<bool>,
 ) -> io::Result<()> {
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, listeners, shared)?),
+        state: RefCell::new(State::new(clock, listeners, shared, handover)?),
         deadline_moved: Notify::new(),
     });
+    core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
     let tasks = LocalSet::new();
     for (number, listener) in (FIRST_STREAM_LISTENER..).zip(streams) {
         let connections = Arc::clone(&shared.connections);
@@ -129,6 +135,75 @@ impl Core {
         taken
     }
 
+    /// The peer connection that a client's connection was bound to by what was read last.
+    pub(super) fn take_bound(&self, client: Client) -> Option<BoundPeer> {
+        let Via::Stream { connection, .. } = client.via else { return None };
+        self.state.borrow_mut().io.tcp.take_bound(connection)
+    }
+
+    /// A peer has connected to a TCP relay socket.
+    pub(super) fn peer_arrived(
+        &self,
+        owner: AllocationId,
+        family: Family,
+        stream: TcpStream,
+        peer: SocketAddr,
+    ) {
+        self.on_time(|now, shard, io| match shard.peer_arrived(now, owner, family, peer, io) {
+            Some(connection) => {
+                if let Err(error) = io.tcp.offer(owner, connection, stream) {
+                    tracing::debug!(%peer, %error, "a peer's connection cannot be kept");
+                    shard.peer_closed(owner, connection, Traffic::default());
+                }
+            }
+            None => tcp_relay::refuse(stream),
+        });
+    }
+
+    /// A connection to a peer is there.
+    pub(super) fn peer_connected(
+        &self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        stream: TcpStream,
+    ) {
+        self.on_time(|now, shard, io| match io.tcp.offer(owner, connection, stream) {
+            Ok(()) => shard.peer_connected(now, owner, connection, io),
+            Err(error) => {
+                tracing::debug!(%error, "a connection to a peer cannot be kept");
+                io.tcp.close_peer(connection);
+                shard.connect_failed(owner, connection, io);
+            }
+        });
+    }
+
+    /// A connection to a peer cannot be had.
+    pub(super) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
+        self.on_time(|_, shard, io| {
+            io.tcp.close_peer(connection);
+            shard.connect_failed(owner, connection, io);
+        });
+    }
+
+    /// A peer connection and its data connection have ended.
+    pub(super) fn peer_closed(&self, owner: AllocationId, connection: ConnectionId) {
+        self.on_time(|_, shard, io| {
+            let traffic = io.tcp.close_peer(connection);
+            shard.peer_closed(owner, connection, traffic);
+        });
+    }
+
+    /// Tells the shard what has happened, once everything due by now has ended.
+    fn on_time(&self, tell: impl FnOnce(Now, &mut Shard, &mut Io)) {
+        let mut state = self.state.borrow_mut();
+        let now = state.on_time();
+        let State { shard, io, .. } = &mut *state;
+        tell(now, shard, io);
+        if state.deadline_is_earlier() {
+            self.deadline_moved.notify_one();
+        }
+    }
+
     pub(super) fn has_allocation(&self, client: &Client) -> bool {
         self.state.borrow().shard.has_allocation(client)
     }
@@ -162,14 +237,19 @@ struct State {
 }
 
 impl State {
-    fn new(clock: Clock, listeners: Listeners, shared: &Shared) -> io::Result<Self> {
+    fn new(
+        clock: Clock,
+        listeners: Listeners,
+        shared: &Shared,
+        handover: Arc<Handover>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let Listeners { mut udp, dtls, .. } = listeners;
         let first = udp.len();
         let (sockets, settings): (Vec<_>, Vec<_>) = dtls.into_iter().unzip();
         udp.extend(sockets);
         let dtls = Dtls::new(clock, first, settings, &shared.connections)?;
-        let io = Io::new(poll.registry().try_clone()?, udp, dtls)?;
+        let io = Io::new(poll.registry().try_clone()?, udp, dtls, handover)?;
         Ok(Self {
             clock,
             poll,
@@ -350,6 +430,11 @@ impl State {
             match (verdict, self.io.line(connection)) {
                 (Verdict::Reply(len), Some(line)) => {
                     line.answer(self.reply.get(..len).unwrap_or_default());
+                    // What follows a ConnectionBind that succeeded is data.
+                    if self.io.tcp.is_bound(connection) {
+                        at += padded;
+                        break Ok(());
+                    }
                 }
                 (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),
             }
@@ -408,7 +493,7 @@ pub(super) fn forward(
                 }
             }
         }
-        Verdict::Reply(_) | Verdict::Drop(_) => {}
+        Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Later => {}
     }
 }
 

@@ -144,8 +144,10 @@ pub enum LeaseError {
 pub struct PortPool {
     range: PortRange,
     families: [Mutex<Ports>; 2],
-    /// One bit a port: an allocation has its socket open.
+    /// One bit a port: an allocation has its UDP socket open.
     live: [Box<[AtomicU64]>; 2],
+    /// The same for sockets that listen for TCP connections.
+    live_tcp: [Box<[AtomicU64]>; 2],
 }
 
 /// The ports of one family.
@@ -187,7 +189,8 @@ impl PortPool {
             })
         };
         let bits = || (0..range.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { range, families: [ports(), ports()], live: [bits(), bits()] }
+        let (live, live_tcp) = ([bits(), bits()], [bits(), bits()]);
+        Self { range, families: [ports(), ports()], live, live_tcp }
     }
 
     /// The whole range.
@@ -279,20 +282,29 @@ impl PortPool {
         Err(LeaseError::UnknownToken)
     }
 
-    /// Whether `port` belongs to an allocation whose socket is open. No lock.
+    /// Whether `port` belongs to an allocation whose UDP socket is open. No lock.
     #[must_use]
     pub fn is_live(&self, family: Family, port: u16) -> bool {
-        self.bit(family, port).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+        self.is_set(&self.live[family as usize], port)
     }
 
-    fn bit(&self, family: Family, port: u16) -> Option<(&AtomicU64, u64)> {
+    /// Whether an allocation listens for TCP connections on `port`. No lock.
+    #[must_use]
+    pub fn is_live_for_tcp(&self, family: Family, port: u16) -> bool {
+        self.is_set(&self.live_tcp[family as usize], port)
+    }
+
+    fn is_set(&self, bits: &[AtomicU64], port: u16) -> bool {
+        self.bit(bits, port).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
+    }
+
+    fn bit<'a>(&self, bits: &'a [AtomicU64], port: u16) -> Option<(&'a AtomicU64, u64)> {
         let index = port.checked_sub(self.range.first)?;
-        let word = self.live[family as usize].get(usize::from(index / 64))?;
-        Some((word, 1 << (index % 64)))
+        Some((bits.get(usize::from(index / 64))?, 1 << (index % 64)))
     }
 
-    fn set_live(&self, family: Family, port: u16, live: bool) {
-        if let Some((word, mask)) = self.bit(family, port) {
+    fn set_live(&self, bits: &[AtomicU64], port: u16, live: bool) {
+        if let Some((word, mask)) = self.bit(bits, port) {
             if live {
                 word.fetch_or(mask, Ordering::Relaxed);
             } else {
@@ -390,10 +402,15 @@ impl PortLease {
         self.family
     }
 
-    /// Says that the socket on it is open: peers that are this server's own relayed addresses are
-    /// recognised by it.
+    /// Says that the UDP socket on it is open: peers that are this server's own relayed addresses
+    /// are recognised by it.
     pub fn set_live(&mut self) {
-        self.pool.set_live(self.family, self.port, true);
+        self.pool.set_live(&self.pool.live[self.family as usize], self.port, true);
+    }
+
+    /// The same for a socket that listens for TCP connections.
+    pub fn set_live_for_tcp(&mut self) {
+        self.pool.set_live(&self.pool.live_tcp[self.family as usize], self.port, true);
     }
 
     /// Gives the port back after use: it is the last choice for two minutes.
@@ -409,7 +426,9 @@ impl PortLease {
 
 impl Drop for PortLease {
     fn drop(&mut self) {
-        self.pool.set_live(self.family, self.port, false);
+        for live in [&self.pool.live, &self.pool.live_tcp] {
+            self.pool.set_live(&live[self.family as usize], self.port, false);
+        }
         let free = Slot::Free { rested: self.back };
         self.pool.lock(self.family).set(self.pool.range, self.port, free);
     }
@@ -505,5 +524,18 @@ mod tests {
         assert!(!pool.is_live(Family::V6, 49999) && !pool.is_live(Family::V6, 60000));
         drop(lease);
         assert!(!pool.is_live(Family::V6, 50070));
+    }
+
+    #[test]
+    fn a_port_is_live_for_the_transport_of_its_socket_alone() {
+        let pool = pool(50000, 50100);
+        let mut lease = pool.lease(Family::V4, Wish::Any, 70, NOW).unwrap();
+        lease.set_live_for_tcp();
+        assert!(pool.is_live_for_tcp(Family::V4, 50070) && !pool.is_live(Family::V4, 50070));
+        assert!(!pool.is_live_for_tcp(Family::V6, 50070));
+        drop(lease);
+        let mut lease = pool.lease(Family::V4, Wish::Any, 70, NOW).unwrap();
+        lease.set_live();
+        assert!(pool.is_live(Family::V4, 50070) && !pool.is_live_for_tcp(Family::V4, 50070));
     }
 }

@@ -25,6 +25,7 @@ impl AttributeType {
     pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001C);
     pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
     pub const RESERVATION_TOKEN: Self = Self(0x0022);
+    pub const CONNECTION_ID: Self = Self(0x002A);
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
     pub const SOFTWARE: Self = Self(0x8022);

@@ -21,7 +21,7 @@ pub enum Class {
     Error,
 }
 
-/// The method, 12 bits (RFC 8489 section 18.2, RFC 8656 section 17).
+/// The method, 12 bits (RFC 8489 section 18.2, RFC 8656 section 17, RFC 6062 section 6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Method(pub u16);
 
@@ -34,6 +34,9 @@ impl Method {
     pub const DATA: Self = Self(0x007);
     pub const CREATE_PERMISSION: Self = Self(0x008);
     pub const CHANNEL_BIND: Self = Self(0x009);
+    pub const CONNECT: Self = Self(0x00A);
+    pub const CONNECTION_BIND: Self = Self(0x00B);
+    pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
 
     /// The method's name, for logs.
     #[must_use]
@@ -46,6 +49,9 @@ impl Method {
             Self::DATA => "Data",
             Self::CREATE_PERMISSION => "CreatePermission",
             Self::CHANNEL_BIND => "ChannelBind",
+            Self::CONNECT => "Connect",
+            Self::CONNECTION_BIND => "ConnectionBind",
+            Self::CONNECTION_ATTEMPT => "ConnectionAttempt",
             _ => "unknown method",
         }
     }
@@ -182,6 +188,7 @@ pub struct Message<'a> {
     dont_fragment: bool,
     channel_number: Option<&'a [u8]>,
     peer: Option<&'a [u8]>,
+    connection_id: Option<&'a [u8]>,
     data: Option<&'a [u8]>,
 }
 
@@ -225,6 +232,7 @@ impl<'a> Message<'a> {
             dont_fragment: false,
             channel_number: None,
             peer: None,
+            connection_id: None,
             data: None,
         };
         let mut walk = Walk { bytes, at: HEADER_LEN };
@@ -263,6 +271,7 @@ impl<'a> Message<'a> {
             T::RESERVATION_TOKEN => first(&mut self.reservation_token),
             T::CHANNEL_NUMBER => first(&mut self.channel_number),
             T::XOR_PEER_ADDRESS => first(&mut self.peer),
+            T::CONNECTION_ID => first(&mut self.connection_id),
             T::DATA => first(&mut self.data),
             T::DONT_FRAGMENT => self.dont_fragment = true,
             T::MESSAGE_INTEGRITY => {
@@ -461,6 +470,14 @@ impl<'a> Message<'a> {
             }
             None
         })
+    }
+
+    /// CONNECTION-ID (RFC 6062 section 6.2.1).
+    ///
+    /// # Errors
+    /// When its value is not 4 bytes long.
+    pub fn connection_id(&self) -> Result<Option<u32>, BadAttribute> {
+        self.connection_id.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
     }
 
     /// DATA (RFC 8656 section 18.4).

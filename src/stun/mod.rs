@@ -1,4 +1,4 @@
-//! The wire: STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656).
+//! The wire: STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656, RFC 6062).
 //!
 //! Reading allocates nothing and copies nothing: a [`Message`] borrows the datagram and holds one
 //! slot for each attribute that a TURN server reads. Writing goes into a buffer of the caller's.

@@ -118,6 +118,11 @@ impl<'b> Writer<'b> {
         self.attribute(T::CHANNEL_NUMBER, &[high, low, 0, 0])
     }
 
+    /// Adds CONNECTION-ID (RFC 6062 section 6.2.1).
+    pub fn connection_id(&mut self, id: u32) -> &mut Self {
+        self.attribute(T::CONNECTION_ID, &id.to_be_bytes())
+    }
+
     /// Adds MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
     pub fn integrity(&mut self, key: &impl AsRef<IntegrityKey>) -> &mut Self {
         self.set_length(24);

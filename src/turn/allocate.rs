@@ -1,4 +1,4 @@
-//! Allocate (RFC 8656 section 7).
+//! Allocate (RFC 8656 section 7, RFC 6062 section 5.1).
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,11 +19,15 @@ pub(super) const DEFAULT_LIFETIME: u32 = 600;
 /// The protocol number of UDP in REQUESTED-TRANSPORT.
 const UDP: u8 = 17;
 
+/// That of TCP.
+const TCP: u8 = 6;
+
 /// How many ports are tried when others hold them.
 const PORT_TRIES: u32 = 32;
 
 /// What an Allocate request asks for, checked.
 struct Wanted {
+    tcp: bool,
     family: Family,
     additional: bool,
     port: PortWish,
@@ -62,7 +66,7 @@ impl Shard {
         let wanted = self.wanted(request)?;
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
-        let id = self.found(request, grant, lifetime)?;
+        let id = self.found(request, grant, lifetime, wanted.tcp)?;
 
         let first = self.open_first(request.now, id, &user, &wanted, outside);
         let second = match wanted.port {
@@ -103,12 +107,20 @@ impl Shard {
     fn wanted(&self, request: &Request<'_>) -> Result<Wanted, Failure> {
         let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
         let message = request.message;
-        match message.requested_transport()? {
+        let tcp = match message.requested_transport()? {
             None => return Err(bad("REQUESTED-TRANSPORT is missing")),
-            Some(UDP) => {}
+            Some(UDP) => false,
+            Some(TCP) if self.settings.tcp_relay => true,
             Some(_) => return Err(Failure::new(ErrorCode::UNSUPPORTED_TRANSPORT, "")),
-        }
+        };
         let (even, token) = (message.even_port()?, message.reservation_token()?);
+        if tcp && !request.client.via.is_tcp() {
+            return Err(bad("An allocation for TCP is made over TCP or TLS"));
+        }
+        if tcp && (even.is_some() || token.is_some() || message.dont_fragment()) {
+            let detail = "EVEN-PORT, RESERVATION-TOKEN and DONT-FRAGMENT are not for TCP";
+            return Err(bad(detail));
+        }
         let (family, additional) = (message.requested_family()?, message.additional_family()?);
         let port = match (token, even) {
             (Some(_), Some(_)) => return Err(bad("RESERVATION-TOKEN and EVEN-PORT together")),
@@ -143,7 +155,7 @@ impl Shard {
             }
         };
         let lifetime = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
-        Ok(Wanted { family, additional: additional.is_some(), port, lifetime })
+        Ok(Wanted { tcp, family, additional: additional.is_some(), port, lifetime })
     }
 
     /// RFC 8656 section 7.2: never shorter than the default, never longer than the maximum; with
@@ -166,6 +178,7 @@ impl Shard {
         request: &Request<'_>,
         grant: Grant,
         lifetime: u32,
+        tcp: bool,
     ) -> Result<AllocationId, Failure> {
         let Some(quota) = self.rules.quota.take(&grant.name) else {
             let detail =
@@ -179,6 +192,7 @@ impl Shard {
             credential_expires: grant.expires,
             quota,
             made_by: request.message.transaction_id(),
+            tcp,
         };
         let now = request.now.tick;
         let expires = now + Duration::from_secs(u64::from(lifetime));
@@ -276,9 +290,16 @@ impl Shard {
             return Err((OpenError::Impossible, lease));
         };
         let local = SocketAddr::new(address.local, lease.port());
-        match outside.open_relay(id, local) {
+        let tcp = self.tcp_mut(id.index).is_some();
+        let opened =
+            if tcp { outside.open_tcp_relay(id, local) } else { outside.open_relay(id, local) };
+        match opened {
             Ok(relay) => {
-                lease.set_live();
+                if tcp {
+                    lease.set_live_for_tcp()
+                } else {
+                    lease.set_live()
+                }
                 let public = SocketAddr::new(address.public, lease.port());
                 self.attach(id.index, family, Relay { id: relay, lease, public, local });
                 Ok(())

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::tcp_allocation::TcpAllocation;
 use super::types::{Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
 use crate::policy::{PortLease, QuotaTicket};
@@ -69,6 +70,8 @@ pub(super) struct Allocation {
     channels: Vec<Channel>,
     /// Peers with a channel, sorted, with the channel's number.
     peers: Vec<(PeerAddr, ChannelNumber)>,
+    /// The peer connections, where it is a TCP allocation.
+    pub(super) tcp: Option<TcpAllocation>,
     pub(super) traffic: Traffic,
 }
 
@@ -80,6 +83,8 @@ pub(super) struct Foundation {
     pub(super) credential_expires: Option<u64>,
     pub(super) quota: QuotaTicket,
     pub(super) made_by: TransactionId,
+    /// Whether its relays are for TCP (RFC 6062).
+    pub(super) tcp: bool,
 }
 
 impl Allocation {
@@ -102,6 +107,7 @@ impl Allocation {
             permissions: Vec::new(),
             channels: Vec::new(),
             peers: Vec::new(),
+            tcp: foundation.tcp.then(TcpAllocation::default),
             traffic: Traffic::default(),
         }
     }
@@ -205,6 +211,7 @@ impl Allocation {
     pub(super) fn deadline(&self) -> Tick {
         let permissions = self.permissions.iter().map(|permission| permission.expires);
         let channels = self.channels.iter().map(|channel| channel.expires);
-        permissions.chain(channels).fold(self.expires, Tick::min)
+        let connections = self.tcp.as_ref().and_then(TcpAllocation::deadline);
+        permissions.chain(channels).chain(connections).fold(self.expires, Tick::min)
     }
 }

@@ -21,9 +21,13 @@ impl Shard {
     ) -> Answer {
         let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
         let (now, message) = (request.now.tick, request.message);
-        let Some((index, _)) = self.allocation_of(&request.client) else {
+        let Some((index, allocation)) = self.allocation_of(&request.client) else {
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
+        if allocation.tcp.is_some() {
+            let detail = "A TCP allocation has no channels: use Connect";
+            return Err(Failure::new(ErrorCode::FORBIDDEN, detail));
+        }
         // RFC 8656 section 12.2, in its order.
         let (Some(number), Some(peer)) = (message.channel_number()?, message.peer()?) else {
             return Err(bad("CHANNEL-NUMBER or XOR-PEER-ADDRESS is missing"));

@@ -1,32 +1,42 @@
-//! The protocol as a state machine without sockets (RFC 8656, and RFC 8489 for Binding).
+//! The protocol as a state machine without sockets (RFC 8656, RFC 8489 for Binding, RFC 6062 for
+//! TCP allocations).
 //!
 //! A [`Shard`] is told what arrived and when, and answers with a [`Verdict`]: drop it, answer it,
 //! or relay these bytes there. Sockets are opened and closed through [`Outside`], which also gives
 //! randomness and takes events. A shard shares nothing with other shards on a packet's way.
 //!
 //! One file a request method (`allocate`, `refresh`, `create_permission`, `channel_bind`,
-//! `binding`), `request` for what they have in common, `relay` for the packets themselves.
+//! `binding`, `connect`, `connection_bind`), `request` for what they have in common, `relay` for
+//! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
+//! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
+//! shard that a data connection came to finds them.
 #![forbid(unsafe_code)]
 
 mod allocate;
 mod allocation;
 mod binding;
 mod channel_bind;
+mod connect;
+mod connection_attempt;
+mod connection_bind;
+mod connection_ids;
 mod create_permission;
 mod outside;
 mod refresh;
 mod relay;
 mod request;
 mod shard;
+mod tcp_allocation;
 mod timers;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
-pub use outside::{ChannelRoute, EndReason, Event, OpenError, Outside};
+pub use connection_ids::ConnectionIds;
+pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
-    AllocationId, Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayAddress, RelayId, Traffic,
-    Verdict, Via,
+    AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayAddress,
+    RelayId, Traffic, Verdict, Via,
 };

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::types::{AllocationId, Client, PeerAddr, RelayId, Traffic};
+use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, Traffic};
 use crate::auth::Denied;
 use crate::policy::Refusal;
 use crate::stun::{ChannelNumber, ErrorCode, Method};
@@ -14,6 +14,15 @@ pub enum OpenError {
     /// Another process holds the port; the next may be free.
     InUse,
     /// No descriptor, no such address: another port would not help.
+    Impossible,
+}
+
+/// Why a connection to a peer cannot even be tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// No route, or the same two ends were joined a moment ago.
+    Unreachable,
+    /// No descriptor.
     Impossible,
 }
 
@@ -140,6 +149,54 @@ pub trait Outside {
 
     /// Reports what happened.
     fn event(&mut self, event: Event<'_>);
+
+    /// Opens a socket that listens for peers on `address`, for a TCP allocation. Who connects is
+    /// reported to [`Shard::peer_arrived`](super::Shard::peer_arrived).
+    ///
+    /// # Errors
+    /// When the port is taken or no socket can be had.
+    fn open_tcp_relay(
+        &mut self,
+        _owner: AllocationId,
+        _address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        Err(OpenError::Impossible)
+    }
+
+    /// Closes such a socket. Connections that came in by it stay.
+    fn close_tcp_relay(&mut self, _relay: RelayId) {}
+
+    /// Begins a connection to `peer` from the address and port of a TCP relay socket. How it ends
+    /// is reported to [`Shard::peer_connected`](super::Shard::peer_connected) or
+    /// [`Shard::connect_failed`](super::Shard::connect_failed), never from within this call, and
+    /// not at all once it is closed.
+    ///
+    /// # Errors
+    /// When it cannot be begun; then nothing is to be closed.
+    fn connect_peer(
+        &mut self,
+        _owner: AllocationId,
+        _relay: RelayId,
+        _connection: ConnectionId,
+        _peer: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        Err(ConnectError::Impossible)
+    }
+
+    /// Makes the connection of `client` the data connection of a peer connection of any shard:
+    /// what follows the answer is data. `false` when the peer connection is gone.
+    fn bind_peer(&mut self, _client: Client, _connection: ConnectionId) -> bool {
+        false
+    }
+
+    /// Closes a peer connection, whatever has become of it, and its data connection. Answers what
+    /// it has relayed.
+    fn close_peer(&mut self, _connection: ConnectionId) -> Traffic {
+        Traffic::default()
+    }
+
+    /// Sends a message to a client on its connection: a late answer, or an indication.
+    fn tell(&mut self, _client: Client, _message: &[u8]) {}
 
     /// A channel was bound. A faster data path may serve it, or not.
     fn channel_bound(&mut self, _route: ChannelRoute) {}

@@ -59,6 +59,10 @@ impl Shard {
         let Some((index, allocation)) = self.allocation_of(&client) else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
+        // Data of a TCP allocation go over connections of their own (RFC 6062 section 4.5).
+        if allocation.tcp.is_some() {
+            return Verdict::Drop(DropReason::BadIndication);
+        }
         let peer = PeerAddr(SocketAddr::new(crate::stun::canonical_ip(peer.ip()), peer.port()));
         if !allocation.permits(peer.0.ip(), now.tick) {
             return Verdict::Drop(DropReason::NoPermission);

@@ -49,6 +49,10 @@ impl Failure {
         self.code
     }
 
+    pub(super) const fn detail(&self) -> &'static str {
+        self.detail
+    }
+
     fn challenge(code: ErrorCode) -> Self {
         Self { challenge: true, ..Self::new(code, "") }
     }
@@ -115,6 +119,12 @@ impl Shard {
                 let request = Request { now, client, message: &message };
                 self.authenticated(&request, reply, outside)
             }
+            (Class::Request, Method::CONNECT | Method::CONNECTION_BIND)
+                if self.settings.tcp_relay =>
+            {
+                let request = Request { now, client, message: &message };
+                self.authenticated(&request, reply, outside)
+            }
             // RFC 8489 section 6.3: an unknown method is discarded in silence; so are answers
             // to requests that nobody sent. A Binding indication keeps a NAT binding alive.
             _ => Verdict::Drop(DropReason::Unexpected),
@@ -146,6 +156,11 @@ impl Shard {
                 Method::ALLOCATE => self.allocate(request, proven, &mut writer, outside),
                 Method::REFRESH => self.refresh(request, &mut writer, outside),
                 Method::CREATE_PERMISSION => self.create_permission(request, outside),
+                Method::CONNECT => match self.connect(request, &key, outside) {
+                    Ok(()) => return Verdict::Later,
+                    Err(failure) => Err(failure),
+                },
+                Method::CONNECTION_BIND => self.connection_bind(request, outside),
                 _ => self.channel_bind(request, outside),
             }
         } else {
@@ -196,6 +211,11 @@ impl Shard {
             && message.verify_integrity(&allocation.key)
         {
             return Ok(Proven { key: allocation.key.clone(), grant: None });
+        }
+        if let Some(key) = self.key_of_waiting(request)
+            && message.verify_integrity(&key)
+        {
+            return Ok(Proven { key, grant: None });
         }
         let checked = self
             .rules

@@ -8,6 +8,7 @@ use ahash::AHashMap;
 use slab::Slab;
 
 use super::allocation::{Allocation, Relay};
+use super::connection_ids::ConnectionIds;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
 use super::timers::Timers;
 use super::types::{AllocationId, Client, DropReason, RelayAddress, RelayId, Verdict};
@@ -36,6 +37,10 @@ pub struct Settings {
     pub max_channels: usize,
     /// Whether channel numbers up to 0x7FFF may be bound, as RFC 5766 had it.
     pub rfc5766_channels: bool,
+    /// Whether TCP allocations are made (RFC 6062).
+    pub tcp_relay: bool,
+    /// Peer connections of one TCP allocation.
+    pub max_peer_connections: usize,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.
@@ -51,6 +56,8 @@ pub struct Rules {
     pub ports: Arc<PortPool>,
     /// Allocations a user.
     pub quota: Arc<Quota>,
+    /// The peer connections of TCP allocations.
+    pub connection_ids: Arc<ConnectionIds>,
 }
 
 /// What a shard has done so far.
@@ -135,7 +142,7 @@ impl Shard {
         verdict
     }
 
-    fn count(&mut self, verdict: &Verdict) {
+    pub(super) fn count(&mut self, verdict: &Verdict) {
         match verdict {
             Verdict::Drop(reason) => {
                 if let Some(count) = self.statistics.dropped.get_mut(*reason as usize) {
@@ -143,7 +150,7 @@ impl Shard {
                 }
             }
             Verdict::Reply(_) => self.statistics.answered += 1,
-            Verdict::ToClient { .. } | Verdict::ToPeer { .. } => {}
+            Verdict::ToClient { .. } | Verdict::ToPeer { .. } | Verdict::Later => {}
         }
     }
 
@@ -177,6 +184,7 @@ impl Shard {
                 continue;
             }
             self.sweep(now.tick, index, outside);
+            self.sweep_connections(now.tick, index, outside);
             if let Some(allocation) = self.allocations.get_mut(index as usize) {
                 let next = allocation.deadline();
                 allocation.queued = next;
@@ -264,8 +272,11 @@ impl Shard {
 
     /// Gives an allocation a relay.
     pub(super) fn attach(&mut self, index: u32, family: Family, relay: Relay) {
-        self.by_port[family as usize].insert(relay.lease.port(), index);
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
+            // Data of UDP allocations must not find a TCP allocation there.
+            if allocation.tcp.is_none() {
+                self.by_port[family as usize].insert(relay.lease.port(), index);
+            }
             allocation.relays[family as usize] = Some(relay);
         }
     }
@@ -278,9 +289,15 @@ impl Shard {
         family: Family,
         outside: &mut impl Outside,
     ) {
+        self.close_connections(index, family, outside);
         let Some(allocation) = self.allocations.get_mut(index as usize) else { return };
         let client = allocation.client;
         let Some(relay) = allocation.relays[family as usize].take() else { return };
+        if allocation.tcp.is_some() {
+            outside.close_tcp_relay(relay.id);
+            relay.lease.retire(now);
+            return;
+        }
         for channel in allocation.channels() {
             if Family::of(channel.peer.0.ip()) == family {
                 let (channel, peer) = (channel.number, channel.peer);

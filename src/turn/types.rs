@@ -69,6 +69,12 @@ impl Via {
             }
         }
     }
+
+    /// Whether it is a TCP or TLS connection, as TCP allocations need it (RFC 6062 section 5.1).
+    #[must_use]
+    pub const fn is_tcp(self) -> bool {
+        matches!(self, Self::Stream { .. })
+    }
 }
 
 /// A client as RFC 8656 section 5 identifies it: the 5-tuple. The server's port and the transport
@@ -82,6 +88,11 @@ pub struct Client {
     /// The client's own address.
     pub remote: ClientAddr,
 }
+
+/// A TCP connection between a relayed transport address and a peer, as CONNECTION-ID names it (RFC
+/// 6062 section 6.2.1): random, and no other of this server has the same number at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u32);
 
 /// A relay socket of this shard. Its number is `net`'s affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -155,6 +166,8 @@ pub enum Verdict {
     Drop(DropReason),
     /// Send the first so many bytes of the reply buffer to the client that sent the packet.
     Reply(usize),
+    /// Nothing now: the answer comes by [`Outside::tell`](super::Outside::tell).
+    Later,
     /// Send `prefix`, then `payload` of the packet, then `padding` zero bytes to the client.
     ToClient {
         /// Whose allocation it is; not always the one that sent the packet.
@@ -215,7 +228,7 @@ impl DropReason {
     ];
 }
 
-/// Packets and bytes of application data, both ways.
+/// Packets and bytes of application data, both ways. TCP allocations count bytes alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Packets from the client to peers.
@@ -237,5 +250,12 @@ impl Traffic {
     pub(super) fn count_to_client(&mut self, len: u16) {
         self.packets_to_client += 1;
         self.bytes_to_client += u64::from(len);
+    }
+
+    pub(super) const fn add(&mut self, other: Self) {
+        self.packets_to_peers += other.packets_to_peers;
+        self.bytes_to_peers += other.bytes_to_peers;
+        self.packets_to_client += other.packets_to_client;
+        self.bytes_to_client += other.bytes_to_client;
     }
 }

@@ -57,6 +57,7 @@ pub(crate) fn read_everything(message: &Message<'_>, key: &LongTermKey) {
     let _ = black_box((message.requested_family(), message.additional_family()));
     let _ = black_box((message.even_port(), message.reservation_token(), message.dont_fragment()));
     let _ = black_box((message.channel_number(), message.peer(), message.data()));
+    let _ = black_box(message.connection_id());
     let _ = black_box((message.mapped_address(), message.relayed_address(), message.error_code()));
     let _ = black_box(message.find(AttributeType::SOFTWARE));
     for peer in message.peers() {

@@ -202,7 +202,7 @@ fn values(ours: &Message<'_>, stun: &stun::message::Message) {
     let mut unknown = Vec::new();
     for attribute in &stun.attributes.0 {
         let known = matches!(attribute.typ.0,
-            0x01 | 0x06 | 0x08..=0x0A | 0x0C | 0x0D | 0x12..=0x1A | 0x20 | 0x22);
+            0x01 | 0x06 | 0x08..=0x0A | 0x0C | 0x0D | 0x12..=0x1A | 0x20 | 0x22 | 0x2A);
         if attribute.typ.required() && !known && !unknown.contains(&attribute.typ.0) {
             unknown.push(attribute.typ.0);
         }

@@ -11,7 +11,7 @@ use crate::{ALLOCATE, address, parsed, written};
 /// RFC 8489 section 14: of an attribute that occurs twice the first counts.
 #[test]
 fn the_first_of_two_equal_attributes_counts() {
-    let values: [(T, [&[u8]; 2]); 12] = [
+    let values: [(T, [&[u8]; 2]); 13] = [
         (T::USERNAME, [b"first", b"second"]),
         (T::REALM, [b"first", b"second"]),
         (T::NONCE, [b"first", b"second"]),
@@ -23,6 +23,7 @@ fn the_first_of_two_equal_attributes_counts() {
         (T::EVEN_PORT, [&[0x80], &[0]]),
         (T::RESERVATION_TOKEN, [b"firstone", b"second12"]),
         (T::CHANNEL_NUMBER, [&[0x40, 1, 0, 0], &[0x40, 2, 0, 0]]),
+        (T::CONNECTION_ID, [&[1, 2, 3, 4], &[5, 6, 7, 8]]),
         (T::XOR_PEER_ADDRESS, [&[0, 1, 0, 0, 0, 0, 0, 0], &[0, 1, 0, 0, 0, 0, 0, 1]]),
     ];
     let mut attributes = Vec::new();
@@ -42,6 +43,7 @@ fn the_first_of_two_equal_attributes_counts() {
     assert_eq!(message.even_port(), Ok(Some(true)));
     assert_eq!(message.reservation_token(), Ok(Some(*b"firstone")));
     assert_eq!(message.channel_number(), Ok(Some(ChannelNumber::new(0x4001))));
+    assert_eq!(message.connection_id(), Ok(Some(0x0102_0304)));
     assert_eq!(message.peer(), Ok(Some(address("33.18.164.66:8466"))));
     // RFC 8656 section 10.1: a CreatePermission request has several, and all of them count.
     assert_eq!(message.peers().count(), 2);
@@ -86,7 +88,7 @@ fn unknown_comprehension_required_attributes_are_listed_once_and_at_most_eight()
 fn comprehension_optional_attributes_are_ignored() {
     let known = [
         0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015,
-        0x0016, 0x0017, 0x0018, 0x0019, 0x001A, 0x0020, 0x0022,
+        0x0016, 0x0017, 0x0018, 0x0019, 0x001A, 0x0020, 0x0022, 0x002A,
     ];
     for kind in (0..=u16::MAX).filter(|&kind| kind != T::FINGERPRINT.0) {
         let bytes = raw_message(ALLOCATE, &[(T(kind), b"")]);
@@ -156,6 +158,7 @@ fn attributes_of_fixed_length_have_that_length() {
                 (T::ADDITIONAL_ADDRESS_FAMILY, &one),
                 (T::CHANNEL_NUMBER, &channel),
                 (T::RESERVATION_TOKEN, &one),
+                (T::CONNECTION_ID, &one),
             ],
         );
         let message = parsed(&bytes);
@@ -167,6 +170,7 @@ fn attributes_of_fixed_length_have_that_length() {
         assert_eq!(message.requested_family().err(), four, "{len}");
         assert_eq!(message.additional_family().err(), four, "{len}");
         assert_eq!(message.channel_number().err(), four, "{len}");
+        assert_eq!(message.connection_id().err(), four, "{len}");
         assert_eq!(message.reservation_token().err(), eight, "{len}");
     }
 }

@@ -37,6 +37,10 @@ fn message_types_have_their_layout() {
         (Class::Indication, Method::SEND, 0x0016),
         (Class::Indication, Method::DATA, 0x0017),
         (Class::Success, Method::CHANNEL_BIND, 0x0109),
+        // RFC 6062 section 6.1.
+        (Class::Request, Method::CONNECT, 0x000A),
+        (Class::Success, Method::CONNECTION_BIND, 0x010B),
+        (Class::Indication, Method::CONNECTION_ATTEMPT, 0x001C),
         (Class::Request, Method(0x010), 0x0020),
         (Class::Request, Method(0x080), 0x0200),
         (Class::Request, Method(0xFFF), 0x3EEF),

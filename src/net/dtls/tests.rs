@@ -23,7 +23,7 @@ use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
 use crate::policy::{Connections, PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 use crate::tls::{CertSource, CertStore};
-use crate::turn::{RelayAddress, Rules, Settings, Shard};
+use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -54,7 +54,9 @@ impl Rig {
         let connections = Arc::new(Connections::new(limit, limit));
         let poll = Poll::new().unwrap();
         let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
-        let io = Io::new(poll.registry().try_clone().unwrap(), vec![listener], dtls).unwrap();
+        let io =
+            Io::new(poll.registry().try_clone().unwrap(), vec![listener], dtls, Arc::default())
+                .unwrap();
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
         let reply = vec![0; 1500];
         let (egress, plain) = (Egress::default(), Plain::default());
@@ -128,6 +130,7 @@ fn shard(now: Now) -> Shard {
         peers: Arc::new(PeerPolicy::new(Vec::new(), Vec::new(), Vec::new())),
         ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap())),
         quota: Arc::new(Quota::new(10)),
+        connection_ids: Arc::new(ConnectionIds::new(1)),
     };
     let settings = Settings {
         relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
@@ -135,6 +138,8 @@ fn shard(now: Now) -> Shard {
         max_permissions: 10,
         max_channels: 10,
         rfc5766_channels: false,
+        tcp_relay: false,
+        max_peer_connections: 0,
     };
     Shard::new(settings, rules)
 }

@@ -24,6 +24,8 @@ pub(in crate::net) struct Line {
     waiting: RefCell<Vec<u8>>,
     news: Notify,
     broken: Cell<bool>,
+    /// Nothing more will come.
+    complete: Cell<bool>,
     dropped: Cell<u64>,
     /// What carries it, for logs: "tcp" or "tls".
     transport: &'static str,
@@ -35,6 +37,7 @@ impl Line {
             waiting: RefCell::new(Vec::new()),
             news: Notify::new(),
             broken: Cell::new(false),
+            complete: Cell::new(false),
             dropped: Cell::new(0),
             transport,
         }
@@ -74,8 +77,19 @@ impl Line {
         self.news.notify_one();
     }
 
+    /// Says that nothing more will come.
+    pub(super) fn complete(&self) {
+        self.complete.set(true);
+        self.news.notify_one();
+    }
+
+    /// Whether the client has read too little for too long.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     /// Waits for something to write and swaps it into `into`, which gives its room in return.
-    /// `None` when the client has read too little for too long.
+    /// `None` when the client has read too little for too long, or when that was all.
     pub(super) async fn take(&self, into: &mut Vec<u8>) -> Option<()> {
         into.clear();
         into.shrink_to(KEPT);
@@ -86,6 +100,9 @@ impl Line {
             if !self.waiting.borrow().is_empty() {
                 std::mem::swap(&mut *self.waiting.borrow_mut(), into);
                 return Some(());
+            }
+            if self.complete.get() {
+                return None;
             }
             self.news.notified().await;
         }
@@ -122,6 +139,17 @@ mod tests {
         line.take(&mut out).await.unwrap();
         assert_eq!(out.len(), MEDIA_LIMIT + 6);
         assert!(out.ends_with(b"answer"));
+    }
+
+    #[tokio::test]
+    async fn what_is_complete_is_written_to_its_end() {
+        let line = Line::new("tcp");
+        line.answer(b"answer");
+        line.complete();
+        let mut out = Vec::new();
+        line.take(&mut out).await.unwrap();
+        assert_eq!(out, b"answer");
+        assert!(line.take(&mut out).await.is_none() && !line.is_broken());
     }
 
     #[tokio::test]

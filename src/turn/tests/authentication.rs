@@ -337,13 +337,13 @@ fn an_unknown_attribute_is_named_after_authentication() {
         .allocation()
         .attribute(T(0x7FFE), b"unknown, to be understood")
         .attribute(T(0xFFFE), b"unknown, to be passed over")
-        .attribute(T(0x002A), b"twice")
-        .attribute(T(0x002A), b"twice");
+        .attribute(T(0x002F), b"twice")
+        .attribute(T(0x002F), b"twice");
     asked.once().assert_error(401);
     let answer = asked.send();
     answer.assert_error(420);
     let unknown = answer.message().find(T::UNKNOWN_ATTRIBUTES).map(<[u8]>::to_vec);
-    assert_eq!(unknown, Some(vec![0x7F, 0xFE, 0x00, 0x2A]));
+    assert_eq!(unknown, Some(vec![0x7F, 0xFE, 0x00, 0x2F]));
     rig.assert_empty();
 }
 

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 
 use super::addr;
 use super::rig::{Outcome, REALM, Rig};
+use super::world::Attempt;
 use crate::auth::long_term_key;
 use crate::stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Family, LongTermKey, Message, Method,
     TransactionId, Writer,
 };
-use crate::turn::Client;
+use crate::turn::{Client, ConnectionId};
 
 pub(super) struct TestClient {
     rig: Rig,
@@ -72,6 +73,36 @@ impl TestClient {
     #[track_caller]
     pub(super) fn allocate_v6(&self) -> SocketAddr {
         self.allocation().family(T::REQUESTED_ADDRESS_FAMILY, Family::V6).send().relayed()
+    }
+
+    /// An Allocate request for TCP, to add to.
+    pub(super) fn tcp_allocation(&self) -> Request<'_> {
+        self.request(Method::ALLOCATE).attribute(T::REQUESTED_TRANSPORT, &[6, 0, 0, 0])
+    }
+
+    #[track_caller]
+    pub(super) fn allocate_tcp(&self) -> SocketAddr {
+        self.tcp_allocation().send().relayed()
+    }
+
+    /// A Connect request, to send or to begin.
+    pub(super) fn connect(&self, peer: &str) -> Request<'_> {
+        self.request(Method::CONNECT).peer(addr(peer))
+    }
+
+    /// Connects to a peer, which accepts.
+    #[track_caller]
+    pub(super) fn connected(&self, peer: &str) -> Attempt {
+        let asked = self.connect(peer).begin();
+        let attempt = self.rig.peer_accepts();
+        assert_eq!(asked.answer().connection_id(), attempt.id);
+        attempt
+    }
+
+    #[track_caller]
+    pub(super) fn bind_connection(&self, id: ConnectionId) -> Answer {
+        let request = self.request(Method::CONNECTION_BIND);
+        request.attribute(T::CONNECTION_ID, &id.0.to_be_bytes()).send()
     }
 
     #[track_caller]
@@ -226,6 +257,33 @@ impl Request<'_> {
     }
 }
 
+impl<'a> Request<'a> {
+    /// Sends a request that is answered later.
+    #[track_caller]
+    pub(super) fn begin(&self) -> Unanswered<'a> {
+        let request = self.bytes();
+        assert_eq!(self.client.raw(&request), Outcome::Later);
+        Unanswered { client: self.client, request }
+    }
+}
+
+/// A request that waits for its answer.
+pub(super) struct Unanswered<'a> {
+    client: &'a TestClient,
+    request: Vec<u8>,
+}
+
+impl Unanswered<'_> {
+    /// Its answer, which has been given meanwhile.
+    #[track_caller]
+    pub(super) fn answer(&self) -> Answer {
+        let bytes = self.client.rig.next_told(self.client).expect("an answer");
+        let answer = Answer { bytes };
+        answer.assert_answers(&self.request, &self.client.key);
+        answer
+    }
+}
+
 /// An answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
@@ -285,6 +343,12 @@ impl Answer {
     pub(super) fn token(&self) -> [u8; 8] {
         self.assert_ok();
         self.message().reservation_token().unwrap().expect("RESERVATION-TOKEN")
+    }
+
+    #[track_caller]
+    pub(super) fn connection_id(&self) -> ConnectionId {
+        self.assert_ok();
+        ConnectionId(self.message().connection_id().unwrap().expect("CONNECTION-ID"))
     }
 
     #[track_caller]

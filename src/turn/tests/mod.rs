@@ -19,6 +19,10 @@ mod lifetimes;
 mod own_relays;
 mod permissions;
 mod ports;
+mod tcp_allocations;
+mod tcp_binding;
+mod tcp_connections;
+mod tcp_peers;
 
 use std::net::SocketAddr;
 use std::time::Duration;

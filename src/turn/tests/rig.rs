@@ -10,14 +10,15 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use super::client::{Received, TestClient};
-use super::world::{Happened, World};
+use super::world::{Attempt, Happened, World};
 use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, DropReason, RelayAddress, Rules, Settings, Shard, Verdict, Via,
+    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, RelayAddress, Rules, Settings,
+    Shard, Traffic, Verdict, Via,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -40,6 +41,9 @@ pub(super) struct Setup {
     pub(super) max_permissions: usize,
     pub(super) max_channels: usize,
     pub(super) rfc5766_channels: bool,
+    pub(super) tcp_relay: bool,
+    pub(super) max_peer_connections: usize,
+    pub(super) connections_in_all: usize,
     pub(super) strict_expiry: bool,
 }
 
@@ -56,6 +60,9 @@ impl Default for Setup {
             max_permissions: 128,
             max_channels: 64,
             rfc5766_channels: false,
+            tcp_relay: false,
+            max_peer_connections: 20,
+            connections_in_all: 100,
             strict_expiry: false,
         }
     }
@@ -101,6 +108,7 @@ impl Rig {
             peers: Arc::new(PeerPolicy::new(allow, deny, own)),
             ports: Arc::new(PortPool::new(range)),
             quota: Arc::new(Quota::new(setup.quota)),
+            connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
         };
         let settings = Settings {
             relay_addresses: relays,
@@ -108,6 +116,8 @@ impl Rig {
             max_permissions: setup.max_permissions,
             max_channels: setup.max_channels,
             rfc5766_channels: setup.rfc5766_channels,
+            tcp_relay: setup.tcp_relay,
+            max_peer_connections: setup.max_peer_connections,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -152,11 +162,27 @@ impl Rig {
         TestClient::new(self.clone(), at, user, &format!("{user}'s password"))
     }
 
+    /// One over a connection of this number.
+    pub(super) fn tcp_client(&self, connection: u16, user: &str) -> TestClient {
+        let via = Via::Stream { connection: u32::from(connection), listener: 1 };
+        let at = Client { via, ..udp(&format!("192.0.2.1:{connection}")) };
+        TestClient::new(self.clone(), at, user, &format!("{user}'s password"))
+    }
+
     /// A user of the REST scheme whose credential ends in so many seconds from the start.
     pub(super) fn rest_client(&self, from: &str, name: &str, ends: u64) -> TestClient {
+        self.rest_client_at(udp(from), name, ends)
+    }
+
+    /// The same over a connection of this number.
+    pub(super) fn rest_tcp_client(&self, connection: u16, name: &str, ends: u64) -> TestClient {
+        self.rest_client_at(self.tcp_client(connection, "").at, name, ends)
+    }
+
+    fn rest_client_at(&self, at: Client, name: &str, ends: u64) -> TestClient {
         let username = format!("{}:{name}", START + ends);
         let password = SharedSecret::new(SECRET).password_for(&username);
-        TestClient::new(self.clone(), udp(from), &username, &password)
+        TestClient::new(self.clone(), at, &username, &password)
     }
 
     /// Lets time pass. The shard is woken whenever it asked to be, and at the end.
@@ -229,6 +255,62 @@ impl Rig {
         inner.shard.client_gone(inner.now, client.at, &mut inner.world);
     }
 
+    /// A peer connects to a relayed transport address of a TCP allocation. `None` when it was
+    /// closed at once.
+    #[track_caller]
+    pub(super) fn peer_connects(&self, peer: &str, relayed: SocketAddr) -> Option<ConnectionId> {
+        let inner = &mut *self.0.borrow_mut();
+        let family = Family::of(relayed.ip());
+        let on_it = |(_, local): &&(_, SocketAddr)| {
+            local.port() == relayed.port() && Family::of(local.ip()) == family
+        };
+        let (owner, _) = *inner.world.listening.values().find(on_it).expect("a socket");
+        let (shard, world) = (&mut inner.shard, &mut inner.world);
+        let id = shard.peer_arrived(inner.now, owner, family, addr(peer), world);
+        if let Some(id) = id {
+            assert!(inner.world.peers.insert(id.0), "{id:?} is there already");
+        }
+        id
+    }
+
+    /// The peer of the last attempt takes the connection.
+    pub(super) fn peer_accepts(&self) -> Attempt {
+        let inner = &mut *self.0.borrow_mut();
+        let attempt = *inner.world.attempts.last().expect("an attempt");
+        inner.shard.peer_connected(inner.now, attempt.owner, attempt.id, &mut inner.world);
+        attempt
+    }
+
+    /// It does not.
+    pub(super) fn peer_refuses(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        let attempt = *inner.world.attempts.last().expect("an attempt");
+        assert!(inner.world.peers.remove(&attempt.id.0));
+        inner.shard.connect_failed(attempt.owner, attempt.id, &mut inner.world);
+    }
+
+    /// A peer connection and its data connection end, having relayed this.
+    pub(super) fn pipe_ends(&self, attempt: Attempt, traffic: Traffic) {
+        let inner = &mut *self.0.borrow_mut();
+        assert!(inner.world.peers.remove(&attempt.id.0));
+        inner.shard.peer_closed(attempt.owner, attempt.id, traffic);
+    }
+
+    /// The operator denies every peer from now on.
+    pub(super) fn deny_everybody(&self) {
+        let everywhere = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.rules.peers = Arc::new(PeerPolicy::new(vec![], everywhere, vec![]));
+    }
+
+    /// What a client was told unasked, or later; the oldest first.
+    pub(super) fn next_told(&self, client: &TestClient) -> Option<Vec<u8>> {
+        self.world(|world| {
+            let at = world.told.iter().position(|(to, _)| *to == client.at)?;
+            Some(world.told.remove(at).1)
+        })
+    }
+
     pub(super) fn shut_down(&self) {
         let inner = &mut *self.0.borrow_mut();
         inner.shard.shut_down(inner.now, &mut inner.world);
@@ -275,23 +357,36 @@ impl Rig {
         assert_eq!(self.used_ports(), 0, "ports left");
         self.shard(|shard| assert_eq!(shard.rules.quota.users(), 0, "places in quotas left"));
         self.world(|world| assert_eq!(world.channels, [], "channels announced and not ended"));
+        self.shard(|shard| assert!(shard.rules.connection_ids.is_empty(), "connection ids left"));
+        self.world(|world| assert!(world.peers.is_empty(), "peer connections left"));
     }
 
     /// Holds that sockets, leases and tables tell the same story.
     #[track_caller]
     pub(super) fn assert_consistent(&self) {
-        let open = self.world(|world| world.open.clone());
+        let (open, listening, peers) =
+            self.world(|world| (world.open.clone(), world.listening.clone(), world.peers.len()));
         self.shard(|shard| {
-            let relays: usize =
-                shard.allocations.iter().map(|(_, a)| a.relays.iter().flatten().count()).sum();
-            assert_eq!(relays, open.len(), "relays of allocations, sockets open");
+            let relays = |tcp: bool| -> usize {
+                let those = shard.allocations.iter().filter(|(_, a)| a.tcp.is_some() == tcp);
+                those.map(|(_, a)| a.relays.iter().flatten().count()).sum()
+            };
+            assert_eq!(relays(false), open.len(), "relays of allocations, sockets open");
+            assert_eq!(relays(true), listening.len(), "TCP relays of allocations, sockets open");
             let by_port: usize = shard.by_port.iter().map(|ports| ports.len()).sum();
-            assert_eq!(relays, by_port, "relays by port");
+            assert_eq!(relays(false), by_port, "relays by port");
             assert_eq!(shard.len(), shard.by_client.len(), "allocations by client");
-            for (_, local) in open.values() {
-                let family = Family::of(local.ip());
-                assert!(shard.rules.ports.is_live(family, local.port()), "{local} is not live");
-                assert!(shard.rules.ports.range().contains(local.port()), "{local} out of range");
+            let tcp = shard.allocations.iter().filter_map(|(_, a)| a.tcp.as_ref());
+            let connections: usize = tcp.map(|tcp| tcp.len()).sum();
+            assert_eq!(connections, peers, "peer connections of allocations, and those there are");
+            for (tcp, (_, local)) in
+                open.values().map(|o| (false, o)).chain(listening.values().map(|l| (true, l)))
+            {
+                let (family, port) = (Family::of(local.ip()), local.port());
+                let ports = &shard.rules.ports;
+                let live = (ports.is_live(family, port), ports.is_live_for_tcp(family, port));
+                assert_eq!(live, (!tcp, tcp), "whether {local} is live for UDP and TCP");
+                assert!(ports.range().contains(port), "{local} out of range");
             }
         });
     }
@@ -312,6 +407,7 @@ impl Inner {
         match verdict {
             Verdict::Drop(reason) => Outcome::Dropped(reason),
             Verdict::Reply(len) => Outcome::Reply(reply[..len].to_vec()),
+            Verdict::Later => Outcome::Later,
             Verdict::ToClient { client, prefix, payload, padding } => {
                 let mut bytes = prefix.as_bytes().to_vec();
                 bytes.extend(&packet[payload]);
@@ -333,6 +429,8 @@ impl Inner {
 pub(super) enum Outcome {
     Dropped(DropReason),
     Reply(Vec<u8>),
+    /// It is answered later.
+    Later,
     ToClient {
         client: Client,
         bytes: Vec<u8>,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::auth::Denied;
 use crate::stun::{Family, Method};
 use crate::turn::{
-    AllocationId, ChannelRoute, EndReason, Event, OpenError, Outside, RelayId, Traffic,
+    AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, OpenError,
+    Outside, RelayId, Traffic,
 };
 
 /// An event as a test wants to compare it.
@@ -58,6 +59,15 @@ impl Happened {
     }
 }
 
+/// A connection to a peer that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) owner: AllocationId,
+    pub(super) id: ConnectionId,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+}
+
 /// Records what the shard asks for, and fails where the test told it to.
 #[derive(Debug, Default)]
 pub(super) struct World {
@@ -77,7 +87,38 @@ pub(super) struct World {
     pub(super) channels: Vec<ChannelRoute>,
     /// How many channels were announced so far.
     pub(super) announced: u32,
+    /// The sockets of TCP allocations that listen for peers.
+    pub(super) listening: BTreeMap<u32, (AllocationId, SocketAddr)>,
+    /// Connections to peers that were begun, in order.
+    pub(super) attempts: Vec<Attempt>,
+    /// Peer connections that are there or begun.
+    pub(super) peers: BTreeSet<u32>,
+    /// What each of them has relayed.
+    pub(super) relayed: Traffic,
+    /// Why none can be begun, if so.
+    pub(super) no_connection: Option<ConnectError>,
+    /// Data connections, and what they were bound to.
+    pub(super) bound: Vec<(Client, ConnectionId)>,
+    /// What clients were told unasked, or later.
+    pub(super) told: Vec<(Client, Vec<u8>)>,
     randomness: u64,
+}
+
+impl World {
+    /// The number of the next socket on `address`, if it can be had.
+    fn next_socket(&mut self, address: SocketAddr) -> Result<u32, OpenError> {
+        self.tried.push(address.port());
+        if self.impossible.contains(&Family::of(address.ip())) {
+            return Err(OpenError::Impossible);
+        }
+        if self.taken.contains(&address.port()) {
+            return Err(OpenError::InUse);
+        }
+        let mut all = self.open.values().chain(self.listening.values());
+        assert!(!all.any(|(_, open)| *open == address), "{address} is opened twice");
+        self.opened += 1;
+        Ok(self.opened)
+    }
 }
 
 impl Outside for World {
@@ -97,18 +138,54 @@ impl Outside for World {
         owner: AllocationId,
         address: SocketAddr,
     ) -> Result<RelayId, OpenError> {
-        self.tried.push(address.port());
-        if self.impossible.contains(&Family::of(address.ip())) {
-            return Err(OpenError::Impossible);
+        let number = self.next_socket(address)?;
+        self.open.insert(number, (owner, address));
+        Ok(RelayId(number))
+    }
+
+    fn open_tcp_relay(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        let number = self.next_socket(address)?;
+        self.listening.insert(number, (owner, address));
+        Ok(RelayId(number))
+    }
+
+    fn close_tcp_relay(&mut self, relay: RelayId) {
+        assert!(self.listening.remove(&relay.0).is_some(), "{relay:?} does not listen");
+    }
+
+    fn connect_peer(
+        &mut self,
+        owner: AllocationId,
+        relay: RelayId,
+        connection: ConnectionId,
+        peer: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        if let Some(error) = self.no_connection {
+            return Err(error);
         }
-        if self.taken.contains(&address.port()) {
-            return Err(OpenError::InUse);
-        }
-        let twice = self.open.values().any(|(_, open)| *open == address);
-        assert!(!twice, "{address} is opened twice");
-        self.opened += 1;
-        self.open.insert(self.opened, (owner, address));
-        Ok(RelayId(self.opened))
+        let (holder, from) = self.listening[&relay.0];
+        assert_eq!(holder, owner);
+        assert!(self.peers.insert(connection.0), "{connection:?} is there already");
+        self.attempts.push(Attempt { owner, id: connection, from, to: peer });
+        Ok(())
+    }
+
+    fn bind_peer(&mut self, client: Client, connection: ConnectionId) -> bool {
+        self.bound.push((client, connection));
+        true
+    }
+
+    fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
+        assert!(self.peers.remove(&connection.0), "{connection:?} is not there");
+        self.relayed
+    }
+
+    fn tell(&mut self, client: Client, message: &[u8]) {
+        self.told.push((client, message.to_vec()));
     }
 
     fn close_relay(&mut self, relay: RelayId) {

@@ -1,0 +1,232 @@
+//! TCP connections between relayed transport addresses and peers (RFC 6062).
+//!
+//! Each worker has a [`TcpRelays`]: what its shard has asked for. A peer connection begins in a task
+//! of that worker, and then lies in the [`Handover`], unread, until a ConnectionBind comes, to
+//! whichever worker. That worker takes it out and joins it with the client's data connection in the
+//! data connection's own task ([`pipe`]); no shard sees what they say to each other.
+
+mod handover;
+mod pipe;
+mod sockets;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ahash::AHashMap;
+use slab::Slab;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::sleep;
+
+use self::handover::Leash;
+use super::worker::Core;
+use crate::stun::Family;
+use crate::turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
+
+pub(super) use handover::{BoundPeer, Handover};
+
+/// How long accepting rests when the system has no descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// The TCP relay sockets and peer connections of one worker.
+#[derive(Debug)]
+pub(super) struct TcpRelays {
+    core: Weak<Core>,
+    handover: Arc<Handover>,
+    listening: Slab<Listening>,
+    peers: AHashMap<ConnectionId, PeerEnd>,
+    /// By the number of the client's connection, until its task takes it.
+    bound: AHashMap<u32, BoundPeer>,
+}
+
+/// A TCP relay socket. The task that accepts has no hold on it, so that it closes at once.
+#[derive(Debug)]
+struct Listening {
+    _socket: Rc<TcpListener>,
+    local: SocketAddr,
+    task: AbortHandle,
+}
+
+/// A peer connection, as the worker of its allocation holds it.
+#[derive(Debug)]
+enum PeerEnd {
+    Connecting(AbortHandle),
+    /// In the handover, or joined on some worker. The task tells of its end.
+    There {
+        leash: Leash,
+        task: AbortHandle,
+    },
+}
+
+impl TcpRelays {
+    pub(super) fn new(handover: Arc<Handover>) -> Self {
+        Self {
+            core: Weak::new(),
+            handover,
+            listening: Slab::new(),
+            peers: AHashMap::new(),
+            bound: AHashMap::new(),
+        }
+    }
+
+    /// Where its tasks report to.
+    pub(super) fn report_to(&mut self, core: Weak<Core>) {
+        self.core = core;
+    }
+
+    pub(super) fn open(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+    ) -> Result<RelayId, OpenError> {
+        let opened = sockets::listen(address).and_then(TcpListener::from_std);
+        let socket = Rc::new(opened.map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => OpenError::InUse,
+            _ => {
+                tracing::warn!(%address, %error, "cannot open a relay socket for TCP");
+                OpenError::Impossible
+            }
+        })?);
+        let family = Family::of(address.ip());
+        let accepting = accept(self.core.clone(), owner, family, Rc::downgrade(&socket));
+        let task = spawn_local(accepting).abort_handle();
+        // SAFE: fewer relays than ports.
+        #[allow(clippy::cast_possible_truncation)]
+        let number =
+            self.listening.insert(Listening { _socket: socket, local: address, task }) as u32;
+        Ok(RelayId(number))
+    }
+
+    pub(super) fn close(&mut self, RelayId(relay): RelayId) {
+        if let Some(listening) = self.listening.try_remove(relay as usize) {
+            listening.task.abort();
+        }
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        owner: AllocationId,
+        RelayId(relay): RelayId,
+        connection: ConnectionId,
+        peer: SocketAddr,
+    ) -> Result<(), ConnectError> {
+        let listening = self.listening.get(relay as usize).ok_or(ConnectError::Impossible)?;
+        let socket = sockets::outgoing(listening.local).map_err(|error| {
+            tracing::warn!(relayed = %listening.local, %error, "cannot open a socket to a peer");
+            ConnectError::Impossible
+        })?;
+        let connecting = connect(self.core.clone(), owner, connection, socket, peer);
+        let task = spawn_local(connecting).abort_handle();
+        self.peers.insert(connection, PeerEnd::Connecting(task));
+        Ok(())
+    }
+
+    /// Puts a connection where any worker can take it.
+    pub(super) fn offer(
+        &mut self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        stream: TcpStream,
+    ) -> io::Result<()> {
+        let (leash, over) = self.handover.put(connection, stream)?;
+        let core = self.core.clone();
+        let telling = async move {
+            over.wait().await;
+            if let Some(core) = core.upgrade() {
+                core.peer_closed(owner, connection);
+            }
+        };
+        let task = spawn_local(telling).abort_handle();
+        self.peers.insert(connection, PeerEnd::There { leash, task });
+        Ok(())
+    }
+
+    /// Gives a waiting peer connection, of whatever worker, to a connection of this one.
+    pub(super) fn bind(&mut self, client: u32, connection: ConnectionId) -> bool {
+        match self.handover.take(connection) {
+            Ok(Some(peer)) => {
+                self.bound.insert(client, peer);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::warn!(%error, "cannot take over a connection to a peer");
+                false
+            }
+        }
+    }
+
+    pub(super) fn is_bound(&self, client: u32) -> bool {
+        self.bound.contains_key(&client)
+    }
+
+    pub(super) fn take_bound(&mut self, client: u32) -> Option<BoundPeer> {
+        self.bound.remove(&client)
+    }
+
+    /// Lets go of a peer connection, wherever it is. Answers what it has relayed.
+    pub(super) fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
+        self.handover.remove(connection);
+        match self.peers.remove(&connection) {
+            Some(PeerEnd::Connecting(task)) => {
+                task.abort();
+                Traffic::default()
+            }
+            Some(PeerEnd::There { leash, task }) => {
+                task.abort();
+                leash.traffic()
+            }
+            None => Traffic::default(),
+        }
+    }
+}
+
+/// Accepts peers for as long as the relay socket is there.
+async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: Weak<TcpListener>) {
+    loop {
+        let accepted = poll_fn(|context| match socket.upgrade() {
+            Some(socket) => socket.poll_accept(context).map(Some),
+            None => Poll::Ready(None),
+        });
+        let (Some(accepted), Some(core)) = (accepted.await, core.upgrade()) else { return };
+        match accepted {
+            Ok((stream, from)) => core.peer_arrived(owner, family, stream, from),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                core.limited_warning(format_args!("cannot accept a peer's connection: {error}"));
+                drop(core);
+                sleep(EXHAUSTED).await;
+            }
+        }
+    }
+}
+
+async fn connect(
+    core: Weak<Core>,
+    owner: AllocationId,
+    connection: ConnectionId,
+    socket: TcpSocket,
+    peer: SocketAddr,
+) {
+    let outcome = socket.connect(peer).await;
+    let Some(core) = core.upgrade() else { return };
+    match outcome {
+        Ok(stream) => core.peer_connected(owner, connection, stream),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a peer does not take a connection");
+            core.connect_failed(owner, connection);
+        }
+    }
+}
+
+/// Closes a connection that nobody asked for, leaving nothing of it in the kernel.
+pub(super) fn refuse(stream: TcpStream) {
+    // Without it the port would fill with connections that linger; an error changes nothing.
+    let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+    drop(stream);
+}

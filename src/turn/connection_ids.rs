@@ -1,0 +1,184 @@
+//! CONNECTION-IDs, and the peer connections that wait for their ConnectionBind (RFC 6062 section
+//! 5.2 to 5.4). All shards share them: the data connection may come to another worker than the one
+//! that has the allocation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::AHashMap;
+
+use super::types::{ConnectionId, PeerAddr};
+use crate::stun::LongTermKey;
+
+/// How often another number is tried where one is in use: four thousand million are there.
+const TRIES: u32 = 8;
+
+/// Which CONNECTION-IDs there are. Asked when a peer connection begins, is bound and ends; never
+/// for data.
+#[derive(Debug)]
+pub struct ConnectionIds {
+    limit: usize,
+    /// An id without an entry is being connected, or bound.
+    ids: Mutex<AHashMap<ConnectionId, Option<Waiting>>>,
+}
+
+/// A peer connection that waits to be bound, and who may bind it.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) username: Box<str>,
+    /// The key that the allocation was made with.
+    pub(super) key: LongTermKey,
+    pub(super) peer: PeerAddr,
+}
+
+/// Why a peer connection cannot be bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unbindable {
+    /// There is none of this id, or it is bound already.
+    Unknown,
+    /// It is another user's.
+    NotYours,
+}
+
+impl ConnectionIds {
+    /// For at most `limit` peer connections at a time, over all allocations.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { limit, ids: Mutex::default() }
+    }
+
+    /// How many peer connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Takes an id that nobody has; `None` when there are as many connections as may be.
+    pub(super) fn take(self: &Arc<Self>, mut random: impl FnMut() -> u32) -> Option<IdTicket> {
+        let mut ids = self.lock();
+        if ids.len() >= self.limit {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let id = ConnectionId(random());
+            if let std::collections::hash_map::Entry::Vacant(vacant) = ids.entry(id) {
+                vacant.insert(None);
+                return Some(IdTicket { all: Arc::clone(self), id });
+            }
+        }
+        None
+    }
+
+    /// The key of the user that a waiting connection is for, if it is this one.
+    pub(super) fn key(&self, id: ConnectionId, username: &str) -> Option<LongTermKey> {
+        let ids = self.lock();
+        let waiting = ids.get(&id)?.as_ref()?;
+        (*waiting.username == *username).then(|| waiting.key.clone())
+    }
+
+    /// The peer of a connection that waits for this user.
+    pub(super) fn peer(&self, id: ConnectionId, username: &str) -> Result<PeerAddr, Unbindable> {
+        match self.lock().get(&id) {
+            Some(Some(waiting)) if *waiting.username == *username => Ok(waiting.peer),
+            Some(Some(_)) => Err(Unbindable::NotYours),
+            Some(None) | None => Err(Unbindable::Unknown),
+        }
+    }
+
+    /// Ends the waiting of a connection; answers whether it did wait. Of two that ask, one is told
+    /// so.
+    pub(super) fn claim(&self, id: ConnectionId) -> bool {
+        self.lock().get_mut(&id).is_some_and(|waiting| waiting.take().is_some())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Option<Waiting>>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An id in use; given back when dropped.
+#[derive(Debug)]
+pub(super) struct IdTicket {
+    all: Arc<ConnectionIds>,
+    id: ConnectionId,
+}
+
+impl IdTicket {
+    pub(super) const fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    /// From now on the connection can be bound.
+    pub(super) fn offer(&self, waiting: Waiting) {
+        self.all.lock().insert(self.id, Some(waiting));
+    }
+
+    /// Whether it still waits to be bound.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.all.lock().get(&self.id), Some(Some(_)))
+    }
+
+    /// Takes the offer back; answers whether it was still there.
+    pub(super) fn withdraw(&self) -> bool {
+        self.all.claim(self.id)
+    }
+}
+
+impl Drop for IdTicket {
+    fn drop(&mut self) {
+        self.all.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting(username: &str) -> Waiting {
+        let peer = PeerAddr("8.8.8.8:80".parse().unwrap());
+        Waiting { username: username.into(), key: LongTermKey::new([1; 16]), peer }
+    }
+
+    #[test]
+    fn an_id_in_use_is_not_given_again() {
+        let ids = Arc::new(ConnectionIds::new(9));
+        let mut numbers = [7, 7, 7, 8].into_iter();
+        let mut random = || numbers.next().unwrap();
+        let first = ids.take(&mut random).unwrap();
+        let second = ids.take(&mut random).unwrap();
+        assert_eq!((first.id(), second.id()), (ConnectionId(7), ConnectionId(8)));
+        assert!(ids.take(|| 7).is_none());
+        drop(first);
+        assert!(ids.take(|| 7).is_some());
+    }
+
+    #[test]
+    fn there_is_a_limit_in_all() {
+        let ids = Arc::new(ConnectionIds::new(1));
+        let one = ids.take(|| 1);
+        assert!(one.is_some() && ids.take(|| 2).is_none());
+        drop(one);
+        assert!(ids.is_empty() && ids.take(|| 2).is_some());
+    }
+
+    #[test]
+    fn a_connection_is_bound_once_and_by_its_user() {
+        let ids = Arc::new(ConnectionIds::new(9));
+        let ticket = ids.take(|| 1).unwrap();
+        let id = ticket.id();
+        assert_eq!(ids.peer(id, "alice"), Err(Unbindable::Unknown), "not offered yet");
+        ticket.offer(waiting("alice"));
+        assert_eq!(ids.peer(id, "bob"), Err(Unbindable::NotYours));
+        assert!(ids.key(id, "bob").is_none() && ids.key(id, "alice").is_some());
+        assert!(ids.peer(id, "alice").is_ok() && ticket.is_waiting());
+        assert!(ids.claim(id));
+        assert!(!ids.claim(id) && !ticket.is_waiting() && !ticket.withdraw());
+        assert_eq!(ids.peer(id, "alice"), Err(Unbindable::Unknown));
+        assert_eq!(ids.len(), 1, "the id is in use for as long as the connection is");
+    }
+}

@@ -379,8 +379,10 @@ async fn a_peer_without_permission_is_turned_away() {
     let server = configured(TCP, PEERS);
     let mut control = alice(&server).await;
     let relayed = control.allocate().await;
-    let mut peer = TcpStream::connect(relayed).await.unwrap();
-    assert_eq!(rest(&mut peer).await, b"");
+    // It may be reset before it knows that it is connected.
+    if let Ok(mut peer) = TcpStream::connect(relayed).await {
+        assert_eq!(rest(&mut peer).await, b"");
+    }
     // Nothing was said of it: the next message is the answer to the next request.
     control.permit(relayed).await;
     let _peer = TcpStream::connect(relayed).await.unwrap();

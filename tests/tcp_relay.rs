@@ -59,7 +59,7 @@ fn is_untouched(peer: TcpListener) -> bool {
 /// All that comes, to the end.
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("an end");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
     bytes
 }
 

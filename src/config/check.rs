@@ -40,16 +40,14 @@ pub(super) fn check(
     });
     let host = host(reader);
     let tls = tls::tls(reader, host.as_deref(), &realm);
-    let listen = listeners::listeners(reader, relay_ports, &tls);
-    Config {
+    let mut config = Config {
         file: source.map(|source| source.path.clone()),
         host,
         external_ip: address::external_ip(reader),
         stun_servers: address::stun_servers(reader),
         relay_ports,
         workers: workers(reader),
-        protocol: protocol(reader, &listen),
-        listen,
+        listen: listeners::listeners(reader, relay_ports, &tls),
         tls,
         auth: Auth {
             users,
@@ -61,9 +59,12 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
+        protocol: Protocol::default(),
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
-    }
+    };
+    config.protocol = protocol(reader, &config.listen);
+    config
 }
 
 /// Adds the generated secret where there is no other credential.

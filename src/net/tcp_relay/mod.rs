@@ -118,7 +118,12 @@ impl TcpRelays {
         let listening = self.listening.get(relay as usize).ok_or(ConnectError::Impossible)?;
         let socket = sockets::outgoing(listening.local).map_err(|error| {
             tracing::warn!(relayed = %listening.local, %error, "cannot open a socket to a peer");
-            ConnectError::Impossible
+            match error.kind() {
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => {
+                    ConnectError::Unreachable
+                }
+                _ => ConnectError::Impossible,
+            }
         })?;
         let connecting = connect(self.core.clone(), owner, connection, socket, peer);
         let task = spawn_local(connecting).abort_handle();

@@ -117,7 +117,7 @@ impl TcpRelays {
     ) -> Result<(), ConnectError> {
         let listening = self.listening.get(relay as usize).ok_or(ConnectError::Impossible)?;
         let socket = sockets::outgoing(listening.local).map_err(|error| {
-            tracing::warn!(relayed = %listening.local, %error, "cannot open a socket to a peer");
+            tracing::debug!(relayed = %listening.local, %error, "cannot open a socket to a peer");
             match error.kind() {
                 io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => {
                     ConnectError::Unreachable

@@ -744,6 +744,25 @@ error: limits.connections_per_address: must be a whole number from 1 to 1000000,
 }
 
 #[test]
+fn tcp_relay_needs_a_listener_for_connections() {
+    let toml = r#"[protocol]
+tcp_relay = true
+[[listen]]
+transport = "udp"
+address = "[::]:3478"
+"#;
+    let expected = r#"error: protocol.tcp_relay: is on, but clients ask for TCP allocations over TCP or TLS only, and no listener takes those
+ --> taciturn.toml:2:13
+  |
+2 | tcp_relay = true
+  |             ^^^^
+  = help: add a section [[listen]] with transport = "tcp" (or "tls"), or remove the key
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
 fn broken_file_is_pointed_at() {
     let toml = r#"realm = turn.domain.org
 "#;

@@ -162,6 +162,8 @@ fn every_key_is_a_variable() {
             ("TACITURN_TLS_CERTBOT", "/live/b"),
             ("TACITURN_TLS_ACME", "acme.json"),
             ("TACITURN_TLS_ACME_DOMAINS", "c.domain.org,d.domain.org"),
+            ("TACITURN_LIMITS_PEER_CONNECTIONS_PER_ALLOCATION", "3"),
+            ("TACITURN_PROTOCOL_TCP_RELAY", "true"),
             ("TACITURN_LIMITS_CONNECTIONS", "6"),
             ("TACITURN_LIMITS_CONNECTIONS_PER_ADDRESS", "5"),
             ("TACITURN_PEERS_ALLOW", "127.0.0.0/8,::1"),
@@ -188,6 +190,8 @@ fn every_key_is_a_variable() {
     let acme = ["acme.json (c.domain.org)", "acme.json (d.domain.org)"];
     assert_eq!(certificates, ["a.pem", "/live/b", acme[0], acme[1]]);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (6, 5));
+    assert_eq!(config.limits.peer_connections_per_allocation, 3);
+    assert!(config.protocol.tcp_relay);
     assert_eq!(config.limits.channels_per_allocation, 7);
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(600));
 }

@@ -59,7 +59,7 @@ fn is_untouched(peer: TcpListener) -> bool {
 /// All that comes, to the end.
 async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("an end");
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap();
     bytes
 }
 
@@ -379,8 +379,10 @@ async fn a_peer_without_permission_is_turned_away() {
     let server = configured(TCP, PEERS);
     let mut control = alice(&server).await;
     let relayed = control.allocate().await;
-    let mut peer = TcpStream::connect(relayed).await.unwrap();
-    assert_eq!(rest(&mut peer).await, b"");
+    // It may be reset before it knows that it is connected.
+    if let Ok(mut peer) = TcpStream::connect(relayed).await {
+        assert_eq!(rest(&mut peer).await, b"");
+    }
     // Nothing was said of it: the next message is the answer to the next request.
     control.permit(relayed).await;
     let _peer = TcpStream::connect(relayed).await.unwrap();

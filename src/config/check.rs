@@ -41,16 +41,14 @@ pub(super) fn check(
     });
     let host = host(reader);
     let tls = tls::tls(reader, host.as_deref(), &realm);
-    let listen = listeners::listeners(reader, relay_ports, &tls);
-    Config {
+    let mut config = Config {
         file: source.map(|source| source.path.clone()),
         host,
         external_ip: address::external_ip(reader),
         stun_servers: address::stun_servers(reader),
         relay_ports,
         workers: workers(reader),
-        protocol: protocol(reader, &listen),
-        listen,
+        listen: listeners::listeners(reader, relay_ports, &tls),
         tls,
         auth: Auth {
             users,
@@ -72,9 +70,12 @@ pub(super) fn check(
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
         },
+        protocol: Protocol::default(),
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
-    }
+    };
+    config.protocol = protocol(reader, &config.listen);
+    config
 }
 
 /// Adds the generated secret where there is no other credential.

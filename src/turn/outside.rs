@@ -20,7 +20,7 @@ pub enum OpenError {
 /// Why a connection to a peer cannot even be tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectError {
-    /// No route, or the same two ends were joined a moment ago.
+    /// The relayed address cannot be left from.
     Unreachable,
     /// No descriptor.
     Impossible,

@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/server.sh"
 
 program=${TACITURN_BIN:-$TARGET_DIR/release/taciturn}
+unset TACITURN_BIN # the server takes variables of this prefix for keys
 
 # toml_list WORD...: ["a", "b"]
 toml_list() {
@@ -61,7 +62,9 @@ allow_weak_credentials = false
 allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
-    if [ -n "$RFC5766_CHANNELS" ]; then printf '\n[protocol]\nrfc5766_channels = true\n'; fi
+    printf '\n[protocol]\n'
+    if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
+    if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi
     if wants tls || wants dtls; then
         printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi

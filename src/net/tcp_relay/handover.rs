@@ -14,8 +14,8 @@ use super::sockets::prepare;
 use crate::turn::{ConnectionId, Traffic};
 
 /// The peer connections of all workers that nobody has bound yet. There are no more than the
-/// shards' bounds allow. What peers send waits in the kernel, whose buffer for a socket that was
-/// never read from does not grow.
+/// shards' bounds allow. Nothing is read: what peers send waits in the kernel's buffer, and a peer
+/// that fills it has to wait.
 #[derive(Debug, Default)]
 pub(in crate::net) struct Handover {
     waiting: Mutex<AHashMap<ConnectionId, Waiting>>,

@@ -117,8 +117,13 @@ impl TcpRelays {
     ) -> Result<(), ConnectError> {
         let listening = self.listening.get(relay as usize).ok_or(ConnectError::Impossible)?;
         let socket = sockets::outgoing(listening.local).map_err(|error| {
-            tracing::warn!(relayed = %listening.local, %error, "cannot open a socket to a peer");
-            ConnectError::Impossible
+            tracing::debug!(relayed = %listening.local, %error, "cannot open a socket to a peer");
+            match error.kind() {
+                io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable => {
+                    ConnectError::Unreachable
+                }
+                _ => ConnectError::Impossible,
+            }
         })?;
         let connecting = connect(self.core.clone(), owner, connection, socket, peer);
         let task = spawn_local(connecting).abort_handle();

@@ -144,12 +144,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        // Before the receiver can know of them.
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         while !bytes.is_empty() {
             let written = self.to.write(bytes).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            self.bytes.fetch_add(written as u64, Ordering::Relaxed);
             self.last.set(Instant::now());
             bytes = bytes.get(written..).unwrap_or_default();
         }

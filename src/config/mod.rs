@@ -276,7 +276,7 @@ pub struct Limits {
     pub permissions_per_allocation: u32,
     /// Channels of one allocation.
     pub channels_per_allocation: u32,
-    /// Connections (TCP and TLS) in all.
+    /// Connections (TCP, TLS and DTLS) in all.
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,

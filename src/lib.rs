@@ -6,7 +6,7 @@
 //! ```text
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
-//! net  ->  proxy_protocol
+//! net  ->  proxy_protocol, dtls
 //! ```
 //!
 //! * [`stun`]: the wire. Messages, attributes, integrity, ChannelData. No I/O, no clock.
@@ -15,12 +15,12 @@
 //! * [`policy`]: what they may. Peer rules, port pool, quotas.
 //! * [`turn`]: the protocol as a state machine. Time, randomness and sockets come in from
 //!   outside; what must happen goes out as verdicts and commands.
-//! * [`net`]: the only room with sockets, and the only one with `unsafe`.
+//! * [`net`]: the only room with sockets. `unsafe` in two of its files.
 //! * [`tls`]: certificates, found, checked and renewed in place. It needs nothing of ours.
 //! * [`process`]: whom the process runs as, and what it may still open. It needs nothing of ours.
 //! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
-//! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. No
-//!   listener drives them yet. `unsafe` in its `ffi.rs` only.
+//! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. It needs
+//!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`config`]: the schema, defaults, validation.
 //! * [`ctl`]: turnctl, one file a subcommand.
 

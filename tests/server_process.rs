@@ -91,6 +91,23 @@ fn a_listener_that_cannot_be_served_is_never_dropped_in_silence() {
     assert!(error.contains("certificate"), "{error}");
 }
 
+#[cfg(not(feature = "dtls"))]
+#[test]
+fn without_the_feature_a_dtls_listener_is_refused_with_its_name() {
+    let state = tempfile::tempdir().unwrap();
+    let at = state.path().display();
+    let made = rcgen::generate_simple_self_signed(["turn.example.org".to_owned()]).unwrap();
+    std::fs::write(format!("{at}/cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(format!("{at}/key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let mut program = command(state.path());
+    program.env("TACITURN_TLS_CERT", format!("{at}/cert.pem"));
+    program.env("TACITURN_TLS_KEY", format!("{at}/key.pem"));
+    program.args(["--listen", "dtls:127.0.0.1:0"]);
+    let (code, error) = output(program);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("dtls:0") && error.contains("--features dtls"), "{error}");
+}
+
 #[test]
 fn a_wrong_configuration_starts_nothing() {
     let state = tempfile::tempdir().unwrap();

@@ -2,70 +2,20 @@
 
 // clippy.toml lets tests do this, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
-// An allocator cannot be written without `unsafe`; this one counts and hands on.
-#![allow(unsafe_code)]
 
 #[path = "common/stun.rs"]
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::hint::black_box;
 use std::net::SocketAddr;
 
 use common::{REALM, TID, USERNAME, key, raw_message, read_everything};
+use counting::allocations;
 use taciturn::stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, ErrorCode, Family, Kind, Message,
     Method, Unknown, Writer,
 };
-
-struct Counting;
-
-thread_local! {
-    /// Allocations of this thread, so that tests beside this one do not count.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-fn count() {
-    // A thread that is ending has no counter any more.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-}
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often `run` allocates.
-fn allocations<R>(run: impl FnOnce() -> R) -> u64 {
-    let before = ALLOCATIONS.get();
-    black_box(run());
-    ALLOCATIONS.get() - before
-}
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()

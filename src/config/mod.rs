@@ -307,7 +307,7 @@ pub struct Limits {
     pub channels_per_allocation: u32,
     /// Connections with peers of one TCP allocation.
     pub peer_connections_per_allocation: u32,
-    /// Connections (TCP and TLS) in all; and as many with peers, where `tcp_relay` is on.
+    /// Connections (TCP, TLS and DTLS) in all; and as many with peers, where `tcp_relay` is on.
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,

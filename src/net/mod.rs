@@ -1,4 +1,4 @@
-//! The only room with sockets, and (in `batch::linux` and `readiness`) the only one with `unsafe`.
+//! The only room with sockets. `unsafe` is in `batch::linux` and `readiness`.
 //!
 //! Each worker is a thread with a runtime of its own, and in it one [`worker::Worker`]: a shard,
 //! its listening sockets (SO_REUSEPORT: the kernel spreads clients over the workers), the relay

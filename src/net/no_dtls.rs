@@ -87,7 +87,7 @@ impl Dtls {
 
 /// No records.
 #[derive(Debug, Default)]
-pub(super) struct Plain;
+pub(super) struct Plain {}
 
 /// What it would take to serve DTLS clients.
 #[derive(Debug)]

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use taciturn::stun::ChannelData;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -13,6 +14,9 @@ use tokio::time::timeout;
 
 use crate::server::PATIENCE;
 use crate::support::{Client, Wants};
+
+/// When a flight is sent again.
+const RESEND: Duration = Duration::from_millis(400);
 
 /// A DTLS connection to the server. What is written in one call is one record. Each record read is
 /// a whole message; those of ChannelData are padded here, for a reader of streams wants that.
@@ -37,9 +41,12 @@ impl DtlsStream {
     ) -> io::Result<Self> {
         socket.connect(server).await?;
         let mut buffer = [0; 5000];
+        let (start, mut flight) = (Instant::now(), Vec::new());
         loop {
-            for datagram in client.step() {
-                socket.send(&datagram).await?;
+            let next = client.step();
+            if !next.is_empty() {
+                flight = next;
+                send(&socket, &flight).await?;
             }
             if let Some(failed) = client.failed {
                 return Err(io::Error::other(failed));
@@ -47,9 +54,11 @@ impl DtlsStream {
             if client.established {
                 return Ok(Self { client, socket, unread: Vec::new() });
             }
-            let len =
-                timeout(PATIENCE, socket.recv(&mut buffer)).await.map_err(io::Error::other)??;
-            client.deliver(&buffer[..len]);
+            match timeout(RESEND, socket.recv(&mut buffer)).await {
+                Ok(len) => client.deliver(&buffer[..len?]),
+                Err(_) if start.elapsed() > PATIENCE => return Err(io::ErrorKind::TimedOut.into()),
+                Err(_) => send(&socket, &flight).await?,
+            }
         }
     }
 
@@ -60,6 +69,13 @@ impl DtlsStream {
             self.socket.send(&datagram).await.unwrap();
         }
     }
+}
+
+async fn send(socket: &UdpSocket, flight: &[Vec<u8>]) -> io::Result<()> {
+    for datagram in flight {
+        socket.send(datagram).await?;
+    }
+    Ok(())
 }
 
 /// The first two flights of a client that then goes silent: the server keeps a half-open

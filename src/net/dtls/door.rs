@@ -25,6 +25,10 @@ use crate::turn::{Client, ClientAddr, Prefix, Via};
 pub(super) const HALF_OPEN: u32 = 256;
 pub(super) const HALF_OPEN_PER_ADDRESS: u32 = 32;
 
+/// Handshakes that one worker begins in a second. Each costs a signature, a millisecond with RSA,
+/// and the calls of the worker wait for it: whoever knocks, they lose a tenth of it at most.
+pub(super) const HANDSHAKES_A_SECOND: u32 = 100;
+
 /// Bytes of the longest record.
 const RECORD: usize = 16 * 1024;
 
@@ -55,8 +59,8 @@ pub(super) enum Admitted {
     Stranger,
     /// There are as many connections as may be.
     TooMany,
-    /// As many unfinished handshakes.
-    TooManyHalfOpen,
+    /// As many unfinished handshakes, or as many begun in this second.
+    TooManyHandshakes,
     /// A new connection.
     In(u32),
 }
@@ -71,6 +75,8 @@ pub(in crate::net) struct Dtls {
     pub(super) by_tuple: AHashMap<Tuple, u32>,
     pub(super) deadlines: Deadlines,
     next_generation: u32,
+    /// This second, and the handshakes begun in it.
+    begun: (u64, u32),
     connections: Arc<Connections>,
     pub(super) half_open: Arc<Connections>,
     outbox: Outbox,
@@ -106,6 +112,7 @@ impl Dtls {
             by_tuple: AHashMap::new(),
             deadlines: Deadlines::default(),
             next_generation: 0,
+            begun: (0, 0),
             connections: Arc::clone(connections),
             half_open: Arc::new(Connections::new(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
             message: Vec::new(),
@@ -150,12 +157,18 @@ impl Dtls {
             door.served = renewed;
         }
         let (connections, half_open) = (&self.connections, &self.half_open);
+        let (second, begun) = (now.0 / 1000, &mut self.begun);
         let (mut place, mut early_place) = (None, None);
         let mut refused = Admitted::Stranger;
         let has_room = || {
-            early_place = half_open.take(tuple.remote.ip());
+            if begun.0 != second {
+                *begun = (second, 0);
+            }
+            if begun.1 < HANDSHAKES_A_SECOND {
+                early_place = half_open.take(tuple.remote.ip());
+            }
             if early_place.is_none() {
-                refused = Admitted::TooManyHalfOpen;
+                refused = Admitted::TooManyHandshakes;
                 return false;
             }
             // Who starts anew has a place already.
@@ -166,6 +179,7 @@ impl Dtls {
                     return false;
                 }
             }
+            begun.1 += 1;
             true
         };
         let instant = self.clock.instant(now).into_std();

@@ -67,8 +67,8 @@ impl Hands<'_> {
                 "too many connections from it, or in all (limits.connections_per_address, \
                  limits.connections)",
             ),
-            Admitted::TooManyHalfOpen => {
-                self.turned_away(tuple, "too many handshakes from it, or in all, are not finished");
+            Admitted::TooManyHandshakes => {
+                self.turned_away(tuple, "too many handshakes at a time from it, or in all");
             }
             Admitted::In(number) => {
                 if let Some(old) = known {

@@ -8,7 +8,7 @@ use mio::Poll;
 use openssl::x509::X509;
 use zeroize::Zeroizing;
 
-use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Plain, Tuple};
+use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, Plain, Tuple};
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, settle};
@@ -181,11 +181,13 @@ impl TestClient {
         }
     }
 
-    /// Returns the cookie, and goes silent then.
-    fn half_open(&mut self, rig: &mut Rig) {
+    /// Returns the cookie, and goes silent then. Hands over the ClientHello with the cookie.
+    fn half_open(&mut self, rig: &mut Rig) -> Vec<u8> {
         self.step(rig);
         self.hear();
-        self.step(rig);
+        let hello = self.dtls.step().remove(0);
+        rig.from(self.address(), &hello);
+        hello
     }
 
     fn shake_hands(&mut self, rig: &mut Rig) {
@@ -299,16 +301,46 @@ fn unfinished_handshakes_are_bounded_from_one_address_and_in_all() {
     from(&mut rig, 1);
     assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize + 1);
     for n in 0..HALF_OPEN {
+        if n % (HANDSHAKES_A_SECOND / 2) == 0 {
+            rig.advance(Duration::from_secs(1));
+        }
         from(&mut rig, 2 + (n / HALF_OPEN_PER_ADDRESS) as u8);
     }
     assert_eq!(rig.dtls().half_open.open(), HALF_OPEN);
     assert_eq!(rig.dtls().sessions.len(), HALF_OPEN as usize + 1);
-    // After it all, those who had no room get in.
+    // After all of it, those who had no room get in.
     rig.advance(HANDSHAKE_TIME + FIRST_MESSAGE);
     rig.assert_empty();
     let mut late = from(&mut rig, 1);
     late.shake_hands(&mut rig);
     assert!(late.dtls.established);
+}
+
+/// A signature takes time in which the calls of the worker wait. The client sends its ClientHello
+/// again (RFC 6347 section 4.2.4).
+#[test]
+fn handshakes_begun_in_a_second_are_bounded_also_for_one_client_that_begins_again_and_again() {
+    let mut rig = Rig::new(10);
+    rig.now.tick = Tick(2_000_000);
+    let socket = rig.client().socket;
+    let again = |rig: &mut Rig| {
+        let mut client = rig.client();
+        client.socket = socket.try_clone().unwrap();
+        let hello = client.half_open(rig);
+        (client, hello)
+    };
+    for _ in 0..HANDSHAKES_A_SECOND {
+        let (mut client, _) = again(&mut rig);
+        assert!(client.hear() > 0);
+    }
+    let (mut last, hello) = again(&mut rig);
+    assert_eq!(last.hear(), 0);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    rig.advance(Duration::from_secs(1));
+    rig.from(last.address(), &hello);
+    assert!(last.hear() > 0);
+    last.shake_hands(&mut rig);
+    assert!(last.dtls.established);
 }
 
 #[test]
@@ -415,6 +447,7 @@ fn deadlines_of_those_who_are_gone_do_not_pile_up() {
     let mut rig = Rig::new(10);
     for _ in 0..300 {
         rig.connected().close(&mut rig);
+        rig.advance(Duration::from_millis(20));
     }
     rig.assert_empty();
     assert!(rig.dtls().deadlines.len() < 100, "{}", rig.dtls().deadlines.len());

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::allocation::{Allocation, Foundation, Relay};
+use super::authenticate::Proven;
 use super::outside::{EndReason, Event, OpenError, Outside};
-use super::request::{Answer, Failure, Proven, Request};
+use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::AllocationId;
 use crate::auth::Grant;

@@ -5,11 +5,13 @@
 //! randomness and takes events. A shard shares nothing with other shards on a packet's way.
 //!
 //! One file a request method (`allocate`, `refresh`, `create_permission`, `channel_bind`,
-//! `binding`), `request` for what they have in common, `relay` for the packets themselves.
+//! `binding`), `authenticate` and `request` for what they have in common, `relay` for the packets
+//! themselves.
 #![forbid(unsafe_code)]
 
 mod allocate;
 mod allocation;
+mod authenticate;
 mod binding;
 mod channel_bind;
 mod create_permission;

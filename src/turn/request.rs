@@ -1,11 +1,10 @@
-//! What all requests have in common: authentication, unknown attributes, the form of answers
-//! (RFC 8489 sections 6.3 and 9.2.4, RFC 8656 section 5).
+//! What all requests have in common: unknown attributes, the form of answers (RFC 8489 section
+//! 6.3). Who sent them is judged in `authenticate`.
 
 use super::binding;
 use super::outside::{Event, Outside};
 use super::shard::Shard;
 use super::types::{Client, DropReason, Verdict};
-use crate::auth::Grant;
 use crate::clock::Now;
 use crate::stun::{
     AttributeType, BadAttribute, BufferFull, Class, ErrorCode, LongTermKey, Message, Method,
@@ -49,7 +48,7 @@ impl Failure {
         self.code
     }
 
-    fn challenge(code: ErrorCode) -> Self {
+    pub(super) fn challenge(code: ErrorCode) -> Self {
         Self { challenge: true, ..Self::new(code, "") }
     }
 
@@ -68,13 +67,6 @@ impl From<BadAttribute> for Failure {
         };
         Self::new(ErrorCode::BAD_REQUEST, detail)
     }
-}
-
-/// Who sent a request, once that is proven.
-pub(super) struct Proven {
-    pub(super) key: LongTermKey,
-    /// For an Allocate request: what the credential grants.
-    pub(super) grant: Option<Grant>,
 }
 
 impl Shard {
@@ -164,65 +156,6 @@ impl Shard {
                 report(request, &failure, outside);
                 self.write_answer(request, Some(&key), reply, |_| Err(failure))
             }
-        }
-    }
-
-    /// RFC 8489 section 9.2.4, in its order.
-    fn authenticate(
-        &mut self,
-        request: &Request<'_>,
-        outside: &mut impl Outside,
-    ) -> Result<Proven, Failure> {
-        let Request { now, client, message } = request;
-        if !message.has_integrity() {
-            return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-        }
-        let (Some(username), Some(_realm), Some(nonce)) =
-            (message.username()?, message.realm()?, message.nonce())
-        else {
-            let detail = "USERNAME, REALM and NONCE belong to MESSAGE-INTEGRITY";
-            return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
-        };
-        let nonces = &self.rules.nonces;
-        if nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce).is_err() {
-            return Err(Failure::challenge(ErrorCode::STALE_NONCE));
-        }
-        // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
-        // that a running call outlives its credential, unless the operator wants it otherwise.
-        if let Some((_, allocation)) = self.allocation_of(client)
-            && *allocation.username == *username
-            && !(self.rules.authenticator.strict_expiry()
-                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
-            && message.verify_integrity(&allocation.key)
-        {
-            return Ok(Proven { key: allocation.key.clone(), grant: None });
-        }
-        let checked = self
-            .rules
-            .authenticator
-            .authenticate(username, now.unix, |key| message.verify_integrity(key));
-        let grant = match checked {
-            Ok(grant) => grant,
-            Err(reason) => {
-                outside.event(Event::AuthenticationFailed { client: *client, username, reason });
-                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-            }
-        };
-        Ok(Proven { key: grant.key.clone(), grant: Some(grant) })
-    }
-
-    /// RFC 8656 section 5: only who made an allocation may go on with it. Allocate has an error of
-    /// its own for a 5-tuple in use.
-    fn check_owner(&self, request: &Request<'_>) -> Answer {
-        match self.allocation_of(&request.client) {
-            Some((_, allocation))
-                if request.message.method() != Method::ALLOCATE
-                    && !request.is_by(&allocation.username) =>
-            {
-                let detail = "The allocation belongs to another user";
-                Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
-            }
-            _ => Ok(()),
         }
     }
 

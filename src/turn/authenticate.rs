@@ -3,7 +3,7 @@
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
-use crate::auth::Grant;
+use crate::auth::{Denied, Grant, NonceError};
 use crate::stun::{ErrorCode, LongTermKey, Method};
 
 /// Who sent a request, once that is proven.
@@ -14,7 +14,8 @@ pub(super) struct Proven {
 }
 
 impl Shard {
-    /// RFC 8489 section 9.2.4, in its order.
+    /// RFC 8489 section 9.2.4, in its order: 401 without integrity, 400 for a request that is not
+    /// complete, 401 for a wrong user or password, and only then 438 for a stale nonce.
     pub(super) fn authenticate(
         &mut self,
         request: &Request<'_>,
@@ -31,9 +32,31 @@ impl Shard {
             return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
         };
         let nonces = &self.rules.nonces;
-        if nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce).is_err() {
-            return Err(Failure::challenge(ErrorCode::STALE_NONCE));
+        let fresh = nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce);
+        let proven = match self.prove(request, username) {
+            Ok(proven) => proven,
+            Err(reason) => {
+                // Without a nonce that was made for it, the source address may be somebody else's.
+                // It must not get into a log that bans addresses.
+                if fresh != Err(NonceError::Foreign) {
+                    outside.event(Event::AuthenticationFailed {
+                        client: *client,
+                        username,
+                        reason,
+                    });
+                }
+                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+            }
+        };
+        match fresh {
+            Ok(()) => Ok(proven),
+            Err(_) => Err(Failure::challenge(ErrorCode::STALE_NONCE)),
         }
+    }
+
+    /// Looks for the key that the request was signed with.
+    fn prove(&self, request: &Request<'_>, username: &str) -> Result<Proven, Denied> {
+        let Request { now, client, message } = request;
         // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
         // that a running call outlives its credential, unless the operator wants it otherwise.
         if let Some((_, allocation)) = self.allocation_of(client)
@@ -44,17 +67,10 @@ impl Shard {
         {
             return Ok(Proven { key: allocation.key.clone(), grant: None });
         }
-        let checked = self
+        let grant = self
             .rules
             .authenticator
-            .authenticate(username, now.unix, |key| message.verify_integrity(key));
-        let grant = match checked {
-            Ok(grant) => grant,
-            Err(reason) => {
-                outside.event(Event::AuthenticationFailed { client: *client, username, reason });
-                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-            }
-        };
+            .authenticate(username, now.unix, |key| message.verify_integrity(key))?;
         Ok(Proven { key: grant.key.clone(), grant: Some(grant) })
     }
 

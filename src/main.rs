@@ -224,6 +224,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             max_permissions: limits.permissions_per_allocation as usize,
             max_channels: limits.channels_per_allocation as usize,
             rfc5766_channels: config.protocol.rfc5766_channels,
+            rfc8489_over_udp: config.protocol.rfc8489_over_udp,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),

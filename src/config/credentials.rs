@@ -70,7 +70,7 @@ fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
         .iter()
         .copied()
         .chain([name, ""])
-        .any(|password| long_term_key(name, realm, password).bytes() == key)
+        .any(|password| long_term_key(name, realm, password).bytes() == &key[..])
         .then_some("the key belongs to an example password, the name itself or an empty password")
 }
 

@@ -265,6 +265,9 @@ pub struct Protocol {
     /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
     /// no browser uses others; coturn's test clients before 4.16 do.
     pub rfc5766_channels: bool,
+    /// Offers SHA-256 and hashed usernames (RFC 8489) over UDP too. Over TCP, TLS and DTLS they
+    /// always are.
+    pub rfc8489_over_udp: bool,
 }
 
 /// The `[limits]` section.

@@ -57,6 +57,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("protocol.rfc5766_channels", Kind::Boolean),
+    key("protocol.rfc8489_over_udp", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::address::write_xored;
 use super::attribute::AttributeType as T;
-use super::integrity::{IntegrityKey, fingerprint};
+use super::integrity::{fingerprint, sign_sha1, sign_sha256};
 use super::message::{Class, Method, TransactionId, Unknown, message_type};
 use super::{ChannelNumber, ErrorCode, Family, HEADER_LEN, MAGIC_COOKIE};
 
@@ -119,11 +119,19 @@ impl<'b> Writer<'b> {
     }
 
     /// Adds MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
-    pub fn integrity(&mut self, key: &impl AsRef<IntegrityKey>) -> &mut Self {
+    pub fn integrity(&mut self, key: &impl AsRef<[u8]>) -> &mut Self {
         self.set_length(24);
         let covered = self.buffer.get(..self.len).unwrap_or_default();
-        let tag = key.as_ref().sign(&[covered]);
+        let tag = sign_sha1(key.as_ref(), &[covered]);
         self.attribute(T::MESSAGE_INTEGRITY, &tag)
+    }
+
+    /// Adds MESSAGE-INTEGRITY-SHA256 over everything so far (RFC 8489 section 14.6).
+    pub fn integrity_sha256(&mut self, key: &impl AsRef<[u8]>) -> &mut Self {
+        self.set_length(36);
+        let covered = self.buffer.get(..self.len).unwrap_or_default();
+        let tag = sign_sha256(key.as_ref(), &[covered]);
+        self.attribute(T::MESSAGE_INTEGRITY_SHA256, &tag)
     }
 
     /// Adds FINGERPRINT over everything so far; must be the last (RFC 8489 section 14.7).

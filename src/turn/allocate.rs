@@ -48,9 +48,7 @@ impl Shard {
         if let Some((_, allocation)) = self.allocation_of(&request.client) {
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
-            if allocation.made_by == request.message.transaction_id()
-                && request.is_by(&allocation.username)
-            {
+            if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
                 write_success(allocation, writer);
                 return Ok(());
             }
@@ -175,7 +173,7 @@ impl Shard {
         };
         let foundation = Foundation {
             client: request.client,
-            username: request.message.username()?.unwrap_or_default().into(),
+            username: grant.username,
             key: grant.key,
             credential_expires: grant.expires,
             quota,

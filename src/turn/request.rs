@@ -1,14 +1,15 @@
 //! What all requests have in common: unknown attributes, the form of answers (RFC 8489 section
 //! 6.3). Who sent them is judged in `authenticate`.
 
+use super::authenticate::Signature;
 use super::binding;
 use super::outside::{Event, Outside};
-use super::shard::Shard;
+use super::shard::{Rules, Shard};
 use super::types::{Client, DropReason, Verdict};
+use crate::auth::PASSWORD_ALGORITHMS;
 use crate::clock::Now;
 use crate::stun::{
-    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, LongTermKey, Message, Method,
-    Unknown, Writer,
+    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Message, Method, Unknown, Writer,
 };
 
 /// A request on its way through the handlers.
@@ -16,13 +17,6 @@ pub(super) struct Request<'a> {
     pub(super) now: Now,
     pub(super) client: Client,
     pub(super) message: &'a Message<'a>,
-}
-
-impl Request<'_> {
-    /// Whether it was sent in the name of this user.
-    pub(super) fn is_by(&self, username: &str) -> bool {
-        self.message.username() == Ok(Some(username))
-    }
 }
 
 /// Success, with the attributes already written, or the error to answer with.
@@ -128,10 +122,10 @@ impl Shard {
                 return self.write_answer(request, None, reply, |_| Err(failure));
             }
         };
-        let key = proven.key.clone();
+        let signature = proven.signature.clone();
         let mut writer =
             Writer::new(reply, Class::Success, method, request.message.transaction_id());
-        let answer = if let Err(failure) = self.check_owner(request) {
+        let answer = if let Err(failure) = self.check_owner(request, &proven) {
             Err(failure)
         } else if request.message.unknown().is_empty() {
             match method {
@@ -151,10 +145,10 @@ impl Shard {
             "request"
         );
         match answer {
-            Ok(()) => finish(request, Some(&key), &mut writer),
+            Ok(()) => finish(request, Some(&signature), &mut writer),
             Err(failure) => {
                 report(request, &failure, outside);
-                self.write_answer(request, Some(&key), reply, |_| Err(failure))
+                self.write_answer(request, Some(&signature), reply, |_| Err(failure))
             }
         }
     }
@@ -163,42 +157,52 @@ impl Shard {
     fn write_answer(
         &self,
         request: &Request<'_>,
-        key: Option<&LongTermKey>,
+        signature: Option<&Signature>,
         reply: &mut [u8],
         answer: impl FnOnce(&mut Writer<'_>) -> Answer,
     ) -> Verdict {
         let (method, tid) = (request.message.method(), request.message.transaction_id());
         let mut writer = Writer::new(reply, Class::Success, method, tid);
         let Err(failure) = answer(&mut writer) else {
-            return finish(request, key, &mut writer);
+            return finish(request, signature, &mut writer);
         };
         let mut writer = Writer::new(reply, Class::Error, method, tid);
         // What goes to strangers is as small as it can be: the number says it all.
-        let reason = match (key, failure.detail) {
+        let reason = match (signature, failure.detail) {
             (None, _) => "",
             (Some(_), "") => failure.code.reason(),
             (Some(_), detail) => detail,
         };
         writer.error(failure.code, reason);
         if failure.challenge {
-            let client = request.client;
-            let nonce =
-                self.rules.nonces.issue(request.now.tick, client.remote.0, client.via.listener());
-            writer.attribute(AttributeType::REALM, self.rules.authenticator.realm().as_bytes());
-            writer.attribute(AttributeType::NONCE, &nonce);
+            let Rules { authenticator, nonces, .. } = &self.rules;
+            let (client, listener) = (request.client.remote.0, request.client.via.listener());
+            let features = self.features(request.client.via);
+            let nonce = nonces.issue(request.now.tick, client, listener, features);
+            writer.attribute(AttributeType::REALM, authenticator.realm().as_bytes());
+            writer.attribute(AttributeType::NONCE, nonce.as_bytes());
+            if features.password_algorithms {
+                writer.attribute(AttributeType::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);
+            }
         }
         if !failure.unknown.is_empty() {
             writer.unknown_attributes(&failure.unknown);
         }
-        finish(request, key, &mut writer)
+        finish(request, signature, &mut writer)
     }
 }
 
-/// Adds MESSAGE-INTEGRITY where there is a key, and FINGERPRINT where the request had one.
-fn finish(request: &Request<'_>, key: Option<&LongTermKey>, writer: &mut Writer<'_>) -> Verdict {
-    if let Some(key) = key {
-        writer.integrity(key);
-    }
+/// Signs the answer to a proven user, and adds FINGERPRINT where the request had one.
+fn finish(
+    request: &Request<'_>,
+    signature: Option<&Signature>,
+    writer: &mut Writer<'_>,
+) -> Verdict {
+    match signature {
+        Some(Signature { key, sha256: true }) => writer.integrity_sha256(key),
+        Some(Signature { key, sha256: false }) => writer.integrity(key),
+        None => writer,
+    };
     if request.message.has_fingerprint() {
         writer.fingerprint();
     }

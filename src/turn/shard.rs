@@ -36,6 +36,8 @@ pub struct Settings {
     pub max_channels: usize,
     /// Whether channel numbers up to 0x7FFF may be bound, as RFC 5766 had it.
     pub rfc5766_channels: bool,
+    /// Whether SHA-256 and hashed usernames (RFC 8489) are offered over UDP too.
+    pub rfc8489_over_udp: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.

@@ -243,7 +243,7 @@ fn a_username_that_is_no_text_or_too_long_is_a_bad_request() {
     let rig = Rig::new();
     let alice = rig.alice();
     let nonce = nonce_for(&alice);
-    for name in [&[0xFF; 4][..], &[b'a'; 513]] {
+    for name in [&[0xFF; 4][..], &[b'a'; 764]] {
         let asked = request(Method::ALLOCATE, |writer| {
             writer.attribute(T::USERNAME, name).attribute(T::REALM, b"example.org");
             writer.attribute(T::NONCE, &nonce).integrity(&alice.key);

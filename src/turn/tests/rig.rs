@@ -40,6 +40,9 @@ pub(super) struct Setup {
     pub(super) max_permissions: usize,
     pub(super) max_channels: usize,
     pub(super) rfc5766_channels: bool,
+    pub(super) rfc8489_over_udp: bool,
+    /// Whether there is a shared secret besides the static users.
+    pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
 }
 
@@ -56,6 +59,8 @@ impl Default for Setup {
             max_permissions: 128,
             max_channels: 64,
             rfc5766_channels: false,
+            rfc8489_over_udp: false,
+            shared_secret: true,
             strict_expiry: false,
         }
     }
@@ -88,7 +93,10 @@ impl Rig {
             key: StaticKey::Password(Zeroizing::new(password.into())),
         };
         let users = [user("alice", "alice's password"), user("bob", "bob's password")];
-        let secrets = vec![SharedSecret::new(SECRET)];
+        let secrets = match setup.shared_secret {
+            true => vec![SharedSecret::new(SECRET)],
+            false => Vec::new(),
+        };
         let range = PortRange::new(setup.ports.0, setup.ports.1).unwrap();
         let rules = Rules {
             authenticator: Arc::new(Authenticator::new(
@@ -108,6 +116,7 @@ impl Rig {
             max_permissions: setup.max_permissions,
             max_channels: setup.max_channels,
             rfc5766_channels: setup.rfc5766_channels,
+            rfc8489_over_udp: setup.rfc8489_over_udp,
         };
         Self::start(Shard::new(settings, rules))
     }

@@ -841,3 +841,18 @@ error: auth.strict_expiry: must be true or false, not "yes"
 7 errors in the configuration"#;
     assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);
 }
+
+#[test]
+fn text_that_no_client_can_send_is_refused() {
+    // RFC 8265 section 4.2.3.
+    for (toml, said) in [
+        ("[auth]\nusers = [\"bob:correct\\thorse\"]", "an unassigned one in its password"),
+        ("[auth]\nusers = [\"bo\\u00ADb:correct horse\"]", "unassigned character in its name"),
+        ("[auth]\nusers = [\"\\\"bob\\\":correct horse\"]", "has quotes around its name"),
+        ("realm = \"turn\\u00AD.domain.org\"", "invisible or unassigned character"),
+    ] {
+        let report = report(toml);
+        assert!(report.contains(said), "{report}");
+        assert!(!report.contains("horse"), "{report}");
+    }
+}

@@ -5,12 +5,14 @@ mod authenticator;
 mod features;
 mod keys;
 mod nonce;
+mod opaque;
 mod rest;
 
 pub use authenticator::{Authenticator, Claim, Denied, Grant};
 pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate};
 pub use keys::{StaticKey, StaticUser, bare, long_term_key, long_term_key_by, userhash};
 pub use nonce::{Nonce, NonceError, NonceKeys};
+pub use opaque::{NotOpaque, prepared};
 pub use rest::{RestName, SharedSecret};
 
 pub use crate::stun::{LongTermKey, PasswordAlgorithm};

@@ -94,6 +94,7 @@ fn serve(config: &Config) -> Result<(), Failure> {
     for note in &external.notes {
         tracing::warn!("{note}");
     }
+    check_redirect(config, &external)?;
     certificates.warn(config);
     raise_descriptor_limit(config);
     let bound = Listeners::bind(&udp, &streams, config.workers.get())?;
@@ -225,6 +226,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             max_channels: limits.channels_per_allocation as usize,
             rfc5766_channels: config.protocol.rfc5766_channels,
             rfc8489_over_udp: config.protocol.rfc8489_over_udp,
+            redirect: config.redirect.clone(),
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -235,6 +237,19 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
     }
+}
+
+/// Clients that are sent back to where they are would go round in a circle.
+fn check_redirect(config: &Config, external: &External) -> Result<(), Failure> {
+    let Some(redirect) = &config.redirect else { return Ok(()) };
+    for server in redirect.plain.iter().chain(&redirect.secure).flatten() {
+        let listens = config.listen.iter().any(|listen| listen.address.port() == server.port());
+        if listens && external.own.contains(&server.ip()) {
+            let what = "is this server itself. Name another server, or remove the section";
+            return Err(format!("[redirect]: {server} {what}").into());
+        }
+    }
+    Ok(())
 }
 
 /// Each relayed address takes a descriptor, and the usual soft limit of 1024 is below the default

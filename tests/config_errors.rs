@@ -856,3 +856,23 @@ fn text_that_no_client_can_send_is_refused() {
         assert!(!report.contains("horse"), "{report}");
     }
 }
+
+#[test]
+fn redirects_that_lead_nowhere_are_refused() {
+    for (toml, said) in [
+        ("servers = [\"turn2.domain.org:3478\"]", "is no address of a server"),
+        ("servers = [\"198.51.100.2\"]", "is no address of a server"),
+        ("servers = [\"0.0.0.0:3478\"]", "is no address of a server"),
+        (
+            "servers = [\"198.51.100.2:1\", \"198.51.100.3:1\"]",
+            "a second one of its address family",
+        ),
+        ("tls_servers = [\"198.51.100.2:1\"]\ntls_domain = \"turn 2\"", "is no DNS name"),
+        ("tls_domain = \"turn2.domain.org\"", "no client over TLS is sent anywhere"),
+    ] {
+        let report = report(&format!("[redirect]\n{toml}"));
+        assert!(report.contains(said), "{report}");
+    }
+    let told = report("alternate-server = \"198.51.100.2\"");
+    assert!(told.contains("servers in the section [redirect]"), "{told}");
+}

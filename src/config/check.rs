@@ -11,7 +11,9 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls};
+use super::{
+    Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, redirect, secrets, tls,
+};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -59,6 +61,7 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
+        redirect: redirect::redirect(reader),
         protocol: Protocol {
             rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
             rfc8489_over_udp: reader.boolean("protocol.rfc8489_over_udp").unwrap_or(false),

@@ -14,6 +14,7 @@ mod error;
 mod listeners;
 mod load;
 mod read;
+mod redirect;
 mod schema;
 mod secrets;
 mod tls;
@@ -30,7 +31,7 @@ use crate::auth::{SharedSecret, StaticUser};
 use crate::policy::PortRange;
 use crate::tls::CertSource;
 
-pub use crate::turn::RelayAddress;
+pub use crate::turn::{Redirect, RelayAddress};
 pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
@@ -67,6 +68,8 @@ pub struct Config {
     pub peers: Peers,
     /// Bounds.
     pub limits: Limits,
+    /// Where clients are sent instead of being served; `None` by default.
+    pub redirect: Option<Redirect>,
     /// What is spoken besides the current RFCs.
     pub protocol: Protocol,
     /// Where the server keeps what it made itself (the generated secret).

@@ -56,6 +56,9 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.connections_per_address", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
+    key("redirect.servers", Kind::List),
+    key("redirect.tls_servers", Kind::List),
+    key("redirect.tls_domain", Kind::Text),
     key("protocol.rfc5766_channels", Kind::Boolean),
     key("protocol.rfc8489_over_udp", Kind::Boolean),
 ];
@@ -88,6 +91,8 @@ const COTURN: &[(&str, &str)] = &[
     ("allowed_peer_ip", "allow in the section [peers]"),
     ("denied_peer_ip", "deny in the section [peers]"),
     ("rfc5766_channel_numbers", "rfc5766_channels in the section [protocol]"),
+    ("alternate_server", "servers in the section [redirect]"),
+    ("tls_alternate_server", "tls_servers in the section [redirect]"),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 

@@ -15,7 +15,7 @@ use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
 use crate::clock::Tick;
 use crate::stun::Family;
-use crate::turn::{AllocationId, Event, OpenError, Outside, RelayId, Via};
+use crate::turn::{AllocationId, Client, Event, OpenError, Outside, RelayId, Via};
 
 /// Relay sockets have the numbers from here on, listeners those below.
 const FIRST_RELAY: usize = 1 << 16;
@@ -212,6 +212,15 @@ impl Outside for Io {
         if let Some(socket) = self.relays.get_mut(relay as usize) {
             socket.closing = true;
             self.closing.push(relay as usize);
+        }
+    }
+
+    fn is_secure(&self, client: Client) -> bool {
+        match client.via {
+            Via::Udp(_) => false,
+            Via::Stream { connection, .. } => {
+                self.line(connection).is_some_and(|line| line.transport() == "tls")
+            }
         }
     }
 

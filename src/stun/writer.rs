@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::address::write_xored;
+use super::address::{write_plain, write_xored};
 use super::attribute::AttributeType as T;
 use super::integrity::{fingerprint, sign_sha1, sign_sha256};
 use super::message::{Class, Method, TransactionId, Unknown, message_type};
@@ -66,6 +66,13 @@ impl<'b> Writer<'b> {
     pub fn address(&mut self, kind: T, address: SocketAddr) -> &mut Self {
         let mut value = [0; 20];
         let len = write_xored(address, self.tid, &mut value);
+        self.attribute(kind, &value[..len])
+    }
+
+    /// Adds ALTERNATE-SERVER or MAPPED-ADDRESS, which are not XORed (RFC 8489 section 14.1).
+    pub fn plain_address(&mut self, kind: T, address: SocketAddr) -> &mut Self {
+        let mut value = [0; 20];
+        let len = write_plain(address, &mut value);
         self.attribute(kind, &value[..len])
     }
 

@@ -59,6 +59,10 @@ impl Shard {
             return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
         };
         let wanted = self.wanted(request)?;
+        // What is reserved here can only be had here.
+        if let PortWish::Pool(_) = wanted.port {
+            self.redirected(request, proven.signature.sha256, outside)?;
+        }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
         let id = self.found(request, grant, lifetime)?;

@@ -16,6 +16,7 @@ mod binding;
 mod channel_bind;
 mod create_permission;
 mod outside;
+mod redirect;
 mod refresh;
 mod relay;
 mod request;
@@ -27,6 +28,7 @@ mod types;
 mod tests;
 
 pub use outside::{ChannelRoute, EndReason, Event, OpenError, Outside};
+pub use redirect::Redirect;
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
     AllocationId, Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayAddress, RelayId, Traffic,

@@ -141,6 +141,11 @@ pub trait Outside {
     /// Reports what happened.
     fn event(&mut self, event: Event<'_>);
 
+    /// Whether a client's connection is secured by TLS or DTLS.
+    fn is_secure(&self, _client: Client) -> bool {
+        false
+    }
+
     /// A channel was bound. A faster data path may serve it, or not.
     fn channel_bound(&mut self, _route: ChannelRoute) {}
 

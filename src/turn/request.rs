@@ -4,6 +4,7 @@
 use super::authenticate::Signature;
 use super::binding;
 use super::outside::{Event, Outside};
+use super::redirect::Alternate;
 use super::shard::{Rules, Shard};
 use super::types::{Client, DropReason, Verdict};
 use crate::auth::PASSWORD_ALGORITHMS;
@@ -31,11 +32,12 @@ pub(super) struct Failure {
     /// Whether REALM and a fresh NONCE go with it.
     challenge: bool,
     unknown: Unknown,
+    alternate: Option<Alternate>,
 }
 
 impl Failure {
     pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
-        Self { code, detail, challenge: false, unknown: Unknown::default() }
+        Self { code, detail, challenge: false, unknown: Unknown::default(), alternate: None }
     }
 
     pub(super) const fn code(&self) -> ErrorCode {
@@ -44,6 +46,10 @@ impl Failure {
 
     pub(super) fn challenge(code: ErrorCode) -> Self {
         Self { challenge: true, ..Self::new(code, "") }
+    }
+
+    pub(super) fn try_alternate(alternate: Alternate) -> Self {
+        Self { alternate: Some(alternate), ..Self::new(ErrorCode::TRY_ALTERNATE, "") }
     }
 
     fn unknown(unknown: Unknown) -> Self {
@@ -188,6 +194,15 @@ impl Shard {
         if !failure.unknown.is_empty() {
             writer.unknown_attributes(&failure.unknown);
         }
+        if let Some(alternate) = failure.alternate {
+            for server in alternate.servers.into_iter().flatten() {
+                writer.plain_address(AttributeType::ALTERNATE_SERVER, server);
+            }
+            let domain = self.settings.redirect.as_ref().and_then(|to| to.domain.as_deref());
+            if let Some(domain) = domain.filter(|_| alternate.domain) {
+                writer.attribute(AttributeType::ALTERNATE_DOMAIN, domain.as_bytes());
+            }
+        }
         finish(request, signature, &mut writer)
     }
 }
@@ -213,9 +228,9 @@ fn finish(
 }
 
 /// Tells the operator of a refusal, except the first 401 and a stale nonce, which are part of
-/// every session, and 403, which has an event of its own.
+/// every session, 403, which has an event of its own, and 300, which the operator ordered.
 fn report(request: &Request<'_>, failure: &Failure, outside: &mut impl Outside) {
-    if failure.challenge || failure.code == ErrorCode::FORBIDDEN {
+    if failure.challenge || failure.alternate.is_some() || failure.code == ErrorCode::FORBIDDEN {
         return;
     }
     outside.event(Event::RequestFailed {

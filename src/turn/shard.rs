@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::allocation::{Allocation, Relay};
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
+use super::redirect::Redirect;
 use super::timers::Timers;
 use super::types::{AllocationId, Client, DropReason, RelayAddress, RelayId, Verdict};
 use crate::auth::{Authenticator, NonceKeys};
@@ -38,6 +39,8 @@ pub struct Settings {
     pub rfc5766_channels: bool,
     /// Whether SHA-256 and hashed usernames (RFC 8489) are offered over UDP too.
     pub rfc8489_over_udp: bool,
+    /// Where clients are sent instead of being served.
+    pub redirect: Option<Redirect>,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.

@@ -19,6 +19,7 @@ mod lifetimes;
 mod own_relays;
 mod permissions;
 mod ports;
+mod redirect;
 mod security;
 
 use std::net::SocketAddr;

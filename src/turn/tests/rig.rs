@@ -17,7 +17,7 @@ use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, DropReason, RelayAddress, Rules, Settings, Shard, Verdict, Via,
+    Client, ClientAddr, DropReason, Redirect, RelayAddress, Rules, Settings, Shard, Verdict, Via,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -41,6 +41,7 @@ pub(super) struct Setup {
     pub(super) max_channels: usize,
     pub(super) rfc5766_channels: bool,
     pub(super) rfc8489_over_udp: bool,
+    pub(super) redirect: Option<Redirect>,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
@@ -60,6 +61,7 @@ impl Default for Setup {
             max_channels: 64,
             rfc5766_channels: false,
             rfc8489_over_udp: false,
+            redirect: None,
             shared_secret: true,
             strict_expiry: false,
         }
@@ -117,6 +119,7 @@ impl Rig {
             max_channels: setup.max_channels,
             rfc5766_channels: setup.rfc5766_channels,
             rfc8489_over_udp: setup.rfc8489_over_udp,
+            redirect: setup.redirect,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -234,6 +237,11 @@ impl Rig {
     pub(super) fn shut_down(&self) {
         let inner = &mut *self.0.borrow_mut();
         inner.shard.shut_down(inner.now, &mut inner.world);
+    }
+
+    /// Sends clients elsewhere from now on.
+    pub(super) fn redirect(&self, to: Redirect) {
+        self.0.borrow_mut().shard.settings.redirect = Some(to);
     }
 
     /// Changes or reads the world.

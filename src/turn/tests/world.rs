@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::auth::Denied;
 use crate::stun::{Family, Method};
 use crate::turn::{
-    AllocationId, ChannelRoute, EndReason, Event, OpenError, Outside, RelayId, Traffic,
+    AllocationId, ChannelRoute, Client, EndReason, Event, OpenError, Outside, RelayId, Traffic, Via,
 };
 
 /// An event as a test wants to compare it.
@@ -63,6 +63,8 @@ impl Happened {
 pub(super) struct World {
     /// The relay sockets that are open: whose, and bound to what.
     pub(super) open: BTreeMap<u32, (AllocationId, SocketAddr)>,
+    /// Whether connections are secured by TLS.
+    pub(super) tls: bool,
     /// How many have been opened so far.
     pub(super) opened: u32,
     /// Every port that was tried, in order.
@@ -117,6 +119,10 @@ impl Outside for World {
 
     fn event(&mut self, event: Event<'_>) {
         self.events.push(Happened::of(&event));
+    }
+
+    fn is_secure(&self, client: Client) -> bool {
+        self.tls && matches!(client.via, Via::Stream { .. })
     }
 
     fn channel_bound(&mut self, route: ChannelRoute) {

@@ -95,6 +95,9 @@ fn serve(config: &Config) -> Result<(), Failure> {
         tracing::warn!("{note}");
     }
     check_redirect(config, &external)?;
+    if config.protocol.icmp_errors && !cfg!(target_os = "linux") {
+        return Err("protocol.icmp_errors works on Linux only; remove it".into());
+    }
     certificates.warn(config);
     raise_descriptor_limit(config);
     let bound = Listeners::bind(&udp, &streams, config.workers.get())?;
@@ -227,6 +230,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             rfc5766_channels: config.protocol.rfc5766_channels,
             rfc8489_over_udp: config.protocol.rfc8489_over_udp,
             redirect: config.redirect.clone(),
+            icmp_errors: config.protocol.icmp_errors,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),

@@ -65,6 +65,7 @@ pub(super) fn check(
         protocol: Protocol {
             rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
             rfc8489_over_udp: reader.boolean("protocol.rfc8489_over_udp").unwrap_or(false),
+            icmp_errors: reader.boolean("protocol.icmp_errors").unwrap_or(false),
         },
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,

@@ -271,6 +271,8 @@ pub struct Protocol {
     /// Offers SHA-256 and hashed usernames (RFC 8489) over UDP too. Over TCP, TLS and DTLS they
     /// always are.
     pub rfc8489_over_udp: bool,
+    /// Tells clients of ICMP errors that their datagrams met (RFC 8656 section 11.5).
+    pub icmp_errors: bool,
 }
 
 /// The `[limits]` section.

@@ -61,6 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     key("redirect.tls_domain", Kind::Text),
     key("protocol.rfc5766_channels", Kind::Boolean),
     key("protocol.rfc8489_over_udp", Kind::Boolean),
+    key("protocol.icmp_errors", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.

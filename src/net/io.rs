@@ -9,7 +9,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::batch::dont_fragment;
+use super::batch::{dont_fragment, tell_icmp_errors};
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
@@ -44,6 +44,8 @@ pub(super) struct Io {
     /// The connections of this worker.
     lines: Slab<Rc<Line>>,
     log: EventLog,
+    /// Whether relay sockets tell ICMP errors.
+    icmp_errors: bool,
     /// The time of the batch at hand.
     pub(super) now: Tick,
 }
@@ -78,7 +80,11 @@ impl Which {
 
 impl Io {
     /// Takes over the listening sockets of a worker.
-    pub(super) fn new(registry: Registry, listeners: Vec<UdpListener>) -> std::io::Result<Self> {
+    pub(super) fn new(
+        registry: Registry,
+        listeners: Vec<UdpListener>,
+        icmp_errors: bool,
+    ) -> std::io::Result<Self> {
         for (number, listener) in listeners.iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
             registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
@@ -90,6 +96,7 @@ impl Io {
             closing: Vec::new(),
             lines: Slab::new(),
             log: EventLog::default(),
+            icmp_errors,
             now: Tick(0),
         })
     }
@@ -185,6 +192,12 @@ impl Outside for Io {
                 OpenError::Impossible
             }
         })?;
+        if self.icmp_errors
+            && let Err(error) = tell_icmp_errors(&socket, address.is_ipv6())
+        {
+            tracing::warn!(%address, %error, "cannot ask a relay socket for ICMP errors");
+            return Err(OpenError::Impossible);
+        }
         let entry = self.relays.vacant_entry();
         let number = FIRST_RELAY + entry.key();
         let fd = socket.as_raw_fd();

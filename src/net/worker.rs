@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
 
-use super::batch::{Destination, Egress, Ingress, Outgoing, send};
+use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
 use super::io::{Io, Which};
 use super::listener::Listeners;
@@ -23,7 +23,7 @@ use super::server::Shared;
 use super::stream::{self, Line};
 use crate::clock::{Now, Tick};
 use crate::stun::Frame;
-use crate::turn::{Client, ClientAddr, PeerAddr, Shard, Verdict, Via};
+use crate::turn::{Client, ClientAddr, PeerAddr, Prefix, RelayId, Shard, Verdict, Via};
 
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;
@@ -144,6 +144,7 @@ struct State {
     /// The deadline that the pump waits for.
     armed: Option<Tick>,
     io: Io,
+    icmp_errors: bool,
     ingress: Ingress,
     egress: Egress,
     reply: Box<[u8; REPLY]>,
@@ -152,7 +153,8 @@ struct State {
 impl State {
     fn new(clock: Clock, listeners: Listeners, shared: &Shared) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let io = Io::new(poll.registry().try_clone()?, listeners.udp)?;
+        let icmp_errors = shared.settings.icmp_errors;
+        let io = Io::new(poll.registry().try_clone()?, listeners.udp, icmp_errors)?;
         Ok(Self {
             clock,
             poll,
@@ -161,6 +163,7 @@ impl State {
             shard: Shard::new(shared.settings.clone(), shared.rules.clone()),
             armed: None,
             io,
+            icmp_errors,
             ingress: Ingress::default(),
             egress: Egress::default(),
             reply: Box::new([0; REPLY]),
@@ -266,6 +269,10 @@ impl State {
         let Which::Relay(id) = which else { return false };
         let Some(relay) = self.io.relay(id) else { return false };
         let (owner, family) = (relay.owner, relay.family);
+        if self.icmp_errors {
+            self.read_icmp_errors(now, id);
+        }
+        let Some(relay) = self.io.relay(id) else { return false };
         let more = match self.ingress.receive(&relay.socket) {
             Ok(more) => more,
             Err(error) => return try_again(&error),
@@ -281,6 +288,30 @@ impl State {
         }
         self.flush();
         more
+    }
+
+    /// Tells clients of the ICMP errors that wait on a relay socket.
+    fn read_icmp_errors(&mut self, now: Now, id: RelayId) {
+        let Some(relay) = self.io.relay(id) else { return };
+        let owner = (relay.owner, relay.family);
+        let mut errors = Vec::new();
+        icmp_errors(&relay.socket, |peer, error| errors.push((peer, error)));
+        for (peer, error) in errors {
+            let (shard, out) = (&mut self.shard, &mut self.reply[..]);
+            let told = shard.from_icmp(now, owner, peer, error, out, &mut self.io);
+            let Some((client, len)) = told else { continue };
+            let bytes = self.reply.get(..len).unwrap_or_default();
+            match client.via {
+                Via::Udp(_) => {
+                    let _ = answer(&self.io, client, bytes);
+                }
+                Via::Stream { connection, .. } => {
+                    if let Some(line) = self.io.line(connection) {
+                        line.media(&Prefix::new(&[]), bytes, 0);
+                    }
+                }
+            }
+        }
     }
 
     /// The whole messages at the front of `bytes`, which a connection has read.

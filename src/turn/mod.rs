@@ -15,6 +15,7 @@ mod authenticate;
 mod binding;
 mod channel_bind;
 mod create_permission;
+mod icmp;
 mod outside;
 mod redirect;
 mod refresh;
@@ -27,6 +28,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
+pub use icmp::IcmpError;
 pub use outside::{ChannelRoute, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;
 pub use shard::{Rules, Settings, Shard, Statistics};

@@ -41,6 +41,8 @@ pub struct Settings {
     pub rfc8489_over_udp: bool,
     /// Where clients are sent instead of being served.
     pub redirect: Option<Redirect>,
+    /// Whether clients are told of ICMP errors ([`Shard::from_icmp`]).
+    pub icmp_errors: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.
@@ -354,7 +356,7 @@ impl Shard {
 
     /// A peer's address as other clients know it: behind a 1:1 NAT, packets of this server's own
     /// relays come from the private side.
-    fn public_address(&self, family: Family, peer: SocketAddr) -> SocketAddr {
+    pub(super) fn public_address(&self, family: Family, peer: SocketAddr) -> SocketAddr {
         match self.settings.relay_addresses[family as usize] {
             Some(RelayAddress { public, local })
                 if local != public

@@ -14,6 +14,7 @@ mod channels;
 mod credentials;
 mod families;
 mod housekeeping;
+mod icmp;
 mod indications;
 mod lifetimes;
 mod own_relays;

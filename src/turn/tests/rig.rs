@@ -17,7 +17,8 @@ use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, DropReason, Redirect, RelayAddress, Rules, Settings, Shard, Verdict, Via,
+    Client, ClientAddr, DropReason, IcmpError, Redirect, RelayAddress, Rules, Settings, Shard,
+    Verdict, Via,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -120,6 +121,7 @@ impl Rig {
             rfc5766_channels: setup.rfc5766_channels,
             rfc8489_over_udp: setup.rfc8489_over_udp,
             redirect: setup.redirect,
+            icmp_errors: true,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -226,6 +228,34 @@ impl Rig {
         let (now, len) = (inner.now, data.len());
         let verdict = inner.shard.from_peer(now, owner, family, peer, len, &mut inner.world);
         inner.outcome(verdict, data, &[])
+    }
+
+    /// An ICMP error about a datagram from a relayed transport address to a peer: who is told, and
+    /// what.
+    pub(super) fn icmp(
+        &self,
+        peer: &str,
+        relayed: SocketAddr,
+        error: IcmpError,
+    ) -> Option<(Client, Vec<u8>)> {
+        let inner = &mut *self.0.borrow_mut();
+        let family = Family::of(relayed.ip());
+        let (owner, _) = inner
+            .world
+            .open
+            .values()
+            .find(|(_, local)| (local.port(), Family::of(local.ip())) == (relayed.port(), family))
+            .copied()?;
+        let mut out = [0xAA; 100];
+        let (client, len) = inner.shard.from_icmp(
+            inner.now,
+            (owner, family),
+            addr(peer),
+            error,
+            &mut out,
+            &mut inner.world,
+        )?;
+        Some((client, out[..len].to_vec()))
     }
 
     /// The connection of a client is lost.

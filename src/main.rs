@@ -96,6 +96,10 @@ fn serve(config: &Config) -> Result<(), Failure> {
     for note in &external.notes {
         tracing::warn!("{note}");
     }
+    check_redirect(config, &external)?;
+    if config.protocol.icmp_errors && !cfg!(target_os = "linux") {
+        return Err("protocol.icmp_errors works on Linux only; remove it".into());
+    }
     certificates.warn(config);
     raise_descriptor_limit(config);
     let bound = Listeners::bind(&udp, &dtls, &streams, config.workers.get())?;
@@ -274,6 +278,9 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             rfc5766_channels: config.protocol.rfc5766_channels,
             tcp_relay: config.protocol.tcp_relay,
             max_peer_connections: limits.peer_connections_per_allocation as usize,
+            rfc8489_over_udp: config.protocol.rfc8489_over_udp,
+            redirect: config.redirect.clone(),
+            icmp_errors: config.protocol.icmp_errors,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -287,6 +294,19 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,
     }
+}
+
+/// Clients that are sent back to where they are would go round in a circle.
+fn check_redirect(config: &Config, external: &External) -> Result<(), Failure> {
+    let Some(redirect) = &config.redirect else { return Ok(()) };
+    for server in redirect.plain.iter().chain(&redirect.secure).flatten() {
+        let listens = config.listen.iter().any(|listen| listen.address.port() == server.port());
+        if listens && external.own.contains(&server.ip()) {
+            let what = "is this server itself. Name another server, or remove the section";
+            return Err(format!("[redirect]: {server} {what}").into());
+        }
+    }
+    Ok(())
 }
 
 /// Each relayed address takes a descriptor, and the usual soft limit of 1024 is below the default

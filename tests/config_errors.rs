@@ -860,3 +860,38 @@ error: auth.strict_expiry: must be true or false, not "yes"
 7 errors in the configuration"#;
     assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);
 }
+
+#[test]
+fn text_that_no_client_can_send_is_refused() {
+    // RFC 8265 section 4.2.3.
+    for (toml, said) in [
+        ("[auth]\nusers = [\"bob:correct\\thorse\"]", "an unassigned one in its password"),
+        ("[auth]\nusers = [\"bo\\u00ADb:correct horse\"]", "unassigned character in its name"),
+        ("[auth]\nusers = [\"\\\"bob\\\":correct horse\"]", "has quotes around its name"),
+        ("realm = \"turn\\u00AD.domain.org\"", "invisible or unassigned character"),
+    ] {
+        let report = report(toml);
+        assert!(report.contains(said), "{report}");
+        assert!(!report.contains("horse"), "{report}");
+    }
+}
+
+#[test]
+fn redirects_that_lead_nowhere_are_refused() {
+    for (toml, said) in [
+        ("servers = [\"turn2.domain.org:3478\"]", "is no address of a server"),
+        ("servers = [\"198.51.100.2\"]", "is no address of a server"),
+        ("servers = [\"0.0.0.0:3478\"]", "is no address of a server"),
+        (
+            "servers = [\"198.51.100.2:1\", \"198.51.100.3:1\"]",
+            "a second one of its address family",
+        ),
+        ("tls_servers = [\"198.51.100.2:1\"]\ntls_domain = \"turn 2\"", "is no DNS name"),
+        ("tls_domain = \"turn2.domain.org\"", "no client over TLS is sent anywhere"),
+    ] {
+        let report = report(&format!("[redirect]\n{toml}"));
+        assert!(report.contains(said), "{report}");
+    }
+    let told = report("alternate-server = \"198.51.100.2\"");
+    assert!(told.contains("servers in the section [redirect]"), "{told}");
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn::auth::StaticKey;
+use taciturn::auth::{PasswordAlgorithm, long_term_key};
 use taciturn::config::{
     Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, Place, ServerArgs, Transport,
 };
@@ -398,4 +399,28 @@ fn users_flag_says_that_it_is_visible_and_the_help_has_an_example() {
     use clap::CommandFactory as _;
     let help = ServerArgs::command().render_long_help().to_string();
     assert!(help.contains("`ps`") && help.contains("Examples:"), "{help}");
+}
+
+#[test]
+fn names_passwords_and_realm_are_prepared_as_opaque_strings() {
+    // RFC 8489 sections 9.2.2 and 14.9, RFC 8265 section 4.2: NFC, and plain spaces.
+    let toml =
+        "realm = \"re\u{301}seau\"\n[auth]\nusers = [\"ju\u{308}rgen:correct\u{a0}horse\"]\n";
+    let config = Config::from_toml(toml).unwrap().config;
+    assert_eq!(config.realm, "r\u{e9}seau");
+    let user = &config.auth.users[0];
+    assert_eq!(user.name, "j\u{fc}rgen");
+    let key = user.long_term_key(PasswordAlgorithm::Md5, &config.realm).unwrap();
+    let same = long_term_key("j\u{fc}rgen", "r\u{e9}seau", "correct horse");
+    assert_eq!(key.bytes(), same.bytes());
+}
+
+#[test]
+fn an_md5_key_tells_that_sha256_is_not_offered() {
+    let toml = "[auth]\nusers = [\"bob:0x0fb8f3958acf2cb0b8128026c1f18d3a\"]\n";
+    let notes = Config::from_toml(toml).unwrap().notes;
+    assert!(notes.iter().any(|note| note.text.contains("user bob")), "{notes:?}");
+    let toml = "[auth]\nusers = [\"bob:correct horse\"]\n";
+    let notes = Config::from_toml(toml).unwrap().notes;
+    assert!(!notes.iter().any(|note| note.text.contains("SHA-256")), "{notes:?}");
 }

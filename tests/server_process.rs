@@ -134,3 +134,15 @@ fn garbage_is_survived_in_silence() {
     socket.set_nonblocking(true).unwrap();
     assert!(socket.recv(&mut [0; 10]).is_err(), "nothing is answered to garbage");
 }
+
+#[test]
+fn clients_are_never_sent_back_to_where_they_are() {
+    // RFC 8489 section 10: a loop that this server can see is not left for clients to see.
+    let state = tempfile::tempdir().unwrap();
+    let mut program = command(state.path());
+    program.args(["--listen", "udp:127.0.0.1:23478"]);
+    program.env("TACITURN_REDIRECT_SERVERS", "127.0.0.1:23478");
+    let (code, error) = output(program);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("127.0.0.1:23478 is this server itself"), "{error}");
+}

@@ -1,13 +1,14 @@
-//! Messages made by others: the vectors of RFC 5769, and what Chrome sent to coturn.
+//! Messages made by others: the vectors of RFC 5769 and RFC 8489, and what Chrome sent to coturn.
 
 // clippy.toml lets tests do this, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
 
-use taciturn::auth::long_term_key;
+use taciturn::auth::{long_term_key, long_term_key_by, userhash};
 use taciturn::stun::{
-    AttributeType, ChannelData, Class, IntegrityKey, Kind, Message, Method, TransactionId, Writer,
+    AttributeType, ChannelData, Class, Kind, Message, Method, PasswordAlgorithm, TransactionId,
+    Writer,
 };
 
 const SOFTWARE: AttributeType = AttributeType::SOFTWARE;
@@ -135,6 +136,52 @@ const LONG_TERM_REQUEST: [u8; 116] = [
     0x8c, 0xa8, 0x96, 0x66,
 ];
 
+/// RFC 8489 appendix B.1 with erratum 6268: the appendix forgot PASSWORD-ALGORITHM.
+#[rustfmt::skip]
+const SHA256_REQUEST: [u8; 164] = [
+    0x00, 0x01, 0x00, 0x90, // Binding request, length
+    0x21, 0x12, 0xa4, 0x42, // magic cookie
+    0x78, 0xad, 0x34, 0x33, // transaction id
+    0xc6, 0xad, 0x72, 0xc0,
+    0x29, 0xda, 0x41, 0x2e,
+    0x00, 0x1e, 0x00, 0x20, // USERHASH
+    0x4a, 0x3c, 0xf3, 0x8f,
+    0xef, 0x69, 0x92, 0xbd,
+    0xa9, 0x52, 0xc6, 0x78,
+    0x04, 0x17, 0xda, 0x0f,
+    0x24, 0x81, 0x94, 0x15,
+    0x56, 0x9e, 0x60, 0xb2,
+    0x05, 0xc4, 0x6e, 0x41,
+    0x40, 0x7f, 0x17, 0x04,
+    0x00, 0x15, 0x00, 0x29, // NONCE
+    0x6f, 0x62, 0x4d, 0x61, // "obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA" and padding
+    0x74, 0x4a, 0x6f, 0x73,
+    0x32, 0x41, 0x41, 0x41,
+    0x43, 0x66, 0x2f, 0x2f,
+    0x34, 0x39, 0x39, 0x6b,
+    0x39, 0x35, 0x34, 0x64,
+    0x36, 0x4f, 0x4c, 0x33,
+    0x34, 0x6f, 0x4c, 0x39,
+    0x46, 0x53, 0x54, 0x76,
+    0x79, 0x36, 0x34, 0x73,
+    0x41, 0x00, 0x00, 0x00,
+    0x00, 0x14, 0x00, 0x0b, // REALM
+    0x65, 0x78, 0x61, 0x6d, // "example.org" and padding
+    0x70, 0x6c, 0x65, 0x2e,
+    0x6f, 0x72, 0x67, 0x00,
+    0x00, 0x1d, 0x00, 0x04, // PASSWORD-ALGORITHM
+    0x00, 0x02, 0x00, 0x00, // SHA-256, without parameters
+    0x00, 0x1c, 0x00, 0x20, // MESSAGE-INTEGRITY-SHA256
+    0xb5, 0xc7, 0xbf, 0x00,
+    0x5b, 0x6c, 0x52, 0xa2,
+    0x1c, 0x51, 0xc5, 0xe8,
+    0x92, 0xf8, 0x19, 0x24,
+    0x13, 0x62, 0x96, 0xcb,
+    0x92, 0x7c, 0x43, 0x14,
+    0x93, 0x09, 0x27, 0x8c,
+    0xc6, 0x51, 0x8e, 0x65,
+];
+
 /// The vectors pad with spaces, which RFC 8489 section 14 allows; ours are zero. What is signed
 /// differs with them, so the bytes are compared up to MESSAGE-INTEGRITY, the padding aside.
 fn assert_same_up_to_integrity(ours: &[u8], vector: &[u8], integrity: usize, padding: &[usize]) {
@@ -160,8 +207,8 @@ fn rfc5769_section_2_1_sample_request_is_read() {
     );
     assert_eq!(message.username(), Ok(Some("evtj:h6vY")));
     assert!(message.has_integrity() && message.has_fingerprint());
-    assert!(message.verify_integrity(&IntegrityKey::new(PASSWORD)));
-    assert!(!message.verify_integrity(&IntegrityKey::new(&PASSWORD[1..])));
+    assert!(message.verify_integrity(&PASSWORD));
+    assert!(!message.verify_integrity(&&PASSWORD[1..]));
     // PRIORITY must be understood, and belongs to ICE.
     assert_eq!(message.unknown().types(), [PRIORITY.0]);
 }
@@ -175,17 +222,17 @@ fn rfc5769_section_2_1_sample_request_is_written() {
         .attribute(PRIORITY, &[0x6e, 0x00, 0x01, 0xff])
         .attribute(ICE_CONTROLLED, &[0x93, 0x2f, 0xf9, 0xb1, 0x51, 0x26, 0x3b, 0x36])
         .attribute(AttributeType::USERNAME, b"evtj:h6vY")
-        .integrity(&IntegrityKey::new(PASSWORD))
+        .integrity(&PASSWORD)
         .fingerprint()
         .finish()
         .unwrap();
     assert_same_up_to_integrity(&buffer[..len], &SAMPLE_REQUEST, 76, &[73, 74, 75]);
-    assert!(Message::parse(&buffer[..len]).unwrap().verify_integrity(&IntegrityKey::new(PASSWORD)));
+    assert!(Message::parse(&buffer[..len]).unwrap().verify_integrity(&PASSWORD));
 }
 
 fn response(vector: &[u8], address: &str, integrity: usize) {
     let address: SocketAddr = address.parse().unwrap();
-    let key = IntegrityKey::new(PASSWORD);
+    let key = PASSWORD;
 
     let message = Message::parse(vector).unwrap();
     assert_eq!((message.class(), message.method()), (Class::Success, Method::BINDING));
@@ -243,17 +290,48 @@ fn rfc5769_section_2_4_long_term_request_is_read_and_written_byte_for_byte() {
     assert_eq!(buffer[..len], LONG_TERM_REQUEST);
 }
 
-/// RFC 8489 sections 14.5 and 14.7. A flipped bit may hide FINGERPRINT behind another type or
+#[test]
+fn rfc8489_appendix_b_1_sha256_request_is_read_and_written_byte_for_byte() {
+    let (username, realm) = ("マトリックス", "example.org");
+    let hash = userhash(username, realm);
+    let key = long_term_key_by(PasswordAlgorithm::Sha256, username, realm, "TheMatrIX");
+
+    let message = Message::parse(&SHA256_REQUEST).unwrap();
+    assert_eq!((message.class(), message.method()), (Class::Request, Method::BINDING));
+    assert_eq!(message.userhash(), Ok(Some(hash)));
+    assert_eq!(message.username(), Ok(None));
+    assert_eq!(message.realm(), Ok(Some(realm)));
+    assert_eq!(message.nonce(), Some(&b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA"[..]));
+    let algorithm = message.password_algorithm().and_then(PasswordAlgorithm::from_value);
+    assert_eq!(algorithm, Some(PasswordAlgorithm::Sha256));
+    assert!(message.unknown().is_empty());
+    assert!(message.has_integrity_sha256() && message.verify_integrity(&key));
+    assert!(!message.verify_integrity(&long_term_key(username, realm, "TheMatrIX")));
+
+    let mut buffer = [0xEE; 200];
+    let len = Writer::new(&mut buffer, Class::Request, Method::BINDING, message.transaction_id())
+        .attribute(AttributeType::USERHASH, &hash)
+        .attribute(AttributeType::NONCE, b"obMatJos2AAACf//499k954d6OL34oL9FSTvy64sA")
+        .attribute(AttributeType::REALM, realm.as_bytes())
+        .attribute(AttributeType::PASSWORD_ALGORITHM, &PasswordAlgorithm::Sha256.value())
+        .integrity_sha256(&key)
+        .finish()
+        .unwrap();
+    assert_eq!(buffer[..len], SHA256_REQUEST);
+}
+
+/// RFC 8489 sections 14.5 to 14.7. A flipped bit may hide FINGERPRINT behind another type or
 /// inside of another attribute; then MESSAGE-INTEGRITY still covers all in front of it.
 #[test]
 fn no_flipped_bit_goes_unnoticed() {
-    let short = IntegrityKey::new(PASSWORD);
-    let long = long_term_key("マトリックス", "example.org", "TheMatrIX");
-    let signed: [(&[u8], &IntegrityKey, usize); 4] = [
-        (&SAMPLE_REQUEST, &short, SAMPLE_REQUEST.len() - 8),
-        (&IPV4_RESPONSE, &short, IPV4_RESPONSE.len() - 8),
-        (&IPV6_RESPONSE, &short, IPV6_RESPONSE.len() - 8),
-        (&LONG_TERM_REQUEST, long.as_ref(), LONG_TERM_REQUEST.len()),
+    let long = |by| long_term_key_by(by, "マトリックス", "example.org", "TheMatrIX");
+    let (md5, sha256) = (long(PasswordAlgorithm::Md5), long(PasswordAlgorithm::Sha256));
+    let signed: [(&[u8], &[u8], usize); 5] = [
+        (&SAMPLE_REQUEST, PASSWORD, SAMPLE_REQUEST.len() - 8),
+        (&IPV4_RESPONSE, PASSWORD, IPV4_RESPONSE.len() - 8),
+        (&IPV6_RESPONSE, PASSWORD, IPV6_RESPONSE.len() - 8),
+        (&LONG_TERM_REQUEST, md5.bytes(), LONG_TERM_REQUEST.len()),
+        (&SHA256_REQUEST, sha256.bytes(), SHA256_REQUEST.len()),
     ];
     for (vector, key, integrity_end) in signed {
         for bit in 0..vector.len() * 8 {
@@ -262,7 +340,7 @@ fn no_flipped_bit_goes_unnoticed() {
             let Ok(message) = Message::parse(&flipped) else { continue };
             assert!(!message.has_fingerprint(), "FINGERPRINT covers bit {bit}");
             let covered = bit / 8 < integrity_end;
-            assert_ne!(message.verify_integrity(key), covered, "bit {bit}");
+            assert_ne!(message.verify_integrity(&key), covered, "bit {bit}");
         }
     }
 }

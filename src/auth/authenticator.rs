@@ -2,18 +2,33 @@
 
 use std::collections::HashMap;
 
-use super::{LongTermKey, RestName, SharedSecret, StaticUser, long_term_key};
+use super::{
+    LongTermKey, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticUser,
+    long_term_key_by, userhash,
+};
 
 /// What a good credential grants.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// The key, for this and later messages of the same user.
     pub key: LongTermKey,
+    /// The username itself, be it that the client sent a hash of it.
+    pub username: Box<str>,
     /// The stable name behind the username: for REST credentials what stands beside the expiry, so
     /// that a new credential of the same person counts as the same user.
     pub name: Box<str>,
     /// When the credential expires, in seconds since 1970; `None` for static users.
     pub expires: Option<u64>,
+}
+
+/// Who a client says it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Claim<'a> {
+    /// USERNAME, [bare](super::bare).
+    Name(&'a str),
+    /// USERHASH. Static users are found by it. Names of the REST scheme are not known before a
+    /// client sends one, so their hashes are of no use, and are not offered where there are secrets.
+    Hash([u8; 32]),
 }
 
 /// Why a credential is refused, for the log. The client is told 401 in each case.
@@ -44,9 +59,26 @@ impl std::fmt::Display for Denied {
 #[derive(Debug)]
 pub struct Authenticator {
     realm: Box<str>,
-    users: HashMap<Box<str>, LongTermKey>,
+    users: HashMap<Box<str>, Keys>,
+    names: HashMap<[u8; 32], Box<str>>,
     secrets: Vec<SharedSecret>,
     strict_expiry: bool,
+}
+
+/// The keys of a static user, as far as its entry in the configuration yields them.
+#[derive(Debug)]
+struct Keys {
+    md5: Option<LongTermKey>,
+    sha256: Option<LongTermKey>,
+}
+
+impl Keys {
+    const fn by(&self, algorithm: PasswordAlgorithm) -> Option<&LongTermKey> {
+        match algorithm {
+            PasswordAlgorithm::Md5 => self.md5.as_ref(),
+            PasswordAlgorithm::Sha256 => self.sha256.as_ref(),
+        }
+    }
 }
 
 impl Authenticator {
@@ -58,11 +90,37 @@ impl Authenticator {
         secrets: Vec<SharedSecret>,
         strict_expiry: bool,
     ) -> Self {
-        let users = users
-            .iter()
-            .map(|user| (user.name.as_str().into(), user.long_term_key(realm)))
-            .collect();
-        Self { realm: realm.into(), users, secrets, strict_expiry }
+        let keys = |user: &StaticUser| Keys {
+            md5: user.long_term_key(PasswordAlgorithm::Md5, realm),
+            sha256: user.long_term_key(PasswordAlgorithm::Sha256, realm),
+        };
+        let name = |user: &StaticUser| Box::from(user.name.as_str());
+        Self {
+            realm: realm.into(),
+            names: users.iter().map(|user| (userhash(&user.name, realm), name(user))).collect(),
+            users: users.iter().map(|user| (name(user), keys(user))).collect(),
+            secrets,
+            strict_expiry,
+        }
+    }
+
+    /// What clients can be offered such that it works for each of them.
+    ///
+    /// A client chooses an algorithm before it says who it is: SHA-256 is offered only where every
+    /// user has a key of it. A client that is told of hashed usernames must use them: they are
+    /// offered only where all users are static.
+    #[must_use]
+    pub fn features(&self) -> SecurityFeatures {
+        SecurityFeatures {
+            password_algorithms: self.users.values().all(|keys| keys.sha256.is_some()),
+            username_anonymity: self.secrets.is_empty() && !self.users.is_empty(),
+        }
+    }
+
+    /// Whether a USERHASH is that of `username`.
+    #[must_use]
+    pub fn is_hash_of(&self, hash: &[u8; 32], username: &str) -> bool {
+        userhash(username, &self.realm) == *hash
     }
 
     /// The realm of every challenge.
@@ -77,7 +135,13 @@ impl Authenticator {
         self.strict_expiry
     }
 
-    /// Looks for the key of `username` with which `fits` holds.
+    /// The static user of a USERHASH.
+    #[must_use]
+    pub fn name_of(&self, hash: &[u8; 32]) -> Option<&str> {
+        self.names.get(hash).map(AsRef::as_ref)
+    }
+
+    /// Looks for the key of a user with which `fits` holds.
     ///
     /// The work is the same for a known and an unknown user, a right and a wrong password, and an
     /// expired credential: one check against a static key (its own or a dummy), one for each secret.
@@ -86,26 +150,39 @@ impl Authenticator {
     /// When no key fits, or the credential has expired at `unix` (seconds since 1970).
     pub fn authenticate(
         &self,
-        username: &str,
+        claim: Claim<'_>,
+        algorithm: PasswordAlgorithm,
         unix: u64,
         fits: impl Fn(&LongTermKey) -> bool,
     ) -> Result<Grant, Denied> {
+        // No user has the empty name, so a hash of nobody fares like a name of nobody.
+        let username = match claim {
+            Claim::Name(name) => name,
+            Claim::Hash(hash) => self.name_of(&hash).unwrap_or_default(),
+        };
         let known = self.users.get(username);
+        let own = known.and_then(|keys| keys.by(algorithm));
         let dummy;
-        let key = match known {
+        let key = match own {
             Some(key) => key,
             None => {
-                dummy = LongTermKey::new([0; 16]);
+                dummy = LongTermKey::md5([0; 16]);
                 &dummy
             }
         };
-        let static_fits = fits(key) & known.is_some();
-        let static_grant =
-            static_fits.then(|| Grant { key: key.clone(), name: username.into(), expires: None });
+        let static_fits = fits(key) & own.is_some();
+        let grant = |key, name: &str, expires| Grant {
+            key,
+            username: username.into(),
+            name: name.into(),
+            expires,
+        };
+        let static_grant = static_fits.then(|| grant(key.clone(), username, None));
 
         let mut made_by_secret = None;
         for secret in &self.secrets {
-            let key = long_term_key(username, &self.realm, &secret.password_for(username));
+            let password = secret.password_for(username);
+            let key = long_term_key_by(algorithm, username, &self.realm, &password);
             if fits(&key) && made_by_secret.is_none() {
                 made_by_secret = Some(key);
             }
@@ -123,7 +200,7 @@ impl Authenticator {
         if unix > rest.expires {
             return Err(Denied::Expired { seconds: unix - rest.expires });
         }
-        Ok(Grant { key, name: rest.name.into(), expires: Some(rest.expires) })
+        Ok(grant(key, rest.name, Some(rest.expires)))
     }
 }
 
@@ -134,22 +211,33 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::auth::StaticKey;
+    use crate::auth::{StaticKey, long_term_key};
 
     const NOW: u64 = 1_700_000_000;
 
     fn authenticator() -> Authenticator {
         let user = |name: &str, key| StaticUser { name: name.into(), key };
         let password = |text: &str| StaticKey::Password(Zeroizing::new(text.into()));
-        let md5 = *long_term_key("bob", "example.org", "bobs password").bytes();
+        let md5 = long_term_key("bob", "example.org", "bobs password");
+        let md5 = md5.bytes().try_into().unwrap();
         let users = [user("alice", password("correct horse")), user("bob", StaticKey::Md5(md5))];
         let secrets = vec![SharedSecret::new("old secret"), SharedSecret::new("new secret")];
         Authenticator::new("example.org", &users, secrets, false)
     }
 
     fn with_password(username: &str, password: &str) -> Result<Grant, Denied> {
-        let sent = long_term_key(username, "example.org", password);
-        authenticator().authenticate(username, NOW, |key| key.bytes() == sent.bytes())
+        with(Claim::Name(username), username, password, PasswordAlgorithm::Md5)
+    }
+
+    fn with(
+        claim: Claim<'_>,
+        username: &str,
+        password: &str,
+        algorithm: PasswordAlgorithm,
+    ) -> Result<Grant, Denied> {
+        let sent = long_term_key_by(algorithm, username, "example.org", password);
+        let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+        authenticator().authenticate(claim, algorithm, NOW, fits)
     }
 
     fn with_secret(username: &str, secret: &str) -> Result<Grant, Denied> {
@@ -196,17 +284,63 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_both_algorithms_as_far_as_they_can_be_made() {
+        let sha256 = PasswordAlgorithm::Sha256;
+        let by = |name, password| with(Claim::Name(name), name, password, sha256);
+        assert_eq!(by("alice", "correct horse").unwrap().key.algorithm(), sha256);
+        // A precomputed MD5 key cannot be turned into another.
+        assert_eq!(by("bob", "bobs password").unwrap_err(), Denied::WrongPassword);
+        let rest = "1700000600:carol";
+        let password = SharedSecret::new("new secret").password_for(rest);
+        assert_eq!(by(rest, &password).unwrap().key.bytes().len(), 32);
+    }
+
+    #[test]
+    fn a_userhash_finds_a_static_user_and_nobody_else() {
+        // RFC 8489 section 14.4.
+        let hash = |name| userhash(name, "example.org");
+        let by =
+            |hash, name, password| with(Claim::Hash(hash), name, password, PasswordAlgorithm::Md5);
+        let grant = by(hash("alice"), "alice", "correct horse").unwrap();
+        assert_eq!((&*grant.username, &*grant.name), ("alice", "alice"));
+        let rest = "1700000600:carol";
+        let password = SharedSecret::new("new secret").password_for(rest);
+        assert_eq!(by(hash(rest), rest, &password).unwrap_err(), Denied::UnknownUser);
+        let of_nobody = SharedSecret::new("new secret").password_for("");
+        assert_eq!(by([7; 32], "", &of_nobody).unwrap_err(), Denied::UnknownUser);
+        assert!(authenticator().is_hash_of(&hash(rest), rest));
+    }
+
+    #[test]
+    fn what_is_offered_works_for_every_user() {
+        let user = |key| StaticUser { name: "alice".into(), key };
+        let password = || user(StaticKey::Password(Zeroizing::new("correct horse".into())));
+        let offered = |users: &[StaticUser], secrets: &[&str]| {
+            let secrets = secrets.iter().copied().map(SharedSecret::new).collect();
+            let features = Authenticator::new("example.org", users, secrets, false).features();
+            (features.password_algorithms, features.username_anonymity)
+        };
+        assert_eq!(offered(&[password()], &[]), (true, true));
+        assert_eq!(offered(&[password()], &["a secret"]), (true, false));
+        assert_eq!(offered(&[], &["a secret"]), (true, false));
+        assert_eq!(offered(&[user(StaticKey::Md5([1; 16]))], &[]), (false, true));
+    }
+
+    #[test]
     fn every_failure_takes_the_same_number_of_checks() {
-        let checks = |username: &str| {
+        let checks = |claim| {
             let count = Cell::new(0);
-            let _ = authenticator().authenticate(username, NOW, |_| {
-                count.set(count.get() + 1);
-                false
-            });
+            for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
+                let _ = authenticator().authenticate(claim, algorithm, NOW, |_| {
+                    count.set(count.get() + 1);
+                    false
+                });
+            }
             count.get()
         };
-        for name in ["alice", "carol", "1700000600:alice", "1:alice", ""] {
-            assert_eq!(checks(name), 3, "{name}");
+        for name in ["alice", "bob", "carol", "1700000600:alice", "1:alice", ""] {
+            assert_eq!(checks(Claim::Name(name)), 6, "{name}");
+            assert_eq!(checks(Claim::Hash(userhash(name, "example.org"))), 6, "{name}");
         }
     }
 }

@@ -2,21 +2,54 @@
 
 use std::fmt;
 
-use md5::{Digest as _, Md5};
+use md5::{Digest, Md5};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::stun::LongTermKey;
+use crate::stun::{LongTermKey, PasswordAlgorithm};
 
-/// Computes the key of RFC 8489 section 9.2.2: `MD5(username ":" realm ":" password)`.
+/// Computes the key that every client can: `MD5(username ":" realm ":" password)`.
 #[must_use]
 pub fn long_term_key(username: &str, realm: &str, password: &str) -> LongTermKey {
-    let mut md5 = Md5::new();
-    md5.update(username.as_bytes());
-    md5.update(b":");
-    md5.update(realm.as_bytes());
-    md5.update(b":");
-    md5.update(password.as_bytes());
-    LongTermKey::new(md5.finalize().into())
+    long_term_key_by(PasswordAlgorithm::Md5, username, realm, password)
+}
+
+/// Computes the key of RFC 8489 sections 9.2.2 and 18.5.1: a hash of
+/// `username ":" realm ":" password`, each as OpaqueString has it ([`super::prepared`]).
+#[must_use]
+pub fn long_term_key_by(
+    algorithm: PasswordAlgorithm,
+    username: &str,
+    realm: &str,
+    password: &str,
+) -> LongTermKey {
+    let parts = [username, ":", realm, ":", password].map(str::as_bytes);
+    match algorithm {
+        PasswordAlgorithm::Md5 => LongTermKey::md5(hash::<Md5>(&parts).into()),
+        PasswordAlgorithm::Sha256 => LongTermKey::sha256(hash::<Sha256>(&parts).into()),
+    }
+}
+
+/// Computes USERHASH (RFC 8489 section 14.4): `SHA-256(username ":" realm)`.
+#[must_use]
+pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
+    hash::<Sha256>(&[username, ":", realm].map(str::as_bytes)).into()
+}
+
+fn hash<D: Digest>(parts: &[&[u8]]) -> md5::digest::Output<D> {
+    let mut hash = D::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize()
+}
+
+/// A username as RFC 8489 section 9.2.2 takes it from USERNAME: without quotes around it, and
+/// without zero bytes behind it.
+#[must_use]
+pub fn bare(username: &str) -> &str {
+    let ended = username.trim_end_matches('\0');
+    ended.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(ended)
 }
 
 /// What a static user proves itself with.
@@ -47,12 +80,16 @@ pub struct StaticUser {
 }
 
 impl StaticUser {
-    /// The long-term key of this user in `realm`.
+    /// The long-term key of this user in `realm`; `None` where only the key of another algorithm
+    /// is known.
     #[must_use]
-    pub fn long_term_key(&self, realm: &str) -> LongTermKey {
-        match &self.key {
-            StaticKey::Password(password) => long_term_key(&self.name, realm, password),
-            StaticKey::Md5(bytes) => LongTermKey::new(*bytes),
+    pub fn long_term_key(&self, algorithm: PasswordAlgorithm, realm: &str) -> Option<LongTermKey> {
+        match (&self.key, algorithm) {
+            (StaticKey::Password(password), _) => {
+                Some(long_term_key_by(algorithm, &self.name, realm, password))
+            }
+            (StaticKey::Md5(bytes), PasswordAlgorithm::Md5) => Some(LongTermKey::md5(*bytes)),
+            (StaticKey::Md5(_), PasswordAlgorithm::Sha256) => None,
         }
     }
 }
@@ -68,12 +105,30 @@ mod tests {
     }
 
     #[test]
+    fn key_of_the_example_in_rfc_8489_section_9_2_2() {
+        let key = long_term_key("user", "realm", "pass");
+        assert_eq!(hex(key.bytes()), "8493fbc53ba582fb4c044c456bdc40eb");
+    }
+
+    #[test]
+    fn quotes_and_zero_bytes_around_a_username_do_not_count() {
+        // RFC 8489 section 9.2.2.
+        for written in ["alice", "\"alice\"", "alice\0", "\"alice\"\0\0\0"] {
+            assert_eq!(bare(written), "alice", "{written:?}");
+        }
+        for whole in ["al\"ice", "\"alice", "alice\"", "al\0ice", "\"", ""] {
+            assert_eq!(bare(whole), whole);
+        }
+    }
+
+    #[test]
     fn debug_output_shows_no_secret() {
         let user = StaticUser {
             name: "alice".into(),
             key: StaticKey::Password(Zeroizing::new("correct horse".into())),
         };
-        let shown = format!("{user:?} {:?}", user.long_term_key("r"));
+        let key = user.long_term_key(PasswordAlgorithm::Sha256, "r");
+        let shown = format!("{user:?} {key:?}");
         assert!(!shown.contains("horse"), "{shown}");
     }
 

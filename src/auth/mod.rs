@@ -2,13 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod authenticator;
+mod features;
 mod keys;
 mod nonce;
+mod opaque;
 mod rest;
 
-pub use authenticator::{Authenticator, Denied, Grant};
-pub use keys::{StaticKey, StaticUser, long_term_key};
-pub use nonce::{NonceError, NonceKeys};
+pub use authenticator::{Authenticator, Claim, Denied, Grant};
+pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate};
+pub use keys::{StaticKey, StaticUser, bare, long_term_key, long_term_key_by, userhash};
+pub use nonce::{Nonce, NonceError, NonceKeys};
+pub use opaque::{NotOpaque, prepared};
 pub use rest::{RestName, SharedSecret};
 
-pub use crate::stun::LongTermKey;
+pub use crate::stun::{LongTermKey, PasswordAlgorithm};

@@ -11,6 +11,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::SecurityFeatures;
 use crate::clock::Tick;
 
 /// Why a nonce is not good (any more). The answer is 438 in each case (RFC 8489 section 9.2.4).
@@ -27,11 +28,28 @@ pub enum NonceError {
 /// The keys that nonces are made with, shared by all shards.
 ///
 /// A nonce is base64url of 4 bytes of time and 8 bytes of HMAC-SHA256 over that time, the client's
-/// address and the listener: 16 characters, and no state for a stranger. The key is replaced by a
+/// address, the listener and the features: 16 characters, and no state for a stranger. Where
+/// features are offered, their cookie of 13 characters stands in front. The key is replaced by a
 /// fresh one from the OS each lifetime; the one before stays good for as long.
 pub struct NonceKeys {
     lifetime: Duration,
     keys: RwLock<Keys>,
+}
+
+/// A nonce as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce {
+    bytes: [u8; 29],
+    /// Where the text begins: there may be no cookie.
+    start: u8,
+}
+
+impl Nonce {
+    /// The text: 16 or 29 characters of ASCII.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(usize::from(self.start)..).unwrap_or_default()
+    }
 }
 
 struct Keys {
@@ -64,15 +82,27 @@ impl NonceKeys {
         }
     }
 
-    /// A nonce for a client at `client` on the listener `listener`.
+    /// A nonce for a client at `client` on the listener `listener`, which tells of `features`.
     #[must_use]
-    pub fn issue(&self, now: Tick, client: SocketAddr, listener: u16) -> [u8; 16] {
+    pub fn issue(
+        &self,
+        now: Tick,
+        client: SocketAddr,
+        listener: u16,
+        features: SecurityFeatures,
+    ) -> Nonce {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         let seconds = seconds(now);
-        encode(seconds, tag(&keys.current, seconds, client, listener))
+        let tag = tag(&keys.current, seconds, client, listener, features);
+        let mut bytes = [0; 29];
+        let (cookie, text) = bytes.split_at_mut(13);
+        cookie.copy_from_slice(&features.cookie());
+        text.copy_from_slice(&encode(seconds, tag));
+        Nonce { bytes, start: if features.is_empty() { 13 } else { 0 } }
     }
 
-    /// Whether `nonce` was made here for this client and listener, and lives.
+    /// Whether `nonce` was made here for this client and listener, and lives. One whose cookie was
+    /// changed or taken away on the way was not (RFC 8489 section 9.2.1).
     ///
     /// # Errors
     /// When it was not, or is too old.
@@ -83,6 +113,7 @@ impl NonceKeys {
         listener: u16,
         nonce: &[u8],
     ) -> Result<(), NonceError> {
+        let (features, nonce) = SecurityFeatures::read(nonce);
         let mut raw = [0; 12];
         if nonce.len() != 16 || URL_SAFE_NO_PAD.decode_slice(nonce, &mut raw) != Ok(12) {
             return Err(NonceError::Foreign);
@@ -90,8 +121,8 @@ impl NonceKeys {
         let [s0, s1, s2, s3, found @ ..] = raw;
         let made = u32::from_be_bytes([s0, s1, s2, s3]);
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let genuine = tag(&keys.current, made, client, listener).ct_eq(&found)
-            | tag(&keys.previous, made, client, listener).ct_eq(&found);
+        let genuine = tag(&keys.current, made, client, listener, features).ct_eq(&found)
+            | tag(&keys.previous, made, client, listener, features).ct_eq(&found);
         if !bool::from(genuine) {
             return Err(NonceError::Foreign);
         }
@@ -122,7 +153,13 @@ fn encode(seconds: u32, tag: [u8; 8]) -> [u8; 16] {
     text
 }
 
-fn tag(key: &[u8; 32], seconds: u32, client: SocketAddr, listener: u16) -> [u8; 8] {
+fn tag(
+    key: &[u8; 32],
+    seconds: u32,
+    client: SocketAddr,
+    listener: u16,
+    features: SecurityFeatures,
+) -> [u8; 8] {
     // SAFE: HMAC takes a key of any length (RFC 2104 section 2).
     #[allow(clippy::expect_used)]
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
@@ -133,6 +170,7 @@ fn tag(key: &[u8; 32], seconds: u32, client: SocketAddr, listener: u16) -> [u8; 
     }
     mac.update(&client.port().to_be_bytes());
     mac.update(&listener.to_be_bytes());
+    mac.update(&[features.number()]);
     let full: [u8; 32] = mac.finalize().into_bytes().into();
     let mut tag = [0; 8];
     tag.copy_from_slice(&full[..8]);
@@ -149,6 +187,8 @@ mod tests {
         NonceKeys::new(HOUR, [[1; 32], [2; 32]], Tick(0))
     }
 
+    const PLAIN: SecurityFeatures = SecurityFeatures::NONE;
+
     fn client(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
@@ -156,19 +196,25 @@ mod tests {
     #[test]
     fn a_nonce_is_good_for_its_lifetime() {
         let keys = keys();
-        let nonce = keys.issue(Tick(5_000), client("192.0.2.1:1"), 0);
-        assert_eq!(keys.verify(Tick(5_000), client("192.0.2.1:1"), 0, &nonce), Ok(()));
-        assert_eq!(keys.verify(Tick(3_605_000), client("192.0.2.1:1"), 0, &nonce), Ok(()));
+        let nonce = keys.issue(Tick(5_000), client("192.0.2.1:1"), 0, PLAIN);
+        assert_eq!(keys.verify(Tick(5_000), client("192.0.2.1:1"), 0, nonce.as_bytes()), Ok(()));
+        assert_eq!(
+            keys.verify(Tick(3_605_000), client("192.0.2.1:1"), 0, nonce.as_bytes()),
+            Ok(())
+        );
         let late = Tick(3_606_000);
-        assert_eq!(keys.verify(late, client("192.0.2.1:1"), 0, &nonce), Err(NonceError::Expired));
+        assert_eq!(
+            keys.verify(late, client("192.0.2.1:1"), 0, nonce.as_bytes()),
+            Err(NonceError::Expired)
+        );
     }
 
     #[test]
     fn a_nonce_is_bound_to_address_port_and_listener() {
         let keys = keys();
-        let nonce = keys.issue(Tick(0), client("192.0.2.1:1"), 0);
+        let nonce = keys.issue(Tick(0), client("192.0.2.1:1"), 0, PLAIN);
         for (other, listener) in [("192.0.2.1:2", 0), ("192.0.2.2:1", 0), ("192.0.2.1:1", 1)] {
-            let verdict = keys.verify(Tick(0), client(other), listener, &nonce);
+            let verdict = keys.verify(Tick(0), client(other), listener, nonce.as_bytes());
             assert_eq!(verdict, Err(NonceError::Foreign), "{other} {listener}");
         }
     }
@@ -176,8 +222,8 @@ mod tests {
     #[test]
     fn forged_and_malformed_nonces_are_foreign() {
         let keys = keys();
-        let good = keys.issue(Tick(0), client("192.0.2.1:1"), 0);
-        let mut forged = good;
+        let good = keys.issue(Tick(0), client("192.0.2.1:1"), 0, PLAIN);
+        let mut forged = good.as_bytes().to_vec();
         forged[15] ^= 4;
         for nonce in [&forged[..], b"", b"short", b"................", b"not base64 at all!!"] {
             let verdict = keys.verify(Tick(0), client("192.0.2.1:1"), 0, nonce);
@@ -186,16 +232,35 @@ mod tests {
     }
 
     #[test]
+    fn features_stand_in_front_and_cannot_be_taken_away() {
+        // RFC 8489 section 9.2.1.
+        let keys = keys();
+        let features = SecurityFeatures { password_algorithms: true, username_anonymity: true };
+        let whole = keys.issue(Tick(0), client("192.0.2.1:1"), 0, features);
+        let verify = |nonce: &[u8]| keys.verify(Tick(0), client("192.0.2.1:1"), 0, nonce);
+        assert_eq!(whole.as_bytes().len(), 29);
+        assert_eq!(verify(whole.as_bytes()), Ok(()));
+        let (cookie, rest) = whole.as_bytes().split_at(13);
+        assert_eq!(cookie, b"obMatJos2wAAA");
+        for other in [&b""[..], b"obMatJos2AAAA", b"obMatJos2gAAA", b"obMatJos2QAAA"] {
+            assert_eq!(verify(&[other, rest].concat()), Err(NonceError::Foreign));
+        }
+        let bare = keys.issue(Tick(0), client("192.0.2.1:1"), 0, PLAIN);
+        assert_eq!(bare.as_bytes().len(), 16);
+        assert_eq!(verify(&[cookie, bare.as_bytes()].concat()), Err(NonceError::Foreign));
+    }
+
+    #[test]
     fn rotation_keeps_the_key_before_and_drops_the_one_before_that() {
         let keys = keys();
-        let early = keys.issue(Tick(3_599_000), client("192.0.2.1:1"), 0);
+        let early = keys.issue(Tick(3_599_000), client("192.0.2.1:1"), 0, PLAIN);
         assert!(!keys.rotation_due(Tick(3_599_000)));
         assert!(keys.rotation_due(Tick(3_600_000)));
         keys.rotate([3; 32], Tick(3_600_000));
         keys.rotate([9; 32], Tick(3_600_001)); // a second shard that noticed it too: no effect
         let check = |now, nonce: &[u8]| keys.verify(Tick(now), client("192.0.2.1:1"), 0, nonce);
-        assert_eq!(check(3_601_000, &early), Ok(()));
+        assert_eq!(check(3_601_000, early.as_bytes()), Ok(()));
         keys.rotate([4; 32], Tick(7_200_000));
-        assert_eq!(check(7_200_000, &early), Err(NonceError::Foreign));
+        assert_eq!(check(7_200_000, early.as_bytes()), Err(NonceError::Foreign));
     }
 }

@@ -1,9 +1,11 @@
 //! Turns merged settings into a [`Config`], and collects everything that is wrong with them.
 
+use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::prepared;
 use crate::policy::PortRange;
 
 use super::error::{Findings, Note, Origin, Source};
@@ -11,7 +13,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Auth, Config, Limits, Listen, Peers, Process, Protocol, Tuning, address, credentials,
-    listeners, secrets, tls,
+    listeners, redirect, secrets, tls,
 };
 
 /// The realm when none is configured.
@@ -60,6 +62,7 @@ pub(super) fn check(
             deny: address::peer_ranges(reader, "peers.deny"),
         },
         limits: limits(reader),
+        redirect: redirect::redirect(reader),
         tuning: Tuning {
             wake_delay: match reader.integer("tuning.wake_delay_us", 0, 2000) {
                 Some(micros) => Duration::from_micros(micros.into()),
@@ -143,16 +146,15 @@ fn realm(reader: &mut Reader<'_>) -> String {
         return DEFAULT_REALM.into();
     };
     let text = item.text.as_str();
-    // RFC 8489 section 14.9: fewer than 128 characters, at most 763 bytes, in a quoted-string.
+    // RFC 8489 section 14.9: fewer than 128 characters, as they stand in a quoted-string.
     let fault = match text {
         _ if text.trim().is_empty() => Some("is empty".into()),
-        _ if text.len() > 763 || text.chars().count() > 127 => {
-            Some("is longer than 127 characters".into())
-        }
+        _ if text.chars().count() > 127 => Some("is longer than 127 characters".into()),
         _ if text.chars().any(|c| c.is_control() || c == '"' || c == '\\') => {
             Some("holds a quote, a backslash or a control character".into())
         }
         _ if address::is_placeholder(text) => Some(format!("\"{text}\" is a placeholder")),
+        _ if prepared(text).is_err() => Some("holds an invisible or unassigned character".into()),
         _ => None,
     };
     if let Some(fault) = fault {
@@ -160,7 +162,7 @@ fn realm(reader: &mut Reader<'_>) -> String {
                     or remove the key";
         reader.error(&item, fault, help);
     }
-    text.to_owned()
+    prepared(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
 }
 
 fn host(reader: &mut Reader<'_>) -> Option<String> {
@@ -238,6 +240,8 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
     Protocol {
         rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
         tcp_relay,
+        rfc8489_over_udp: reader.boolean("protocol.rfc8489_over_udp").unwrap_or(false),
+        icmp_errors: reader.boolean("protocol.icmp_errors").unwrap_or(false),
     }
 }
 

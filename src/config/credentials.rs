@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::auth::{SharedSecret, StaticKey, StaticUser, long_term_key};
+use crate::auth::{NotOpaque, SharedSecret, StaticKey, StaticUser, bare, long_term_key, prepared};
 
 use super::Secret;
 use super::error::Note;
@@ -70,7 +70,7 @@ fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
         .iter()
         .copied()
         .chain([name, ""])
-        .any(|password| long_term_key(name, realm, password).bytes() == key)
+        .any(|password| long_term_key(name, realm, password).bytes() == &key[..])
         .then_some("the key belongs to an example password, the name itself or an empty password")
 }
 
@@ -109,12 +109,20 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             "" => Some("has no name before the colon"),
             _ if name.len() > LONGEST_NAME => Some("has a name longer than 508 bytes"),
             _ if name.chars().any(char::is_control) => Some("has a control character in its name"),
+            // RFC 8489 section 9.2.2 takes them off what a client sends.
+            _ if bare(name) != name => Some("has quotes around its name"),
             _ => None,
         };
         if let Some(fault) = fault {
             reader.error(&item, fault, USER_HELP);
             continue;
         }
+        let Ok(name) = prepared(name) else {
+            let message = "has an invisible or unassigned character in its name";
+            reader.error(&item, message, USER_HELP);
+            continue;
+        };
+        let name = name.as_ref();
         item.key = format!("{} (user {name})", item.key);
         if password.is_empty() {
             reader.error(&item, "has no password after the colon", USER_HELP);
@@ -125,10 +133,17 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             continue;
         }
         let (key, weakness) = match password.strip_prefix("0x") {
-            None => {
-                let key = StaticKey::Password(Zeroizing::new(password.to_owned()));
-                (key, weak_password(name, password))
-            }
+            None => match prepared(password) {
+                Ok(text) => {
+                    let weakness = weak_password(name, &text);
+                    (StaticKey::Password(Zeroizing::new(text.into_owned())), weakness)
+                }
+                Err(NotOpaque) => {
+                    let message = "has a control character, an invisible or an unassigned one in its password";
+                    reader.error(&item, message, "clients cannot send it; write another password");
+                    continue;
+                }
+            },
             Some(hex) => {
                 let Some(bytes) = md5_key(hex) else {
                     let message = "what begins with 0x is a key, and must be 32 hex digits";
@@ -143,6 +158,13 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             report_weak(reader, &item, allow_weak, &what, weakness);
         }
         users.push(StaticUser { name: name.to_owned(), key });
+    }
+    if let Some(user) = users.iter().find(|user| matches!(user.key, StaticKey::Md5(_))) {
+        reader.findings.notes.push(Note::info(format!(
+            "SHA-256 (RFC 8489) is not offered to clients: user {} is given by an MD5 key (0x...), \
+             which works with MD5 alone",
+            user.name
+        )));
     }
     users
 }

@@ -14,6 +14,7 @@ mod error;
 mod listeners;
 mod load;
 mod read;
+mod redirect;
 mod schema;
 mod secrets;
 mod tls;
@@ -30,7 +31,7 @@ use crate::auth::{SharedSecret, StaticUser};
 use crate::policy::PortRange;
 use crate::tls::CertSource;
 
-pub use crate::turn::RelayAddress;
+pub use crate::turn::{Redirect, RelayAddress};
 pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
@@ -67,6 +68,8 @@ pub struct Config {
     pub peers: Peers,
     /// Bounds.
     pub limits: Limits,
+    /// Where clients are sent instead of being served; `None` by default.
+    pub redirect: Option<Redirect>,
     /// What is spoken besides the current RFCs.
     pub protocol: Protocol,
     /// What trades one kind of speed for another.
@@ -271,6 +274,11 @@ pub struct Protocol {
     pub rfc5766_channels: bool,
     /// Makes TCP allocations (RFC 6062), for clients that speak to peers over TCP. No browser does.
     pub tcp_relay: bool,
+    /// Offers SHA-256 and hashed usernames (RFC 8489) over UDP too. Over TCP, TLS and DTLS they
+    /// always are.
+    pub rfc8489_over_udp: bool,
+    /// Tells clients of ICMP errors that their datagrams met (RFC 8656 section 11.5).
+    pub icmp_errors: bool,
 }
 
 /// The `[process]` section.

@@ -57,8 +57,13 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.connections_per_address", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
+    key("redirect.servers", Kind::List),
+    key("redirect.tls_servers", Kind::List),
+    key("redirect.tls_domain", Kind::Text),
     key("protocol.rfc5766_channels", Kind::Boolean),
     key("protocol.tcp_relay", Kind::Boolean),
+    key("protocol.rfc8489_over_udp", Kind::Boolean),
+    key("protocol.icmp_errors", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
     key("process.user", Kind::Text),
     key("process.sandbox", Kind::Boolean),
@@ -98,6 +103,8 @@ const COTURN: &[(&str, &str)] = &[
     ),
     ("proc_user", "user in the section [process]"),
     ("proc_group", "user = \"USER:GROUP\" in the section [process]"),
+    ("alternate_server", "servers in the section [redirect]"),
+    ("tls_alternate_server", "tls_servers in the section [redirect]"),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 

@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::batch::{Egress, dont_fragment};
+use super::batch::{Egress, dont_fragment, tell_icmp_errors};
 use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
@@ -53,6 +53,8 @@ pub(super) struct Io {
     /// What TCP allocations have.
     pub(super) tcp: TcpRelays,
     log: EventLog,
+    /// Whether relay sockets tell ICMP errors.
+    icmp_errors: bool,
     /// The time of the batch at hand.
     pub(super) now: Tick,
 }
@@ -92,6 +94,7 @@ impl Io {
         listeners: Vec<UdpListener>,
         dtls: Dtls,
         handover: Arc<Handover>,
+        icmp_errors: bool,
     ) -> std::io::Result<Self> {
         for (number, listener) in listeners.iter().enumerate() {
             let fd = listener.socket.as_raw_fd();
@@ -106,6 +109,7 @@ impl Io {
             dtls,
             tcp: TcpRelays::new(handover),
             log: EventLog::default(),
+            icmp_errors,
             now: Tick(0),
         })
     }
@@ -213,6 +217,12 @@ impl Outside for Io {
                 OpenError::Impossible
             }
         })?;
+        if self.icmp_errors
+            && let Err(error) = tell_icmp_errors(&socket, address.is_ipv6())
+        {
+            tracing::warn!(%address, %error, "cannot ask a relay socket for ICMP errors");
+            return Err(OpenError::Impossible);
+        }
         let entry = self.relays.vacant_entry();
         let number = FIRST_RELAY + entry.key();
         let fd = socket.as_raw_fd();
@@ -281,6 +291,16 @@ impl Outside for Io {
             && let Some(line) = self.line(connection)
         {
             line.answer(message);
+        }
+    }
+
+    fn is_secure(&self, client: Client) -> bool {
+        match client.via {
+            Via::Udp(_) => false,
+            Via::Dtls { .. } => true,
+            Via::Stream { connection, .. } => {
+                self.line(connection).is_some_and(|line| line.transport() == "tls")
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
 
-use super::batch::{Destination, Egress, Ingress, Outgoing, send};
+use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
 use super::dtls::{Dtls, Hands, Plain};
 use super::io::{Io, Which};
@@ -28,7 +28,8 @@ use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::stun::{Family, Frame};
 use crate::turn::{
-    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Shard, Traffic, Verdict, Via,
+    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Shard, Traffic,
+    Verdict, Via,
 };
 
 /// Batches read in one turn before other tasks of the worker get theirs.
@@ -229,6 +230,7 @@ struct State {
     /// The deadline that the pump waits for.
     armed: Option<Tick>,
     io: Io,
+    icmp_errors: bool,
     ingress: Ingress,
     egress: Egress,
     reply: Box<[u8; REPLY]>,
@@ -249,7 +251,8 @@ impl State {
         let (sockets, settings): (Vec<_>, Vec<_>) = dtls.into_iter().unzip();
         udp.extend(sockets);
         let dtls = Dtls::new(clock, first, settings, &shared.connections)?;
-        let io = Io::new(poll.registry().try_clone()?, udp, dtls, handover)?;
+        let icmp_errors = shared.settings.icmp_errors;
+        let io = Io::new(poll.registry().try_clone()?, udp, dtls, handover, icmp_errors)?;
         Ok(Self {
             clock,
             poll,
@@ -258,6 +261,7 @@ impl State {
             shard: Shard::new(shared.settings.clone(), shared.rules.clone()),
             armed: None,
             io,
+            icmp_errors,
             ingress: Ingress::default(),
             egress: Egress::default(),
             reply: Box::new([0; REPLY]),
@@ -392,6 +396,10 @@ impl State {
         let Which::Relay(id) = which else { return false };
         let Some(relay) = self.io.relay(id) else { return false };
         let (owner, family) = (relay.owner, relay.family);
+        if self.icmp_errors {
+            self.read_icmp_errors(now, id);
+        }
+        let Some(relay) = self.io.relay(id) else { return false };
         let more = match self.ingress.receive(&relay.socket) {
             Ok(more) => more,
             Err(error) => return try_again(&error),
@@ -410,6 +418,35 @@ impl State {
         self.moderation.count(packets);
         self.flush();
         more
+    }
+
+    /// Tells clients of the ICMP errors that wait on a relay socket.
+    fn read_icmp_errors(&mut self, now: Now, id: RelayId) {
+        let Some(relay) = self.io.relay(id) else { return };
+        let owner = (relay.owner, relay.family);
+        let mut errors = Vec::new();
+        icmp_errors(&relay.socket, |peer, error| errors.push((peer, error)));
+        for (peer, error) in errors {
+            let (shard, out) = (&mut self.shard, &mut self.reply[..]);
+            let told = shard.from_icmp(now, owner, peer, error, out, &mut self.io);
+            let Some((client, len)) = told else { continue };
+            let bytes = self.reply.get(..len).unwrap_or_default();
+            match client.via {
+                Via::Udp(_) => {
+                    let _ = answer(&self.io, client, bytes);
+                }
+                Via::Stream { connection, .. } => {
+                    if let Some(line) = self.io.line(connection) {
+                        line.media(&Prefix::new(&[]), bytes, 0);
+                    }
+                }
+                Via::Dtls { connection, .. } => {
+                    let at = self.io.now;
+                    let (dtls, sockets) = self.io.dtls_and_sockets();
+                    dtls.media(at, connection, &Prefix::new(&[]), bytes, 0, sockets);
+                }
+            }
+        }
     }
 
     /// The whole messages at the front of `bytes`, which a connection has read.

@@ -100,6 +100,23 @@ pub(super) fn write_xored(address: SocketAddr, tid: TransactionId, out: &mut [u8
     }
 }
 
+/// Writes a MAPPED-ADDRESS or ALTERNATE-SERVER value into `out`; returns its length, 8 or 20.
+pub(super) fn write_plain(address: SocketAddr, out: &mut [u8; 20]) -> usize {
+    out[0] = 0;
+    out[1] = Family::of(address.ip()).number();
+    out[2..4].copy_from_slice(&address.port().to_be_bytes());
+    match address.ip() {
+        IpAddr::V4(v4) => {
+            out[4..8].copy_from_slice(&v4.octets());
+            8
+        }
+        IpAddr::V6(v6) => {
+            out[4..20].copy_from_slice(&v6.octets());
+            20
+        }
+    }
+}
+
 /// RFC 8489 section 14.2: an IPv6 address is XORed with the cookie and the transaction id.
 fn v6_mask(tid: TransactionId) -> [u8; 16] {
     let mut mask = [0; 16];

@@ -23,12 +23,18 @@ impl AttributeType {
     pub const REQUESTED_TRANSPORT: Self = Self(0x0019);
     pub const DONT_FRAGMENT: Self = Self(0x001A);
     pub const MESSAGE_INTEGRITY_SHA256: Self = Self(0x001C);
+    pub const PASSWORD_ALGORITHM: Self = Self(0x001D);
+    pub const USERHASH: Self = Self(0x001E);
     pub const XOR_MAPPED_ADDRESS: Self = Self(0x0020);
     pub const RESERVATION_TOKEN: Self = Self(0x0022);
     pub const CONNECTION_ID: Self = Self(0x002A);
     pub const ADDITIONAL_ADDRESS_FAMILY: Self = Self(0x8000);
     pub const ADDRESS_ERROR_CODE: Self = Self(0x8001);
+    pub const PASSWORD_ALGORITHMS: Self = Self(0x8002);
+    pub const ALTERNATE_DOMAIN: Self = Self(0x8003);
+    pub const ICMP: Self = Self(0x8004);
     pub const SOFTWARE: Self = Self(0x8022);
+    pub const ALTERNATE_SERVER: Self = Self(0x8023);
     pub const FINGERPRINT: Self = Self(0x8028);
 
     /// RFC 8489 section 14: types below 0x8000 must be understood.

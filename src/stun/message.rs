@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::address::read_xored;
 use super::attribute::{AttributeType as T, BadAttribute};
-use super::integrity::{IntegrityKey, fingerprint};
+use super::integrity::{fingerprint, same, sign_sha1, sign_sha256};
 use super::{ChannelNumber, Family, HEADER_LEN, MAGIC_COOKIE};
 
 /// The class bits of a message (RFC 8489 section 5).
@@ -164,19 +164,25 @@ impl fmt::Debug for Unknown {
 ///
 /// Of an attribute that occurs twice the first counts (RFC 8489 section 14), except
 /// XOR-PEER-ADDRESS, of which CreatePermission takes several ([`Message::peers`]). What follows
-/// MESSAGE-INTEGRITY is ignored (section 14.5).
+/// MESSAGE-INTEGRITY is ignored, except MESSAGE-INTEGRITY-SHA256; what follows that is ignored too
+/// (section 9).
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     class: Class,
     method: Method,
-    /// Where the attributes end that count: at MESSAGE-INTEGRITY, FINGERPRINT or the end.
+    /// Where the attributes end that count: at the first integrity, FINGERPRINT or the end.
     attributes_end: usize,
-    integrity: Option<(usize, &'a [u8; 20])>,
-    bad_integrity: bool,
+    /// Offset and value of MESSAGE-INTEGRITY.
+    integrity: Option<(usize, &'a [u8])>,
+    /// Offset and value of MESSAGE-INTEGRITY-SHA256.
+    integrity_sha256: Option<(usize, &'a [u8])>,
     has_fingerprint: bool,
     unknown: Unknown,
     username: Option<&'a [u8]>,
+    userhash: Option<&'a [u8]>,
+    password_algorithm: Option<&'a [u8]>,
+    password_algorithms: Option<&'a [u8]>,
     realm: Option<&'a [u8]>,
     nonce: Option<&'a [u8]>,
     lifetime: Option<&'a [u8]>,
@@ -217,10 +223,13 @@ impl<'a> Message<'a> {
             method,
             attributes_end: bytes.len(),
             integrity: None,
-            bad_integrity: false,
+            integrity_sha256: None,
             has_fingerprint: false,
             unknown: Unknown::default(),
             username: None,
+            userhash: None,
+            password_algorithm: None,
+            password_algorithms: None,
             realm: None,
             nonce: None,
             lifetime: None,
@@ -236,25 +245,28 @@ impl<'a> Message<'a> {
             data: None,
         };
         let mut walk = Walk { bytes, at: HEADER_LEN };
-        let mut counts = true;
         while let Some(attribute) = walk.next()? {
             if message.has_fingerprint {
                 return Err(Malformed::AfterFingerprint);
             }
             if attribute.kind == T::FINGERPRINT {
                 message.check_fingerprint(&attribute)?;
-            } else if counts {
-                counts = message.take(&attribute);
-            }
-            if counts && message.has_fingerprint {
-                message.attributes_end = attribute.at;
+                if !message.has_integrity() {
+                    message.attributes_end = attribute.at;
+                }
+            } else if !message.has_integrity() {
+                message.take(&attribute);
+            } else if attribute.kind == T::MESSAGE_INTEGRITY_SHA256
+                && message.integrity_sha256.is_none()
+            {
+                message.integrity_sha256 = Some((attribute.at, attribute.value));
             }
         }
         Ok(message)
     }
 
-    /// Puts an attribute into its slot. Answers whether later attributes still count.
-    fn take(&mut self, attribute: &Attribute<'a>) -> bool {
+    /// Puts an attribute into its slot.
+    fn take(&mut self, attribute: &Attribute<'a>) {
         let value = attribute.value;
         let first = |slot: &mut Option<&'a [u8]>| {
             slot.get_or_insert(value);
@@ -274,13 +286,16 @@ impl<'a> Message<'a> {
             T::CONNECTION_ID => first(&mut self.connection_id),
             T::DATA => first(&mut self.data),
             T::DONT_FRAGMENT => self.dont_fragment = true,
+            T::USERHASH => first(&mut self.userhash),
+            T::PASSWORD_ALGORITHM => first(&mut self.password_algorithm),
+            T::PASSWORD_ALGORITHMS => first(&mut self.password_algorithms),
             T::MESSAGE_INTEGRITY => {
                 self.attributes_end = attribute.at;
-                match value.try_into() {
-                    Ok(tag) => self.integrity = Some((attribute.at, tag)),
-                    Err(_) => self.bad_integrity = true,
-                }
-                return false;
+                self.integrity = Some((attribute.at, value));
+            }
+            T::MESSAGE_INTEGRITY_SHA256 => {
+                self.attributes_end = attribute.at;
+                self.integrity_sha256 = Some((attribute.at, value));
             }
             // Known, and of no use in what a client sends.
             T::MAPPED_ADDRESS
@@ -291,7 +306,6 @@ impl<'a> Message<'a> {
             kind if kind.comprehension_required() => self.unknown.push(kind),
             _ => {}
         }
-        true
     }
 
     fn check_fingerprint(&mut self, attribute: &Attribute<'_>) -> Result<(), Malformed> {
@@ -332,22 +346,41 @@ impl<'a> Message<'a> {
         self.has_fingerprint
     }
 
-    /// Whether it holds a MESSAGE-INTEGRITY, be it right or wrong.
+    /// Whether it holds a MESSAGE-INTEGRITY or MESSAGE-INTEGRITY-SHA256, be it right or wrong.
     #[must_use]
     pub const fn has_integrity(&self) -> bool {
-        self.integrity.is_some() || self.bad_integrity
+        self.integrity.is_some() || self.integrity_sha256.is_some()
     }
 
-    /// Whether MESSAGE-INTEGRITY is there and made with `key`; takes the same time for each key.
+    /// Whether it holds a MESSAGE-INTEGRITY-SHA256, be it right or wrong.
     #[must_use]
-    pub fn verify_integrity(&self, key: &impl AsRef<IntegrityKey>) -> bool {
+    pub const fn has_integrity_sha256(&self) -> bool {
+        self.integrity_sha256.is_some()
+    }
+
+    /// Whether it was made with `key`: by MESSAGE-INTEGRITY-SHA256 where that is there, otherwise
+    /// by MESSAGE-INTEGRITY (RFC 8489 section 9.2.4). Takes the same time for each key.
+    ///
+    /// A MESSAGE-INTEGRITY-SHA256 of fewer than 32 bytes is wrong: section 14.6 lets a usage allow
+    /// that, and RFC 8656 does not.
+    #[must_use]
+    pub fn verify_integrity(&self, key: &impl AsRef<[u8]>) -> bool {
+        let key = key.as_ref();
+        if let Some((at, tag)) = self.integrity_sha256 {
+            return self.signed(at, 32, |parts| same(&sign_sha256(key, parts), tag));
+        }
         let Some((at, tag)) = self.integrity else { return false };
-        // RFC 8489 section 14.5: the length field as if MESSAGE-INTEGRITY were the end.
-        let Ok(length) = u16::try_from(at + 24 - HEADER_LEN) else { return false };
+        self.signed(at, 20, |parts| same(&sign_sha1(key, parts), tag))
+    }
+
+    /// Judges what an integrity attribute at `at`, with a value of `len` bytes, covers: the length
+    /// field as if that attribute were the end (RFC 8489 sections 14.5 and 14.6).
+    fn signed(&self, at: usize, len: usize, judge: impl FnOnce(&[&[u8]]) -> bool) -> bool {
+        let Ok(length) = u16::try_from(at + 4 + len - HEADER_LEN) else { return false };
         let (Some(kind), Some(rest)) = (self.bytes.get(..2), self.bytes.get(4..at)) else {
             return false;
         };
-        key.as_ref().verify(&[kind, &length.to_be_bytes(), rest], tag)
+        judge(&[kind, &length.to_be_bytes(), rest])
     }
 
     /// The comprehension-required attributes that are not known (RFC 8489 section 6.3.1).
@@ -356,12 +389,33 @@ impl<'a> Message<'a> {
         &self.unknown
     }
 
-    /// USERNAME, at most 508 bytes of UTF-8 (RFC 8489 section 14.3).
+    /// USERNAME, at most 763 bytes of UTF-8: RFC 8489 section 14.3 wants so many read, though it
+    /// lets a client send 508 only.
     ///
     /// # Errors
     /// When it is longer, or not UTF-8.
     pub fn username(&self) -> Result<Option<&'a str>, BadAttribute> {
-        text(self.username, 508)
+        text(self.username, 763)
+    }
+
+    /// USERHASH (RFC 8489 section 14.4).
+    ///
+    /// # Errors
+    /// When its value is not 32 bytes long.
+    pub fn userhash(&self) -> Result<Option<[u8; 32]>, BadAttribute> {
+        self.userhash.map(fixed).transpose()
+    }
+
+    /// The value of PASSWORD-ALGORITHM (RFC 8489 section 14.12), as it came.
+    #[must_use]
+    pub const fn password_algorithm(&self) -> Option<&'a [u8]> {
+        self.password_algorithm
+    }
+
+    /// The value of PASSWORD-ALGORITHMS (RFC 8489 section 14.11), as it came.
+    #[must_use]
+    pub const fn password_algorithms(&self) -> Option<&'a [u8]> {
+        self.password_algorithms
     }
 
     /// REALM, at most 763 bytes of UTF-8 (RFC 8489 section 14.9).

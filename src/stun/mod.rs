@@ -19,7 +19,7 @@ pub use attribute::{AttributeType, BadAttribute};
 pub use channel_data::{ChannelData, ChannelNumber};
 pub use error_code::ErrorCode;
 pub use frame::Frame;
-pub use integrity::{IntegrityKey, LongTermKey};
+pub use integrity::{LongTermKey, PasswordAlgorithm};
 pub use message::{Class, Malformed, Message, Method, TransactionId, Unknown};
 pub(crate) use writer::data_indication_prefix;
 pub use writer::{BufferFull, Writer};

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::address::write_xored;
+use super::address::{write_plain, write_xored};
 use super::attribute::AttributeType as T;
-use super::integrity::{IntegrityKey, fingerprint};
+use super::integrity::{fingerprint, sign_sha1, sign_sha256};
 use super::message::{Class, Method, TransactionId, Unknown, message_type};
 use super::{ChannelNumber, ErrorCode, Family, HEADER_LEN, MAGIC_COOKIE};
 
@@ -69,6 +69,13 @@ impl<'b> Writer<'b> {
         self.attribute(kind, &value[..len])
     }
 
+    /// Adds ALTERNATE-SERVER or MAPPED-ADDRESS, which are not XORed (RFC 8489 section 14.1).
+    pub fn plain_address(&mut self, kind: T, address: SocketAddr) -> &mut Self {
+        let mut value = [0; 20];
+        let len = write_plain(address, &mut value);
+        self.attribute(kind, &value[..len])
+    }
+
     /// Adds ERROR-CODE with a reason phrase (RFC 8489 section 14.8), of which at most 127 bytes are
     /// sent.
     pub fn error(&mut self, code: ErrorCode, reason: &str) -> &mut Self {
@@ -124,11 +131,19 @@ impl<'b> Writer<'b> {
     }
 
     /// Adds MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
-    pub fn integrity(&mut self, key: &impl AsRef<IntegrityKey>) -> &mut Self {
+    pub fn integrity(&mut self, key: &impl AsRef<[u8]>) -> &mut Self {
         self.set_length(24);
         let covered = self.buffer.get(..self.len).unwrap_or_default();
-        let tag = key.as_ref().sign(&[covered]);
+        let tag = sign_sha1(key.as_ref(), &[covered]);
         self.attribute(T::MESSAGE_INTEGRITY, &tag)
+    }
+
+    /// Adds MESSAGE-INTEGRITY-SHA256 over everything so far (RFC 8489 section 14.6).
+    pub fn integrity_sha256(&mut self, key: &impl AsRef<[u8]>) -> &mut Self {
+        self.set_length(36);
+        let covered = self.buffer.get(..self.len).unwrap_or_default();
+        let tag = sign_sha256(key.as_ref(), &[covered]);
+        self.attribute(T::MESSAGE_INTEGRITY_SHA256, &tag)
     }
 
     /// Adds FINGERPRINT over everything so far; must be the last (RFC 8489 section 14.7).

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::allocation::{Allocation, Foundation, Relay};
+use super::authenticate::Proven;
 use super::outside::{EndReason, Event, OpenError, Outside};
-use super::request::{Answer, Failure, Proven, Request};
+use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::AllocationId;
 use crate::auth::Grant;
@@ -51,9 +52,7 @@ impl Shard {
         if let Some((_, allocation)) = self.allocation_of(&request.client) {
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
-            if allocation.made_by == request.message.transaction_id()
-                && request.is_by(&allocation.username)
-            {
+            if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
                 write_success(allocation, writer);
                 return Ok(());
             }
@@ -64,6 +63,10 @@ impl Shard {
             return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
         };
         let wanted = self.wanted(request)?;
+        // What is reserved here can only be had here.
+        if let PortWish::Pool(_) = wanted.port {
+            self.redirected(request, proven.signature.sha256, outside)?;
+        }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
         let id = self.found(request, grant, lifetime, wanted.tcp)?;
@@ -187,7 +190,7 @@ impl Shard {
         };
         let foundation = Foundation {
             client: request.client,
-            username: request.message.username()?.unwrap_or_default().into(),
+            username: grant.username,
             key: grant.key,
             credential_expires: grant.expires,
             quota,

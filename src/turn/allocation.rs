@@ -1,6 +1,7 @@
 //! One allocation: relayed transport addresses, permissions and channels (RFC 8656 section 3).
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Client, PeerAddr, RelayId, Traffic};
@@ -42,6 +43,18 @@ impl Channel {
     }
 }
 
+/// RFC 8656 section 12: so long after a binding has ended neither its number nor its peer may be
+/// bound otherwise. Data under way would reach the wrong peer.
+const REBIND_GUARD: Duration = Duration::from_secs(300);
+
+/// A channel that has ended, and until when its number and its peer go together only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ended {
+    number: ChannelNumber,
+    peer: PeerAddr,
+    until: Tick,
+}
+
 #[derive(Debug)]
 pub(super) struct Allocation {
     pub(super) generation: u32,
@@ -72,6 +85,8 @@ pub(super) struct Allocation {
     peers: Vec<(PeerAddr, ChannelNumber)>,
     /// The peer connections, where it is a TCP allocation.
     pub(super) tcp: Option<TcpAllocation>,
+    /// No more than there may be channels: each has lived twice as long as it is kept here.
+    ended: Vec<Ended>,
     pub(super) traffic: Traffic,
 }
 
@@ -108,6 +123,7 @@ impl Allocation {
             channels: Vec::new(),
             peers: Vec::new(),
             tcp: foundation.tcp.then(TcpAllocation::default),
+            ended: Vec::new(),
             traffic: Traffic::default(),
         }
     }
@@ -169,6 +185,13 @@ impl Allocation {
         self.channels.len()
     }
 
+    /// Whether number or peer had another partner until a moment ago.
+    pub(super) fn is_guarded(&self, number: ChannelNumber, peer: PeerAddr, now: Tick) -> bool {
+        self.ended
+            .iter()
+            .any(|ended| now < ended.until && (ended.number == number) != (ended.peer == peer))
+    }
+
     /// Binds a channel or refreshes its binding; answers whether it is new. The caller has made
     /// sure that neither number nor peer is bound otherwise.
     pub(super) fn bind(&mut self, channel: Channel) -> bool {
@@ -192,19 +215,27 @@ impl Allocation {
     /// Drops what has expired; hands each dropped channel to `ended`.
     pub(super) fn sweep(&mut self, now: Tick, mut ended: impl FnMut(&Channel)) {
         self.permissions.retain(|permission| now < permission.expires);
-        let peers = &mut self.peers;
+        let (peers, guard) = (&mut self.peers, &mut self.ended);
         self.channels.retain(|channel| {
             let keep = now < channel.expires;
             if !keep {
                 peers.retain(|(_, number)| *number != channel.number);
+                let until = channel.expires + REBIND_GUARD;
+                guard.push(Ended { number: channel.number, peer: channel.peer, until });
                 ended(channel);
             }
             keep
         });
+        guard.retain(|ended| now < ended.until);
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered_channels(&self) -> usize {
+        self.ended.len()
     }
 
     /// The earliest moment at which something of it expires.

@@ -51,6 +51,9 @@ impl Shard {
         if allocation.channel_to(peer).is_some_and(|channel| channel.number != number) {
             return Err(bad("The peer is bound to another channel"));
         }
+        if allocation.is_guarded(number, peer, now) {
+            return Err(bad("The channel or the peer was bound otherwise less than 5 minutes ago"));
+        }
         if by_number.is_none() && allocation.channel_count() >= self.settings.max_channels {
             let detail = "Too many channels (limits.channels_per_allocation)";
             return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));

@@ -3,15 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::authenticate::Signature;
 use super::outside::{ConnectError, Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::tcp_allocation::{PeerConnection, Stage};
 use super::types::{AllocationId, ConnectionId, PeerAddr};
 use crate::policy::Refusal;
-use crate::stun::{
-    Class, ErrorCode, Family, LongTermKey, Method, TransactionId, Writer, canonical_ip,
-};
+use crate::stun::{Class, ErrorCode, Family, Method, TransactionId, Writer, canonical_ip};
 
 /// RFC 6062 section 5.2: a peer has at least 30 seconds to answer.
 const CONNECT_TIME: Duration = Duration::from_secs(30);
@@ -20,7 +19,7 @@ const CONNECT_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct LateAnswer {
     tid: TransactionId,
-    key: LongTermKey,
+    signature: Signature,
     fingerprint: bool,
 }
 
@@ -30,7 +29,7 @@ impl Shard {
     pub(super) fn connect(
         &mut self,
         request: &Request<'_>,
-        key: &LongTermKey,
+        signature: &Signature,
         outside: &mut impl Outside,
     ) -> Answer {
         let mismatch = |detail| Failure::new(ErrorCode::ALLOCATION_MISMATCH, detail);
@@ -81,7 +80,7 @@ impl Shard {
         let until = request.now.tick + CONNECT_TIME;
         let answer = Box::new(LateAnswer {
             tid: message.transaction_id(),
-            key: key.clone(),
+            signature: signature.clone(),
             fingerprint: message.has_fingerprint(),
         });
         if let Some(tcp) = self.tcp_mut(index) {
@@ -148,7 +147,7 @@ impl Shard {
             Ok(connection) => writer.connection_id(connection.0),
             Err(code) => writer.error(code, code.reason()),
         };
-        writer.integrity(&answer.key);
+        answer.signature.sign(&mut writer);
         if answer.fingerprint {
             writer.fingerprint();
         }

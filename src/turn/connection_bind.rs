@@ -1,11 +1,12 @@
 //! ConnectionBind (RFC 6062 section 5.4).
 
+use super::authenticate::Proven;
 use super::connection_ids::Unbindable;
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::ConnectionId;
-use crate::stun::{ErrorCode, LongTermKey, Method};
+use crate::stun::{ErrorCode, LongTermKey, Message, Method};
 
 impl Shard {
     /// Makes the connection that the request came by the data connection of a peer connection,
@@ -13,6 +14,7 @@ impl Shard {
     pub(super) fn connection_bind(
         &mut self,
         request: &Request<'_>,
+        proven: &Proven,
         outside: &mut impl Outside,
     ) -> Answer {
         let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
@@ -27,7 +29,8 @@ impl Shard {
         }
         let id = message.connection_id()?.ok_or_else(|| bad("CONNECTION-ID is missing"))?;
         let id = ConnectionId(id);
-        let username = message.username()?.unwrap_or_default();
+        // Only an allocation of this connection's own would have proven the user without a grant.
+        let username = proven.grant.as_ref().map_or("", |grant| &grant.username);
         let peer = self.rules.connection_ids.peer(id, username).map_err(|why| match why {
             Unbindable::Unknown => unknown(),
             // RFC 6062 section 4.3: the same credentials as on the control connection.
@@ -50,12 +53,15 @@ impl Shard {
 
     /// The key of the allocation that a ConnectionBind request is about, where the request was sent
     /// in the name of its user. It stays good for as long as the allocation lives.
-    pub(super) fn key_of_waiting(&self, request: &Request<'_>) -> Option<LongTermKey> {
-        let message = request.message;
+    pub(super) fn key_of_waiting(
+        &self,
+        message: &Message<'_>,
+        username: &str,
+    ) -> Option<LongTermKey> {
         if message.method() != Method::CONNECTION_BIND {
             return None;
         }
         let id = ConnectionId(message.connection_id().ok()??);
-        self.rules.connection_ids.key(id, message.username().ok()??)
+        self.rules.connection_ids.key(id, username)
     }
 }

@@ -141,7 +141,7 @@ mod tests {
 
     fn waiting(username: &str) -> Waiting {
         let peer = PeerAddr("8.8.8.8:80".parse().unwrap());
-        Waiting { username: username.into(), key: LongTermKey::new([1; 16]), peer }
+        Waiting { username: username.into(), key: LongTermKey::md5([1; 16]), peer }
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! randomness and takes events. A shard shares nothing with other shards on a packet's way.
 //!
 //! One file a request method (`allocate`, `refresh`, `create_permission`, `channel_bind`,
-//! `binding`, `connect`, `connection_bind`), `request` for what they have in common, `relay` for
+//! `binding`, `connect`, `connection_bind`), `authenticate` and `request` for what they have in common, `relay` for
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
 //! shard that a data connection came to finds them.
@@ -14,6 +14,7 @@
 
 mod allocate;
 mod allocation;
+mod authenticate;
 mod binding;
 mod channel_bind;
 mod connect;
@@ -21,7 +22,9 @@ mod connection_attempt;
 mod connection_bind;
 mod connection_ids;
 mod create_permission;
+mod icmp;
 mod outside;
+mod redirect;
 mod refresh;
 mod relay;
 mod request;
@@ -34,7 +37,9 @@ mod types;
 mod tests;
 
 pub use connection_ids::ConnectionIds;
+pub use icmp::IcmpError;
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
+pub use redirect::Redirect;
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
     AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayAddress,

@@ -198,6 +198,11 @@ pub trait Outside {
     /// Sends a message to a client on its connection: a late answer, or an indication.
     fn tell(&mut self, _client: Client, _message: &[u8]) {}
 
+    /// Whether a client's connection is secured by TLS or DTLS.
+    fn is_secure(&self, _client: Client) -> bool {
+        false
+    }
+
     /// A channel was bound. A faster data path may serve it, or not.
     fn channel_bound(&mut self, _route: ChannelRoute) {}
 

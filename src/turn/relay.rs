@@ -69,7 +69,12 @@ impl Shard {
         }
         let start = (data.as_ptr() as usize).saturating_sub(packet.as_ptr() as usize);
         let payload = start..start + data.len();
-        self.send_to_peer(now.tick, index, peer, payload, message.dont_fragment(), outside)
+        // RFC 8656 section 13: from UDP to UDP, DONT-FRAGMENT is for IPv4 on both sides and is
+        // ignored elsewhere. Section 15: from a connection it always counts.
+        let both_v4 = client.remote.0.is_ipv4() && peer.0.is_ipv4();
+        let honoured = both_v4 || matches!(client.via, Via::Stream { .. });
+        let dont_fragment = message.dont_fragment() && honoured;
+        self.send_to_peer(now.tick, index, peer, payload, dont_fragment, outside)
     }
 
     /// Sends `payload` of the packet on to a permitted peer: out by the relay socket, or, where the

@@ -1,15 +1,16 @@
-//! What all requests have in common: authentication, unknown attributes, the form of answers
-//! (RFC 8489 sections 6.3 and 9.2.4, RFC 8656 section 5).
+//! What all requests have in common: unknown attributes, the form of answers (RFC 8489 section
+//! 6.3). Who sent them is judged in `authenticate`.
 
+use super::authenticate::Signature;
 use super::binding;
 use super::outside::{Event, Outside};
-use super::shard::Shard;
+use super::redirect::Alternate;
+use super::shard::{Rules, Shard};
 use super::types::{Client, DropReason, Verdict};
-use crate::auth::Grant;
+use crate::auth::PASSWORD_ALGORITHMS;
 use crate::clock::Now;
 use crate::stun::{
-    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, LongTermKey, Message, Method,
-    Unknown, Writer,
+    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Message, Method, Unknown, Writer,
 };
 
 /// A request on its way through the handlers.
@@ -17,13 +18,6 @@ pub(super) struct Request<'a> {
     pub(super) now: Now,
     pub(super) client: Client,
     pub(super) message: &'a Message<'a>,
-}
-
-impl Request<'_> {
-    /// Whether it was sent in the name of this user.
-    pub(super) fn is_by(&self, username: &str) -> bool {
-        self.message.username() == Ok(Some(username))
-    }
 }
 
 /// Success, with the attributes already written, or the error to answer with.
@@ -38,11 +32,12 @@ pub(super) struct Failure {
     /// Whether REALM and a fresh NONCE go with it.
     challenge: bool,
     unknown: Unknown,
+    alternate: Option<Alternate>,
 }
 
 impl Failure {
     pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
-        Self { code, detail, challenge: false, unknown: Unknown::default() }
+        Self { code, detail, challenge: false, unknown: Unknown::default(), alternate: None }
     }
 
     pub(super) const fn code(&self) -> ErrorCode {
@@ -53,8 +48,12 @@ impl Failure {
         self.detail
     }
 
-    fn challenge(code: ErrorCode) -> Self {
+    pub(super) fn challenge(code: ErrorCode) -> Self {
         Self { challenge: true, ..Self::new(code, "") }
+    }
+
+    pub(super) fn try_alternate(alternate: Alternate) -> Self {
+        Self { alternate: Some(alternate), ..Self::new(ErrorCode::TRY_ALTERNATE, "") }
     }
 
     fn unknown(unknown: Unknown) -> Self {
@@ -72,13 +71,6 @@ impl From<BadAttribute> for Failure {
         };
         Self::new(ErrorCode::BAD_REQUEST, detail)
     }
-}
-
-/// Who sent a request, once that is proven.
-pub(super) struct Proven {
-    pub(super) key: LongTermKey,
-    /// For an Allocate request: what the credential grants.
-    pub(super) grant: Option<Grant>,
 }
 
 impl Shard {
@@ -146,21 +138,21 @@ impl Shard {
                 return self.write_answer(request, None, reply, |_| Err(failure));
             }
         };
-        let key = proven.key.clone();
+        let signature = proven.signature.clone();
         let mut writer =
             Writer::new(reply, Class::Success, method, request.message.transaction_id());
-        let answer = if let Err(failure) = self.check_owner(request) {
+        let answer = if let Err(failure) = self.check_owner(request, &proven) {
             Err(failure)
         } else if request.message.unknown().is_empty() {
             match method {
                 Method::ALLOCATE => self.allocate(request, proven, &mut writer, outside),
                 Method::REFRESH => self.refresh(request, &mut writer, outside),
                 Method::CREATE_PERMISSION => self.create_permission(request, outside),
-                Method::CONNECT => match self.connect(request, &key, outside) {
+                Method::CONNECT => match self.connect(request, &signature, outside) {
                     Ok(()) => return Verdict::Later,
                     Err(failure) => Err(failure),
                 },
-                Method::CONNECTION_BIND => self.connection_bind(request, outside),
+                Method::CONNECTION_BIND => self.connection_bind(request, &proven, outside),
                 _ => self.channel_bind(request, outside),
             }
         } else {
@@ -174,75 +166,11 @@ impl Shard {
             "request"
         );
         match answer {
-            Ok(()) => finish(request, Some(&key), &mut writer),
+            Ok(()) => finish(request, Some(&signature), &mut writer),
             Err(failure) => {
                 report(request, &failure, outside);
-                self.write_answer(request, Some(&key), reply, |_| Err(failure))
+                self.write_answer(request, Some(&signature), reply, |_| Err(failure))
             }
-        }
-    }
-
-    /// RFC 8489 section 9.2.4, in its order.
-    fn authenticate(
-        &mut self,
-        request: &Request<'_>,
-        outside: &mut impl Outside,
-    ) -> Result<Proven, Failure> {
-        let Request { now, client, message } = request;
-        if !message.has_integrity() {
-            return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-        }
-        let (Some(username), Some(_realm), Some(nonce)) =
-            (message.username()?, message.realm()?, message.nonce())
-        else {
-            let detail = "USERNAME, REALM and NONCE belong to MESSAGE-INTEGRITY";
-            return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
-        };
-        let nonces = &self.rules.nonces;
-        if nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce).is_err() {
-            return Err(Failure::challenge(ErrorCode::STALE_NONCE));
-        }
-        // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
-        // that a running call outlives its credential, unless the operator wants it otherwise.
-        if let Some((_, allocation)) = self.allocation_of(client)
-            && *allocation.username == *username
-            && !(self.rules.authenticator.strict_expiry()
-                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
-            && message.verify_integrity(&allocation.key)
-        {
-            return Ok(Proven { key: allocation.key.clone(), grant: None });
-        }
-        if let Some(key) = self.key_of_waiting(request)
-            && message.verify_integrity(&key)
-        {
-            return Ok(Proven { key, grant: None });
-        }
-        let checked = self
-            .rules
-            .authenticator
-            .authenticate(username, now.unix, |key| message.verify_integrity(key));
-        let grant = match checked {
-            Ok(grant) => grant,
-            Err(reason) => {
-                outside.event(Event::AuthenticationFailed { client: *client, username, reason });
-                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-            }
-        };
-        Ok(Proven { key: grant.key.clone(), grant: Some(grant) })
-    }
-
-    /// RFC 8656 section 5: only who made an allocation may go on with it. Allocate has an error of
-    /// its own for a 5-tuple in use.
-    fn check_owner(&self, request: &Request<'_>) -> Answer {
-        match self.allocation_of(&request.client) {
-            Some((_, allocation))
-                if request.message.method() != Method::ALLOCATE
-                    && !request.is_by(&allocation.username) =>
-            {
-                let detail = "The allocation belongs to another user";
-                Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
-            }
-            _ => Ok(()),
         }
     }
 
@@ -250,41 +178,58 @@ impl Shard {
     fn write_answer(
         &self,
         request: &Request<'_>,
-        key: Option<&LongTermKey>,
+        signature: Option<&Signature>,
         reply: &mut [u8],
         answer: impl FnOnce(&mut Writer<'_>) -> Answer,
     ) -> Verdict {
         let (method, tid) = (request.message.method(), request.message.transaction_id());
         let mut writer = Writer::new(reply, Class::Success, method, tid);
         let Err(failure) = answer(&mut writer) else {
-            return finish(request, key, &mut writer);
+            return finish(request, signature, &mut writer);
         };
         let mut writer = Writer::new(reply, Class::Error, method, tid);
         // What goes to strangers is as small as it can be: the number says it all.
-        let reason = match (key, failure.detail) {
+        let reason = match (signature, failure.detail) {
             (None, _) => "",
             (Some(_), "") => failure.code.reason(),
             (Some(_), detail) => detail,
         };
         writer.error(failure.code, reason);
         if failure.challenge {
-            let client = request.client;
-            let nonce =
-                self.rules.nonces.issue(request.now.tick, client.remote.0, client.via.listener());
-            writer.attribute(AttributeType::REALM, self.rules.authenticator.realm().as_bytes());
-            writer.attribute(AttributeType::NONCE, &nonce);
+            let Rules { authenticator, nonces, .. } = &self.rules;
+            let (client, listener) = (request.client.remote.0, request.client.via.listener());
+            let features = self.features(request.client.via);
+            let nonce = nonces.issue(request.now.tick, client, listener, features);
+            writer.attribute(AttributeType::REALM, authenticator.realm().as_bytes());
+            writer.attribute(AttributeType::NONCE, nonce.as_bytes());
+            if features.password_algorithms {
+                writer.attribute(AttributeType::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);
+            }
         }
         if !failure.unknown.is_empty() {
             writer.unknown_attributes(&failure.unknown);
         }
-        finish(request, key, &mut writer)
+        if let Some(alternate) = failure.alternate {
+            for server in alternate.servers.into_iter().flatten() {
+                writer.plain_address(AttributeType::ALTERNATE_SERVER, server);
+            }
+            let domain = self.settings.redirect.as_ref().and_then(|to| to.domain.as_deref());
+            if let Some(domain) = domain.filter(|_| alternate.domain) {
+                writer.attribute(AttributeType::ALTERNATE_DOMAIN, domain.as_bytes());
+            }
+        }
+        finish(request, signature, &mut writer)
     }
 }
 
-/// Adds MESSAGE-INTEGRITY where there is a key, and FINGERPRINT where the request had one.
-fn finish(request: &Request<'_>, key: Option<&LongTermKey>, writer: &mut Writer<'_>) -> Verdict {
-    if let Some(key) = key {
-        writer.integrity(key);
+/// Signs the answer to a proven user, and adds FINGERPRINT where the request had one.
+fn finish(
+    request: &Request<'_>,
+    signature: Option<&Signature>,
+    writer: &mut Writer<'_>,
+) -> Verdict {
+    if let Some(signature) = signature {
+        signature.sign(writer);
     }
     if request.message.has_fingerprint() {
         writer.fingerprint();
@@ -296,9 +241,9 @@ fn finish(request: &Request<'_>, key: Option<&LongTermKey>, writer: &mut Writer<
 }
 
 /// Tells the operator of a refusal, except the first 401 and a stale nonce, which are part of
-/// every session, and 403, which has an event of its own.
+/// every session, 403, which has an event of its own, and 300, which the operator ordered.
 fn report(request: &Request<'_>, failure: &Failure, outside: &mut impl Outside) {
-    if failure.challenge || failure.code == ErrorCode::FORBIDDEN {
+    if failure.challenge || failure.alternate.is_some() || failure.code == ErrorCode::FORBIDDEN {
         return;
     }
     outside.event(Event::RequestFailed {

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::allocation::{Allocation, Relay};
 use super::connection_ids::ConnectionIds;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
+use super::redirect::Redirect;
 use super::timers::Timers;
 use super::types::{AllocationId, Client, DropReason, RelayAddress, RelayId, Verdict};
 use crate::auth::{Authenticator, NonceKeys};
@@ -41,6 +42,12 @@ pub struct Settings {
     pub tcp_relay: bool,
     /// Peer connections of one TCP allocation.
     pub max_peer_connections: usize,
+    /// Whether SHA-256 and hashed usernames (RFC 8489) are offered over UDP too.
+    pub rfc8489_over_udp: bool,
+    /// Where clients are sent instead of being served.
+    pub redirect: Option<Redirect>,
+    /// Whether clients are told of ICMP errors ([`Shard::from_icmp`]).
+    pub icmp_errors: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.
@@ -366,7 +373,7 @@ impl Shard {
 
     /// A peer's address as other clients know it: behind a 1:1 NAT, packets of this server's own
     /// relays come from the private side.
-    fn public_address(&self, family: Family, peer: SocketAddr) -> SocketAddr {
+    pub(super) fn public_address(&self, family: Family, peer: SocketAddr) -> SocketAddr {
         match self.settings.relay_addresses[family as usize] {
             Some(RelayAddress { public, local })
                 if local != public

@@ -53,6 +53,8 @@ pub(crate) fn read_everything(message: &Message<'_>, key: &LongTermKey) {
     let _ = black_box(message.verify_integrity(key));
     let _ = black_box((message.unknown().types(), message.unknown().is_empty()));
     let _ = black_box((message.username(), message.realm(), message.nonce()));
+    let _ = black_box((message.userhash(), message.has_integrity_sha256()));
+    let _ = black_box((message.password_algorithm(), message.password_algorithms()));
     let _ = black_box((message.lifetime(), message.requested_transport()));
     let _ = black_box((message.requested_family(), message.additional_family()));
     let _ = black_box((message.even_port(), message.reservation_token(), message.dont_fragment()));

@@ -12,6 +12,7 @@ use taciturn::stun::{
 };
 
 use crate::common::{PASSWORD, REALM, USERNAME, key};
+use crate::key_sha256;
 
 /// MESSAGE-INTEGRITY-SHA256, which only `stun-types` knows.
 const SHA256: u16 = 0x001C;
@@ -120,7 +121,8 @@ fn with_stun(bytes: &[u8], ours: &Message<'_>, stun: &mut stun::message::Message
     }
 
     let has = |kind: T| kinds.contains(&kind.0);
-    assert_eq!(ours.has_integrity(), has(T::MESSAGE_INTEGRITY));
+    assert_eq!(ours.has_integrity_sha256(), kinds.contains(&SHA256));
+    assert_eq!(ours.has_integrity(), has(T::MESSAGE_INTEGRITY) || kinds.contains(&SHA256));
     assert_eq!(ours.has_fingerprint(), has(T::FINGERPRINT));
     if ours.has_fingerprint() {
         stun::fingerprint::FINGERPRINT.check(stun).expect("FINGERPRINT is right");
@@ -130,10 +132,13 @@ fn with_stun(bytes: &[u8], ours: &Message<'_>, stun: &mut stun::message::Message
         REALM.to_owned(),
         PASSWORD.to_owned(),
     );
-    assert_eq!(ours.verify_integrity(&key()), credential.check(stun).is_ok());
+    // `stun` does not know MESSAGE-INTEGRITY-SHA256, which ours judges alone where it is there.
+    if !ours.has_integrity_sha256() {
+        assert_eq!(ours.verify_integrity(&key()), credential.check(stun).is_ok());
+    }
 
-    // RFC 8489 section 14.5: what follows MESSAGE-INTEGRITY is ignored. `stun` hands it out.
-    let closing = |a: &RawAttribute| [T::MESSAGE_INTEGRITY.0, T::FINGERPRINT.0].contains(&a.typ.0);
+    // RFC 8489 section 9: what follows an integrity is ignored. `stun` hands it out.
+    let closing = |a: &RawAttribute| CLOSING.contains(&a.typ.0);
     let end = stun.attributes.0.iter().position(closing).unwrap_or(kinds.len());
     stun.attributes.0.truncate(end);
     values(ours, stun);
@@ -143,7 +148,7 @@ fn with_stun(bytes: &[u8], ours: &Message<'_>, stun: &mut stun::message::Message
 fn values(ours: &Message<'_>, stun: &stun::message::Message) {
     let first = |kind: T| stun.get(AttrType(kind.0)).ok();
 
-    assert_eq!(ours.username().map(|text| text.map(str::to_owned)), text(stun, T::USERNAME, 508));
+    assert_eq!(ours.username().map(|text| text.map(str::to_owned)), text(stun, T::USERNAME, 763));
     assert_eq!(ours.realm().map(|text| text.map(str::to_owned)), text(stun, T::REALM, 763));
     assert_eq!(ours.nonce().map(<[u8]>::to_vec), first(T::NONCE));
     assert_eq!(ours.data().map(<[u8]>::to_vec), first(T::DATA));
@@ -202,7 +207,7 @@ fn values(ours: &Message<'_>, stun: &stun::message::Message) {
     let mut unknown = Vec::new();
     for attribute in &stun.attributes.0 {
         let known = matches!(attribute.typ.0,
-            0x01 | 0x06 | 0x08..=0x0A | 0x0C | 0x0D | 0x12..=0x1A | 0x20 | 0x22 | 0x2A);
+            0x01 | 0x06 | 0x08..=0x0A | 0x0C | 0x0D | 0x12..=0x1A | 0x1C..=0x1E | 0x20 | 0x22 | 0x2A);
         if attribute.typ.required() && !known && !unknown.contains(&attribute.typ.0) {
             unknown.push(attribute.typ.0);
         }
@@ -269,8 +274,7 @@ fn with_stun_types(bytes: &[u8], ours: &Message<'_>, types: &stun_types::message
     let tid = ours.transaction_id().0.iter().fold(0, |tid, byte| tid << 8 | u128::from(*byte));
     assert_eq!(u128::from(types.transaction_id()), tid);
 
-    // It stops at MESSAGE-INTEGRITY, as ours does, and at MESSAGE-INTEGRITY-SHA256, which ours
-    // lists as unknown (and so answers 420, RFC 8489 section 6.3.1).
+    // It stops at either integrity, as ours does.
     let kinds = ours.attribute_types();
     let end = kinds.iter().position(|kind| CLOSING.contains(kind)).map_or(kinds.len(), |at| at + 1);
     let theirs: Vec<_> = types.iter_attributes().take(end).collect();
@@ -281,12 +285,14 @@ fn with_stun_types(bytes: &[u8], ours: &Message<'_>, types: &stun_types::message
         assert_eq!(&attribute.value[..], &bytes[at + 4..at + 4 + length]);
     }
 
-    // Where MESSAGE-INTEGRITY-SHA256 is there too, it checks that alone.
-    let has = |kind| kinds.contains(&kind);
-    if has(T::MESSAGE_INTEGRITY.0) && !has(SHA256) {
+    // Where MESSAGE-INTEGRITY-SHA256 is there too, both check that alone. A short one it takes.
+    let sha256 = ours.find(T::MESSAGE_INTEGRITY_SHA256);
+    let once = kinds.iter().filter(|kind| **kind == SHA256).count() == 1;
+    if ours.has_integrity() && sha256.is_none_or(|value| value.len() == 32 && once) {
         let credentials =
             LongTermKeyCredentials::new(USERNAME.to_owned(), PASSWORD.to_owned(), REALM.to_owned());
         let accepted = types.validate_integrity(&credentials.into()).is_ok();
-        assert_eq!(ours.verify_integrity(&key()), accepted);
+        let key = if sha256.is_some() { key_sha256() } else { key() };
+        assert_eq!(ours.verify_integrity(&key), accepted);
     }
 }

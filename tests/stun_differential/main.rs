@@ -18,8 +18,8 @@ use mutation::{mutated, mutations};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use spec::{Spec, spec};
-use taciturn::auth::long_term_key;
+use spec::{Spec, spec, spec_sha256};
+use taciturn::auth::{LongTermKey, PasswordAlgorithm, long_term_key, long_term_key_by};
 use taciturn::stun::{AttributeType, ChannelData, Kind, Message};
 
 fn cases(cases: u32) -> ProptestConfig {
@@ -30,11 +30,18 @@ fn cases(cases: u32) -> ProptestConfig {
     }
 }
 
+/// The SHA-256 key of the user that the tests share.
+fn key_sha256() -> LongTermKey {
+    use common::{PASSWORD, REALM, USERNAME};
+    long_term_key_by(PasswordAlgorithm::Sha256, USERNAME, REALM, PASSWORD)
+}
+
 /// Reads a well-formed message with all three, and holds them to what was to be written.
 fn assert_reads(bytes: &[u8], spec: &Spec) {
     let message = Message::parse(bytes).expect("ours accepts a well-formed message");
     spec.assert_read(&message);
-    assert_eq!(message.verify_integrity(&key()), spec.integrity);
+    assert_eq!(message.verify_integrity(&key()), spec.integrity && !spec.sha256);
+    assert_eq!(message.verify_integrity(&key_sha256()), spec.sha256);
     assert!(!message.verify_integrity(&long_term_key("mallory", "example.org", "password")));
     assert_eq!(message.has_fingerprint(), spec.fingerprint);
     agree(bytes);
@@ -59,6 +66,13 @@ proptest! {
     }
 
     #[test]
+    fn sha256_is_signed_and_verified_alike(spec in spec_sha256()) {
+        let ours = spec.written_by_ours();
+        assert_reads(&ours, &spec);
+        prop_assert_eq!(ours, spec.written_by_stun_types());
+    }
+
+    #[test]
     fn all_three_write_the_same_bytes(spec in spec()) {
         let ours = spec.written_by_ours();
         prop_assert_eq!(&ours, &spec.written_by_stun());
@@ -71,6 +85,13 @@ proptest! {
 
     #[test]
     fn mutated_messages_are_read_alike_or_refused(spec in spec(), mutations in mutations()) {
+        let bytes = mutated(spec.written_by_ours(), &mutations);
+        touch(&bytes);
+        agree(&bytes);
+    }
+
+    #[test]
+    fn mutated_messages_with_sha256_too(spec in spec_sha256(), mutations in mutations()) {
         let bytes = mutated(spec.written_by_ours(), &mutations);
         touch(&bytes);
         agree(&bytes);

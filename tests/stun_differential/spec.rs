@@ -13,6 +13,7 @@ use taciturn::stun::{
 };
 
 use crate::common::{PASSWORD, REALM, USERNAME, key};
+use crate::key_sha256;
 
 /// An attribute.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub(crate) struct Spec {
     items: Vec<Item>,
     /// Signed with the key that the tests share.
     pub(crate) integrity: bool,
+    /// Signed with its SHA-256 sister too (RFC 8489 section 14.6), which `stun` cannot write.
+    pub(crate) sha256: bool,
     pub(crate) fingerprint: bool,
 }
 
@@ -51,9 +54,15 @@ pub(crate) fn spec() -> impl Strategy<Value = Spec> {
             tid,
             items,
             integrity,
+            sha256: false,
             fingerprint,
         },
     )
+}
+
+/// Any well-formed message with MESSAGE-INTEGRITY-SHA256.
+pub(crate) fn spec_sha256() -> impl Strategy<Value = Spec> {
+    spec().prop_map(|spec| Spec { sha256: true, ..spec })
 }
 
 /// A type, more often than not a known one.
@@ -138,6 +147,9 @@ impl Spec {
         }
         if self.integrity {
             writer.integrity(&key());
+        }
+        if self.sha256 {
+            writer.integrity_sha256(&key_sha256());
         }
         if self.fingerprint {
             writer.fingerprint();
@@ -241,15 +253,15 @@ impl Spec {
                 .add_attribute(&RawAttribute::new(kind.0.into(), &value))
                 .expect("the attribute is well-formed");
         }
-        if self.integrity {
-            let credentials = LongTermKeyCredentials::new(
-                USERNAME.to_owned(),
-                PASSWORD.to_owned(),
-                REALM.to_owned(),
-            );
-            message
-                .add_message_integrity(&credentials.into(), IntegrityAlgorithm::Sha1)
-                .expect("there is none yet");
+        let credentials =
+            LongTermKeyCredentials::new(USERNAME.to_owned(), PASSWORD.to_owned(), REALM.to_owned())
+                .into();
+        for (wanted, algorithm) in
+            [(self.integrity, IntegrityAlgorithm::Sha1), (self.sha256, IntegrityAlgorithm::Sha256)]
+        {
+            if wanted {
+                message.add_message_integrity(&credentials, algorithm).expect("there is none yet");
+            }
         }
         if self.fingerprint {
             message.add_fingerprint().expect("there is none yet");

@@ -2,7 +2,7 @@
 
 use taciturn::stun::{
     AttributeType as T, BadAttribute, ChannelData, ChannelNumber, Class, ErrorCode, Family, Method,
-    TransactionId, Unknown, Writer, canonical_ip,
+    PasswordAlgorithm, TransactionId, Unknown, Writer, canonical_ip,
 };
 
 use crate::common::{TID, raw_message};
@@ -88,7 +88,7 @@ fn unknown_comprehension_required_attributes_are_listed_once_and_at_most_eight()
 fn comprehension_optional_attributes_are_ignored() {
     let known = [
         0x0001, 0x0006, 0x0008, 0x0009, 0x000A, 0x000C, 0x000D, 0x0012, 0x0013, 0x0014, 0x0015,
-        0x0016, 0x0017, 0x0018, 0x0019, 0x001A, 0x0020, 0x0022, 0x002A,
+        0x0016, 0x0017, 0x0018, 0x0019, 0x001A, 0x001C, 0x001D, 0x001E, 0x0020, 0x0022, 0x002A,
     ];
     for kind in (0..=u16::MAX).filter(|&kind| kind != T::FINGERPRINT.0) {
         let bytes = raw_message(ALLOCATE, &[(T(kind), b"")]);
@@ -100,20 +100,42 @@ fn comprehension_optional_attributes_are_ignored() {
     }
 }
 
-/// RFC 8489 section 14.3: fewer than 509 bytes of UTF-8.
+/// RFC 8489 section 14.3: fewer than 509 bytes of UTF-8 when written, as many as 763 when read.
 #[test]
-fn a_username_has_at_most_508_bytes() {
+fn a_username_has_at_most_763_bytes() {
     for (text, fits) in [
         ("", true),
         (&*"u".repeat(508), true),
-        (&*"u".repeat(509), false),
-        (&*"é".repeat(254), true),
-        (&*"é".repeat(255), false),
+        (&*"u".repeat(763), true),
+        (&*"u".repeat(764), false),
+        (&*"é".repeat(381), true),
+        (&*"é".repeat(382), false),
         (&*"u".repeat(65_000), false),
     ] {
         let bytes = raw_message(ALLOCATE, &[(T::USERNAME, text.as_bytes())]);
         let expected = if fits { Ok(Some(text)) } else { Err(BadAttribute::Length) };
         assert_eq!(parsed(&bytes).username(), expected);
+    }
+}
+
+/// RFC 8489 section 14.4: 32 bytes.
+#[test]
+fn a_userhash_has_32_bytes() {
+    for len in [0, 31, 32, 33] {
+        let bytes = raw_message(ALLOCATE, &[(T::USERHASH, &vec![7; len])]);
+        let expected = if len == 32 { Ok(Some([7; 32])) } else { Err(BadAttribute::Length) };
+        assert_eq!(parsed(&bytes).userhash(), expected);
+    }
+}
+
+/// RFC 8489 section 18.5.1: MD5 and SHA-256 have no parameters.
+#[test]
+fn a_password_algorithm_is_a_number_and_no_parameters() {
+    let read = PasswordAlgorithm::from_value;
+    assert_eq!(read(&[0, 1, 0, 0]), Some(PasswordAlgorithm::Md5));
+    assert_eq!(read(&[0, 2, 0, 0]), Some(PasswordAlgorithm::Sha256));
+    for other in [&[][..], &[0, 2], &[0, 0, 0, 0], &[0, 3, 0, 0], &[0, 2, 0, 1, 0, 0, 0, 0]] {
+        assert_eq!(read(other), None, "{other:?}");
     }
 }
 

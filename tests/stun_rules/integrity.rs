@@ -1,4 +1,4 @@
-//! MESSAGE-INTEGRITY and FINGERPRINT: RFC 8489 sections 14.5 and 14.7.
+//! MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 and FINGERPRINT: RFC 8489 sections 14.5 to 14.7.
 
 use taciturn::stun::{AttributeType as T, ChannelNumber, ErrorCode, Family, Malformed, Message};
 
@@ -90,6 +90,46 @@ fn answers_ignore_attributes_after_message_integrity_too() {
     assert_eq!(message.mapped_address(), None);
     assert_eq!(message.relayed_address(), None);
     assert_eq!(message.error_code(), None);
+}
+
+/// RFC 8489 section 9: of what follows MESSAGE-INTEGRITY, MESSAGE-INTEGRITY-SHA256 counts, and then
+/// it alone is judged.
+#[test]
+fn a_sha256_integrity_may_follow_the_other() {
+    let other = taciturn::auth::long_term_key("mallory", REALM, "password");
+    let bytes = written(|writer| {
+        writer.lifetime(1).integrity(&other).lifetime(2).integrity_sha256(&key());
+        writer.integrity_sha256(&other).lifetime(3).fingerprint();
+    });
+    let message = parsed(&bytes);
+    assert!(message.has_integrity_sha256());
+    assert!(message.verify_integrity(&key()) && !message.verify_integrity(&other));
+    assert_eq!(message.lifetime(), Ok(Some(1)));
+}
+
+/// RFC 8489 section 9: behind MESSAGE-INTEGRITY-SHA256 nothing counts, not even MESSAGE-INTEGRITY.
+#[test]
+fn attributes_after_a_sha256_integrity_are_ignored() {
+    let other = taciturn::auth::long_term_key("mallory", REALM, "password");
+    let bytes = written(|writer| {
+        writer.lifetime(1).integrity_sha256(&key()).integrity(&other).lifetime(2);
+        writer.attribute(T(0x7777), b"late").address(T::XOR_PEER_ADDRESS, address("192.0.2.66:66"));
+        writer.fingerprint();
+    });
+    let message = parsed(&bytes);
+    assert!(message.verify_integrity(&key()) && !message.verify_integrity(&other));
+    assert_eq!(message.peers().count(), 0);
+    assert!(message.unknown().is_empty());
+}
+
+/// RFC 8489 section 14.6: a usage may allow a tag to be cut, down to 16 bytes. RFC 8656 does not.
+#[test]
+fn a_sha256_integrity_is_whole() {
+    for length in 0..40 {
+        let bytes = raw_message(ALLOCATE, &[(T::MESSAGE_INTEGRITY_SHA256, &vec![0; length])]);
+        let message = parsed(&bytes);
+        assert!(message.has_integrity() && !message.verify_integrity(&key()));
+    }
 }
 
 /// RFC 8489 section 14.5: the text of the HMAC ends in front of MESSAGE-INTEGRITY, with the length

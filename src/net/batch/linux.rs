@@ -11,7 +11,8 @@ use std::ptr;
 
 use std::net::UdpSocket;
 
-use super::{BATCH, Outgoing, Received, SLOT, Wishes};
+use super::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
+use crate::turn::IcmpError;
 
 /// Room for the control messages of one datagram: IPV6_PKTINFO and UDP_GRO, rounded up.
 const CONTROL: usize = 96;
@@ -264,8 +265,71 @@ pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::R
     }
     // SAFETY: every pointer of the header is to something that outlives the call, with its length;
     // the descriptor is open while `socket` is borrowed.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let send = || match unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) } {
+        sent if sent < 0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    };
+    match send() {
+        // What an ICMP error about an earlier datagram left behind says nothing of this one, and is
+        // gone once told.
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => send(),
+        sent => sent,
+    }
+}
+
+/// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].
+pub(in crate::net) fn tell_icmp_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+    match v6 {
+        true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
+        false => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
+    }
+}
+
+/// Hands over the ICMP errors that have come in, a bounded number of them, each with where its
+/// datagram was sent to. What the host itself had to complain of is left out.
+pub(in crate::net) fn icmp_errors(socket: &UdpSocket, mut take: impl FnMut(SocketAddr, IcmpError)) {
+    for _ in 0..ICMP_ERRORS {
+        // SAFETY: all-zero is a valid sockaddr_storage and msghdr.
+        let (mut name, mut header): (libc::sockaddr_storage, libc::msghdr) =
+            unsafe { (mem::zeroed(), mem::zeroed()) };
+        let mut control = Control([0; CONTROL]);
+        header.msg_name = ptr::from_mut(&mut name).cast();
+        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL as _;
+        // SAFETY: name and control outlive the call and have the lengths given; there is no buffer
+        // for the datagram itself, which is not wanted; the descriptor is open while `socket` is
+        // borrowed.
+        let read = unsafe {
+            let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
+            libc::recvmsg(socket.as_raw_fd(), &mut header, flags)
+        };
+        if read < 0 {
+            return;
+        }
+        let error = read_error(&control, header.msg_controllen as usize);
+        if let (Some(peer), Some(error)) = (address(&name), error) {
+            take(peer, error);
+        }
+    }
+}
+
+/// Reads the first control message, a sock_extended_err: errno, origin, type, code, a byte of
+/// padding, info.
+fn read_error(control: &Control, len: usize) -> Option<IcmpError> {
+    const HEADER: usize = size_of::<libc::cmsghdr>();
+    let bytes = control.0.get(..len.min(CONTROL))?;
+    let data = bytes.get(HEADER..HEADER + 12)?;
+    // SAFETY: there are at least a cmsghdr's bytes, and any bytes are a valid cmsghdr.
+    let header = unsafe { bytes.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
+    let about_errors =
+        [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)];
+    if !about_errors.contains(&(header.cmsg_level, header.cmsg_type)) {
+        return None;
+    }
+    let [_, _, _, _, origin, kind, code, _, info @ ..] = *<&[u8; 12]>::try_from(data).ok()?;
+    let from_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&origin);
+    from_icmp.then_some(IcmpError { kind, code, mtu: u32::from_ne_bytes(info) })
 }
 
 /// A socket address in the kernel's form.

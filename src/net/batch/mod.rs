@@ -16,9 +16,9 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) use egress::{Destination, Egress};
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Ingress, dont_fragment, prepare, send};
+pub(super) use linux::{Ingress, dont_fragment, icmp_errors, prepare, send, tell_icmp_errors};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{Ingress, dont_fragment, prepare, send};
+pub(super) use portable::{Ingress, dont_fragment, icmp_errors, prepare, send, tell_icmp_errors};
 
 /// How many datagrams (or runs of coalesced datagrams) one batch holds.
 const BATCH: usize = 32;
@@ -50,6 +50,9 @@ impl Received {
         (0..count).map(move |n| (start + n * step, (start + (n + 1) * step).min(end)))
     }
 }
+
+/// How many ICMP errors are read off a socket at a time.
+const ICMP_ERRORS: usize = 32;
 
 /// What a socket is asked to do besides carrying datagrams.
 #[derive(Clone, Copy, Debug, Default)]

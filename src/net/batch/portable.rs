@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 use std::io;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 
 use super::{Outgoing, Received, SLOT, Wishes};
+use crate::turn::IcmpError;
 
 /// The buffer of one datagram.
 #[derive(Debug)]
@@ -49,6 +50,14 @@ pub(in crate::net) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Resul
 pub(in crate::net) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
     Ok(())
 }
+
+/// Not every system tells ICMP errors; the server does not start where they are asked for.
+pub(in crate::net) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// None.
+pub(in crate::net) fn icmp_errors(_socket: &UdpSocket, _take: impl FnMut(SocketAddr, IcmpError)) {}
 
 /// Sends one datagram.
 pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {

@@ -37,6 +37,8 @@ fn both_implementations_receive_what_was_sent() {
     let destination = b.local_addr().unwrap();
     portable::prepare(&a, Wishes::default()).unwrap();
     portable::dont_fragment(&a, false, true).unwrap();
+    assert!(portable::tell_icmp_errors(&a, false).is_err());
+    portable::icmp_errors(&a, |peer, error| panic!("{peer} {error:?}"));
     portable::send(&a, &Outgoing { destination, source: None, parts: &parts, segment: 0 }).unwrap();
     let mut ingress = portable::Ingress::default();
     ingress.receive(&b).unwrap();

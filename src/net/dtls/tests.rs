@@ -54,9 +54,14 @@ impl Rig {
         let connections = Arc::new(Connections::new(limit, limit));
         let poll = Poll::new().unwrap();
         let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
-        let io =
-            Io::new(poll.registry().try_clone().unwrap(), vec![listener], dtls, Arc::default())
-                .unwrap();
+        let io = Io::new(
+            poll.registry().try_clone().unwrap(),
+            vec![listener],
+            dtls,
+            Arc::default(),
+            false,
+        )
+        .unwrap();
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
         let reply = vec![0; 1500];
         let (egress, plain) = (Egress::default(), Plain::default());
@@ -139,6 +144,9 @@ fn shard(now: Now) -> Shard {
         max_channels: 10,
         rfc5766_channels: false,
         tcp_relay: false,
+        rfc8489_over_udp: false,
+        redirect: None,
+        icmp_errors: false,
         max_peer_connections: 0,
     };
     Shard::new(settings, rules)

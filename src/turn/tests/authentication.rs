@@ -160,6 +160,38 @@ fn a_nonce_that_was_never_made_here_is_stale() {
 }
 
 #[test]
+fn a_wrong_password_is_told_before_a_stale_nonce() {
+    // RFC 8489 section 9.2.4: 438 is the last check. coturn and RFC 5389 had it in front.
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let good = nonce_for(&alice);
+    let guess = long_term_key("alice", "example.org", "guess");
+    for nonce in [&good[..], b"", b"AAAAAAAAAAAAAAAA"] {
+        assert_eq!(code(&alice.raw(&signed("alice", nonce, &guess)).reply()), 401);
+        assert_eq!(code(&alice.raw(&signed("nobody", nonce, &alice.key)).reply()), 401);
+    }
+    rig.advance(seconds(3601));
+    assert_eq!(code(&alice.raw(&signed("alice", &good, &guess)).reply()), 401);
+    assert_eq!(code(&alice.raw(&signed("alice", &good, &alice.key)).reply()), 438);
+}
+
+#[test]
+fn a_failure_is_reported_only_of_an_address_that_a_nonce_was_made_for() {
+    // Whoever reads the log to ban addresses must not ban those that were made up.
+    let rig = Rig::new();
+    let (alice, elsewhere) = (rig.alice(), rig.client("192.0.2.1:1002", "alice"));
+    let nonce = nonce_for(&alice);
+    let guess = long_term_key("alice", "example.org", "guess");
+    elsewhere.raw(&signed("alice", &nonce, &guess)).reply();
+    alice.raw(&signed("alice", b"made up", &guess)).reply();
+    assert_eq!(rig.events(), []);
+    alice.raw(&signed("alice", &nonce, &guess)).reply();
+    rig.advance(seconds(3601));
+    alice.raw(&signed("alice", &nonce, &guess)).reply();
+    assert_eq!(rig.events().len(), 2, "a nonce that has expired was made for it too");
+}
+
+#[test]
 fn a_nonce_of_another_client_address_is_stale() {
     let rig = Rig::new();
     let (alice, elsewhere) = (rig.alice(), rig.client("192.0.2.1:1002", "alice"));
@@ -211,7 +243,7 @@ fn a_username_that_is_no_text_or_too_long_is_a_bad_request() {
     let rig = Rig::new();
     let alice = rig.alice();
     let nonce = nonce_for(&alice);
-    for name in [&[0xFF; 4][..], &[b'a'; 513]] {
+    for name in [&[0xFF; 4][..], &[b'a'; 764]] {
         let asked = request(Method::ALLOCATE, |writer| {
             writer.attribute(T::USERNAME, name).attribute(T::REALM, b"example.org");
             writer.attribute(T::NONCE, &nonce).integrity(&alice.key);

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use super::addr;
 use super::rig::{Outcome, REALM, Rig};
 use super::world::Attempt;
-use crate::auth::long_term_key;
+use crate::auth::{PASSWORD_ALGORITHMS, long_term_key, long_term_key_by, userhash};
 use crate::stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Family, LongTermKey, Message, Method,
-    TransactionId, Writer,
+    PasswordAlgorithm, TransactionId, Writer,
 };
 use crate::turn::{Client, ConnectionId};
 
@@ -19,6 +19,11 @@ pub(super) struct TestClient {
     pub(super) at: Client,
     pub(super) user: String,
     pub(super) key: LongTermKey,
+    key_sha256: LongTermKey,
+    /// Whether it takes the offer of SHA-256 (RFC 8489 section 9.2.5).
+    pub(super) sha256: Cell<bool>,
+    /// Whether it sends USERHASH in place of USERNAME.
+    pub(super) hashed: Cell<bool>,
     pub(super) nonce: RefCell<Vec<u8>>,
     /// Whether requests end with FINGERPRINT.
     pub(super) fingerprint: Cell<bool>,
@@ -33,6 +38,9 @@ impl TestClient {
             at,
             user: user.into(),
             key,
+            key_sha256: long_term_key_by(PasswordAlgorithm::Sha256, user, REALM, password),
+            sha256: Cell::new(false),
+            hashed: Cell::new(false),
             nonce: RefCell::default(),
             fingerprint: Cell::new(false),
             last_tid: Cell::new(0),
@@ -221,10 +229,20 @@ impl Request<'_> {
         }
         let nonce = self.client.nonce.borrow();
         if !nonce.is_empty() {
-            writer.attribute(T::USERNAME, self.client.user.as_bytes());
+            match self.client.hashed.get() {
+                true => writer.attribute(T::USERHASH, &userhash(&self.client.user, REALM)),
+                false => writer.attribute(T::USERNAME, self.client.user.as_bytes()),
+            };
             writer.attribute(T::REALM, REALM.as_bytes());
             writer.attribute(T::NONCE, &nonce);
-            writer.integrity(&self.client.key);
+            if self.client.sha256.get() {
+                writer.attribute(T::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);
+                let chosen = PasswordAlgorithm::Sha256.value();
+                writer.attribute(T::PASSWORD_ALGORITHM, &chosen);
+                writer.integrity_sha256(&self.client.key_sha256);
+            } else {
+                writer.integrity(&self.client.key);
+            }
         }
         if self.client.fingerprint.get() {
             writer.fingerprint();
@@ -239,7 +257,11 @@ impl Request<'_> {
     pub(super) fn once(&self) -> Answer {
         let request = self.bytes();
         let answer = Answer { bytes: self.client.raw(&request).reply() };
-        answer.assert_answers(&request, &self.client.key);
+        let key = match self.client.sha256.get() {
+            true => &self.client.key_sha256,
+            false => &self.client.key,
+        };
+        answer.assert_answers(&request, key);
         answer
     }
 
@@ -309,6 +331,8 @@ impl Answer {
         let challenge = matches!(answer.error_code(), Some(401 | 438));
         assert_eq!(answer.has_integrity(), !challenge, "MESSAGE-INTEGRITY");
         assert!(challenge || answer.verify_integrity(key), "MESSAGE-INTEGRITY is wrong");
+        let sha256 = answer.has_integrity_sha256();
+        assert_eq!(sha256, !challenge && request.has_integrity_sha256(), "of the same kind");
         assert!(self.bytes.len() <= 600, "{} bytes", self.bytes.len());
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::stun::{AttributeType as T, Message};
+use crate::stun::{AttributeType as T, Family, Message};
 use crate::turn::DropReason;
 
 /// Alice with an allocation and a permission for the peer.
@@ -92,6 +92,32 @@ fn dont_fragment_is_passed_on() {
     assert!(matches!(outcome, Outcome::ToPeer { dont_fragment: true, .. }), "{outcome:?}");
     // In an Allocate request it asks whether that can be done (section 7.1): it can.
     rig.bob().allocation().attribute(T::DONT_FRAGMENT, b"").send().assert_ok();
+}
+
+#[test]
+fn dont_fragment_counts_from_ipv4_to_ipv4_and_from_connections() {
+    // Section 13: ignored wherever IPv6 takes part in a relay from UDP to UDP. Section 15: over
+    // TCP it alone tells.
+    let rig = Rig::new();
+    let df = |client: &TestClient, peer: &str| {
+        let families = if addr(peer).is_ipv6() { Family::V6 } else { Family::V4 };
+        client.allocation().family(T::REQUESTED_ADDRESS_FAMILY, families).send().assert_ok();
+        client.permit(peer);
+        let outcome = client.indication(|writer| {
+            writer.address(T::XOR_PEER_ADDRESS, addr(peer)).attribute(T::DATA, b"x");
+            writer.attribute(T::DONT_FRAGMENT, b"");
+        });
+        client.refresh(0).assert_ok();
+        let Outcome::ToPeer { dont_fragment, .. } = outcome else { panic!("{outcome:?}") };
+        dont_fragment
+    };
+    let (v4, v6) = (rig.alice(), rig.client("[2001:db8:9::1]:1", "alice"));
+    assert!(df(&v4, PEER));
+    assert!(!df(&v4, PEER_V6));
+    assert!(!df(&v6, PEER));
+    assert!(!df(&v6, PEER_V6));
+    let stream = rig.stream_client("[2001:db8:9::1]:2", "alice");
+    assert!(df(&stream, PEER) && df(&stream, PEER_V6));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use crate::clock::{Now, Tick};
 use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, RelayAddress, Rules, Settings,
-    Shard, Traffic, Verdict, Via,
+    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
+    Rules, Settings, Shard, Traffic, Verdict, Via,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -44,6 +44,10 @@ pub(super) struct Setup {
     pub(super) tcp_relay: bool,
     pub(super) max_peer_connections: usize,
     pub(super) connections_in_all: usize,
+    pub(super) rfc8489_over_udp: bool,
+    pub(super) redirect: Option<Redirect>,
+    /// Whether there is a shared secret besides the static users.
+    pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
 }
 
@@ -63,6 +67,9 @@ impl Default for Setup {
             tcp_relay: false,
             max_peer_connections: 20,
             connections_in_all: 100,
+            rfc8489_over_udp: false,
+            redirect: None,
+            shared_secret: true,
             strict_expiry: false,
         }
     }
@@ -95,7 +102,10 @@ impl Rig {
             key: StaticKey::Password(Zeroizing::new(password.into())),
         };
         let users = [user("alice", "alice's password"), user("bob", "bob's password")];
-        let secrets = vec![SharedSecret::new(SECRET)];
+        let secrets = match setup.shared_secret {
+            true => vec![SharedSecret::new(SECRET)],
+            false => Vec::new(),
+        };
         let range = PortRange::new(setup.ports.0, setup.ports.1).unwrap();
         let rules = Rules {
             authenticator: Arc::new(Authenticator::new(
@@ -118,6 +128,9 @@ impl Rig {
             rfc5766_channels: setup.rfc5766_channels,
             tcp_relay: setup.tcp_relay,
             max_peer_connections: setup.max_peer_connections,
+            rfc8489_over_udp: setup.rfc8489_over_udp,
+            redirect: setup.redirect,
+            icmp_errors: true,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -249,6 +262,34 @@ impl Rig {
         inner.outcome(verdict, data, &[])
     }
 
+    /// An ICMP error about a datagram from a relayed transport address to a peer: who is told, and
+    /// what.
+    pub(super) fn icmp(
+        &self,
+        peer: &str,
+        relayed: SocketAddr,
+        error: IcmpError,
+    ) -> Option<(Client, Vec<u8>)> {
+        let inner = &mut *self.0.borrow_mut();
+        let family = Family::of(relayed.ip());
+        let (owner, _) = inner
+            .world
+            .open
+            .values()
+            .find(|(_, local)| (local.port(), Family::of(local.ip())) == (relayed.port(), family))
+            .copied()?;
+        let mut out = [0xAA; 100];
+        let (client, len) = inner.shard.from_icmp(
+            inner.now,
+            (owner, family),
+            addr(peer),
+            error,
+            &mut out,
+            &mut inner.world,
+        )?;
+        Some((client, out[..len].to_vec()))
+    }
+
     /// The connection of a client is lost.
     pub(super) fn hang_up(&self, client: &TestClient) {
         let inner = &mut *self.0.borrow_mut();
@@ -314,6 +355,11 @@ impl Rig {
     pub(super) fn shut_down(&self) {
         let inner = &mut *self.0.borrow_mut();
         inner.shard.shut_down(inner.now, &mut inner.world);
+    }
+
+    /// Sends clients elsewhere from now on.
+    pub(super) fn redirect(&self, to: Redirect) {
+        self.0.borrow_mut().shard.settings.redirect = Some(to);
     }
 
     /// Changes or reads the world.

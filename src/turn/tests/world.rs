@@ -8,7 +8,7 @@ use crate::auth::Denied;
 use crate::stun::{Family, Method};
 use crate::turn::{
     AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, OpenError,
-    Outside, RelayId, Traffic,
+    Outside, RelayId, Traffic, Via,
 };
 
 /// An event as a test wants to compare it.
@@ -73,6 +73,8 @@ pub(super) struct Attempt {
 pub(super) struct World {
     /// The relay sockets that are open: whose, and bound to what.
     pub(super) open: BTreeMap<u32, (AllocationId, SocketAddr)>,
+    /// Whether connections are secured by TLS.
+    pub(super) tls: bool,
     /// How many have been opened so far.
     pub(super) opened: u32,
     /// Every port that was tried, in order.
@@ -194,6 +196,10 @@ impl Outside for World {
 
     fn event(&mut self, event: Event<'_>) {
         self.events.push(Happened::of(&event));
+    }
+
+    fn is_secure(&self, client: Client) -> bool {
+        self.tls && matches!(client.via, Via::Stream { .. })
     }
 
     fn channel_bound(&mut self, route: ChannelRoute) {

@@ -1,0 +1,185 @@
+//! Who sent a request (RFC 8489 section 9.2.4), and whose an allocation is (RFC 8656 section 5).
+
+use super::allocation::Allocation;
+use super::outside::{Event, Outside};
+use super::request::{Answer, Failure, Request};
+use super::shard::Shard;
+use super::types::Via;
+use crate::auth::{Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate};
+use crate::stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
+
+/// Who sent a request, once that is proven.
+pub(super) struct Proven {
+    pub(super) signature: Signature,
+    /// What the credential grants; `None` where the key of the allocation itself has proven it.
+    pub(super) grant: Option<Grant>,
+}
+
+impl Proven {
+    /// Whether it is the user that made this allocation.
+    pub(super) fn made(&self, allocation: &Allocation) -> bool {
+        self.grant.as_ref().is_none_or(|grant| grant.username == allocation.username)
+    }
+}
+
+/// What the answer to a proven user is signed with.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
+    key: LongTermKey,
+    /// MESSAGE-INTEGRITY-SHA256 in place of MESSAGE-INTEGRITY.
+    pub(super) sha256: bool,
+}
+
+impl Signature {
+    pub(super) fn sign(&self, writer: &mut Writer<'_>) {
+        match self.sha256 {
+            true => writer.integrity_sha256(&self.key),
+            false => writer.integrity(&self.key),
+        };
+    }
+}
+
+/// What a request holds to prove its sender by.
+struct Credential<'a> {
+    claim: Claim<'a>,
+    nonce: &'a [u8],
+    /// Chosen from what was offered with the nonce.
+    chosen: Option<PasswordAlgorithm>,
+}
+
+impl Credential<'_> {
+    fn algorithm(&self) -> PasswordAlgorithm {
+        self.chosen.unwrap_or(PasswordAlgorithm::Md5)
+    }
+
+    /// RFC 8489 section 9.2.4: with an algorithm chosen it is MESSAGE-INTEGRITY-SHA256. A client
+    /// that has chosen one and signs with MESSAGE-INTEGRITY all the same is answered in kind.
+    fn signature(&self, message: &Message<'_>, key: &LongTermKey) -> Signature {
+        let sha256 = self.chosen.is_some() && message.has_integrity_sha256();
+        Signature { key: key.clone(), sha256 }
+    }
+}
+
+impl Shard {
+    /// RFC 8489 section 9.2.4, in its order: 401 without integrity, 400 for a request that is not
+    /// complete, 401 for a wrong user or password, and only then 438 for a stale nonce.
+    pub(super) fn authenticate(
+        &mut self,
+        request: &Request<'_>,
+        outside: &mut impl Outside,
+    ) -> Result<Proven, Failure> {
+        let Request { now, client, message } = request;
+        if !message.has_integrity() {
+            return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+        }
+        let credential = self.credential(request)?;
+        let nonces = &self.rules.nonces;
+        let fresh =
+            nonces.verify(now.tick, client.remote.0, client.via.listener(), credential.nonce);
+        let proven = match self.prove(request, &credential) {
+            Ok(proven) => proven,
+            Err(reason) => {
+                // Without a nonce that was made for it, the source address may be somebody else's.
+                // It must not get into a log that bans addresses.
+                if fresh != Err(NonceError::Foreign) {
+                    let username = match &credential.claim {
+                        Claim::Name(name) => name,
+                        Claim::Hash(hash) => {
+                            self.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
+                        }
+                    };
+                    let client = *client;
+                    outside.event(Event::AuthenticationFailed { client, username, reason });
+                }
+                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+            }
+        };
+        match fresh {
+            Ok(()) => Ok(proven),
+            Err(_) => Err(Failure::challenge(ErrorCode::STALE_NONCE)),
+        }
+    }
+
+    /// Takes the credential out of a request; what is missing or does not fit is 400.
+    fn credential<'a>(&self, request: &Request<'a>) -> Result<Credential<'a>, Failure> {
+        let message = request.message;
+        let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
+        let claim = match (message.username()?, message.userhash()?) {
+            (Some(_), Some(_)) => return Err(bad("USERNAME and USERHASH together")),
+            (Some(name), None) => Some(Claim::Name(bare(name))),
+            (None, Some(hash)) => Some(Claim::Hash(hash)),
+            (None, None) => None,
+        };
+        let (Some(claim), Some(_realm), Some(nonce)) = (claim, message.realm()?, message.nonce())
+        else {
+            return Err(bad("USERNAME or USERHASH, REALM and NONCE belong to an integrity"));
+        };
+        let (list, choice) = (message.password_algorithms(), message.password_algorithm());
+        let settled = self.allocation_of(&request.client).map(|(_, a)| a.key.algorithm());
+        let chosen = negotiate(nonce, list, choice, settled)
+            .map_err(|_| bad("PASSWORD-ALGORITHMS or PASSWORD-ALGORITHM is not as offered"))?;
+        Ok(Credential { claim, nonce, chosen })
+    }
+
+    /// Looks for the key that the request was signed with.
+    fn prove(&self, request: &Request<'_>, credential: &Credential<'_>) -> Result<Proven, Denied> {
+        let Request { now, client, message } = request;
+        let authenticator = &self.rules.authenticator;
+        // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
+        // that a running call outlives its credential, unless the operator wants it otherwise.
+        if let Some((_, allocation)) = self.allocation_of(client)
+            && match credential.claim {
+                Claim::Name(name) => *allocation.username == *name,
+                Claim::Hash(hash) => authenticator.is_hash_of(&hash, &allocation.username),
+            }
+            && allocation.key.algorithm() == credential.algorithm()
+            && !(authenticator.strict_expiry()
+                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
+            && message.verify_integrity(&allocation.key)
+        {
+            let signature = credential.signature(message, &allocation.key);
+            return Ok(Proven { signature, grant: None });
+        }
+        let name = match &credential.claim {
+            Claim::Name(name) => Some(*name),
+            Claim::Hash(hash) => authenticator.name_of(hash),
+        };
+        if let Some(name) = name
+            && let Some(key) = self.key_of_waiting(message, name)
+            && key.algorithm() == credential.algorithm()
+            && message.verify_integrity(&key)
+        {
+            let signature = credential.signature(message, &key);
+            let grant = Grant { key, username: name.into(), name: name.into(), expires: None };
+            return Ok(Proven { signature, grant: Some(grant) });
+        }
+        let fits = |key: &LongTermKey| message.verify_integrity(key);
+        let grant =
+            authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?;
+        let signature = credential.signature(message, &grant.key);
+        Ok(Proven { signature, grant: Some(grant) })
+    }
+
+    /// RFC 8656 section 5: only who made an allocation may go on with it. Allocate has an error of
+    /// its own for a 5-tuple in use.
+    pub(super) fn check_owner(&self, request: &Request<'_>, proven: &Proven) -> Answer {
+        match self.allocation_of(&request.client) {
+            Some((_, allocation))
+                if request.message.method() != Method::ALLOCATE && !proven.made(allocation) =>
+            {
+                let detail = "The allocation belongs to another user";
+                Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What of RFC 8489 goes with a challenge to this client. Over UDP nobody has proven the
+    /// address that the challenge goes to, so it is kept as small as it can be.
+    pub(super) fn features(&self, via: Via) -> SecurityFeatures {
+        match via {
+            Via::Udp(_) if !self.settings.rfc8489_over_udp => SecurityFeatures::NONE,
+            _ => self.rules.authenticator.features(),
+        }
+    }
+}

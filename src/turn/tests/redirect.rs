@@ -1,0 +1,98 @@
+//! 300 Try Alternate (section 7.2, RFC 8489 section 10).
+
+use super::*;
+use crate::stun::AttributeType as T;
+use crate::turn::Redirect;
+
+fn elsewhere(servers: &[&str], tls_servers: &[&str], domain: Option<&str>) -> Rig {
+    let pick = |servers: &[&str]| {
+        let of = |v6: bool| servers.iter().map(|text| addr(text)).find(|s| s.is_ipv6() == v6);
+        [of(false), of(true)]
+    };
+    let (plain, secure) = (pick(servers), pick(tls_servers));
+    let domain = domain.map(Box::from);
+    Rig::with(|setup| setup.redirect = Some(Redirect { plain, secure, domain }))
+}
+
+/// ALTERNATE-SERVER is coded like MAPPED-ADDRESS: not XORed.
+const V4: [u8; 8] = [0, 1, 0x0D, 0x96, 198, 51, 100, 2];
+
+#[test]
+fn a_proven_client_is_sent_elsewhere_and_nothing_is_made_for_it() {
+    let rig = elsewhere(&["198.51.100.2:3478", "[2001:db8::2]:3478"], &[], None);
+    let alice = rig.alice();
+    // RFC 8489 section 14.8: 300 is for those who have proven who they are.
+    alice.allocation().once().assert_error(401);
+    let answer = alice.allocation().send();
+    answer.assert_error(300);
+    // The client's own family first, then the other.
+    let types = [T::ERROR_CODE, T::ALTERNATE_SERVER, T::ALTERNATE_SERVER, T::MESSAGE_INTEGRITY];
+    assert_eq!(answer.message().attribute_types(), types.map(|kind| kind.0));
+    assert_eq!(answer.message().find(T::ALTERNATE_SERVER), Some(&V4[..]));
+    let v6 = rig.client("[2001:db8:9::1]:1000", "alice").allocation().send();
+    v6.assert_error(300);
+    assert_eq!(v6.message().find(T::ALTERNATE_SERVER).map(|value| value[1]), Some(2));
+    assert_eq!(rig.events(), [], "the operator wanted it");
+    rig.assert_empty();
+}
+
+#[test]
+fn a_bad_request_is_told_so_first() {
+    let rig = elsewhere(&["198.51.100.2:3478"], &[], None);
+    rig.alice().request(crate::stun::Method::ALLOCATE).send().assert_error(400);
+    rig.alice().allocation().attribute(T(0x7FFF), b"").send().assert_error(420);
+}
+
+#[test]
+fn a_client_of_a_family_without_an_alternate_is_served() {
+    // RFC 8489 section 10: the first alternate is of the client's own family.
+    let rig = elsewhere(&["[2001:db8::2]:3478"], &[], None);
+    rig.alice().allocate();
+}
+
+#[test]
+fn tls_clients_have_servers_of_their_own() {
+    let rig = elsewhere(&[], &["198.51.100.2:3478"], None);
+    rig.stream_client("192.0.2.1:1", "alice").allocate();
+    rig.alice().allocate();
+    rig.world(|world| world.tls = true);
+    rig.stream_client("192.0.2.1:2", "alice").allocation().send().assert_error(300);
+}
+
+#[test]
+fn the_name_of_another_certificate_goes_with_tls_and_sha256() {
+    // RFC 8489 section 10: only then is the client known to understand ALTERNATE-DOMAIN.
+    let both = &["198.51.100.2:3478"];
+    let rig = elsewhere(both, both, Some("turn2.example.org"));
+    let domain = |sha256: bool, tls: bool| {
+        rig.world(|world| world.tls = tls);
+        let client = rig.stream_client("192.0.2.1:1", "alice");
+        client.sha256.set(sha256);
+        let answer = client.allocation().send();
+        answer.assert_error(300);
+        answer.message().find(T::ALTERNATE_DOMAIN).map(<[u8]>::to_vec)
+    };
+    assert_eq!(domain(true, true), Some(b"turn2.example.org".to_vec()));
+    assert_eq!(domain(false, true), None);
+    assert_eq!(domain(true, false), None);
+}
+
+#[test]
+fn running_allocations_go_on() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let made = alice.allocation();
+    let answer = made.send();
+    answer.assert_ok();
+    let token = rig.client("192.0.2.9:1", "bob").allocation().even_port(true).send().token();
+    rig.redirect(Redirect {
+        plain: [Some(addr("198.51.100.2:3478")), None],
+        ..Redirect::default()
+    });
+    assert_eq!(made.once(), answer, "a retransmission is not sent away");
+    alice.refresh(600).assert_ok();
+    alice.bind(CHANNEL, PEER);
+    alice.channel_data(CHANNEL, b"x").assert_reaches(PEER, b"x");
+    rig.bob().allocation().send().assert_error(300);
+    rig.bob().allocation().attribute(T::RESERVATION_TOKEN, &token).send().assert_ok();
+}

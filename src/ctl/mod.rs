@@ -3,6 +3,7 @@
 
 mod credentials;
 pub mod homeserver;
+pub mod report;
 pub mod uris;
 
 use std::io::{self, Write};

@@ -90,7 +90,13 @@ async fn one(target: &Target, roots: &Roots, patience: Duration) -> Reached {
         Ok(connected) => connected,
         Err(error) => {
             reached.no_route = matches!(error, ClientError::NoRoute);
-            reached.findings.push(unreachable(target, &error));
+            // The connection was there: it ended when TLS began.
+            let ended = target.uri.spoken() == Spoken::Tls && matches!(error, ClientError::Closed);
+            reached.findings.push(if ended {
+                tls::not_spoken(&target.uri.host)
+            } else {
+                unreachable(target, &error)
+            });
             return reached;
         }
     };

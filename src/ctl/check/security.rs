@@ -68,10 +68,13 @@ pub(super) async fn test(
             let v4: Vec<_> = INSIDE.iter().map(|(name, ip)| (*name, IpAddr::from(*ip))).collect();
             let v6: Vec<_> =
                 INSIDE_V6.iter().map(|(name, ip)| (*name, IpAddr::from(*ip))).collect();
-            let peers = if allocation.relayed.is_ipv4() { v4 } else { v6 };
-            // A server that is itself in a private network may serve that network.
+            let relay = allocation.relayed.ip();
+            let peers = if relay.is_ipv4() { v4 } else { v6 };
+            // A server in a private network may serve that network, and its own relayed address is
+            // where two of its users meet.
             let local = !is_public(target.address.ip());
-            let peers = peers.into_iter().filter(|(_, ip)| !local || ip.is_loopback() || link(*ip));
+            let never = |ip: IpAddr| ip.is_loopback() || is_link_local(ip);
+            let peers = peers.into_iter().filter(|(_, ip)| *ip != relay && (!local || never(*ip)));
             let mut allowed = Vec::new();
             for (name, ip) in peers {
                 if client.permit(ip).await.is_ok() {
@@ -88,7 +91,7 @@ pub(super) async fn test(
     }
 }
 
-fn link(ip: IpAddr) -> bool {
+fn is_link_local(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V4(v4) if v4.is_link_local())
 }
 

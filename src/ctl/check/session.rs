@@ -138,6 +138,11 @@ async fn enter(run: &mut Run<'_>, target: &Target, section: &mut Section) -> Ent
     Entered::Out
 }
 
+/// A username of a homeserver can end while the tests run.
+fn ended_meanwhile() -> Finding {
+    Finding::skip("login", "no more logins: the username has run out meanwhile")
+}
+
 fn lost(error: &ClientError) -> Finding {
     Finding::fail("connection-lost", format!("a second conversation fails: {error}"))
         .why("the server answered a moment ago; clients meet this from time to time, too.")
@@ -264,6 +269,7 @@ pub(super) async fn second(
         Ok(both) => Some(both),
         Err(error) => {
             section.push(match error.code() {
+                Some(401) if run.plan.credentials.is_expired() => ended_meanwhile(),
                 Some(486) => quota_low(1),
                 Some(508) => ports_low(1),
                 _ => lost(&error),
@@ -330,6 +336,9 @@ async fn other_family(run: &mut Run<'_>, target: &Target, section: &mut Section,
                 "other-family",
                 format!("{name} is relayed as well: {}", allocation.relayed),
             )
+        }
+        Err(ClientError::Refused { code: 401, .. }) if run.plan.credentials.is_expired() => {
+            ended_meanwhile()
         }
         Err(error) => {
             let code = error.code().map_or_else(|| error.to_string(), |code| code.to_string());

@@ -184,15 +184,7 @@ fn date(time: &x509_parser::time::ASN1Time) -> String {
 /// What a handshake that failed without a word about the certificate means.
 pub(super) fn handshake(host: &str, error: &Error) -> Finding {
     match error {
-        Error::InvalidMessage(_) => {
-            Finding::fail("tls-not-spoken", format!("{host} does not speak TLS on this port"))
-                .why("a turns: URI needs a port with TLS; the usual one is 5349, or 443.")
-                .fix(
-                    "Correct the port in the URI, or write turn: with ?transport=tcp. If the port \
-                     is right, TLS is off on the server, often because it cannot read the key \
-                     file: look into its log.",
-                )
-        }
+        Error::InvalidMessage(_) => not_spoken(host),
         error => Finding::fail("tls-handshake", format!("TLS with {host} fails: {error}"))
             .why("no turns: connection comes about.")
             .fix(
@@ -200,4 +192,14 @@ pub(super) fn handshake(host: &str, error: &Error) -> Finding {
                  own refusal, often a certificate and key that do not belong together.",
             ),
     }
+}
+
+/// Something else answers, or the connection ends, when TLS begins.
+pub(super) fn not_spoken(host: &str) -> Finding {
+    Finding::fail("tls-not-spoken", format!("{host} does not speak TLS on this port"))
+        .why("a turns: URI needs a port with TLS; the usual one is 5349, or 443.")
+        .fix(
+            "Correct the port in the URI, or write turn: with ?transport=tcp. If the port is right, \
+             TLS is off on the server, often because it cannot read the key file: look into its log.",
+        )
 }

@@ -43,19 +43,19 @@ pub(super) fn of(tested: &[Tested<'_>], logged_in: bool) -> Vec<(Status, String)
     line(
         "UDP blocked (hotels, some offices)",
         by(&[Spoken::Tcp, Spoken::Tls]),
-        (Status::Info, "no URI for TCP or TLS was given, so no calls from there"),
+        (Status::Info, "no URI for TCP or TLS, so no calls from there"),
     );
     let https = by(&[Spoken::Tls]).into_iter().filter(|t| t.target.uri.port == 443).collect();
     line(
         "only web pages allowed (port 443)",
         https,
-        (Status::Info, "no turns: URI on port 443 was given, so no calls from there"),
+        (Status::Info, "no turns: URI on port 443, so no calls from there"),
     );
     let v6 = tested.iter().filter(|tested| tested.target.address.is_ipv6()).collect();
     line(
         "IPv6 only (some mobile networks)",
         v6,
-        (Status::Info, "the server has no IPv6 address; such networks get by with NAT64, mostly"),
+        (Status::Info, "no IPv6 address; their NAT64 has to help"),
     );
     lines
 }

@@ -303,6 +303,18 @@ fn a_certificate_that_signs_itself_is_named() {
 }
 
 #[test]
+fn the_certificate_of_a_homeserver_is_checked_as_well() {
+    let tls = Tls::new();
+    let server = tls.server("127.0.0.1", |_| (), true);
+    let (url, ca) = (format!("https://{}", server.listener("tls")), tls.path("ca.pem"));
+    let vars = [("TURNCTL_TOKEN", "a token")];
+    check(&["--homeserver", &url], &vars).fails_with("homeserver-tls");
+    // Trusted, and no homeserver.
+    let trusted = check(&["--homeserver", &url, "--ca", ca.to_str().unwrap()], &vars);
+    trusted.fails_with("homeserver-unreachable");
+}
+
+#[test]
 fn a_certificate_that_ends_soon_is_a_warning() {
     let tls = Tls::new();
     let soon = |params: &mut CertificateParams| {

@@ -37,7 +37,7 @@ pub enum Command {
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
     /// Find out why calls fail: test a TURN server of any make, as a client
-    Check(CheckArgs),
+    Check(Box<CheckArgs>),
 }
 
 /// Why a subcommand could not do its work.

@@ -250,9 +250,7 @@ fn unreachable(target: &Target, error: &ClientError) -> Finding {
         )
         .why("a client cannot log in without it.")
         .fix("Set the realm in the server's configuration:\n  realm=turn.example.org"),
-        ClientError::Refused { code, .. } if matches!(code, 400 | 404 | 405 | 501) => {
-            stun_only(target)
-        }
+        ClientError::Refused { code: 400 | 404 | 405 | 501, .. } => stun_only(target),
         error => Finding::fail("unexpected-answer", format!("{shown}: {error}"))
             .why("a TURN server answers a stranger with 401 and its realm.")
             .fix("Look into the server's log."),
@@ -262,4 +260,38 @@ fn unreachable(target: &Target, error: &ClientError) -> Finding {
 fn listing(protocol: &str, port: u16) -> String {
     let kind = if protocol == "udp" { "-lunp" } else { "-ltnp" };
     format!("ss {kind} 'sport = :{port}'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(address: &str) -> Target {
+        let uri: TurnUri = "turn:turn.example.org".parse().unwrap();
+        Target { uri, address: address.parse().unwrap() }
+    }
+
+    #[test]
+    fn an_address_that_no_client_has_means_a_proxy() {
+        let id = |server: &str, mapped: &str| {
+            client_hidden(&target(server), mapped.parse().unwrap()).map(|finding| finding.id)
+        };
+        assert_eq!(id("8.8.4.4:3478", "9.9.9.9:1"), None);
+        assert_eq!(id("8.8.4.4:3478", "172.18.0.1:1"), Some("client-hidden"));
+        assert_eq!(id("8.8.4.4:3478", "8.8.4.4:1"), Some("client-hidden"));
+        assert_eq!(id("192.168.1.5:3478", "192.168.1.7:1"), None, "a server at home");
+    }
+
+    #[test]
+    fn silence_is_told_apart_by_where_it_comes_from() {
+        let silent = || ClientError::Silent { waited: Duration::from_secs(4) };
+        let id = |address: &str, error| unreachable(&target(address), &error).id;
+        assert_eq!(id("8.8.4.4:3478", silent()), "port-silent");
+        assert_eq!(id("104.16.1.1:3478", silent()), "dns-cloudflare-proxied");
+        assert_eq!(id("104.16.1.1:3478", ClientError::PortClosed), "dns-cloudflare-proxied");
+        assert_eq!(id("8.8.4.4:3478", ClientError::PortClosed), "port-refused");
+        let no_route = unreachable(&target("[2a00::1]:3478"), &ClientError::NoRoute);
+        assert_eq!(no_route.status, Status::Skip);
+        assert!(no_route.title.contains("this machine has no IPv6"), "{}", no_route.title);
+    }
 }

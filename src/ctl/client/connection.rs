@@ -160,7 +160,6 @@ fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncWriteExt as _;
 
     #[tokio::test]
     async fn a_stream_is_cut_into_messages_and_strangers_are_named() {

@@ -33,8 +33,8 @@ Examples:
       The server that this file describes, which must run.
 
 Run it where the callers are, not on the server: only from outside does a closed firewall show.
-It takes about five seconds for each URI, makes up to ten allocations at a time and ends them, and
-sends five wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
+It takes about five seconds for each URI, makes up to nine allocations at a time and ends them, and
+sends four wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
 
 Exit status: 0 all is well, 1 there are warnings, 2 something fails or could not be tested because
 the arguments are wrong. Findings have fixed names, in [brackets]; --json has them as \"id\".";
@@ -102,7 +102,7 @@ pub struct CheckArgs {
     #[arg(long)]
     pub skip_security: bool,
 
-    /// Longest time for all of it: 30s, 2m
+    /// Longest time for the tests of the server: 30s, 2m
     #[arg(long, value_name = "TIME", default_value = "2m")]
     pub timeout: String,
 

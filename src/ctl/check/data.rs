@@ -12,7 +12,7 @@ use crate::stun::{
 };
 
 /// How often a packet is sent, and how long each is waited for.
-const TRIES: usize = 4;
+const TRIES: usize = 6;
 const WAIT: Duration = Duration::from_millis(400);
 
 /// The channel that both sides bind to each other: the first one (RFC 8656 section 12).
@@ -171,7 +171,7 @@ async fn echoed(
     let request = request.get(..len).unwrap_or_default();
     for _ in 0..TRIES {
         client.send_to(peer, request).await?;
-        let deadline = Instant::now() + WAIT * 2;
+        let deadline = Instant::now() + WAIT;
         while let Some(incoming) = client.receive(deadline).await? {
             let Incoming::Indication { peer: from, data } = incoming else { continue };
             if from != peer {
@@ -188,5 +188,5 @@ async fn echoed(
             }
         }
     }
-    Err(ClientError::Silent { waited: WAIT * 2 * TRIES as u32 }.into())
+    Err(ClientError::Silent { waited: WAIT * TRIES as u32 }.into())
 }

@@ -42,6 +42,13 @@ pub(super) fn ask(http: &Http, given: &str, token: &str) -> Asked {
     let given = given.trim_end_matches('/');
     let given = if given.contains("://") { given.to_owned() } else { format!("https://{given}") };
     let base = discover(http, &given, &mut asked.section);
+    if base.starts_with("http://") && !is_here(&base) {
+        asked.section.push(
+            Finding::warn("homeserver-plain", format!("{base} is asked without TLS"))
+                .why("everybody on the way can read the access token and the password for TURN.")
+                .fix("Pass the address with https://, and give the homeserver a certificate."),
+        );
+    }
     let url = format!("{base}/_matrix/client/v3/voip/turnServer");
     match http.get(&url, Some(token)) {
         Ok(response) if response.status == 200 => judge(http, &base, &response, &mut asked),
@@ -72,13 +79,27 @@ fn discover(http: &Http, given: &str, section: &mut Section) -> String {
     }
     let base = known.pointer("/m.homeserver/base_url").and_then(Value::as_str);
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
-    match base.filter(|base| base.starts_with("https://") || base.starts_with("http://")) {
+    // A token that was meant for TLS must not go without.
+    let safe = |base: &String| {
+        base.starts_with("https://")
+            || (base.starts_with("http://") && given.starts_with("http://"))
+    };
+    match base.filter(safe) {
         Some(base) if base != given => {
             section.push(Finding::info("homeserver", format!(".well-known leads to {base}")));
             base
         }
         _ => given.to_owned(),
     }
+}
+
+/// Whether the URL leads to this machine itself.
+fn is_here(base: &str) -> bool {
+    let place = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let host = place.split('/').next().unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let ip = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 fn judge(http: &Http, base: &str, response: &Response, asked: &mut Asked) {
@@ -300,6 +321,14 @@ mod tests {
         assert_eq!(id(1199), Some("ttl-short"));
         assert_eq!(id(1200), None);
         assert_eq!(id(86400), None);
+    }
+
+    #[test]
+    fn this_machine_needs_no_tls() {
+        for base in ["http://127.0.0.1:8008", "http://localhost", "http://[::1]:8008/x"] {
+            assert!(is_here(base), "{base}");
+        }
+        assert!(!is_here("http://10.0.0.1:8008") && !is_here("http://localhost.example.org"));
     }
 
     #[test]

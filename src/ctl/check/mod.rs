@@ -162,8 +162,13 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
     let uris = uris::judge(&plan.uris, plan.origin, &mut names);
     say("looking up names ...");
     let resolved = dns::resolve(&uris, &mut names).await;
+    let mut targets = targets(&uris, &resolved);
+    if targets.len() > MOST_TARGETS {
+        let title = format!("of {} addresses the first {MOST_TARGETS} are tested", targets.len());
+        names.push(Finding::info("targets-many", title));
+        targets.truncate(MOST_TARGETS);
+    }
     report.sections.push(names);
-    let targets = targets(&uris, &resolved);
     let mut run = Run {
         plan,
         roots: Roots::browsers_and(&plan.extra_roots),
@@ -245,7 +250,7 @@ fn targets(uris: &[TurnUri], resolved: &[Vec<SocketAddr>]) -> Vec<Target> {
     let each = uris.iter().zip(resolved).flat_map(|(uri, addresses)| {
         addresses.iter().map(|address| Target { uri: uri.clone(), address: *address })
     });
-    each.take(MOST_TARGETS).collect()
+    each.collect()
 }
 
 fn out_of_time(plan: &Plan) -> Finding {

@@ -16,7 +16,7 @@ use crate::ctl::report::{Finding, Section, Status};
 /// How many more allocations are made, for a look at more ports of the range.
 const SAMPLES: usize = 7;
 
-const TRIES: usize = 4;
+const TRIES: usize = 6;
 const WAIT: Duration = Duration::from_millis(300);
 
 /// What came of a packet straight to a relayed address.

@@ -22,7 +22,7 @@
 //! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. It needs
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`config`]: the schema, defaults, validation.
-//! * [`ctl`]: turnctl, one file a subcommand.
+//! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
 pub mod auth;
 pub mod clock;

@@ -1,8 +1,11 @@
 //! turnctl, one file a subcommand.
 #![forbid(unsafe_code)]
 
+pub mod check;
+pub mod client;
 mod credentials;
 pub mod homeserver;
+pub mod report;
 pub mod uris;
 
 use std::io::{self, Write};
@@ -13,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigErrors, Environment, Loaded, ServerArgs};
 
+pub use check::CheckArgs;
 pub use credentials::CredentialsArgs;
 pub use homeserver::SnippetArgs;
 
@@ -32,6 +36,8 @@ pub enum Command {
     HomeserverSnippet(SnippetArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
+    /// Find out why calls fail: test a TURN server of any make, as a client
+    Check(Box<CheckArgs>),
 }
 
 /// Why a subcommand could not do its work.
@@ -46,6 +52,9 @@ pub enum CtlError {
     /// No credentials can be made from this configuration or these arguments.
     #[error("error: {0}")]
     Credentials(#[from] credentials::CredentialsError),
+    /// Nothing can be checked with these arguments.
+    #[error("error: {0}")]
+    Check(#[from] check::CheckError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -59,12 +68,15 @@ pub enum CtlError {
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
     /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to.
+    /// That of `check` is 1 for warnings and 2 for failures as well.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+        let mut code = 0;
         let done = match &self.command {
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),
+            Command::Check(args) => check::run(args, env, out, err).map(|found| code = found),
         };
-        let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::SUCCESS };
+        let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::from(code) };
         if let CtlError::Output(error) = &error
             && error.kind() == io::ErrorKind::BrokenPipe
         {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop` and `browser` need on a
+# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop`, `check` and `browser` need on a
 # Debian 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
@@ -13,6 +13,7 @@ programs_for() {
     case $1 in
     checks) echo shellcheck:shellcheck ;;
     build) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
+    check) echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \

@@ -9,7 +9,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/server.sh"
 
 program=${TACITURN_BIN:-$TARGET_DIR/release/taciturn}
-unset TACITURN_BIN # the server takes variables of this prefix for keys
+# The server refuses variables of its prefix that are no keys.
+unset TACITURN_BIN
 
 # toml_list WORD...: ["a", "b"]
 toml_list() {

@@ -1,0 +1,319 @@
+//! What `turnctl check` is asked for, and where its secrets come from.
+
+use std::io::{IsTerminal as _, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
+
+use super::Plan;
+use super::credentials::Credentials;
+use super::http::Http;
+use super::uris::Origin;
+use crate::auth::{SharedSecret, StaticKey};
+use crate::config::{Config, Environment, parse_duration};
+use crate::ctl::client::Login;
+use crate::ctl::report::{Finding, Section};
+use crate::ctl::uris::{self, Host};
+use crate::ctl::{CtlError, host_argument, load};
+use crate::net::external;
+use crate::policy::PortRange;
+
+const EXAMPLES: &str = "\
+Examples:
+  turnctl check --homeserver https://matrix.example.org --token-file token.txt
+      What Element gets: asks the homeserver, then tests every URI it names.
+  turnctl check turn:turn.example.org --secret-file /etc/turn.secret
+      A server of any make, with the shared secret of the homeserver.
+  turnctl check turn:turn.example.org turns:turn.example.org:443 --user alice
+      A fixed user; the password is asked for, or taken from TURNCTL_PASSWORD.
+  turnctl check --config /etc/taciturn.toml
+      The server that this file describes, which must run.
+
+Run it where the callers are, not on the server: only from outside does a closed firewall show.
+It takes about five seconds for each URI, makes up to nine allocations at a time and ends them, and
+sends four wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
+
+Exit status: 0 all is well, 1 there are warnings, 2 something fails or could not be tested because
+the arguments are wrong. Findings have fixed names, in [brackets]; --json has them as \"id\".";
+
+/// Arguments of `turnctl check`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArgs {
+    /// What to test: turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]
+    #[arg(value_name = "URI")]
+    pub uris: Vec<String>,
+
+    /// Ask this homeserver, as Element does, and test what it answers
+    #[arg(long, value_name = "URL", conflicts_with_all = ["user", "secret_file", "config"])]
+    pub homeserver: Option<String>,
+
+    /// Access token for the homeserver. Everybody on this machine can see it in ps: better
+    /// --token-file, TURNCTL_TOKEN, or wait to be asked
+    #[arg(long, value_name = "TOKEN", requires = "homeserver")]
+    pub token: Option<String>,
+
+    /// File that holds the access token; - is standard input
+    #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+
+    /// Log in as this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Its password. Everybody on this machine can see it in ps: better --password-file,
+    /// TURNCTL_PASSWORD, or wait to be asked
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    pub password: Option<String>,
+
+    /// File that holds the password; - is standard input
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+
+    /// File that holds the shared secret of server and homeserver; - is standard input. With --user
+    /// that name stands behind the time
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
+    pub secret_file: Option<PathBuf>,
+
+    /// Test the server that this configuration of taciturn describes
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["user", "secret_file"])]
+    pub config: Option<PathBuf>,
+
+    /// With --config: the name or address that clients reach the server at
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub host: Option<String>,
+
+    /// Relay ports that are to be used, FIRST-LAST
+    #[arg(long, value_name = "PORTS")]
+    pub expect_ports: Option<String>,
+
+    /// Send through the relay to this UDP echo or STUN server as well
+    #[arg(long, value_name = "HOST:PORT")]
+    pub echo: Option<String>,
+
+    /// PEM file of authorities to trust besides those of browsers
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Leave out the tests that strangers would make: wrong logins, private peers
+    #[arg(long)]
+    pub skip_security: bool,
+
+    /// Longest time for the tests of the server: 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "2m")]
+    pub timeout: String,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why nothing can be tested.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// Neither URI nor homeserver nor configuration.
+    #[error(
+        "nothing to test: pass a URI (turn:HOST), or --homeserver URL, or --config FILE. \
+         `turnctl check --help` has examples"
+    )]
+    Nothing,
+    /// A file cannot be read.
+    #[error("{option} {path}: {what}")]
+    File {
+        /// The option that names it.
+        option: &'static str,
+        /// As given.
+        path: String,
+        /// Why.
+        what: String,
+    },
+    /// No password, and nobody to ask.
+    #[error("{what} is missing: pass {option} FILE, or set {variable}")]
+    Missing {
+        /// What.
+        what: &'static str,
+        /// The option to pass.
+        option: &'static str,
+        /// The variable to set.
+        variable: &'static str,
+    },
+    /// `--expect-ports` is no range.
+    #[error("--expect-ports: {0}")]
+    Ports(String),
+    /// `--timeout` is no duration.
+    #[error("--timeout \"{0}\": write a number and a unit, up to an hour: 30s, 2m")]
+    Timeout(String),
+    /// `--echo` is no place.
+    #[error("--echo \"{0}\": write HOST:PORT, like stun.example.org:3478")]
+    Echo(String),
+    /// The configuration does not tell where its server is.
+    #[error("the address of the configured server is not known: pass --host NAME")]
+    Host,
+    /// The system refuses what is needed to begin.
+    #[error("cannot begin: {0}")]
+    System(String),
+}
+
+impl CheckArgs {
+    /// Reads files, asks the homeserver, and hands over what to test.
+    pub(super) fn plan(&self, env: &Environment, err: &mut dyn Write) -> Result<Plan, CtlError> {
+        let total = parse_duration(&self.timeout)
+            .filter(|time| !time.is_zero() && *time <= Duration::from_secs(3600))
+            .ok_or_else(|| CheckError::Timeout(self.timeout.clone()))?;
+        let expect_ports = self.expect_ports.as_ref().map(|text| {
+            let wrong = |error| CheckError::Ports(format!("{error}"));
+            text.trim().parse::<PortRange>().map_err(wrong)
+        });
+        let echo = self.echo.clone().map(|echo| match echo.rsplit_once(':') {
+            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(echo),
+            _ => Err(CheckError::Echo(echo)),
+        });
+        let mut plan = Plan {
+            uris: self.uris.clone(),
+            origin: Origin::User,
+            expect_ports: expect_ports.transpose()?,
+            echo: echo.transpose()?,
+            extra_roots: self.ca.as_deref().map(certificates).transpose()?.unwrap_or_default(),
+            security: !self.skip_security,
+            total,
+            ..Plan::default()
+        };
+        if let Some(homeserver) = &self.homeserver {
+            let token = self.token(env)?;
+            let asked = super::homeserver::ask(&Http::new(&plan.extra_roots), homeserver, &token);
+            if plan.uris.is_empty() {
+                plan.uris = asked.uris;
+                plan.origin = Origin::Homeserver;
+            }
+            plan.credentials = asked.credentials;
+            plan.expiry_explained = asked.expiry_explained;
+            plan.before.push(asked.section);
+        } else if let Some(file) = &self.config {
+            let config = load(Some(file), None, env, err)?;
+            self.configured(&config, &mut plan)?;
+        } else {
+            if plan.uris.is_empty() {
+                return Err(CheckError::Nothing.into());
+            }
+            plan.credentials = self.credentials(env)?;
+        }
+        Ok(plan)
+    }
+
+    fn token(&self, env: &Environment) -> Result<Zeroizing<String>, CheckError> {
+        if let Some(token) = &self.token {
+            return Ok(Zeroizing::new(token.clone()));
+        }
+        if let Some(file) = &self.token_file {
+            return secret("--token-file", file);
+        }
+        asked("Access token", "the access token", "--token-file", "TURNCTL_TOKEN", env)
+    }
+
+    fn credentials(&self, env: &Environment) -> Result<Credentials, CheckError> {
+        if let Some(file) = &self.secret_file {
+            let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
+            let name = self.user.clone().unwrap_or_else(|| "turnctl-check".into());
+            return Ok(Credentials::Secret { secret, name });
+        }
+        let Some(username) = self.user.clone() else { return Ok(Credentials::None) };
+        let password = match (&self.password, &self.password_file) {
+            (Some(password), _) => Zeroizing::new(password.clone()),
+            (None, Some(file)) => secret("--password-file", file)?,
+            (None, None) => asked(
+                &format!("Password of {username}"),
+                "the password",
+                "--password-file",
+                "TURNCTL_PASSWORD",
+                env,
+            )?,
+        };
+        Ok(Credentials::Fixed(Login { username, password }))
+    }
+
+    /// URIs, credentials and ports of a configuration.
+    fn configured(&self, config: &Config, plan: &mut Plan) -> Result<(), CtlError> {
+        let asked = host_argument(self.host.as_ref())?;
+        let host = Host::of(config, asked.as_deref(), external::public_source());
+        if plan.uris.is_empty() {
+            if host == Host::Placeholder {
+                return Err(CheckError::Host.into());
+            }
+            plan.uris = uris::of_listeners(config, &host);
+        }
+        plan.expect_ports.get_or_insert(config.relay_ports);
+        let user = config.auth.users.iter().find_map(|user| match &user.key {
+            StaticKey::Password(password) => {
+                Some(Login { username: user.name.clone(), password: password.clone() })
+            }
+            StaticKey::Md5(_) => None,
+        });
+        plan.credentials = match (config.auth.secrets.first(), user) {
+            (Some(secret), _) => Credentials::Secret {
+                secret: secret.secret.clone(),
+                name: "turnctl-check".to_owned(),
+            },
+            (None, Some(login)) => Credentials::Fixed(login),
+            (None, None) => Credentials::None,
+        };
+        if let Some(hint) = uris::proxy_hint(config, &host) {
+            let mut section = Section::new("Configuration");
+            section.push(Finding::info("behind-proxy", hint));
+            plan.before.push(section);
+        }
+        Ok(())
+    }
+}
+
+/// The content of a file, or of standard input, without the white space around it.
+fn secret(option: &'static str, path: &Path) -> Result<Zeroizing<String>, CheckError> {
+    let fault = |what: String| CheckError::File { option, path: path.display().to_string(), what };
+    let mut text = Zeroizing::new(String::new());
+    let longest = 8192;
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(longest).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(longest).read_to_string(&mut text))
+    };
+    read.map_err(|error| fault(error.to_string()))?;
+    match text.trim() {
+        "" => Err(fault("it is empty".into())),
+        text if text.contains('\n') => Err(fault("it holds more than one line".into())),
+        text => Ok(Zeroizing::new(text.to_owned())),
+    }
+}
+
+/// A secret from the environment, or from whoever sits at the terminal.
+fn asked(
+    prompt: &str,
+    what: &'static str,
+    option: &'static str,
+    variable: &'static str,
+    env: &Environment,
+) -> Result<Zeroizing<String>, CheckError> {
+    if let Some(value) = env.get(variable).and_then(|value| value.to_str()) {
+        return Ok(Zeroizing::new(value.to_owned()));
+    }
+    let missing = CheckError::Missing { what, option, variable };
+    if !std::io::stdin().is_terminal() {
+        return Err(missing);
+    }
+    let typed = rpassword::prompt_password(format!("{prompt}: ")).map_err(|_| missing.clone())?;
+    let typed = Zeroizing::new(typed);
+    if typed.trim().is_empty() { Err(missing) } else { Ok(Zeroizing::new(typed.trim().to_owned())) }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CheckError> {
+    let fault =
+        |what: String| CheckError::File { option: "--ca", path: path.display().to_string(), what };
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;
+    let read: Result<Vec<_>, _> = read.collect();
+    match read {
+        Ok(list) if list.is_empty() => Err(fault("it holds no certificate".into())),
+        Ok(list) => Ok(list),
+        Err(error) => Err(fault(error.to_string())),
+    }
+}

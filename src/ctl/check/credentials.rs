@@ -1,0 +1,64 @@
+//! What `check` logs in with.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::auth::{RestName, SharedSecret};
+use crate::ctl::client::Login;
+
+/// How long a username made here is good: as long as the shortest one that a homeserver should
+/// give out, so that a clock that is off by more is seen.
+pub(super) const LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Where username and password come from.
+#[derive(Clone, Debug)]
+pub(super) enum Credentials {
+    /// Nobody gave any.
+    None,
+    /// As they are: from the command line, or from a homeserver.
+    Fixed(Login),
+    /// Made for each login from a shared secret.
+    Secret {
+        /// The secret.
+        secret: SharedSecret,
+        /// The name behind the expiry.
+        name: String,
+    },
+}
+
+impl Credentials {
+    /// A username and password; `None` where there are none.
+    pub(super) fn login(&self) -> Option<Login> {
+        self.login_for(LIFETIME)
+    }
+
+    /// Likewise; where it is made here, it is good for `lifetime`.
+    pub(super) fn login_for(&self, lifetime: Duration) -> Option<Login> {
+        match self {
+            Self::None => None,
+            Self::Fixed(login) => Some(login.clone()),
+            Self::Secret { secret, name } => {
+                let username = format!("{}:{name}", now().saturating_add(lifetime.as_secs()));
+                let password = secret.password_for(&username);
+                Some(Login { username, password })
+            }
+        }
+    }
+
+    /// When a fixed username of the REST scheme ends, in seconds since 1970.
+    pub(super) fn expires(&self) -> Option<u64> {
+        match self {
+            Self::Fixed(login) => RestName::parse(&login.username).map(|name| name.expires),
+            _ => None,
+        }
+    }
+
+    /// Whether that time is over, by this machine's clock.
+    pub(super) fn is_expired(&self) -> bool {
+        self.expires().is_some_and(|expires| expires <= now())
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

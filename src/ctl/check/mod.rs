@@ -1,0 +1,312 @@
+//! `turnctl check`: why do calls fail? A client's look at a TURN server of any make.
+//!
+//! A file for each group of tests: [`dns`] and [`uris`], [`reach`] (is anything there, over IPv4 and
+//! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh), [`relay`] (its address),
+//! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
+//! [`quality`] (sizes, loss, times), [`security`]; [`homeserver`] asks where to look, [`verdict`]
+//! says what it comes to. Each test is a finding with a fixed id.
+
+mod args;
+mod credentials;
+mod data;
+mod dns;
+mod homeserver;
+mod http;
+mod outside;
+mod quality;
+mod reach;
+mod relay;
+mod security;
+mod session;
+mod tls;
+mod uris;
+mod verdict;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal as _, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
+
+use self::credentials::Credentials;
+use self::reach::{Reached, Target};
+use self::session::Outcome;
+use self::uris::Origin;
+use self::verdict::Tested;
+use super::CtlError;
+use super::client::{Roots, Spoken, TurnUri};
+use super::report::{Finding, Look, Report, Section, Status};
+use crate::config::Environment;
+use crate::policy::PortRange;
+
+pub use args::{CheckArgs, CheckError};
+
+/// How long one request is waited for: three retransmissions over UDP.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A homeserver may name any number of URIs; beyond these nothing new is learnt.
+const MOST_TARGETS: usize = 16;
+
+/// What to test, and how.
+#[derive(Debug)]
+struct Plan {
+    /// As written, not checked yet.
+    uris: Vec<String>,
+    origin: Origin,
+    credentials: Credentials,
+    /// Whether a finding says already why the credentials have ended.
+    expiry_explained: bool,
+    expect_ports: Option<PortRange>,
+    echo: Option<String>,
+    extra_roots: Vec<CertificateDer<'static>>,
+    security: bool,
+    patience: Duration,
+    total: Duration,
+    /// What was found out on the way here.
+    before: Vec<Section>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            uris: Vec::new(),
+            origin: Origin::User,
+            credentials: Credentials::None,
+            expiry_explained: false,
+            expect_ports: None,
+            echo: None,
+            extra_roots: Vec::new(),
+            security: true,
+            patience: PATIENCE,
+            total: Duration::from_secs(120),
+            before: Vec::new(),
+        }
+    }
+}
+
+/// What the tests of one run share.
+struct Run<'a> {
+    plan: &'a Plan,
+    roots: Roots,
+    /// Whether UDP of this network is answered at all.
+    udp_works: bool,
+    /// Where the servers see this machine.
+    mapped: Vec<SocketAddr>,
+    /// Relays by host and address, and whether peers get through to them.
+    relays_tested: BTreeMap<(String, IpAddr), bool>,
+    families_tested: bool,
+    echoed: bool,
+    /// Numbers for JSON.
+    measured: Vec<Value>,
+}
+
+impl Run<'_> {
+    /// Where servers see this machine, in the family of `target`.
+    fn mapped_for(&self, target: &Target) -> Option<SocketAddr> {
+        let same = |mapped: &&SocketAddr| mapped.is_ipv4() == target.address.is_ipv4();
+        self.mapped.iter().find(same).copied()
+    }
+}
+
+/// Runs the subcommand; answers the exit code.
+pub(super) fn run(
+    args: &CheckArgs,
+    env: &Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<u8, CtlError> {
+    let watched = io::stderr().is_terminal() && !args.json;
+    if watched && args.homeserver.is_some() {
+        write!(err, "\r\x1b[Kasking the homeserver ...\r")?;
+    }
+    let plan = args.plan(env, err)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| CheckError::System(error.to_string()))?;
+    let mut say = |what: &str| {
+        if watched {
+            // Progress that cannot be shown is no reason to stop.
+            let _ = write!(err, "\r\x1b[K{what}").and_then(|()| err.flush());
+        }
+    };
+    let report = runtime.block_on(examine(&plan, &mut say));
+    // A resolver that hangs must not hold the answer up.
+    runtime.shutdown_background();
+    say("");
+    if args.json {
+        let text = serde_json::to_string_pretty(&report.to_json()).map_err(io::Error::other)?;
+        writeln!(out, "{text}")?;
+    } else {
+        report.write_text(out, look(env))?;
+    }
+    Ok(report.exit_code())
+}
+
+fn look(env: &Environment) -> Look {
+    let terminal = io::stdout().is_terminal();
+    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
+    let width = if terminal && columns > 0 { usize::from(columns) } else { 100 };
+    Look { colour: terminal && env.get("NO_COLOR").is_none(), width: width.clamp(60, 110) }
+}
+
+/// All tests.
+async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
+    let deadline = Instant::now() + plan.total;
+    let mut report = Report { sections: plan.before.clone(), ..Report::default() };
+    if plan.uris.is_empty() {
+        return report;
+    }
+    let mut names = Section::new("Names and URIs");
+    let uris = uris::judge(&plan.uris, plan.origin, &mut names);
+    say("looking up names ...");
+    let resolved = dns::resolve(&uris, &mut names).await;
+    let mut targets = targets(&uris, &resolved);
+    if targets.len() > MOST_TARGETS {
+        let title = format!("of {} addresses the first {MOST_TARGETS} are tested", targets.len());
+        names.push(Finding::info("targets-many", title));
+        targets.truncate(MOST_TARGETS);
+    }
+    report.sections.push(names);
+    let mut run = Run {
+        plan,
+        roots: Roots::browsers_and(&plan.extra_roots),
+        udp_works: false,
+        mapped: Vec::new(),
+        relays_tested: BTreeMap::new(),
+        families_tested: false,
+        echoed: false,
+        measured: Vec::new(),
+    };
+    say("knocking at every address ...");
+    let mut reached = reach::all(&targets, &run.roots, plan.patience).await;
+    one_family_only(&targets, &mut reached);
+    run.mapped = reached.iter().filter_map(|reached| reached.mapped).collect();
+    run.udp_works = targets
+        .iter()
+        .zip(&reached)
+        .any(|(target, reached)| target.uri.spoken() == Spoken::Udp && reached.usable);
+    let mut tested = Vec::new();
+    for (target, reached) in targets.iter().zip(&reached) {
+        let mut section = Section::new(format!("{} at {}", target.uri, target.address.ip()));
+        section.findings.clone_from(&reached.findings);
+        let mut outcome = Outcome::default();
+        if reached.usable {
+            say(&format!("testing {} ...", section.heading));
+            let test = session::test(&mut run, target, &mut section);
+            match timeout_at(deadline, test).await {
+                Ok(done) => outcome = done,
+                Err(_) => section.push(out_of_time(plan)),
+            }
+        }
+        report.sections.push(section);
+        tested.push(Tested { target, reached, outcome });
+    }
+    if plan.security {
+        secure(&mut run, &tested, deadline, say, &mut report).await;
+    }
+    let logged_in = !matches!(plan.credentials, Credentials::None);
+    report.verdicts = verdict::of(&tested, logged_in);
+    report.facts.insert("measured".into(), Value::Array(std::mem::take(&mut run.measured)));
+    let shown = |(target, reached): (&Target, &Reached)| {
+        json!({
+            "uri": target.uri.text,
+            "address": target.address.to_string(),
+            "usable": reached.usable,
+            "rtt_ms": reached.rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+        })
+    };
+    report.facts.insert("targets".into(), targets.iter().zip(&reached).map(shown).collect());
+    report
+}
+
+/// The tests that strangers would make, once for each host.
+async fn secure(
+    run: &mut Run<'_>,
+    tested: &[Tested<'_>],
+    deadline: Instant,
+    say: &mut dyn FnMut(&str),
+    report: &mut Report,
+) {
+    let mut usable: Vec<_> = tested.iter().filter(|tested| tested.reached.usable).collect();
+    usable.sort_by_key(|tested| tested.target.uri.spoken());
+    let mut hosts = BTreeSet::new();
+    for Tested { target, reached, .. } in usable {
+        if !hosts.insert(&target.uri.host) {
+            continue;
+        }
+        let mut section = Section::new(format!("Security of {}", target.uri.host));
+        say(&format!("{} ...", section.heading));
+        let test = security::test(run, target, reached, &mut section);
+        if timeout_at(deadline, test).await.is_err() {
+            section.push(out_of_time(run.plan));
+        }
+        report.sections.push(section);
+    }
+}
+
+fn targets(uris: &[TurnUri], resolved: &[Vec<SocketAddr>]) -> Vec<Target> {
+    let each = uris.iter().zip(resolved).flat_map(|(uri, addresses)| {
+        addresses.iter().map(|address| Target { uri: uri.clone(), address: *address })
+    });
+    each.collect()
+}
+
+fn out_of_time(plan: &Plan) -> Finding {
+    let seconds = plan.total.as_secs();
+    Finding::warn("out-of-time", format!("not tested to the end: the {seconds} s were over"))
+        .why("what was not tested may be broken.")
+        .fix("Give it more time (--timeout 5m), or test fewer URIs at a time.")
+}
+
+/// Where a URI answers over one address family and not over the other, the name is at fault: it
+/// leads to an address without a server.
+fn one_family_only(targets: &[Target], reached: &mut [Reached]) {
+    let failed = |reached: &Reached| {
+        !reached.usable
+            && reached.findings.iter().any(|finding| {
+                ["port-silent", "port-refused"].contains(&finding.id)
+                    && finding.status == Status::Fail
+            })
+    };
+    for at in 0..targets.len() {
+        let (Some(target), Some(this)) = (targets.get(at), reached.get(at)) else { continue };
+        let other_family_works = targets.iter().zip(reached.iter()).any(|(other, reached)| {
+            other.uri == target.uri
+                && other.address.is_ipv4() != target.address.is_ipv4()
+                && reached.usable
+        });
+        if !other_family_works || !failed(this) {
+            continue;
+        }
+        let host = &target.uri.host;
+        let (id, record, family, name) = if target.address.is_ipv6() {
+            ("dns-aaaa-without-service", "AAAA", 6, "IPv6")
+        } else {
+            ("dns-a-without-service", "A", 4, "IPv4")
+        };
+        let finding = Finding::fail(
+            id,
+            format!("{host} has an {record} record, and at {} nothing answers", target.shown()),
+        )
+        .why(format!(
+            "clients whose network prefers {name} wait in vain: calls fail from some networks, and not \
+             from others."
+        ))
+        .fix(format!(
+            "Let the server listen on {name} as well and open the firewall for it (rules for IPv4 do \
+             not hold for IPv6), or take the {record} record of {host} away:\n  dig +short {host} \
+             {record}\n  ss -lun{family}"
+        ));
+        if let Some(this) = reached.get_mut(at) {
+            this.findings = vec![finding];
+        }
+    }
+}
+
+/// A time for people: `0.4 ms`, `12 ms`.
+fn ms(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}

@@ -1,0 +1,18 @@
+//! A TURN client (RFC 8489, RFC 8656) over UDP, TCP and TLS, for `turnctl`.
+//!
+//! It says what happens on the wire rather than hide it: what was asked for and refused is a
+//! [`ClientError`] with its code, a certificate is judged and recorded, not enforced. Nothing here
+//! waits without a bound.
+
+mod connection;
+mod error;
+mod session;
+mod tls;
+pub mod uri;
+
+pub use connection::Connection;
+pub use error::ClientError;
+pub(crate) use session::random;
+pub use session::{Allocation, Answer, Challenge, Client, Incoming, Login, Opened};
+pub use tls::{Roots, ServerCertificate};
+pub use uri::{Spoken, TurnUri};

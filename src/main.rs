@@ -15,7 +15,7 @@ use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
 use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSettings};
-use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
+use taciturn::policy::{AnswerLimit, Connections, PeerPolicy, PortPool, Quota, SourceBudget};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
 use taciturn::turn::{ConnectionIds, Rules, Settings};
@@ -288,6 +288,12 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
             ports: Arc::new(PortPool::new(config.relay_ports)),
             quota: Arc::new(Quota::new(limits.allocations_per_user)),
+            answers: Arc::new(AnswerLimit::new(
+                limits.unverified_answers_per_address,
+                limits.unverified_answers,
+                limits.unverified_exempt.clone(),
+            )),
+            failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
         },
@@ -387,6 +393,7 @@ async fn wait(
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
     let mut day = tokio::time::interval(DAY);
     day.reset(); // the first warnings were given at start
+    let mut withheld = Withheld::default();
     loop {
         tokio::select! {
             _ = terminated.recv() => return Ok(()),
@@ -396,12 +403,40 @@ async fn wait(
                     return Err("a worker has ended by itself".into());
                 }
                 running.rotate_nonce_key(rules)?;
+                withheld.report(&rules.answers);
                 certificates.poll();
                 for error in dtls.iter().filter_map(|settings| settings.renew().err()) {
                     tracing::error!("{error}");
                 }
             }
             _ = day.tick() => certificates.warn(config),
+        }
+    }
+}
+
+/// Tells of answers that were withheld from strangers, now and then.
+#[derive(Default)]
+struct Withheld {
+    told: u64,
+    quiet_rounds: u32,
+}
+
+impl Withheld {
+    /// To be called once a housekeeping.
+    fn report(&mut self, answers: &AnswerLimit) {
+        /// One line a minute at most.
+        const ROUNDS: u32 = 12;
+        self.quiet_rounds = self.quiet_rounds.saturating_sub(1);
+        let more = answers.withheld() - self.told;
+        if more > 0 && self.quiet_rounds == 0 {
+            tracing::warn!(
+                "{more} requests were not answered: more came than limits.unverified_answers_per_address or \
+                 limits.unverified_answers allow to senders whose address is not proven. Calls that run are \
+                 not affected. A flood, or many users behind one address: for those there is \
+                 limits.unverified_exempt"
+            );
+            self.told += more;
+            self.quiet_rounds = ROUNDS;
         }
     }
 }

@@ -284,6 +284,16 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             1_000_000,
             default.connections_per_address,
         ),
+        unverified_answers_per_address: reader
+            .integer("limits.unverified_answers_per_address", 0, 1000)
+            .unwrap_or(default.unverified_answers_per_address),
+        unverified_answers: reader
+            .integer("limits.unverified_answers", 0, 1_000_000)
+            .unwrap_or(default.unverified_answers),
+        unverified_exempt: address::peer_ranges(reader, "limits.unverified_exempt"),
+        failures_per_address: reader
+            .integer("limits.failures_per_address", 0, 1000)
+            .unwrap_or(default.failures_per_address),
         // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
         max_lifetime: reader
             .duration("limits.max_lifetime", Duration::from_secs(600), DAY)

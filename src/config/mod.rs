@@ -305,7 +305,7 @@ impl Default for Tuning {
 }
 
 /// The `[limits]` section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Allocations one user may hold at a time.
     pub allocations_per_user: u32,
@@ -319,6 +319,15 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,
+    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing; three times as
+    /// many at once. 0 is no limit.
+    pub unverified_answers_per_address: u32,
+    /// Likewise, to all such sources together.
+    pub unverified_answers: u32,
+    /// Sources that those two do not hold for.
+    pub unverified_exempt: Vec<IpNet>,
+    /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
+    pub failures_per_address: u32,
     /// Longest lifetime an allocation gets without a refresh.
     pub max_lifetime: Duration,
     /// How long a nonce is good.
@@ -334,6 +343,10 @@ impl Default for Limits {
             peer_connections_per_allocation: 32,
             connections: 4096,
             connections_per_address: 256,
+            unverified_answers_per_address: 20,
+            unverified_answers: 1000,
+            unverified_exempt: Vec::new(),
+            failures_per_address: 10,
             max_lifetime: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(3600),
         }

@@ -55,6 +55,10 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.peer_connections_per_allocation", Kind::Integer),
     key("limits.connections", Kind::Integer),
     key("limits.connections_per_address", Kind::Integer),
+    key("limits.unverified_answers_per_address", Kind::Integer),
+    key("limits.unverified_answers", Kind::Integer),
+    key("limits.unverified_exempt", Kind::List),
+    key("limits.failures_per_address", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("redirect.servers", Kind::List),
@@ -105,6 +109,7 @@ const COTURN: &[(&str, &str)] = &[
     ("proc_group", "user = \"USER:GROUP\" in the section [process]"),
     ("alternate_server", "servers in the section [redirect]"),
     ("tls_alternate_server", "tls_servers in the section [redirect]"),
+    ("unauthorized_ratelimit", "nothing: limits.unverified_answers_per_address is on by default"),
     ("user_quota", "allocations_per_user in the section [limits]"),
 ];
 

@@ -42,7 +42,6 @@ impl Signature {
 /// What a request holds to prove its sender by.
 struct Credential<'a> {
     claim: Claim<'a>,
-    nonce: &'a [u8],
     /// Chosen from what was offered with the nonce.
     chosen: Option<PasswordAlgorithm>,
 }
@@ -61,21 +60,26 @@ impl Credential<'_> {
 }
 
 impl Shard {
+    /// What the nonce of a request is worth.
+    pub(super) fn freshness(&self, request: &Request<'_>) -> Result<(), NonceError> {
+        let Request { now, client, message } = request;
+        let nonce = message.nonce().ok_or(NonceError::Foreign)?;
+        self.rules.nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce)
+    }
+
     /// RFC 8489 section 9.2.4, in its order: 401 without integrity, 400 for a request that is not
     /// complete, 401 for a wrong user or password, and only then 438 for a stale nonce.
     pub(super) fn authenticate(
         &mut self,
         request: &Request<'_>,
+        fresh: Result<(), NonceError>,
         outside: &mut impl Outside,
     ) -> Result<Proven, Failure> {
-        let Request { now, client, message } = request;
+        let Request { client, message, .. } = request;
         if !message.has_integrity() {
             return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
         }
         let credential = self.credential(request)?;
-        let nonces = &self.rules.nonces;
-        let fresh =
-            nonces.verify(now.tick, client.remote.0, client.via.listener(), credential.nonce);
         let proven = match self.prove(request, &credential) {
             Ok(proven) => proven,
             Err(reason) => {
@@ -90,6 +94,9 @@ impl Shard {
                     };
                     let client = *client;
                     outside.event(Event::AuthenticationFailed { client, username, reason });
+                }
+                if fresh.is_ok() {
+                    self.note_failure(request);
                 }
                 return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
             }
@@ -118,7 +125,7 @@ impl Shard {
         let settled = self.allocation_of(&request.client).map(|(_, a)| a.key.algorithm());
         let chosen = negotiate(nonce, list, choice, settled)
             .map_err(|_| bad("PASSWORD-ALGORITHMS or PASSWORD-ALGORITHM is not as offered"))?;
-        Ok(Credential { claim, nonce, chosen })
+        Ok(Credential { claim, chosen })
     }
 
     /// Looks for the key that the request was signed with.

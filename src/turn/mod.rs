@@ -29,6 +29,7 @@ mod refresh;
 mod relay;
 mod request;
 mod shard;
+mod strangers;
 mod tcp_allocation;
 mod timers;
 mod types;

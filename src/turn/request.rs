@@ -92,6 +92,9 @@ impl Shard {
             }
             (Class::Request, Method::BINDING) => {
                 let request = Request { now, client, message: &message };
+                if !self.answers_binding(&request) {
+                    return Verdict::Drop(DropReason::Withheld);
+                }
                 let unknown = *message.unknown();
                 let answer = |writer: &mut Writer<'_>| {
                     if !unknown.is_empty() {
@@ -131,7 +134,11 @@ impl Shard {
     ) -> Verdict {
         let (now, client) = (request.now, request.client);
         let method = request.message.method();
-        let proven = match self.authenticate(request, outside) {
+        let fresh = self.freshness(request);
+        if !self.hears(request, fresh) {
+            return Verdict::Drop(DropReason::Withheld);
+        }
+        let proven = match self.authenticate(request, fresh, outside) {
             Ok(proven) => proven,
             Err(failure) => {
                 report(request, &failure, outside);

@@ -15,7 +15,7 @@ use super::timers::Timers;
 use super::types::{AllocationId, Client, DropReason, RelayAddress, RelayId, Verdict};
 use crate::auth::{Authenticator, NonceKeys};
 use crate::clock::{Now, Tick};
-use crate::policy::{PeerPolicy, PortPool, Quota};
+use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, SourceBudget};
 use crate::stun::{Family, Kind, TransactionId};
 
 /// How long a retransmission of the request that ended an allocation, or one family of it, is
@@ -63,6 +63,10 @@ pub struct Rules {
     pub ports: Arc<PortPool>,
     /// Allocations a user.
     pub quota: Arc<Quota>,
+    /// Answers to sources that have proven nothing.
+    pub answers: Arc<AnswerLimit>,
+    /// Wrong credentials of one source.
+    pub failures: Arc<SourceBudget>,
     /// The peer connections of TCP allocations.
     pub connection_ids: Arc<ConnectionIds>,
 }

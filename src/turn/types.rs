@@ -212,11 +212,13 @@ pub enum DropReason {
     OwnAddress,
     /// Data of more bytes than the framing can hold.
     TooLong,
+    /// A request whose answer the limits for strangers, or for wrong credentials, withheld.
+    Withheld,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -225,6 +227,7 @@ impl DropReason {
         Self::BadIndication,
         Self::OwnAddress,
         Self::TooLong,
+        Self::Withheld,
     ];
 }
 

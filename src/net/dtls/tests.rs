@@ -20,7 +20,9 @@ use crate::net::clock::Clock;
 use crate::net::io::Io;
 use crate::net::listener::UdpListener;
 use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use crate::policy::{Connections, PeerPolicy, PortPool, PortRange, Quota};
+use crate::policy::{
+    AnswerLimit, Connections, PeerPolicy, PortPool, PortRange, Quota, SourceBudget,
+};
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 use crate::tls::{CertSource, CertStore};
 use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard};
@@ -135,6 +137,8 @@ fn shard(now: Now) -> Shard {
         peers: Arc::new(PeerPolicy::new(Vec::new(), Vec::new(), Vec::new())),
         ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap())),
         quota: Arc::new(Quota::new(10)),
+        answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
+        failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
     };
     let settings = Settings {

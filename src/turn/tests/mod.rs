@@ -22,6 +22,7 @@ mod permissions;
 mod ports;
 mod redirect;
 mod security;
+mod strangers;
 mod tcp_allocations;
 mod tcp_binding;
 mod tcp_connections;

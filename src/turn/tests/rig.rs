@@ -14,7 +14,7 @@ use super::world::{Attempt, Happened, World};
 use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
-use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
+use crate::policy::{AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, SourceBudget};
 use crate::stun::Family;
 use crate::turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
@@ -44,6 +44,9 @@ pub(super) struct Setup {
     pub(super) tcp_relay: bool,
     pub(super) max_peer_connections: usize,
     pub(super) connections_in_all: usize,
+    /// To strangers: a second and source, a second in all. 0 is no limit, as in the next.
+    pub(super) answers: (u32, u32),
+    pub(super) failures: u32,
     pub(super) rfc8489_over_udp: bool,
     pub(super) redirect: Option<Redirect>,
     /// Whether there is a shared secret besides the static users.
@@ -67,6 +70,8 @@ impl Default for Setup {
             tcp_relay: false,
             max_peer_connections: 20,
             connections_in_all: 100,
+            answers: (0, 0),
+            failures: 0,
             rfc8489_over_udp: false,
             redirect: None,
             shared_secret: true,
@@ -118,6 +123,8 @@ impl Rig {
             peers: Arc::new(PeerPolicy::new(allow, deny, own)),
             ports: Arc::new(PortPool::new(range)),
             quota: Arc::new(Quota::new(setup.quota)),
+            answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
+            failures: Arc::new(SourceBudget::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
         };
         let settings = Settings {

@@ -1,0 +1,114 @@
+//! What sources get that have proven nothing, and those that guess.
+
+use super::*;
+use crate::stun::{AttributeType as T, Class, Method, TransactionId, Writer};
+use crate::turn::DropReason;
+
+fn request(method: Method, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+    let mut buffer = [0; 500];
+    let tid = TransactionId(*b"a stranger's");
+    let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
+    write(&mut writer);
+    let len = writer.finish().unwrap();
+    buffer[..len].to_vec()
+}
+
+fn allocate() -> Vec<u8> {
+    request(Method::ALLOCATE, |writer| {
+        writer.requested_transport(17);
+    })
+}
+
+/// With the integrity of nobody, and a nonce of nobody's.
+fn forged() -> Vec<u8> {
+    request(Method::REFRESH, |writer| {
+        writer.attribute(T::USERNAME, b"alice");
+        writer.attribute(T::REALM, b"example.org");
+        writer.attribute(T::NONCE, b"0123456789abcdef");
+        writer.integrity(&crate::stun::LongTermKey::md5([7; 16]));
+    })
+}
+
+fn answered(client: &TestClient, packet: &[u8], tries: usize) -> usize {
+    let outcomes = (0..tries).map(|_| client.raw(packet));
+    outcomes
+        .filter(|outcome| match outcome {
+            Outcome::Reply(_) => true,
+            Outcome::Dropped(DropReason::Withheld) => false,
+            other => panic!("{other:?}"),
+        })
+        .count()
+}
+
+#[test]
+fn a_stranger_gets_its_budget_and_then_silence_whatever_it_asks() {
+    let binding = request(Method::BINDING, |_| {});
+    for packet in [binding, allocate(), forged()] {
+        let rig = Rig::with(|setup| setup.answers = (20, 0));
+        let stranger = rig.alice();
+        assert_eq!(answered(&stranger, &packet, 1000), 60);
+        rig.advance(seconds(1));
+        assert_eq!(answered(&stranger, &packet, 1000), 20);
+    }
+}
+
+#[test]
+fn ports_of_one_address_share_a_budget_and_other_addresses_have_theirs() {
+    let rig = Rig::with(|setup| setup.answers = (1, 0));
+    let asks = |from: &str| answered(&rig.client(from, "alice"), &allocate(), 10);
+    assert_eq!(asks("192.0.2.1:1000"), 3);
+    assert_eq!(asks("192.0.2.1:2000"), 0);
+    assert_eq!(asks("192.0.2.2:1000"), 3);
+}
+
+#[test]
+fn who_has_a_nonce_is_no_stranger() {
+    let rig = Rig::with(|setup| setup.answers = (1, 0));
+    let alice = rig.alice();
+    alice.allocate();
+    answered(&alice, &allocate(), 10);
+    for _ in 0..50 {
+        alice.refresh(600).assert_ok();
+        alice.permit(PEER);
+    }
+    let binding = request(Method::BINDING, |_| {});
+    assert_eq!(answered(&alice, &binding, 50), 50, "nor is who has an allocation");
+}
+
+#[test]
+fn a_flood_of_strangers_does_not_stop_who_has_a_nonce() {
+    let rig = Rig::with(|setup| setup.answers = (20, 100));
+    let alice = rig.alice();
+    alice.allocate();
+    for n in 0..400 {
+        answered(&rig.client(&format!("198.18.{}.{}:9", n / 200, n % 200), "bob"), &allocate(), 1);
+    }
+    assert_eq!(answered(&rig.bob(), &allocate(), 1), 0, "the budget of all is spent");
+    alice.refresh(600).assert_ok();
+}
+
+#[test]
+fn connections_prove_their_address() {
+    let rig = Rig::with(|setup| setup.answers = (1, 1));
+    let client = rig.tcp_client(7, "alice");
+    assert_eq!(answered(&client, &allocate(), 50), 50);
+}
+
+#[test]
+fn who_guesses_is_heard_no_more_and_a_session_that_runs_is() {
+    let rig = Rig::with(|setup| setup.failures = 2);
+    let at = |port: u16, user: &str| rig.client(&format!("192.0.2.1:{port}"), user);
+    let (alice, bob, mallory) = (at(1, "alice"), at(2, "bob"), at(3, "mallory"));
+    alice.allocate();
+    bob.allocate();
+    bob.refresh(0).assert_ok();
+    for _ in 0..6 {
+        mallory.allocation().send().assert_error(401);
+    }
+    let heard = |client: &TestClient| answered(client, &client.allocation().bytes(), 1) == 1;
+    assert!(!heard(&mallory) && !heard(&bob), "nobody begins a session from there");
+    alice.refresh(600).assert_ok();
+    assert!(heard(&rig.client("192.0.2.2:1", "bob")), "and elsewhere nothing has changed");
+    rig.advance(seconds(3));
+    bob.allocate();
+}

@@ -9,7 +9,9 @@ use crate::policy::PortRange;
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
-use super::{Auth, Config, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls};
+use super::{
+    Auth, Config, Generate, Limits, Peers, Protocol, address, credentials, listeners, secrets, tls,
+};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -66,7 +68,12 @@ pub(super) fn check(
 }
 
 /// Adds the generated secret where there is no other credential.
-pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
+pub(super) fn ensure_credential(
+    config: &mut Config,
+    env: &Environment,
+    generate: Generate,
+    findings: &mut Findings,
+) {
     if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
         let path = secrets::path_in(&config.state_dir);
         let used = config.auth.secrets.iter().any(|secret| secret.path.as_ref() == Some(&path));
@@ -77,6 +84,16 @@ pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
                  secret_files in the section [auth]",
                 path.display()
             )));
+        }
+        return;
+    }
+    if generate == Generate::Never {
+        return;
+    }
+    if generate == Generate::No {
+        match secrets::existing(&config.state_dir, env) {
+            Ok(secret) => config.auth.secrets.push(secret),
+            Err((message, help)) => findings.error(&Origin::Unplaced, "", message, help),
         }
         return;
     }

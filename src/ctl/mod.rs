@@ -3,18 +3,23 @@
 
 mod credentials;
 pub mod homeserver;
+mod import_coturn;
+mod private_file;
+pub mod report;
+mod server_files;
 pub mod uris;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Environment, Loaded, ServerArgs};
+use crate::config::{ConfigErrors, Environment};
 
 pub use credentials::CredentialsArgs;
 pub use homeserver::SnippetArgs;
+pub use import_coturn::ImportArgs;
+pub use server_files::ServerFiles;
 
 /// The helper of the taciturn relay server.
 #[derive(Clone, Debug, Parser)]
@@ -32,6 +37,8 @@ pub enum Command {
     HomeserverSnippet(SnippetArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
+    /// Make a configuration of coturn's turnserver.conf, and say what became of each line
+    ImportCoturn(ImportArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -46,6 +53,9 @@ pub enum CtlError {
     /// No credentials can be made from this configuration or these arguments.
     #[error("error: {0}")]
     Credentials(#[from] credentials::CredentialsError),
+    /// coturn's file cannot be taken over.
+    #[error("error: {0}")]
+    Import(#[from] import_coturn::ImportError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -63,6 +73,7 @@ impl Cli {
         let done = match &self.command {
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),
+            Command::ImportCoturn(args) => import_coturn::run(args, out, err),
         };
         let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::SUCCESS };
         if let CtlError::Output(error) = &error
@@ -74,33 +85,6 @@ impl Cli {
         let _ = writeln!(err, "{error}");
         ExitCode::from(if matches!(error, CtlError::Output(_)) { 1 } else { 2 })
     }
-}
-
-/// Loads the configuration the server would run with, and passes its notes on.
-fn load(
-    config: Option<&PathBuf>,
-    secret_file: Option<&PathBuf>,
-    env: &Environment,
-    err: &mut dyn Write,
-) -> Result<Config, CtlError> {
-    let args = ServerArgs {
-        config: config.cloned(),
-        secret_file: secret_file.into_iter().cloned().collect(),
-        ..ServerArgs::default()
-    };
-    let Loaded { config, notes } = Config::load(&args, env)?;
-    for note in notes {
-        writeln!(err, "{note}")?;
-    }
-    let generated = config.auth.secrets.iter().any(|secret| secret.generated);
-    if generated && args.config.is_none() && !env.is_root() {
-        writeln!(
-            err,
-            "note: this is the secret of a server that runs as this same user; for one that runs \
-             as a service, use sudo or --config FILE"
-        )?;
-    }
-    Ok(config)
 }
 
 /// Checks `--host`.

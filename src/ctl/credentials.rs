@@ -71,14 +71,14 @@ pub enum CredentialsError {
 }
 
 /// A username and password, and when they end.
-struct Credentials {
-    username: String,
-    password: zeroize::Zeroizing<String>,
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: zeroize::Zeroizing<String>,
     /// Seconds since 1970.
     expires: u64,
 }
 
-fn make(
+pub(super) fn make(
     secret: &Secret,
     name: &str,
     ttl: Duration,

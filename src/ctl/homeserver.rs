@@ -179,7 +179,7 @@ fn password<'a>(config: &'a Config, name: &str) -> Result<&'a str, BlockError> {
 }
 
 /// A YAML double-quoted scalar: always a string, whatever `text` looks like.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut yaml = String::with_capacity(text.len() + 2);
     yaml.push('"');
     for c in text.chars() {

@@ -7,6 +7,7 @@ mod import_coturn;
 mod private_file;
 pub mod report;
 mod server_files;
+mod snippet;
 pub mod uris;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ pub use credentials::CredentialsArgs;
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use server_files::ServerFiles;
+pub use snippet::{SnippetForArgs, Target};
 
 /// The helper of the taciturn relay server.
 #[derive(Clone, Debug, Parser)]
@@ -35,6 +37,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
+    /// Print the settings with which another program uses this server
+    Snippet(SnippetForArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
     /// Make a configuration of coturn's turnserver.conf, and say what became of each line
@@ -56,6 +60,9 @@ pub enum CtlError {
     /// coturn's file cannot be taken over.
     #[error("error: {0}")]
     Import(#[from] import_coturn::ImportError),
+    /// No snippet can be made from this configuration.
+    #[error("error: {0}")]
+    Snippet(#[from] snippet::SnippetError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -72,6 +79,7 @@ impl Cli {
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         let done = match &self.command {
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
+            Command::Snippet(args) => snippet::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),
             Command::ImportCoturn(args) => import_coturn::run(args, out, err),
         };

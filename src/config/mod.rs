@@ -39,6 +39,7 @@ pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
 pub use read::{parse_duration, show_duration};
+pub use secrets::secret_in;
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]

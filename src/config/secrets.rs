@@ -203,6 +203,20 @@ pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (S
     Err((message, help))
 }
 
+/// The path of the secret in `dir`, made now if there is none, for its owner only. The flag says
+/// whether it was. One that is there is never replaced.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn secret_in(dir: &Path) -> Result<(PathBuf, bool), String> {
+    let made = match path_in(dir).symlink_metadata() {
+        Ok(_) => generated(dir).map(|_| false).map_err(|(message, _)| message),
+        Err(_) => store(dir, &path_in(dir))
+            .map_err(|error| format!("cannot write {}: {error}", path_in(dir).display())),
+    }?;
+    Ok((path_in(dir), made))
+}
+
 /// The secret of the state directory, made now if there is none. The flag says whether it was.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 mod credentials;
 pub mod homeserver;
 mod import_coturn;
+mod init;
 mod private_file;
 pub mod report;
 mod server_files;
@@ -20,6 +21,7 @@ use crate::config::{ConfigErrors, Environment};
 pub use credentials::CredentialsArgs;
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
+pub use init::InitArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
 
@@ -35,6 +37,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Write a first configuration and its secret, and say what else to set up
+    Init(InitArgs),
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
     /// Print the settings with which another program uses this server
@@ -60,6 +64,9 @@ pub enum CtlError {
     /// coturn's file cannot be taken over.
     #[error("error: {0}")]
     Import(#[from] import_coturn::ImportError),
+    /// Nothing was set up.
+    #[error("error: {0}")]
+    Init(#[from] init::InitError),
     /// No snippet can be made from this configuration.
     #[error("error: {0}")]
     Snippet(#[from] snippet::SnippetError),
@@ -78,6 +85,7 @@ impl Cli {
     /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         let done = match &self.command {
+            Command::Init(args) => init::run(args, env, out, err),
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
             Command::Snippet(args) => snippet::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),

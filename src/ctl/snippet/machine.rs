@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::{Listen, Transport, is_dns_name};
 use crate::tls::CertSource;
@@ -76,6 +76,15 @@ fn certificate_dirs(facts: &Facts<'_>) -> Vec<String> {
     dirs
 }
 
+/// The secrets in files that the operator named.
+fn secret_files(facts: &Facts<'_>) -> Vec<String> {
+    let named = facts.config.auth.secrets.iter().filter(|secret| !secret.generated);
+    let path = |path: &PathBuf| {
+        std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+    };
+    named.filter_map(|secret| secret.path.as_ref().map(path)).collect()
+}
+
 /// As the service manager has to name it.
 fn config_file(facts: &Facts<'_>) -> Option<String> {
     let path = facts.config.file.as_ref()?;
@@ -107,14 +116,7 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     for dir in certificate_dirs(facts) {
         let _ = writeln!(text, "      - {}", yaml(&format!("{dir}:{dir}:ro")));
     }
-    let files: Vec<String> = facts
-        .config
-        .auth
-        .secrets
-        .iter()
-        .filter(|secret| !secret.generated)
-        .filter_map(|secret| secret.path.as_ref().map(|path| path.display().to_string()))
-        .collect();
+    let files = secret_files(facts);
     for file in &files {
         let _ = writeln!(text, "      - {}", yaml(&format!("{file}:{file}:ro")));
     }
@@ -134,7 +136,7 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
 
 pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
     let config = config_file(facts);
-    let (load, argument) = match &config {
+    let (mut load, argument) = match &config {
         Some(path) => (
             format!(
                 "# Read by systemd as root, so that the file can stay mode 0600.\n\
@@ -144,6 +146,15 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
         ),
         None => (String::new(), ""),
     };
+    let files = secret_files(facts);
+    if !files.is_empty() {
+        let mut names = Vec::with_capacity(files.len());
+        for (n, file) in files.iter().enumerate() {
+            let _ = writeln!(load, "LoadCredential=secret-{n}:{file}");
+            names.push(format!("%d/secret-{n}"));
+        }
+        let _ = writeln!(load, "Environment=TACITURN_AUTH_SECRET_FILES={}", names.join(","));
+    }
     let capability = if has_low_port(facts) { "CAP_NET_BIND_SERVICE" } else { "" };
     let mut text = format!(
         "[Unit]\nDescription=taciturn TURN server\nWants=network-online.target\n\

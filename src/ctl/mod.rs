@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod credentials;
+mod doctor;
 pub mod homeserver;
 mod import_coturn;
 mod init;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{ConfigErrors, Environment};
 
 pub use credentials::CredentialsArgs;
+pub use doctor::DoctorArgs;
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
@@ -45,6 +47,8 @@ pub enum Command {
     Snippet(SnippetForArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
+    /// Look for what is wrong on the machine of the server
+    Doctor(DoctorArgs),
     /// Make a configuration of coturn's turnserver.conf, and say what became of each line
     ImportCoturn(ImportArgs),
 }
@@ -82,16 +86,22 @@ pub enum CtlError {
 
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
-    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to.
+    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to;
+    /// `doctor` has its own.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+        let ok = |()| 0;
         let done = match &self.command {
-            Command::Init(args) => init::run(args, env, out, err),
-            Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
-            Command::Snippet(args) => snippet::run(args, env, out, err),
-            Command::Credentials(args) => credentials::run(args, env, out, err),
-            Command::ImportCoturn(args) => import_coturn::run(args, out, err),
+            Command::Init(args) => init::run(args, env, out, err).map(ok),
+            Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err).map(ok),
+            Command::Snippet(args) => snippet::run(args, env, out, err).map(ok),
+            Command::Credentials(args) => credentials::run(args, env, out, err).map(ok),
+            Command::Doctor(args) => doctor::run(args, env, out),
+            Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
         };
-        let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::SUCCESS };
+        let error = match done.and_then(|code| Ok((code, out.flush()?))) {
+            Ok((code, ())) => return ExitCode::from(code),
+            Err(error) => error,
+        };
         if let CtlError::Output(error) = &error
             && error.kind() == io::ErrorKind::BrokenPipe
         {

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use proptest::prelude::*;
 use taciturn::config::coturn::Outcome;
 use taciturn::config::{
     Config, Environment, ExternalIp, NoteLevel, ServerArgs, Translation, Transport,
@@ -207,4 +208,39 @@ fn server_starts_from_coturns_file_and_says_what_is_lost() {
     let args = ServerArgs { coturn_config: Some(file), ..ServerArgs::default() };
     let told = Config::load(&args, &Environment::default()).unwrap_err().to_string();
     assert!(told.contains("line 1, stun-only"), "{told}");
+}
+
+/// A line that is half right, or noise.
+fn line() -> impl Strategy<Value = String> {
+    let names = include_str!("fixtures/coturn-options.txt").lines().collect::<Vec<_>>();
+    let value = prop_oneof![
+        "\\PC{0,40}",
+        Just("10.0.0.0-10.255.255.255".to_owned()),
+        Just("::ffff:1.2.3.4-::".to_owned()),
+        Just("203.0.113.7/10.0.0.5".to_owned()),
+        Just("\"quoted\" # behind".to_owned()),
+        Just("99999999999999999999".to_owned()),
+        Just("name:0x00112233445566778899aabbccddeeff".to_owned()),
+    ];
+    let separator = prop_oneof![Just("="), Just(" "), Just("\t= "), Just("")];
+    let setting = (prop::sample::select(names), separator, value)
+        .prop_map(|(name, separator, value)| format!("{name}{separator}{value}"));
+    prop_oneof![4 => setting, 1 => "\\PC{0,80}", 1 => any::<String>()]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_file_holds_the_translation_is_toml_and_every_line_is_told(
+        lines in prop::collection::vec(line(), 0..12)
+    ) {
+        let translation = Translation::of(&lines.join("\n"));
+        let parsed = translation.toml.parse::<toml::Table>();
+        prop_assert!(parsed.is_ok(), "{:?}\n{}", parsed, translation.toml.as_str());
+        let summary = translation.summary();
+        let head = format!("{} settings", translation.settings.len());
+        prop_assert!(summary.starts_with(&head));
+        let _ = translation.check(Path::new("turnserver.conf"));
+    }
 }

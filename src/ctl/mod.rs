@@ -3,6 +3,7 @@
 
 mod credentials;
 mod doctor;
+pub mod generated;
 pub mod homeserver;
 mod import_coturn;
 mod init;
@@ -21,15 +22,25 @@ use crate::config::{ConfigErrors, Environment};
 
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
+pub use generated::{CompletionsArgs, ManArgs};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
 
+const EXAMPLES: &str = "\
+Examples:
+  turnctl init --domain turn.domain.org
+      Begins: a configuration, its secret, and what else to set up.
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
+      Comes from coturn.
+  turnctl doctor --config /etc/taciturn.toml
+      Finds out why it does not work.";
+
 /// The helper of the taciturn relay server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "turnctl", version, about, long_about = None)]
+#[command(name = "turnctl", version, about, long_about = None, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -51,6 +62,10 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Make a configuration of coturn's turnserver.conf, and say what became of each line
     ImportCoturn(ImportArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of both programs
+    Man(ManArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -71,6 +86,14 @@ pub enum CtlError {
     /// Nothing was set up.
     #[error("error: {0}")]
     Init(#[from] init::InitError),
+    /// A man page cannot be written.
+    #[error("error: cannot write {}: {error}", path.display())]
+    Man {
+        /// Which file or directory.
+        path: std::path::PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// No snippet can be made from this configuration.
     #[error("error: {0}")]
     Snippet(#[from] snippet::SnippetError),
@@ -97,6 +120,8 @@ impl Cli {
             Command::Credentials(args) => credentials::run(args, env, out, err).map(ok),
             Command::Doctor(args) => doctor::run(args, env, out),
             Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
+            Command::Completions(args) => generated::completions(args, out).map(ok),
+            Command::Man(args) => generated::man(args, err).map(ok),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {
             Ok((code, ())) => return ExitCode::from(code),

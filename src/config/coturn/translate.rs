@@ -116,7 +116,7 @@ pub(super) fn translate(text: &str) -> (Draft, Vec<Setting>) {
 /// be a secret on a line of its own.
 fn unknown(name: &str) -> (String, Outcome) {
     let plain = name.trim_start_matches('-').to_ascii_lowercase().replace('_', "-");
-    let near = nearest(&plain, options::names());
+    let near = if plain.len() <= 60 { nearest(&plain, options::names()) } else { None };
     let words = match near {
         Some(near) => format!("coturn has no such option and ignores the line; {near} was meant?"),
         None => "coturn has no such option and ignores the line".to_owned(),
@@ -254,7 +254,7 @@ impl Collected {
                 return unsupported("a colon stands between time and name here, as Synapse has it");
             }
             "user" => {
-                if !value.split_once(':').is_some_and(|(name, _)| !name.is_empty()) {
+                if value.split_once(':').is_none_or(|(name, _)| name.is_empty()) {
                     return Err("it is not NAME:PASSWORD".into());
                 }
                 draft.users.push(Sourced::line(Zeroizing::new(value.to_owned()), line));

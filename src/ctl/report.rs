@@ -220,10 +220,15 @@ impl Report {
     /// # Errors
     /// When `out` cannot be written to.
     pub fn write_text(&self, out: &mut dyn Write, look: Look) -> io::Result<()> {
+        let mut said = Vec::new();
         for section in &self.sections {
             write_heading(out, &section.heading, look)?;
             for finding in &section.findings {
-                write_finding(out, finding, look)?;
+                // Advice is read once; the same fault on five URIs shall not fill the screen.
+                let advice = (finding.id, &finding.why, &finding.fix);
+                let known = said.contains(&advice);
+                said.push(advice);
+                write_finding(out, finding, known, look)?;
             }
             writeln!(out)?;
         }
@@ -253,12 +258,21 @@ fn write_heading(out: &mut dyn Write, heading: &str, look: Look) -> io::Result<(
     if look.colour { writeln!(out, "\x1b[1m{heading}\x1b[0m") } else { writeln!(out, "{heading}") }
 }
 
-fn write_finding(out: &mut dyn Write, finding: &Finding, look: Look) -> io::Result<()> {
+/// `known`: why and what to do stand further up already.
+fn write_finding(
+    out: &mut dyn Write,
+    finding: &Finding,
+    known: bool,
+    look: Look,
+) -> io::Result<()> {
     let named = finding.status >= Status::Warn;
     if named {
         write_line(out, finding.status, &format!("{} [{}]", finding.title, finding.id), look)?;
     } else {
         write_line(out, finding.status, &finding.title, look)?;
+    }
+    if known && finding.fix.is_some() {
+        return write_paragraph(out, "fix: ", "as above", look);
     }
     if finding.status != Status::Pass {
         write_paragraph(out, "why: ", &finding.why, look)?;
@@ -368,6 +382,14 @@ mod tests {
              1 passed, 0 warnings, 1 failure\n"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn advice_is_given_once() {
+        let fail = |title: &str| Finding::fail("f", title).why("because").fix("do this");
+        let text = text(&report(vec![fail("one"), fail("two")]), Look::default());
+        assert_eq!(text.matches("fix: do this").count(), 1, "{text}");
+        assert!(text.contains("  FAIL  two [f]\n        fix: as above\n"), "{text}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Settings of coturn's, one after the other, into a [`Draft`] of ours.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use zeroize::Zeroizing;
@@ -12,6 +14,7 @@ use super::options::{self, CoturnOption, Fate, Takes};
 use super::places;
 use super::{Outcome, Setting};
 use crate::config::address::is_placeholder;
+use crate::config::read::show_duration;
 use crate::config::schema::nearest;
 
 /// A value and the lines it comes from.
@@ -49,12 +52,17 @@ pub(super) struct Draft {
     pub(super) key: Option<Sourced<String>>,
     pub(super) allow: Vec<Sourced<IpNet>>,
     pub(super) deny: Vec<Sourced<IpNet>>,
-    pub(super) allocations_per_user: Option<Sourced<u64>>,
-    pub(super) max_lifetime: Option<Sourced<u64>>,
-    pub(super) nonce_lifetime: Option<Sourced<u64>>,
-    pub(super) rfc5766_channels: Option<Sourced<bool>>,
+    /// Keys of other sections by their path, each with its value as TOML.
+    pub(super) keys: BTreeMap<&'static str, Sourced<String>>,
     /// Empty: the default ones.
     pub(super) listen: Vec<DraftListen>,
+}
+
+impl Draft {
+    /// Sets a key in a section, such as `limits.max_lifetime`; the last line wins.
+    fn set(&mut self, key: &'static str, toml: String, line: usize) {
+        self.keys.insert(key, Sourced::line(toml, line));
+    }
 }
 
 /// What is collected before it can be put together.
@@ -192,6 +200,10 @@ fn port(value: &str) -> Result<u16, String> {
         .ok_or_else(|| format!("\"{value}\" is no port, 0 to 65535"))
 }
 
+fn duration(seconds: u64) -> String {
+    format!("\"{}\"", show_duration(Duration::from_secs(seconds)))
+}
+
 fn number(value: &str) -> Result<u64, String> {
     grammar::number(value).ok_or_else(|| format!("\"{value}\" is no number"))
 }
@@ -268,13 +280,13 @@ impl Collected {
                     remarks.push(
                         "0 is \"for ever\" to coturn; here a nonce lives a day at most".into(),
                     );
-                    draft.nonce_lifetime = Some(Sourced::line(86400, line));
+                    draft.set(key, duration(86400), line);
                     return mapped(key);
                 }
                 if seconds != lifetime {
                     remarks.push(format!("{seconds} is out of bounds here; {lifetime} is written"));
                 }
-                draft.nonce_lifetime = Some(Sourced::line(lifetime, line));
+                draft.set(key, duration(lifetime), line);
             }
             "max-allocate-lifetime" => {
                 let seconds = if value.is_empty() { 3600 } else { number(value)? };
@@ -282,7 +294,7 @@ impl Collected {
                 if seconds != lifetime {
                     remarks.push(format!("{seconds} is out of bounds here; {lifetime} is written"));
                 }
-                draft.max_lifetime = Some(Sourced::line(lifetime, line));
+                draft.set(key, duration(lifetime), line);
             }
             "user-quota" => match number(value)? {
                 0 => {
@@ -298,7 +310,7 @@ impl Collected {
                              line of turn_uris while it rings. Remove it, and 200 are the default"
                         ));
                     }
-                    draft.allocations_per_user = Some(Sourced::line(quota.min(1_000_000), line));
+                    draft.set(key, quota.min(1_000_000).to_string(), line);
                 }
             },
             "total-quota" => match number(value)? {
@@ -345,7 +357,7 @@ impl Collected {
                     ),
                 };
             }
-            "rfc5766-channel-numbers" => draft.rfc5766_channels = Some(Sourced::line(on, line)),
+            "rfc5766-channel-numbers" => draft.set(key, on.to_string(), line),
             "allocation-default-address-family" if value == "ipv4" => {
                 return not_needed("IPv4 is what a client gets that does not ask for a family");
             }

@@ -1,11 +1,8 @@
 //! The new file: only what differs from the defaults, each key with the line it comes from.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
-
-use crate::config::read::show_duration;
 
 use super::places::line_numbers;
 use super::translate::{Draft, Sourced};
@@ -32,11 +29,7 @@ pub(super) fn toml(draft: &Draft, settings: &[Setting]) -> Zeroizing<String> {
         set(text, "key", &quoted(&key.value), &key.lines);
     }
     peers(text, draft);
-    limits(text, draft);
-    if let Some(on) = &draft.rfc5766_channels {
-        text.push_str("\n[protocol]\n");
-        set(text, "rfc5766_channels", &on.value.to_string(), &on.lines);
-    }
+    sections(text, draft);
     listen(text, draft);
     for (title, wanted) in [
         ("Not needed here", false),
@@ -112,22 +105,16 @@ fn peers(text: &mut String, draft: &Draft) {
     list(text, "deny", &draft.deny, |net| quoted(&net.to_string()));
 }
 
-fn limits(text: &mut String, draft: &Draft) {
-    let quota = draft.allocations_per_user.as_ref();
-    let lifetimes =
-        [("max_lifetime", &draft.max_lifetime), ("nonce_lifetime", &draft.nonce_lifetime)];
-    if quota.is_none() && lifetimes.iter().all(|(_, value)| value.is_none()) {
-        return;
-    }
-    text.push_str("\n[limits]\n");
-    if let Some(Sourced { value, lines }) = quota {
-        set(text, "allocations_per_user", &value.to_string(), lines);
-    }
-    for (name, lifetime) in lifetimes {
-        if let Some(Sourced { value, lines }) = lifetime {
-            let shown = show_duration(Duration::from_secs(*value));
-            set(text, name, &quoted(&shown), lines);
+/// The sections that hold plain keys only: limits, protocol.
+fn sections(text: &mut String, draft: &Draft) {
+    let mut open = "";
+    for (path, Sourced { value, lines }) in &draft.keys {
+        let (section, name) = path.split_once('.').unwrap_or(("", path));
+        if section != open {
+            let _ = write!(text, "\n[{section}]\n");
+            open = section;
         }
+        set(text, name, value, lines);
     }
 }
 

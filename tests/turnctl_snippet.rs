@@ -1,10 +1,20 @@
 //! `turnctl homeserver-snippet` as a program: what it prints where, and how it ends.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use yaml_rust2::{Yaml, YamlLoader};
+
+/// A state directory as a server leaves it.
+fn state_with_secret() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turn_secret");
+    std::fs::write(&path, "gBtcqamV3MUy49YE7OWCVBWYi1Gf33xc\n").unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    dir
+}
 
 fn turnctl(state: &Path, args: &[&str], vars: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_turnctl"))
@@ -31,8 +41,8 @@ fn uris(yaml: &Yaml) -> Vec<&str> {
 }
 
 #[test]
-fn without_configuration_it_prints_the_secret_the_server_will_use() {
-    let dir = tempfile::tempdir().unwrap();
+fn without_configuration_it_prints_the_secret_the_server_has_made() {
+    let dir = state_with_secret();
     let first = yaml(&turnctl(dir.path(), &["--host", "turn.domain.org"], &[]));
     assert_eq!(
         uris(&first),
@@ -44,6 +54,24 @@ fn without_configuration_it_prints_the_secret_the_server_will_use() {
     assert_eq!(first["turn_allow_guests"].as_bool(), Some(false));
     let second = yaml(&turnctl(dir.path(), &["--host", "turn.domain.org"], &[]));
     assert_eq!(first, second);
+}
+
+#[test]
+fn without_the_servers_secret_it_makes_none_and_says_where_it_looked() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    for args in [&[][..], &["--state-dir", state.to_str().unwrap()]] {
+        let output = turnctl(&state, args, &[]);
+        assert_eq!(output.status.code(), Some(2));
+        let told = stderr(&output);
+        assert!(told.contains(state.join("turn_secret").to_str().unwrap()), "{told}");
+        assert!(told.contains("--state-dir DIR"), "{told}");
+        assert!(!state.exists(), "turnctl made something");
+    }
+    let other = state_with_secret();
+    let args = ["--state-dir", other.path().to_str().unwrap(), "--host", "h.org"];
+    let yaml = yaml(&turnctl(&state, &args, &[]));
+    assert_eq!(yaml["turn_shared_secret"].as_str(), Some("gBtcqamV3MUy49YE7OWCVBWYi1Gf33xc"));
 }
 
 #[test]
@@ -70,7 +98,7 @@ fn ports_and_transports_are_the_configured_ones() {
 
 #[test]
 fn secret_can_be_named_by_its_path() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = state_with_secret();
     let args = ["--host", "2001:db8::1", "--secret-path", "/data/turn secret"];
     let yaml = yaml(&turnctl(dir.path(), &args, &[]));
     assert_eq!(uris(&yaml)[0], "turn:[2001:db8::1]:3478?transport=udp");
@@ -97,7 +125,7 @@ fn article_block_warns_of_ways_that_are_closed_on_standard_error_only() {
 
 #[test]
 fn mistakes_end_with_status_2_and_an_empty_standard_output() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = state_with_secret();
     for (args, vars, words) in [
         (&["--nonsense"][..], &[][..], "--nonsense"),
         (&["--config", "/nowhere.toml"], &[], "cannot read /nowhere.toml"),

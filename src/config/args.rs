@@ -13,6 +13,8 @@ Examples:
       Starts with a file. Any flag overrides the file.
   taciturn --realm turn.domain.org --external-ip 203.0.113.7 --secret-file /run/secrets/turn
       Starts without a file.
+  taciturn --coturn-config /etc/turnserver.conf
+      Starts with coturn's file, to try it out. turnctl import-coturn makes a file of it.
 
 Every key of the file is an environment variable as well: relay_ports is TACITURN_RELAY_PORTS,
 users in [auth] is TACITURN_AUTH_USERS. Defaults yield to the file, the file to the environment,
@@ -28,6 +30,11 @@ pub struct ServerArgs {
     /// Configuration file (TOML); also TACITURN_CONFIG
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
+
+    /// Starts from coturn's turnserver.conf in place of a file of its own; also
+    /// TACITURN_COTURN_CONFIG. The log says what has no effect
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    pub coturn_config: Option<PathBuf>,
 
     /// Address peers reach the relay at: an IP address, PUBLIC/PRIVATE behind 1:1 NAT, or "auto";
     /// once more for IPv6

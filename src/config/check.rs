@@ -12,7 +12,7 @@ use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
-    Auth, Config, Limits, Listen, Peers, Process, Protocol, Tuning, address, credentials,
+    Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address, credentials,
     listeners, redirect, secrets, tls,
 };
 
@@ -82,7 +82,12 @@ pub(super) fn check(
 }
 
 /// Adds the generated secret where there is no other credential.
-pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
+pub(super) fn ensure_credential(
+    config: &mut Config,
+    env: &Environment,
+    generate: Generate,
+    findings: &mut Findings,
+) {
     if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
         let path = secrets::path_in(&config.state_dir);
         let used = config.auth.secrets.iter().any(|secret| secret.path.as_ref() == Some(&path));
@@ -93,6 +98,16 @@ pub(super) fn ensure_credential(config: &mut Config, findings: &mut Findings) {
                  secret_files in the section [auth]",
                 path.display()
             )));
+        }
+        return;
+    }
+    if generate == Generate::Never {
+        return;
+    }
+    if generate == Generate::No {
+        match secrets::existing(&config.state_dir, env) {
+            Ok(secret) => config.auth.secrets.push(secret),
+            Err((message, help)) => findings.error(&Origin::Unplaced, "", message, help),
         }
         return;
     }

@@ -37,6 +37,7 @@ fn is_known(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     KNOWN.contains(&lower.as_str())
         || (lower.starts_with('<') && lower.ends_with('>'))
+        || (lower.starts_with('[') && lower.ends_with(']'))
         || super::address::is_placeholder(&lower)
 }
 
@@ -213,6 +214,7 @@ mod tests {
         assert!(weak_password("bob", "1234567").is_some());
         assert!(weak_password("bob", "correct horse").is_none());
         assert!(weak_secret("your_secret_here").is_some());
+        assert!(weak_secret("[your secret key here]").is_some());
         assert!(weak_secret("fifteen-letters").is_some());
         assert!(weak_secret("sixteen--letters").is_none());
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -162,6 +162,8 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     pub(super) text: Zeroizing<String>,
     pub(super) hidden: Vec<Range<usize>>,
+    /// Whether the file is coturn's, and `text` what was made of it.
+    pub(super) translated: bool,
 }
 
 /// Problems and notes while they are being collected.
@@ -206,13 +208,21 @@ impl Findings {
 }
 
 impl Source {
+    pub(super) fn new(path: &Path, text: Zeroizing<String>) -> Self {
+        Self { path: path.into(), text, hidden: Vec::new(), translated: false }
+    }
+
     /// Line and column of `span`, and its line with hidden parts masked.
     fn locate(&self, span: &Range<usize>) -> (Place, Option<Excerpt>) {
         let before = self.text.get(..span.start).unwrap_or(&self.text);
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         let column = before.get(start..).unwrap_or("").chars().count() + 1;
-        let place = Place::File { path: self.path.clone(), line, column };
+        let path = match self.translated {
+            false => self.path.clone(),
+            true => format!("{}, translated", self.path.display()).into(),
+        };
+        let place = Place::File { path, line, column };
         let text = self.text.get(start..).unwrap_or("").lines().next().unwrap_or("");
         (place, Some(self.excerpt(text, start, span)))
     }

@@ -9,6 +9,7 @@
 mod address;
 mod args;
 mod check;
+pub mod coturn;
 mod credentials;
 mod error;
 mod listeners;
@@ -35,9 +36,11 @@ pub use crate::turn::{Redirect, RelayAddress};
 pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
+pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
 pub use read::{parse_duration, show_duration};
+pub use secrets::secret_in;
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]
@@ -99,13 +102,16 @@ impl Config {
     /// # Errors
     /// All errors that were found, not only the first.
     pub fn load(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
-        let from_args = args.config.clone();
-        let path = from_args.or_else(|| env.get("TACITURN_CONFIG").map(PathBuf::from));
-        let Some(path) = path else { return build(None, args, env) };
-        match std::fs::read(&path) {
-            Ok(bytes) => build(Some((&path, bytes)), args, env),
-            Err(error) => Err(unreadable(&path, args, &error.to_string())),
-        }
+        load_with(args, env, Generate::Yes)
+    }
+
+    /// As [`Config::load`], for everybody but the server: a secret that the server has made is
+    /// read, but none is made, and nothing is written.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; and where the server's own secret is needed and cannot be read.
+    pub fn load_existing(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
+        load_with(args, env, Generate::No)
     }
 
     /// Checks `text` as if it were a file, with no environment and no flags.
@@ -113,32 +119,101 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn from_toml(text: &str) -> Result<Loaded, ConfigErrors> {
-        let file = (Path::new("taciturn.toml"), text.as_bytes().to_vec());
-        build(Some(file), &ServerArgs::default(), &Environment::default())
+        let (args, env) = (ServerArgs::default(), Environment::default());
+        let source = error::Source::new(Path::new("taciturn.toml"), Zeroizing::new(text.into()));
+        build(Some(source), &args, &env, error::Findings::default(), Generate::Yes)
     }
 }
 
-fn build(
-    file: Option<(&Path, Vec<u8>)>,
+/// What happens where there is no credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Generate {
+    /// It is made.
+    Yes,
+    /// That of the server is read.
+    No,
+    /// It does not matter.
+    Never,
+}
+
+/// Which file to read, and who named it.
+struct Named {
+    path: PathBuf,
+    origin: error::Origin,
+    is_coturns: bool,
+}
+
+fn named(args: &ServerArgs, env: &Environment) -> Option<Named> {
+    let flag = |path: &Option<PathBuf>, name, is_coturns| {
+        let path = path.clone()?;
+        Some(Named { path, origin: error::Origin::Flag(name), is_coturns })
+    };
+    let variable = |name: &str, is_coturns| {
+        let path = env.get(name).map(PathBuf::from)?;
+        Some(Named { path, origin: error::Origin::Variable(name.into()), is_coturns })
+    };
+    flag(&args.config, "--config", false)
+        .or_else(|| flag(&args.coturn_config, "--coturn-config", true))
+        .or_else(|| variable("TACITURN_CONFIG", false))
+        .or_else(|| variable("TACITURN_COTURN_CONFIG", true))
+}
+
+fn load_with(
     args: &ServerArgs,
     env: &Environment,
+    generate: Generate,
 ) -> Result<Loaded, ConfigErrors> {
-    let (mut settings, mut findings) = (load::Settings::new(), error::Findings::default());
-    let mut source = None;
-    if let Some((path, bytes)) = file {
-        let text = match String::from_utf8(bytes) {
-            Ok(text) => Zeroizing::new(text),
-            Err(_) => return Err(unreadable(path, args, "it is not UTF-8 text")),
-        };
-        let read = source.insert(error::Source { path: path.into(), text, hidden: Vec::new() });
-        load::file(read, &mut settings, &mut findings);
+    let mut findings = error::Findings::default();
+    let Some(named) = named(args, env) else { return build(None, args, env, findings, generate) };
+    let bytes =
+        std::fs::read(&named.path).map_err(|error| unreadable(&named, &error.to_string()))?;
+    let text = String::from_utf8(bytes).map(Zeroizing::new);
+    let text = text.map_err(|_| unreadable(&named, "it is not UTF-8 text"))?;
+    let source = match named.is_coturns {
+        false => error::Source::new(&named.path, text),
+        true => translated(&named.path, &text, &mut findings),
+    };
+    build(Some(source), args, env, findings, generate)
+}
+
+/// A turnserver.conf as a source of ours; what is lost on the way goes into `findings`.
+fn translated(path: &Path, text: &str, findings: &mut error::Findings) -> error::Source {
+    let translation = Translation::of(text);
+    let file = path.display();
+    for setting in translation.errors() {
+        let help = "see what becomes of every line: turnctl import-coturn FILE";
+        findings.error(&error::Origin::Unplaced, "", format!("{file}, {setting}"), help);
+    }
+    for warning in translation.warnings() {
+        findings.notes.push(Note::warning(format!("{file}, {warning}")));
+    }
+    findings.notes.push(Note::info(format!(
+        "{file} is coturn's: {} settings were read; `turnctl import-coturn {file}` tells what became \
+         of each, and writes a configuration of taciturn's own",
+        translation.settings.len()
+    )));
+    error::Source { translated: true, ..error::Source::new(path, translation.toml) }
+}
+
+fn build(
+    mut source: Option<error::Source>,
+    args: &ServerArgs,
+    env: &Environment,
+    mut findings: error::Findings,
+    generate: Generate,
+) -> Result<Loaded, ConfigErrors> {
+    let mut settings = load::Settings::new();
+    if let Some(source) = &mut source {
+        load::file(source, &mut settings, &mut findings);
     }
     load::environment(env, &mut settings, &mut findings);
     load::flags(args, &mut settings, &mut findings);
     let mut config = check::check(&settings, env, source.as_ref(), &mut findings);
     if findings.is_clean() {
-        check::ensure_credential(&mut config, &mut findings);
-        check::warn_of_exposed_file(&settings, source.as_ref(), &mut findings);
+        check::ensure_credential(&mut config, env, generate, &mut findings);
+        // A file that is only translated is not the one that will be used.
+        let used = source.as_ref().filter(|_| generate != Generate::Never);
+        check::warn_of_exposed_file(&settings, used, &mut findings);
     }
     if findings.is_clean() {
         return Ok(Loaded { config, notes: findings.notes });
@@ -146,14 +221,14 @@ fn build(
     Err(findings.into_errors(&source.unwrap_or_default()))
 }
 
-fn unreadable(path: &Path, args: &ServerArgs, why: &str) -> ConfigErrors {
-    let origin = match args.config {
-        Some(_) => error::Origin::Flag("--config"),
-        None => error::Origin::Variable("TACITURN_CONFIG".into()),
-    };
+fn unreadable(named: &Named, why: &str) -> ConfigErrors {
     let mut findings = error::Findings::default();
-    let message = format!("cannot read {}: {why}", path.display());
-    findings.error(&origin, "", message, "name a TOML file that taciturn's user can read");
+    let message = format!("cannot read {}: {why}", named.path.display());
+    let help = match named.is_coturns {
+        false => "name a TOML file that taciturn's user can read",
+        true => "name coturn's turnserver.conf; taciturn's user must be able to read it",
+    };
+    findings.error(&named.origin, "", message, help);
     findings.into_errors(&error::Source::default())
 }
 

@@ -78,7 +78,8 @@ pub(super) const LISTEN_KEYS: &[&str] =
     &["transport", "address", "name", "cert", "key", "proxy_protocol", "trusted_proxies"];
 
 /// Variables of this prefix that are no keys: the file itself, and the log filter.
-pub(super) const OTHER_VARIABLES: &[&str] = &["TACITURN_CONFIG", "TACITURN_LOG"];
+pub(super) const OTHER_VARIABLES: &[&str] =
+    &["TACITURN_CONFIG", "TACITURN_COTURN_CONFIG", "TACITURN_LOG"];
 
 /// What people coming from coturn write, and what it is called here.
 const COTURN: &[(&str, &str)] = &[

@@ -18,6 +18,8 @@ use super::read::{Item, Reader};
 
 /// The name of the generated secret's file in the state directory, and of systemd's credential.
 const FILE_NAME: &str = "turn_secret";
+/// Where a server keeps its state that runs as root, or as a service with StateDirectory=taciturn.
+const STATE_DIR_OF_ROOT: &str = "/var/lib/taciturn";
 const LONGEST: u64 = 4096;
 /// 48 of 62 characters are 285 bits.
 const GENERATED_LENGTH: usize = 48;
@@ -141,12 +143,78 @@ pub(super) fn default_state_dir(env: &Environment) -> PathBuf {
         Some(xdg.or_else(home)?.join("taciturn"))
     };
     let of_user = if env.is_root() { None } else { of_user() };
-    of_user.unwrap_or_else(|| "/var/lib/taciturn".into())
+    of_user.unwrap_or_else(|| STATE_DIR_OF_ROOT.into())
 }
 
 /// Where the generated secret of `state_dir` is kept.
 pub(super) fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join(FILE_NAME)
+}
+
+/// The secret that the server has made, for those who must not make one.
+///
+/// # Errors
+/// Where it was looked for, and what to do.
+pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (String, String)> {
+    let path = path_in(state_dir);
+    let error = match read(&path) {
+        Ok(text) => {
+            let secret = SharedSecret::new(text.as_bytes());
+            return Ok(Secret { secret, path: Some(path), generated: true });
+        }
+        Err(error) => error,
+    };
+    let missing = matches!(&error, SecretFileError::Unreadable { error, .. }
+        if error.kind() == io::ErrorKind::NotFound);
+    let denied = matches!(&error, SecretFileError::Unreadable { error, .. }
+        if error.kind() == io::ErrorKind::PermissionDenied);
+    let mut help = String::new();
+    if !missing && !denied {
+        return Err((error.to_string(), error.help()));
+    }
+    let message = if missing {
+        format!(
+            "no credentials are configured, and there is no secret of the server's own: looked for {}",
+            path.display()
+        )
+    } else {
+        format!(
+            "no credentials are configured, and the server's own secret is not to be read: {error}"
+        )
+    };
+    // Where servers that were started in another way keep theirs.
+    let of_root = Path::new(STATE_DIR_OF_ROOT);
+    let elsewhere = missing && state_dir != of_root && of_root.symlink_metadata().is_ok();
+    if elsewhere && env.is_root() {
+        help.push_str("there is /var/lib/taciturn: add --state-dir /var/lib/taciturn\n");
+    } else if elsewhere {
+        help.push_str(
+            "there is /var/lib/taciturn, of a server that runs as a service: run this with sudo\n",
+        );
+    } else if denied {
+        help.push_str("run this as the user of the server, or with sudo\n");
+    } else {
+        help.push_str("start taciturn once: it makes the secret\n");
+    }
+    help.push_str(
+        "if the server has a configuration file, name it: --config FILE;\n\
+         if it keeps its state elsewhere: --state-dir DIR",
+    );
+    Err((message, help))
+}
+
+/// The path of the secret in `dir`, made now if there is none, for its owner only. The flag says
+/// whether it was. One that is there is never replaced.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn secret_in(dir: &Path) -> Result<(PathBuf, bool), String> {
+    let made = match path_in(dir).symlink_metadata() {
+        Ok(_) => generated(dir).map(|_| false).map_err(|(message, _)| message),
+        Err(_) => store(dir, &path_in(dir))
+            .map_err(|error| format!("cannot write {}: {error}", path_in(dir).display())),
+    }?;
+    Ok((path_in(dir), made))
 }
 
 /// The secret of the state directory, made now if there is none. The flag says whether it was.

@@ -10,7 +10,7 @@ use crate::config::{Config, Environment, Secret, parse_duration, show_duration};
 use crate::net::external;
 
 use super::uris::{self, Host};
-use super::{CtlError, host_argument, load};
+use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,9 +25,9 @@ asked. Running calls outlive the credentials they were started with.";
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CredentialsArgs {
-    /// Configuration file of the server; also TACITURN_CONFIG
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerFiles,
 
     /// Name of the user: free to choose, quotas are counted on it
     #[arg(long, value_name = "NAME", default_value = "test-user")]
@@ -71,14 +71,14 @@ pub enum CredentialsError {
 }
 
 /// A username and password, and when they end.
-struct Credentials {
-    username: String,
-    password: zeroize::Zeroizing<String>,
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: zeroize::Zeroizing<String>,
     /// Seconds since 1970.
     expires: u64,
 }
 
-fn make(
+pub(super) fn make(
     secret: &Secret,
     name: &str,
     ttl: Duration,
@@ -113,7 +113,7 @@ pub(super) fn run(
         .filter(|ttl| !ttl.is_zero() && *ttl <= longest)
         .ok_or_else(|| CredentialsError::Ttl(args.ttl.clone()))?;
     let asked = host_argument(args.host.as_ref())?;
-    let config = load(args.config.as_ref(), args.secret_file.as_ref(), env, err)?;
+    let config = args.server.load(args.secret_file.as_ref(), env, err)?;
     let secret = secret(&config, args.secret_file.as_ref()).ok_or(CredentialsError::NoSecret)?;
     let credentials = make(secret, &args.user, ttl, SystemTime::now())?;
     let host = Host::of(&config, asked.as_deref(), external::public_source());

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write;
-use std::path::PathBuf;
 
 use crate::auth::StaticKey;
 use crate::config::{Config, Environment};
 use crate::net::external;
 
 use super::uris::{self, Host};
-use super::{CtlError, host_argument, load};
+use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\
 Standard output is YAML and nothing else; warnings go to standard error.
@@ -22,9 +21,9 @@ Paste the block into homeserver.yaml in place of its turn_ lines, and restart Sy
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SnippetArgs {
-    /// Configuration file of the server; also TACITURN_CONFIG
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerFiles,
 
     /// Name or address that clients reach the server at [default: host, else the realm, else the
     /// external address]
@@ -180,7 +179,7 @@ fn password<'a>(config: &'a Config, name: &str) -> Result<&'a str, BlockError> {
 }
 
 /// A YAML double-quoted scalar: always a string, whatever `text` looks like.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut yaml = String::with_capacity(text.len() + 2);
     yaml.push('"');
     for c in text.chars() {
@@ -211,7 +210,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<(), CtlError> {
     let asked = host_argument(args.host.as_ref())?;
-    let config = load(args.config.as_ref(), None, env, err)?;
+    let config = args.server.load(None, env, err)?;
     let host = Host::of(&config, asked.as_deref(), external::public_source());
     let options = BlockOptions {
         static_user: args.static_user.clone(),

@@ -4,25 +4,46 @@
 pub mod check;
 pub mod client;
 mod credentials;
+mod doctor;
+pub mod generated;
 pub mod homeserver;
+mod import_coturn;
+mod init;
+mod private_file;
 pub mod report;
+mod server_files;
+mod snippet;
 pub mod uris;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Environment, Loaded, ServerArgs};
+use crate::config::{ConfigErrors, Environment};
 
 pub use check::CheckArgs;
 pub use credentials::CredentialsArgs;
+pub use doctor::DoctorArgs;
+pub use generated::{CompletionsArgs, ManArgs};
 pub use homeserver::SnippetArgs;
+pub use import_coturn::ImportArgs;
+pub use init::InitArgs;
+pub use server_files::ServerFiles;
+pub use snippet::{SnippetForArgs, Target};
+
+const EXAMPLES: &str = "\
+Examples:
+  turnctl init --domain turn.domain.org
+      Begins: a configuration, its secret, and what else to set up.
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
+      Comes from coturn.
+  turnctl doctor --config /etc/taciturn.toml
+      Finds out why it does not work.";
 
 /// The helper of the taciturn relay server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "turnctl", version, about, long_about = None)]
+#[command(name = "turnctl", version, about, long_about = None, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -32,12 +53,24 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Write a first configuration and its secret, and say what else to set up
+    Init(InitArgs),
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
+    /// Print the settings with which another program uses this server
+    Snippet(SnippetForArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
     /// Find out why calls fail: test a TURN server of any make, as a client
     Check(Box<CheckArgs>),
+    /// Look for what is wrong on the machine of the server
+    Doctor(DoctorArgs),
+    /// Make a configuration of coturn's turnserver.conf, and say what became of each line
+    ImportCoturn(ImportArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of both programs
+    Man(ManArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -55,6 +88,23 @@ pub enum CtlError {
     /// Nothing can be checked with these arguments.
     #[error("error: {0}")]
     Check(#[from] check::CheckError),
+    /// coturn's file cannot be taken over.
+    #[error("error: {0}")]
+    Import(#[from] import_coturn::ImportError),
+    /// Nothing was set up.
+    #[error("error: {0}")]
+    Init(#[from] init::InitError),
+    /// A man page cannot be written.
+    #[error("error: cannot write {}: {error}", path.display())]
+    Man {
+        /// Which file or directory.
+        path: std::path::PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// No snippet can be made from this configuration.
+    #[error("error: {0}")]
+    Snippet(#[from] snippet::SnippetError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -67,16 +117,25 @@ pub enum CtlError {
 
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
-    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to.
-    /// That of `check` is 1 for warnings and 2 for failures as well.
+    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to;
+    /// `doctor` and `check` have their own.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
-        let mut code = 0;
+        let ok = |()| 0;
         let done = match &self.command {
-            Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
-            Command::Credentials(args) => credentials::run(args, env, out, err),
-            Command::Check(args) => check::run(args, env, out, err).map(|found| code = found),
+            Command::Init(args) => init::run(args, env, out, err).map(ok),
+            Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err).map(ok),
+            Command::Snippet(args) => snippet::run(args, env, out, err).map(ok),
+            Command::Credentials(args) => credentials::run(args, env, out, err).map(ok),
+            Command::Doctor(args) => doctor::run(args, env, out),
+            Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
+            Command::Check(args) => check::run(args, env, out, err),
+            Command::Completions(args) => generated::completions(args, out).map(ok),
+            Command::Man(args) => generated::man(args, err).map(ok),
         };
-        let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::from(code) };
+        let error = match done.and_then(|code| Ok((code, out.flush()?))) {
+            Ok((code, ())) => return ExitCode::from(code),
+            Err(error) => error,
+        };
         if let CtlError::Output(error) = &error
             && error.kind() == io::ErrorKind::BrokenPipe
         {
@@ -86,33 +145,6 @@ impl Cli {
         let _ = writeln!(err, "{error}");
         ExitCode::from(if matches!(error, CtlError::Output(_)) { 1 } else { 2 })
     }
-}
-
-/// Loads the configuration the server would run with, and passes its notes on.
-fn load(
-    config: Option<&PathBuf>,
-    secret_file: Option<&PathBuf>,
-    env: &Environment,
-    err: &mut dyn Write,
-) -> Result<Config, CtlError> {
-    let args = ServerArgs {
-        config: config.cloned(),
-        secret_file: secret_file.into_iter().cloned().collect(),
-        ..ServerArgs::default()
-    };
-    let Loaded { config, notes } = Config::load(&args, env)?;
-    for note in notes {
-        writeln!(err, "{note}")?;
-    }
-    let generated = config.auth.secrets.iter().any(|secret| secret.generated);
-    if generated && args.config.is_none() && !env.is_root() {
-        writeln!(
-            err,
-            "note: this is the secret of a server that runs as this same user; for one that runs \
-             as a service, use sudo or --config FILE"
-        )?;
-    }
-    Ok(config)
 }
 
 /// Checks `--host`.

@@ -65,7 +65,7 @@ fn serving<'a>(
 
 /// The port of the first listener that serves one of `transports`. The port behind a proxy is not
 /// the one that clients reach.
-fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
+pub(super) fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
     // Port 0 is "any free port": nobody can be told which.
     serving(config, transports, false).map(|listen| listen.address.port()).find(|port| *port != 0)
 }

@@ -117,6 +117,17 @@ pub fn is_public(ip: IpAddr) -> bool {
     PeerPolicy::default().check(ip).is_ok()
 }
 
+/// The built-in rule that denies the whole of `net`, by its name; `None` where some of it is on the
+/// public Internet.
+#[must_use]
+pub fn built_in_rule(net: &IpNet) -> Option<&'static str> {
+    let rule = BUILT_IN.iter().find(|(_, denied)| denied.contains(net)).map(|(name, _)| *name);
+    let outside = matches!(net, IpNet::V6(_))
+        && !GLOBAL_UNICAST.contains(net)
+        && !net.contains(&GLOBAL_UNICAST);
+    rule.or_else(|| outside.then_some("not global unicast"))
+}
+
 /// The rules, built once from the configuration.
 #[derive(Clone, Debug, Default)]
 pub struct PeerPolicy {
@@ -177,6 +188,17 @@ mod tests {
 
     fn nets(texts: &[&str]) -> Vec<IpNet> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn networks_are_denied_as_a_whole_or_not_at_all() {
+        let rule = |text: &str| built_in_rule(&text.parse().unwrap());
+        assert_eq!(rule("10.1.0.0/16"), Some("private"));
+        assert_eq!(rule("255.255.255.255/32"), Some("reserved"));
+        assert_eq!(rule("8000::/1"), Some("not global unicast"));
+        for open in ["10.0.0.0/7", "8.8.8.0/24", "0.0.0.0/0", "::/0", "2000::/3", "2a00::/16"] {
+            assert_eq!(rule(open), None, "{open}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::config::{Config, Environment, parse_duration};
 use crate::ctl::client::Login;
 use crate::ctl::report::{Finding, Section};
 use crate::ctl::uris::{self, Host};
-use crate::ctl::{CtlError, host_argument, load};
+use crate::ctl::{CtlError, ServerFiles, host_argument};
 use crate::net::external;
 use crate::policy::PortRange;
 
@@ -192,7 +192,8 @@ impl CheckArgs {
             plan.expiry_explained = asked.expiry_explained;
             plan.before.push(asked.section);
         } else if let Some(file) = &self.config {
-            let config = load(Some(file), None, env, err)?;
+            let files = ServerFiles { config: Some(file.clone()), ..ServerFiles::default() };
+            let config = files.load(None, env, err)?;
             self.configured(&config, &mut plan)?;
         } else {
             if plan.uris.is_empty() {

@@ -1,0 +1,198 @@
+//! The new file: only what differs from the defaults, each key with the line it comes from.
+
+use std::fmt::Write as _;
+
+use zeroize::Zeroizing;
+
+use super::places::line_numbers;
+use super::translate::{Draft, Sourced};
+use super::{Outcome, Setting};
+
+/// Networks that proxies are in, where coturn trusts everybody.
+const PROXIES: &str =
+    "[\"127.0.0.0/8\", \"::1\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\"]";
+
+/// The whole file.
+pub(super) fn toml(draft: &Draft, settings: &[Setting]) -> Zeroizing<String> {
+    // One allocation, so that no copy of a secret stays behind where it grew.
+    let mut toml = Zeroizing::new(String::with_capacity(64 * 1024));
+    let text = &mut *toml;
+    text.push_str(
+        "# taciturn.toml, translated from coturn's turnserver.conf. config/taciturn.toml of taciturn\n\
+         # explains every key. Line numbers are those of turnserver.conf.\n",
+    );
+    top(text, draft);
+    auth(text, draft);
+    if let (Some(cert), Some(key)) = (&draft.cert, &draft.key) {
+        text.push_str("\n[tls]\n");
+        set(text, "cert", &quoted(&cert.value), &cert.lines);
+        set(text, "key", &quoted(&key.value), &key.lines);
+    }
+    peers(text, draft);
+    sections(text, draft);
+    listen(text, draft);
+    for (title, wanted) in [
+        ("Not needed here", false),
+        ("Not supported, unknown or wrong; these have no effect", true),
+    ] {
+        leftovers(text, title, settings, wanted);
+    }
+    toml
+}
+
+fn top(text: &mut String, draft: &Draft) {
+    text.push('\n');
+    if let Some(realm) = &draft.realm {
+        set(text, "realm", &quoted(&realm.value), &realm.lines);
+    }
+    match draft.external_ip.as_slice() {
+        [] => text.push_str(
+            "# external-ip is not set: the server looks for its public address itself.\n\
+             #external_ip = \"auto\"\n",
+        ),
+        [one] => set(text, "external_ip", &quoted(&one.value), &one.lines),
+        several => {
+            let values: Vec<_> = several.iter().map(|address| quoted(&address.value)).collect();
+            let mut lines: Vec<_> =
+                several.iter().flat_map(|address| &address.lines).copied().collect();
+            lines.sort_unstable();
+            set(text, "external_ip", &format!("[{}]", values.join(", ")), &lines);
+        }
+    }
+    match &draft.relay_ports {
+        Some(ports) => set(text, "relay_ports", &quoted(&ports.value), &ports.lines),
+        None => text.push_str(
+            "# min-port and max-port are not set. coturn's range is 49152-65535; the default here lies\n\
+             # within it, so that a firewall that lets coturn's through lets this through as well.\n\
+             #relay_ports = \"59000-60100\"\n",
+        ),
+    }
+    if let Some(workers) = &draft.workers {
+        set(text, "workers", &workers.value.to_string(), &workers.lines);
+    }
+}
+
+fn auth(text: &mut String, draft: &Draft) {
+    if draft.users.is_empty() && draft.secrets.is_empty() {
+        text.push_str(
+            "\n# There is no credential: the server makes a secret at its first start and keeps it in\n\
+             # state_dir. `turnctl homeserver-snippet` prints it for Synapse.\n",
+        );
+        return;
+    }
+    text.push_str("\n[auth]\n");
+    list(text, "users", &draft.users, |user| quoted(user));
+    list(text, "secrets", &draft.secrets, |secret| quoted(secret));
+    if draft.allow_weak_credentials {
+        text.push_str(
+            "# DANGER: one of these is what everybody tries first, so that strangers can use this relay.\n\
+             # For tests only. Change it here and at the homeserver, and remove this line.\n\
+             allow_weak_credentials = true\n",
+        );
+    }
+}
+
+fn peers(text: &mut String, draft: &Draft) {
+    text.push_str(
+        "\n# Private, loopback, link-local, shared (CGNAT), multicast and other special networks are\n\
+         # denied without being named. coturn relays into most of them unless denied-peer-ip says not to.\n",
+    );
+    if draft.allow.is_empty() && draft.deny.is_empty() {
+        return;
+    }
+    text.push_str("[peers]\n");
+    list(text, "allow", &draft.allow, |net| quoted(&net.to_string()));
+    list(text, "deny", &draft.deny, |net| quoted(&net.to_string()));
+}
+
+/// The sections that hold plain keys only: limits, protocol.
+fn sections(text: &mut String, draft: &Draft) {
+    let mut open = "";
+    for (path, Sourced { value, lines }) in &draft.keys {
+        let (section, name) = path.split_once('.').unwrap_or(("", path));
+        if section != open {
+            let _ = write!(text, "\n[{section}]\n");
+            open = section;
+        }
+        set(text, name, value, lines);
+    }
+}
+
+fn listen(text: &mut String, draft: &Draft) {
+    if draft
+        .listen
+        .iter()
+        .any(|listen| listen.address.ip().is_unspecified() && listen.address.is_ipv4())
+    {
+        text.push_str(
+            "\n# 0.0.0.0 is every IPv4 address; \"[::]\" in its place is every address of both families.\n",
+        );
+    }
+    for listen in &draft.listen {
+        let _ = write!(
+            text,
+            "\n[[listen]]\ntransport = \"{}\"\naddress = \"{}\"\n",
+            listen.transport, listen.address
+        );
+        if listen.behind_proxy {
+            let _ = write!(
+                text,
+                "proxy_protocol = true\n# Leave only the addresses of your proxy.\n\
+                 trusted_proxies = {PROXIES}\n"
+            );
+        }
+    }
+}
+
+fn leftovers(text: &mut String, title: &str, settings: &[Setting], lost: bool) {
+    let chosen = settings.iter().filter(|setting| match setting.outcome {
+        Outcome::Mapped(_) => false,
+        Outcome::NotNeeded(_) => !lost,
+        Outcome::Unsupported(_) | Outcome::Unknown(_) | Outcome::Error(_) => lost,
+    });
+    let lines: Vec<_> = chosen.map(|setting| comment(&setting.to_string())).collect();
+    if !lines.is_empty() {
+        let _ = write!(text, "\n# {title}:\n{}", lines.concat());
+    }
+}
+
+fn comment(text: &str) -> String {
+    format!("#   {}\n", text.replace(char::is_control, " "))
+}
+
+fn set(text: &mut String, key: &str, value: &str, lines: &[usize]) {
+    let _ = match lines {
+        [] => writeln!(text, "{key} = {value}"),
+        _ => writeln!(text, "{key} = {value} # {}", line_numbers(lines)),
+    };
+}
+
+fn list<T>(text: &mut String, key: &str, items: &[Sourced<T>], show: impl Fn(&T) -> String) {
+    if items.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "{key} = [");
+    for item in items {
+        let shown = Zeroizing::new(show(&item.value));
+        let _ = writeln!(text, "    {}, # {}", shown.as_str(), line_numbers(&item.lines));
+    }
+    text.push_str("]\n");
+}
+
+/// A TOML basic string: on one line, whatever `value` holds.
+fn quoted(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 8);
+    text.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            c if c.is_control() => {
+                let _ = write!(text, "\\u{:04X}", u32::from(c));
+            }
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
+}

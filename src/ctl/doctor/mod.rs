@@ -1,0 +1,109 @@
+//! `turnctl doctor`: what is wrong on the machine of the server.
+
+mod addresses;
+mod certificates;
+mod firewall;
+mod listeners;
+mod machine;
+mod nft;
+mod ntp;
+mod ports;
+mod settings;
+mod sockets;
+mod ufw;
+mod world;
+
+use std::io::{self, IsTerminal as _, Write};
+
+use crate::config::{Config, Environment, Listen};
+
+use super::report::{Finding, Look, Report, Section};
+use super::{CtlError, ServerFiles};
+use ports::{Ports, Protocol};
+use world::World;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo turnctl doctor --config /etc/taciturn.toml
+      Only root sees the firewall, and whose sockets are whose.
+  turnctl doctor --offline --json
+      Asks no name server; for scripts.
+  turnctl doctor --ntp pool.ntp.org
+      Compares the clock as well.
+
+The exit status is 0 where all is well, 1 with warnings, 2 where something fails. What only a client
+can see, such as the firewall of your provider, turnctl check tells, from another network.";
+
+/// Arguments of `turnctl doctor`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DoctorArgs {
+    /// Which server.
+    #[command(flatten)]
+    pub server: ServerFiles,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+
+    /// Do not ask any name server
+    #[arg(long)]
+    pub offline: bool,
+
+    /// Ask this time server how late it is
+    #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "offline")]
+    pub ntp: Option<String>,
+}
+
+fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
+    let (section, config) = settings::configuration(&args.server, env);
+    let mut report = Report { sections: vec![section], ..Report::default() };
+    let Some(config) = config else {
+        let mut rest = Section::new("The rest");
+        let title = "nothing else is looked at before the configuration is right";
+        rest.push(Finding::skip("not-examined", title));
+        report.sections.push(rest);
+        return report;
+    };
+    let sockets = sockets::bound(&world.root);
+    let sockets = sockets.as_deref().map_err(ToString::to_string);
+    report.sections.push(listeners::section(&config, &sockets));
+    report.sections.push(addresses::section(&config, args.offline));
+    report.sections.push(firewall::section(&config, world));
+    report.sections.extend(certificates::section(&config));
+    let server = sockets.as_ref().ok().and_then(|sockets| listeners::server(&config, sockets));
+    let sockets = sockets.unwrap_or_default();
+    let mut section = machine::section(&config, world, sockets, server);
+    if let Some(host) = &args.ntp {
+        section.push(ntp::finding(host));
+    }
+    report.sections.push(section);
+    report
+}
+
+/// The port of a listener; `None` where it is any free one.
+fn ports_of(listen: &Listen) -> Option<Ports> {
+    let port = listen.address.port();
+    let protocol = if listen.transport.is_datagram() { Protocol::Udp } else { Protocol::Tcp };
+    (port != 0).then_some(Ports { protocol, first: port, last: port })
+}
+
+fn relay_ports(config: &Config) -> Ports {
+    let range = config.relay_ports;
+    Ports { protocol: Protocol::Udp, first: range.first(), last: range.last() }
+}
+
+pub(super) fn run(
+    args: &DoctorArgs,
+    env: &Environment,
+    out: &mut dyn Write,
+) -> Result<u8, CtlError> {
+    let report = examine(args, env, &World::here());
+    if args.json {
+        writeln!(out, "{:#}", report.to_json())?;
+    } else {
+        let colour = io::stdout().is_terminal() && env.get("NO_COLOR").is_none();
+        report.write_text(out, Look { colour, ..Look::default() })?;
+    }
+    Ok(report.exit_code())
+}

@@ -1,0 +1,101 @@
+//! The configuration and its secrets.
+
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::config::{Config, Environment, Loaded, NoteLevel, Place};
+
+use super::super::ServerFiles;
+use super::super::report::{Finding, Section};
+
+/// Below these, the first group call is one too many.
+const FEW_PORTS: u32 = 200;
+const FEW_ALLOCATIONS: u32 = 100;
+
+/// Loads the configuration as the server would.
+pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section, Option<Config>) {
+    let mut section = Section::new("Configuration");
+    let Loaded { config, notes } = match Config::load_existing(&server.server_args(), env) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            for problem in errors.problems() {
+                let place = match &problem.place {
+                    Place::File { path, line, column } => {
+                        format!("{}:{line}:{column}: ", path.display())
+                    }
+                    Place::Variable(name) => format!("{name}: "),
+                    Place::Flag(name) => format!("{name}: "),
+                    Place::Unplaced => String::new(),
+                };
+                let key = match problem.key.as_str() {
+                    "" => String::new(),
+                    key => format!("{key}: "),
+                };
+                let finding = Finding::fail("config", format!("{place}{key}{}", problem.message))
+                    .why("The server does not start with it.");
+                let fix = problem.help.as_str();
+                section.push(if fix.is_empty() { finding } else { finding.fix(fix) });
+            }
+            return (section, None);
+        }
+    };
+    let what = match &config.file {
+        Some(file) => format!("{} is valid", file.display()),
+        None => "no file; the defaults, and what the environment sets, are valid".to_owned(),
+    };
+    section.push(Finding::pass("config", what));
+    for note in notes {
+        let weak = note.text.contains("allow_weak_credentials");
+        section.push(match note.level {
+            NoteLevel::Warning if weak => Finding::fail("weak-credentials", note.text)
+                .why("Strangers try such credentials first, and relay at your cost.")
+                .fix("Make others, here and at the homeserver:\n  openssl rand -hex 24"),
+            NoteLevel::Warning => Finding::warn("config-warning", note.text),
+            NoteLevel::Info => Finding::info("config-note", note.text),
+        });
+    }
+    secrets(&config, &mut section);
+    bounds(&config, &mut section);
+    (section, Some(config))
+}
+
+fn secrets(config: &Config, section: &mut Section) {
+    for path in config.auth.secrets.iter().filter_map(|secret| secret.path.as_ref()) {
+        match std::fs::metadata(path) {
+            Ok(meta) => section.push(Finding::pass(
+                "secret-file",
+                format!(
+                    "{}: owner uid {}, mode {:04o}",
+                    path.display(),
+                    meta.uid(),
+                    meta.mode() & 0o7777
+                ),
+            )),
+            Err(error) => {
+                section.push(Finding::warn("secret-file", format!("{}: {error}", path.display())));
+            }
+        }
+    }
+    if config.auth.secrets.is_empty() {
+        section.push(
+            Finding::info("no-secret", "static users only; there is no shared secret")
+                .why("Every user of a homeserver gets the same password, and keeps it."),
+        );
+    }
+}
+
+fn bounds(config: &Config, section: &mut Section) {
+    let ports = config.relay_ports.len();
+    let why = "Element Web makes up to 20 allocations for each line of turn_uris while it rings; \
+               with none left, the call gets no relay (508, or 486 for one user).";
+    if ports < FEW_PORTS {
+        let title = format!("{ports} relay ports are few");
+        let fix = "Widen it, and open the ports in the firewall:\n  relay_ports = \"59000-60100\"";
+        section.push(Finding::warn("few-relay-ports", title).why(why).fix(fix));
+    }
+    let allocations = config.limits.allocations_per_user;
+    if allocations < FEW_ALLOCATIONS {
+        let title = format!("{allocations} allocations for a user are few");
+        let fix = "Remove the key, or raise it, in [limits]:\n  allocations_per_user = 200";
+        section.push(Finding::warn("few-allocations", title).why(why).fix(fix));
+    }
+}

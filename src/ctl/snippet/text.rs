@@ -1,0 +1,73 @@
+//! One line of text in the quotes of each language: a string, whatever it looks like.
+
+use std::fmt::Write as _;
+
+pub(super) use crate::ctl::homeserver::quoted as yaml;
+
+/// A TOML basic string.
+pub(in crate::ctl) fn toml(text: &str) -> String {
+    let escape = |c: char, quoted: &mut String| {
+        let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+    };
+    in_double_quotes(text, escape)
+}
+
+/// A Lua string. Lua knows decimal escapes in all its versions.
+pub(super) fn lua(text: &str) -> String {
+    let escape = |c: char, quoted: &mut String| {
+        let mut bytes = [0; 4];
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            let _ = write!(quoted, "\\{byte:03}");
+        }
+    };
+    in_double_quotes(text, escape)
+}
+
+fn in_double_quotes(text: &str, control: impl Fn(char, &mut String)) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => control(c, &mut quoted),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A word of a POSIX shell.
+pub(super) fn shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=[],".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A value in an environment file of Docker's: bare where that is safe, else in single quotes,
+/// within which nothing is replaced. Compose takes `\'` in them for a quote.
+pub(super) fn env(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_language_gets_its_own_escapes() {
+        let text = "a\"b\\c\u{7f}d'e$f";
+        assert_eq!(toml(text), "\"a\\\"b\\\\c\\u007Fd'e$f\"");
+        assert_eq!(lua(text), "\"a\\\"b\\\\c\\127d'e$f\"");
+        assert_eq!(shell(text), format!("'{}'", "a\"b\\c\u{7f}d'\\''e$f"));
+        assert_eq!(env(text), format!("'{}'", "a\"b\\c\u{7f}d\\'e$f"));
+        assert_eq!((shell("plain-1"), env("plain-1")), ("plain-1".into(), "plain-1".into()));
+        let table: toml::Table = format!("x = {}", toml(text)).parse().unwrap();
+        assert_eq!(table["x"].as_str(), Some(text));
+    }
+}

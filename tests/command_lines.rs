@@ -1,0 +1,72 @@
+//! Help, man pages and completions of both programs.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use std::process::{Command, Output};
+
+use clap::CommandFactory as _;
+use taciturn::config::ServerArgs;
+use taciturn::ctl::{Cli, generated};
+
+fn turnctl(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_turnctl")).args(args).env_clear().output().unwrap()
+}
+
+/// Every command: its name as it is typed, and itself.
+fn commands() -> Vec<(String, clap::Command)> {
+    let mut all = vec![("taciturn".to_owned(), ServerArgs::command())];
+    let turnctl = Cli::command();
+    for command in turnctl.get_subcommands() {
+        all.push((format!("turnctl {}", command.get_name()), command.clone()));
+    }
+    all.push(("turnctl".to_owned(), turnctl));
+    all
+}
+
+#[test]
+fn command_lines_are_sound() {
+    for (_, command) in commands() {
+        command.debug_assert();
+    }
+}
+
+#[test]
+fn every_command_shows_an_example_of_itself() {
+    for (typed, mut command) in commands() {
+        let help = command.render_long_help().to_string();
+        let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{typed}: none"));
+        assert!(examples.contains(&format!("{typed} ")), "{typed}: {examples}");
+    }
+}
+
+#[test]
+fn every_command_has_a_man_page_with_the_example() {
+    let pages = generated::pages().unwrap();
+    assert_eq!(pages.len(), commands().len());
+    for (typed, _) in commands() {
+        let file = format!("{}.", typed.replace(' ', "-"));
+        let wanted = |(path, _): &&(std::path::PathBuf, Vec<u8>)| {
+            path.file_name().unwrap().to_str().unwrap().starts_with(&file)
+        };
+        let (path, page) = pages.iter().find(wanted).unwrap_or_else(|| panic!("{file}"));
+        let page = String::from_utf8(page.clone()).unwrap();
+        assert!(page.contains(".TH ") && page.contains(".SH NAME"), "{}", path.display());
+        let (_, examples) = page.split_once(".SH EXAMPLES").unwrap_or_else(|| panic!("{typed}"));
+        assert!(examples.replace('\\', "").contains(&typed), "{typed}: {examples}");
+    }
+}
+
+#[test]
+fn man_pages_and_completions_are_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = turnctl(&["man", dir.path().to_str().unwrap()]);
+    assert!(output.status.success());
+    for page in ["man8/taciturn.8", "man1/turnctl.1", "man1/turnctl-doctor.1"] {
+        assert!(dir.path().join(page).exists(), "{page}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let text = String::from_utf8(turnctl(&["completions", shell]).stdout).unwrap();
+        assert!(text.contains("import-coturn"), "{shell}");
+        let output = turnctl(&["completions", shell, "--program", "taciturn"]);
+        assert!(String::from_utf8(output.stdout).unwrap().contains("coturn-config"), "{shell}");
+    }
+}

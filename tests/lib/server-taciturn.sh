@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/server.sh"
 
 program=${TACITURN_BIN:-$TARGET_DIR/release/taciturn}
+export -n TACITURN_BIN # it is no key of the server's
 
 # toml_list WORD...: ["a", "b"]
 toml_list() {

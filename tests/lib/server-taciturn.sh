@@ -62,6 +62,7 @@ allow_weak_credentials = false
 allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
+    if [ -n "$CONNECTIONS" ]; then printf '\n[limits]\nconnections_per_address = %s\n' "$CONNECTIONS"; fi
     if [ -n "$RFC5766_CHANNELS" ]; then printf '\n[protocol]\nrfc5766_channels = true\n'; fi
     if wants tls || wants dtls; then
         printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"

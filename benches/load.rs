@@ -1,4 +1,4 @@
-//! A load on a TURN server over UDP: flows of ChannelData to echo peers and back, and the
+//! A load on a TURN server over UDP, TCP or TLS: flows of ChannelData to echo peers and back, and the
 //! processor time that the server spent on each packet it relayed.
 //!
 //! `benches/compare` runs it beside two servers; by hand:
@@ -10,9 +10,14 @@
 //!
 //! A flow sends `burst` packets of `size` payload bytes `rate` times a second; with `--rate 0` it
 //! sends the next burst when the one before has come back. Its peer sends every packet back. The
-//! result is one line of JSON. It uses nothing of the library: its few STUN messages are written
+//! result is one line of JSON. With `--idle N` there is no traffic: N connections of `--transport`
+//! are opened, each asks for its mapped address once, and the server's memory before and after is
+//! told. It uses nothing of the library: its few STUN messages are written
 //! here, so it measures any server and follows no change of ours.
 #![allow(clippy::print_stdout)]
+
+#[path = "load/wire.rs"]
+mod wire;
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -22,9 +27,11 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use md5::{Digest as _, Md5};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sha1::Sha1;
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval_at, sleep, timeout};
+use wire::{Receiver, Sender, Transport, connect};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -32,6 +39,11 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const DRAIN: Duration = Duration::from_millis(300);
 /// How long a closed loop waits for a burst before it takes the rest for lost.
 const BURST_LIMIT: Duration = Duration::from_millis(200);
+/// How long an answer may take before the request is sent again.
+const ANSWER_LIMIT: Duration = Duration::from_millis(500);
+/// Idle connections that are opened before the memory is looked at, so that what the server sets
+/// up once is not counted.
+const IDLE_WARM_UP: usize = 50;
 /// The unit of /proc/PID/stat, `getconf CLK_TCK`: 100 a second on every Linux port of today.
 const MILLISECONDS_PER_TICK: u64 = 10;
 
@@ -42,13 +54,18 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: Options) -> Result<()> {
+    if options.idle > 0 {
+        return stand_idle(&options).await;
+    }
     let counters = Arc::new(Counters::default());
     let mut flows = Vec::with_capacity(options.flows);
     for _ in 0..options.flows {
         let peer = start_echo_peer(Arc::clone(&counters)).await?;
         flows.push(Flow::open_patiently(&options, peer).await?);
     }
-    for (index, flow) in flows.iter().enumerate() {
+    let mut releases = Vec::new();
+    for (index, flow) in flows.into_iter().enumerate() {
+        releases.extend(flow.release(&options)?);
         start_traffic(flow, index, &options, &counters);
     }
 
@@ -65,6 +82,7 @@ async fn run(options: Options) -> Result<()> {
     sleep(DRAIN).await;
     let sent = counters.sent.load(Relaxed);
     let result = serde_json::json!({
+        "transport": format!("{:?}", options.transport),
         "flows": options.flows,
         "size": options.size,
         "burst": options.burst,
@@ -77,10 +95,40 @@ async fn run(options: Options) -> Result<()> {
         "server_cpu_us_per_packet": cpu as f64 * 1000.0 / relayed.max(1) as f64,
     });
     println!("{result}");
-    // The next load on this server starts without the allocations of this one.
-    for flow in &flows {
-        flow.release(&options).await?;
+    // The next load on this server starts without the allocations of this one. Those of streams
+    // end with their connections.
+    for (socket, refresh) in releases {
+        socket.send(&refresh).await?;
     }
+    Ok(())
+}
+
+/// Opens connections that do nothing after one Binding request.
+async fn stand_idle(options: &Options) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })?;
+    let mut held = Vec::new();
+    let mut before = 0;
+    for n in 0..IDLE_WARM_UP + options.idle {
+        if n == IDLE_WARM_UP {
+            sleep(DRAIN).await;
+            before = resident_kilobytes(options.pid)?;
+        }
+        let (mut sender, mut receiver) = connect(options.transport, options.server).await?;
+        let request = Request::new(BINDING)?.bytes;
+        ask(&mut sender, &mut receiver, request, BINDING | SUCCESS).await?;
+        held.push((sender, receiver));
+    }
+    sleep(DRAIN).await;
+    let after = resident_kilobytes(options.pid)?;
+    let result = serde_json::json!({
+        "transport": format!("{:?}", options.transport),
+        "idle": options.idle,
+        "memory_before_kb": before,
+        "memory_after_kb": after,
+        "kb_per_connection": after.saturating_sub(before) as f64 / options.idle as f64,
+    });
+    println!("{result}");
     Ok(())
 }
 
@@ -122,23 +170,23 @@ async fn start_echo_peer(counters: Arc<Counters>) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn start_traffic(flow: &Flow, index: usize, options: &Options, counters: &Arc<Counters>) {
+fn start_traffic(flow: Flow, index: usize, options: &Options, counters: &Arc<Counters>) {
     let packet = flow.channel_data(options.size);
-    let socket = Arc::clone(&flow.socket);
+    let Flow { sender, receiver, .. } = flow;
     let burst = options.burst;
     if options.rate == 0 {
-        tokio::spawn(closed_loop(socket, packet, burst, Arc::clone(counters)));
+        tokio::spawn(closed_loop(sender, receiver, packet, burst, Arc::clone(counters)));
         return;
     }
     let period = Duration::from_secs(1) / options.rate;
     // Spread over the period, so that not all flows send at the same moment.
     let offset = period * index as u32 / options.flows as u32;
-    tokio::spawn(count_returned(Arc::clone(&socket), Arc::clone(counters)));
-    tokio::spawn(paced(socket, packet, burst, period, offset, Arc::clone(counters)));
+    tokio::spawn(count_returned(receiver, Arc::clone(counters)));
+    tokio::spawn(paced(sender, packet, burst, period, offset, Arc::clone(counters)));
 }
 
 async fn paced(
-    socket: Arc<UdpSocket>,
+    mut sender: Sender,
     packet: Vec<u8>,
     burst: usize,
     period: Duration,
@@ -149,40 +197,41 @@ async fn paced(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     while !counters.stopped() {
         ticks.tick().await;
-        send_burst(&socket, &packet, burst, &counters).await;
+        send_burst(&mut sender, &packet, burst, &counters).await;
     }
+    // A connection that ends here would take what is on its way with it.
+    sleep(DRAIN).await;
 }
 
 async fn closed_loop(
-    socket: Arc<UdpSocket>,
+    mut sender: Sender,
+    mut receiver: Receiver,
     packet: Vec<u8>,
     burst: usize,
     counters: Arc<Counters>,
 ) {
-    let mut received = [0; 2048];
     while !counters.stopped() {
-        send_burst(&socket, &packet, burst, &counters).await;
-        for _ in 0..burst {
-            let Ok(Ok(_)) = timeout(BURST_LIMIT, socket.recv(&mut received)).await else { break };
-            counters.returned.fetch_add(1, Relaxed);
+        send_burst(&mut sender, &packet, burst, &counters).await;
+        let mut back = 0;
+        while back < burst as u64 {
+            let Ok(Ok(count)) = timeout(BURST_LIMIT, receiver.count()).await else { break };
+            counters.returned.fetch_add(count, Relaxed);
+            back += count;
         }
     }
 }
 
-async fn send_burst(socket: &UdpSocket, packet: &[u8], burst: usize, counters: &Counters) {
+async fn send_burst(sender: &mut Sender, packet: &[u8], burst: usize, counters: &Counters) {
     for _ in 0..burst {
-        if socket.send(packet).await.is_ok() {
+        if sender.send(packet).await.is_ok() {
             counters.sent.fetch_add(1, Relaxed);
         }
     }
 }
 
-async fn count_returned(socket: Arc<UdpSocket>, counters: Arc<Counters>) {
-    let mut packet = [0; 2048];
-    while socket.readable().await.is_ok() {
-        while socket.try_recv(&mut packet).is_ok() {
-            counters.returned.fetch_add(1, Relaxed);
-        }
+async fn count_returned(mut receiver: Receiver, counters: Arc<Counters>) {
+    while let Ok(count) = receiver.count().await {
+        counters.returned.fetch_add(count, Relaxed);
     }
 }
 
@@ -200,8 +249,17 @@ fn cpu_milliseconds(pid: Option<u32>) -> Result<u64> {
     Ok(ticks * MILLISECONDS_PER_TICK)
 }
 
+fn resident_kilobytes(pid: Option<u32>) -> Result<u64> {
+    let Some(pid) = pid else { return Ok(0) };
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    Ok(number.ok_or("/proc/PID/status has no VmRSS")?.parse()?)
+}
+
 // --- A flow: one allocation with one channel ----------------------------------------------
 
+const BINDING: u16 = 0x001;
 const ALLOCATE: u16 = 0x003;
 const REFRESH: u16 = 0x004;
 const CHANNEL_BIND: u16 = 0x009;
@@ -222,7 +280,8 @@ const CHANNEL: u16 = 0x4000;
 const UDP: [u8; 4] = [17, 0, 0, 0];
 
 struct Flow {
-    socket: Arc<UdpSocket>,
+    sender: Sender,
+    receiver: Receiver,
     session: Session,
 }
 
@@ -247,59 +306,67 @@ impl Flow {
 
     /// Allocates and binds the channel to `peer`, which gives the peer its permission too.
     async fn open(options: &Options, peer: SocketAddr) -> Result<Self> {
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
-        socket.connect(options.server).await?;
-
+        let (mut sender, mut receiver) = connect(options.transport, options.server).await?;
         let challenge = Request::new(ALLOCATE)?.with(REQUESTED_TRANSPORT, &UDP);
-        let challenge = ask(&socket, challenge.bytes, ALLOCATE | ERROR).await?;
+        let challenge = ask(&mut sender, &mut receiver, challenge.bytes, ALLOCATE | ERROR).await?;
         let realm = attribute(&challenge, REALM).ok_or("no REALM in the 401")?.to_vec();
         let nonce = attribute(&challenge, NONCE).ok_or("no NONCE in the 401")?.to_vec();
         let key = long_term_key(&options.user, &realm, &options.password);
         let session = Session { realm, nonce, key };
 
         let allocate = Request::new(ALLOCATE)?.with(REQUESTED_TRANSPORT, &UDP);
-        ask(&socket, allocate.signed(&options.user, &session)?, ALLOCATE | SUCCESS).await?;
+        let allocate = allocate.signed(&options.user, &session)?;
+        ask(&mut sender, &mut receiver, allocate, ALLOCATE | SUCCESS).await?;
         let bind = Request::new(CHANNEL_BIND)?
             .with(CHANNEL_NUMBER, &[CHANNEL.to_be_bytes(), [0, 0]].concat())
             .with(XOR_PEER_ADDRESS, &xor_address(peer)?);
-        ask(&socket, bind.signed(&options.user, &session)?, CHANNEL_BIND | SUCCESS).await?;
-        Ok(Self { socket: Arc::new(socket), session })
+        let bind = bind.signed(&options.user, &session)?;
+        ask(&mut sender, &mut receiver, bind, CHANNEL_BIND | SUCCESS).await?;
+        Ok(Self { sender, receiver, session })
     }
 
-    /// Ends the allocation (RFC 8656 section 8). The answer goes to whoever counts packets.
-    async fn release(&self, options: &Options) -> Result<()> {
+    /// What ends the allocation of a datagram flow (RFC 8656 section 8), and where to send it. The
+    /// answer goes to whoever counts packets.
+    fn release(&self, options: &Options) -> Result<Option<(Arc<UdpSocket>, Vec<u8>)>> {
+        let Sender::Datagrams(socket) = &self.sender else { return Ok(None) };
         let refresh = Request::new(REFRESH)?.with(LIFETIME, &0_u32.to_be_bytes());
-        self.socket.send(&refresh.signed(&options.user, &self.session)?).await?;
-        Ok(())
+        Ok(Some((Arc::clone(socket), refresh.signed(&options.user, &self.session)?)))
     }
 
-    /// One ChannelData message (RFC 8656 section 12.4) with `size` payload bytes.
+    /// One ChannelData message (RFC 8656 section 12.4) with `size` payload bytes, and padding where
+    /// it goes into a stream.
     fn channel_data(&self, size: u16) -> Vec<u8> {
         let mut packet = [CHANNEL.to_be_bytes(), size.to_be_bytes()].concat();
         packet.resize(4 + usize::from(size), 0x5a);
+        if matches!(self.sender, Sender::Stream(_)) {
+            packet.resize(packet.len().next_multiple_of(4), 0);
+        }
         packet
     }
 }
 
 /// Sends a request until its answer comes, and says so where the answer is another than
 /// `expected`.
-async fn ask(socket: &UdpSocket, request: Vec<u8>, expected: u16) -> Result<Vec<u8>> {
-    let mut answer = vec![0; 2048];
+async fn ask(
+    sender: &mut Sender,
+    receiver: &mut Receiver,
+    request: Vec<u8>,
+    expected: u16,
+) -> Result<Vec<u8>> {
     for _ in 0..4 {
-        socket.send(&request).await?;
-        let received = timeout(Duration::from_millis(500), socket.recv(&mut answer)).await;
-        let Ok(Ok(length)) = received else { continue };
-        if length < 20 || answer[8..20] != request[8..20] {
+        sender.send(&request).await?;
+        let received = timeout(ANSWER_LIMIT, receiver.receive()).await;
+        let Ok(Ok(answer)) = received else { continue };
+        if answer.len() < 20 || answer[8..20] != request[8..20] {
             continue; // the second answer to a request that was sent twice
         }
         let kind = u16::from_be_bytes([answer[0], answer[1]]);
         if kind != expected {
             return Err(format!("the server answered {kind:#06x}, not {expected:#06x}").into());
         }
-        answer.truncate(length);
         return Ok(answer);
     }
-    Err(format!("no answer from {}", socket.peer_addr()?).into())
+    Err("no answer".into())
 }
 
 /// A STUN request being written (RFC 8489 section 5).
@@ -384,9 +451,12 @@ fn xor_address(address: SocketAddr) -> Result<Vec<u8>> {
 
 struct Options {
     server: SocketAddr,
+    transport: Transport,
     user: String,
     password: String,
     flows: usize,
+    /// Connections without traffic, instead of flows.
+    idle: usize,
     size: u16,
     burst: usize,
     /// Bursts a second in each flow; 0: a closed loop.
@@ -400,9 +470,11 @@ impl Options {
     fn from_arguments() -> Result<Self> {
         let mut options = Self {
             server: SocketAddr::from(([127, 0, 0, 1], 3478)),
+            transport: Transport::Udp,
             user: String::new(),
             password: String::new(),
             flows: 100,
+            idle: 0,
             size: 172,
             burst: 1,
             rate: 50,
@@ -417,9 +489,11 @@ impl Options {
             let value = arguments.next().ok_or_else(|| format!("{name}: its value is missing"))?;
             match name.as_str() {
                 "--server" => options.server = value.parse()?,
+                "--transport" => options.transport = Transport::parse(&value)?,
                 "--user" => options.user = value,
                 "--password" => options.password = value,
                 "--flows" => options.flows = value.parse()?,
+                "--idle" => options.idle = value.parse()?,
                 "--size" => options.size = value.parse()?,
                 "--burst" => options.burst = value.parse()?,
                 "--rate" => options.rate = value.parse()?,

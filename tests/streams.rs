@@ -49,16 +49,6 @@ impl TestCertificate {
         Self { directory, der: made.cert.der().clone() }
     }
 
-    /// Puts another certificate where this one is, as a renewal does; answers the new one.
-    fn renewed(&self) -> CertificateDer<'static> {
-        let new = Self::new();
-        for name in ["cert.pem", "key.pem"] {
-            std::fs::copy(new.directory.path().join(name), self.directory.path().join(name))
-                .unwrap();
-        }
-        new.der
-    }
-
     fn section(&self) -> String {
         let at = |name: &str| self.directory.path().join(name).display().to_string();
         format!("[tls]\ncert = \"{}\"\nkey = \"{}\"\n", at("cert.pem"), at("key.pem"))
@@ -68,15 +58,8 @@ impl TestCertificate {
         &self,
         stream: TcpStream,
     ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        Self::connect_trusting(self.der.clone(), stream).await
-    }
-
-    async fn connect_trusting(
-        root: CertificateDer<'static>,
-        stream: TcpStream,
-    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
-        roots.add(root).unwrap();
+        roots.add(self.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -285,33 +268,4 @@ async fn a_listener_without_proxy_takes_no_proxy_header() {
     let mut client = tcp(server.address).await;
     client.write(b"PROXY TCP4 192.0.2.7 203.0.113.9 4711 443\r\n").await;
     assert!(client.read().await.is_none());
-}
-
-/// Takes some seconds: the server looks at the files every five.
-#[tokio::test]
-async fn a_renewed_certificate_is_served_to_new_connections_while_a_call_goes_on() {
-    let certificate = TestCertificate::new();
-    let more = certificate.section() + PEERS;
-    let server = Server::configured(&configuration(&["transport = \"tls\""], &more));
-    let stream = TcpStream::connect(server.address).await.unwrap();
-    let mut call = StreamClient::new(certificate.connect(stream).await.unwrap());
-    let relayed = call.allocate().await;
-    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    call.bind(channel(), peer.local_addr().unwrap()).await;
-
-    let new = certificate.renewed();
-    let start = std::time::Instant::now();
-    loop {
-        let stream = TcpStream::connect(server.address).await.unwrap();
-        if TestCertificate::connect_trusting(new.clone(), stream).await.is_ok() {
-            break;
-        }
-        assert!(start.elapsed() < PATIENCE, "the new certificate is not served");
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        // The call goes on meanwhile.
-        peer.send_to(b"still here", relayed).await.unwrap();
-        assert_eq!(call.receive(channel()).await, b"still here");
-    }
-    peer.send_to(b"and after", relayed).await.unwrap();
-    assert_eq!(call.receive(channel()).await, b"and after");
 }

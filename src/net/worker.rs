@@ -1,6 +1,6 @@
 //! One worker: a shard, its sockets, and the loop that joins them.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io;
@@ -42,6 +42,9 @@ const EVENTS: usize = 256;
 /// holds a realm of up to 763.
 const REPLY: usize = 1500;
 
+/// Bytes that a connection reads at a time.
+const ROOM: usize = 64 * 1024;
+
 /// Numbers of listeners for connections begin here, those of UDP listeners at 0.
 const FIRST_STREAM_LISTENER: u16 = 1 << 15;
 
@@ -56,6 +59,7 @@ pub(super) async fn run(
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
         state: RefCell::new(State::new(clock, listeners, shared, handover)?),
+        room: RefCell::new(vec![0; ROOM].into()),
         deadline_moved: Notify::new(),
     });
     core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
@@ -72,6 +76,7 @@ pub(super) async fn run(
 #[derive(Debug)]
 pub(super) struct Core {
     state: RefCell<State>,
+    room: RefCell<Box<[u8]>>,
     /// Tells the pump that a deadline has come before the one it waits for.
     deadline_moved: Notify,
 }
@@ -203,6 +208,12 @@ impl Core {
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
+    }
+
+    /// Room to read into, for the turn of one connection. All share it: a connection that waits for
+    /// its client holds none.
+    pub(super) fn room(&self) -> RefMut<'_, Box<[u8]>> {
+        self.room.borrow_mut()
     }
 
     pub(super) fn has_allocation(&self, client: &Client) -> bool {

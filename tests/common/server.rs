@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +23,9 @@ pub(crate) struct Server {
     /// What it printed until it was ready.
     pub(crate) announced: String,
     pub(crate) state: tempfile::TempDir,
+    /// What it has written to standard error so far, and who reads that.
+    logged: Arc<Mutex<String>>,
+    log_reader: Option<JoinHandle<()>>,
 }
 
 /// The program with a state directory of its own, and nothing of the environment that could
@@ -88,9 +93,26 @@ impl Server {
             let _ = child.stderr.take().unwrap().read_to_string(&mut error);
             panic!("the server did not start:\n{announced}{error}");
         };
-        // Goes on reading, so that the server never waits for this pipe.
+        // Goes on reading, so that the server never waits for these pipes.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, listeners, announced, state }
+        let logged = Arc::new(Mutex::new(String::new()));
+        let (log, lines) = (Arc::clone(&logged), BufReader::new(child.stderr.take().unwrap()));
+        let log_reader = Some(std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                log.lock().unwrap().extend([&line, "\n"]);
+            }
+        }));
+        Self { child, address, listeners, announced, state, logged, log_reader }
+    }
+
+    /// The process, as /proc has it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has written this to standard error.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.logged.lock().unwrap().contains(text)
     }
 
     /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
@@ -122,9 +144,10 @@ impl Server {
     pub(crate) fn log(&mut self) -> String {
         self.signal(Signal::TERM);
         self.wait();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        log
+        if let Some(reader) = self.log_reader.take() {
+            reader.join().unwrap();
+        }
+        self.logged.lock().unwrap().clone()
     }
 }
 

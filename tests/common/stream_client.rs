@@ -53,6 +53,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
                 Frame::Incomplete { .. } => {}
                 Frame::Foreign => panic!("the server sent {:02x?}", self.unread),
             }
+            // Room for any datagram, should this be no stream.
+            self.unread.reserve(2048);
             let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await.unwrap();
             if read.is_err() || read.unwrap() == 0 {
                 return None;

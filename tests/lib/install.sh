@@ -1,5 +1,5 @@
 #!/bin/bash
-# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop`, `check` and `browser` need on a
+# install.sh [--check] STAGE...: what the stages of tests/run, `build` and `checks` need on a
 # Debian 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
@@ -15,6 +15,10 @@ programs_for() {
     build) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
     check) echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
+    streams)
+        echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \
+            libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+        ;;
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
             nodejs:node npm:npm procps:sysctl
@@ -33,7 +37,7 @@ missing_packages() {
     done | sort -u
 }
 
-# coturn's package starts a service that would hold port 3478. policy-rc.d is Debian's way to say
+# The packages of coturn and nginx start services that would hold ports. policy-rc.d is Debian's way to say
 # no; where we made it, it goes again.
 install_packages() {
     local made_policy=

@@ -63,6 +63,7 @@ allow_weak_credentials = false
 allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
+    if [ -n "$CONNECTIONS" ]; then printf '\n[limits]\nconnections_per_address = %s\n' "$CONNECTIONS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

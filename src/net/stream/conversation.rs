@@ -1,14 +1,14 @@
 //! One connection once it speaks STUN, and until it becomes a data connection (RFC 6062).
 
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{
-    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf,
-};
-use tokio::time::{Instant, timeout};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::Line;
 use crate::net::patience::{FIRST_MESSAGE, IDLE};
@@ -26,9 +26,11 @@ const LONGEST_BEFORE: usize = 2048;
 /// The longest ChannelData message with its padding.
 const LONGEST: usize = 65_536 + 4;
 
-/// Room for reading: at first, and for a client that keeps it full.
-const ROOM: usize = 2048;
-const MOST_ROOM: usize = 64 * 1024;
+/// Reads in one turn, before other connections get theirs.
+const READS_A_TURN: usize = 4;
+
+/// Room that is kept for the front of a message while there is none.
+const KEPT: usize = 2048;
 
 /// Reads messages to the shard and writes what waits in the line, until either side ends. A
 /// connection that is bound to a peer's goes on with that.
@@ -38,73 +40,118 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     line: &Line,
     stream: S,
 ) -> io::Result<()> {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    let bound = {
-        let mut writing = pin!(write(line, &mut writer));
-        let bound = tokio::select! {
-            outcome = read(core, client, &mut reader) => outcome?,
-            outcome = &mut writing => return outcome,
-        };
-        if bound.is_some() {
-            // The answer goes out before the first byte of data.
-            line.complete();
-            timeout(LAST_ANSWER, writing).await??;
-        }
-        bound
+    let mut conversation = Conversation {
+        core,
+        client,
+        line,
+        stream,
+        unread: Vec::new(),
+        bound: None,
+        heard: Instant::now(),
+        spoken: false,
+        limit: Box::pin(sleep(FIRST_MESSAGE)),
     };
-    if let Some((head, peer)) = bound {
-        peer.join(head, reader, writer).await;
+    poll_fn(|context| conversation.poll(context)).await?;
+    let Conversation { mut stream, unread, bound, .. } = conversation;
+    if let Some(peer) = bound {
+        // The answer goes out before the first byte of data.
+        let drained = poll_fn(|context| line.poll_drain(context, Pin::new(&mut stream)));
+        timeout(LAST_ANSWER, drained).await??;
+        let (reader, writer) = tokio::io::split(stream);
+        peer.join(unread, reader, writer).await;
     }
     Ok(())
 }
 
-async fn write<S: AsyncWrite>(line: &Line, writer: &mut WriteHalf<S>) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    while line.take(&mut bytes).await.is_some() {
-        writer.write_all(&bytes).await?;
-        writer.flush().await?;
-    }
-    if line.is_broken() {
-        return Err(io::Error::other("the client does not read its answers"));
-    }
-    Ok(())
-}
-
-/// Answers the peer connection that the client has bound, and what it has sent behind that request;
-/// `None` when the client has closed the connection.
-async fn read<S: AsyncRead>(
-    core: &Rc<Core>,
+/// A future by hand: a packet then costs one wake-up of one task, which reads, answers and writes,
+/// and sets no timer.
+struct Conversation<'a, S> {
+    core: &'a Core,
     client: Client,
-    reader: &mut ReadHalf<S>,
-) -> io::Result<Option<(Vec<u8>, BoundPeer)>> {
-    let mut bytes = Vec::with_capacity(ROOM);
-    let start = Instant::now();
-    let mut spoken = false;
-    loop {
-        let allowed = if spoken { IDLE } else { FIRST_MESSAGE.saturating_sub(start.elapsed()) };
-        match timeout(allowed, reader.read_buf(&mut bytes)).await {
-            Ok(Ok(0)) => return Ok(None),
-            Ok(read) => read?,
-            // Silence is fine for as long as there is an allocation: that has its own lifetime.
-            Err(_) if spoken && core.has_allocation(&client) => continue,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        };
-        let was_full = bytes.len() == bytes.capacity();
-        let taken = core.read_stream(client, &bytes)?;
-        spoken |= taken > 0;
-        bytes.drain(..taken);
-        if let Some(peer) = core.take_bound(client) {
-            return Ok(Some((bytes, peer)));
+    line: &'a Line,
+    stream: S,
+    /// The front of a message whose rest has not come yet.
+    unread: Vec<u8>,
+    /// The peer connection that the client has bound. What is unread then is data for it.
+    bound: Option<BoundPeer>,
+    /// When the client was last heard.
+    heard: Instant,
+    /// Whether there was a whole message.
+    spoken: bool,
+    /// When silence is looked at again.
+    limit: Pin<Box<Sleep>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let closed = self.poll_read(context)?;
+        // After reading: the answer to what was read goes out in the same turn, also to a client
+        // that has closed its side.
+        self.line.poll_write(context, Pin::new(&mut self.stream))?;
+        if closed.is_ready() {
+            return Poll::Ready(Ok(()));
         }
-        let longest = if core.has_allocation(&client) { LONGEST } else { LONGEST_BEFORE };
-        if let Frame::Incomplete { needed } = Frame::of(&bytes) {
-            if needed > longest {
+        self.poll_limit(context)
+    }
+
+    /// Ready when the client has closed its side, or has bound a peer connection.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let core = self.core;
+        for _ in 0..READS_A_TURN {
+            let mut room = core.room();
+            let mut buffer = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)?);
+            if buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.heard = Instant::now();
+            self.take(buffer.filled())?;
+            if self.bound.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Hands whole messages to the shard, and keeps the front of one.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.unread.is_empty() {
+            let taken = self.core.read_stream(self.client, bytes)?;
+            self.spoken |= taken > 0;
+            self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+        } else {
+            self.unread.extend_from_slice(bytes);
+            let taken = self.core.read_stream(self.client, &self.unread)?;
+            self.spoken |= taken > 0;
+            self.unread.drain(..taken);
+        }
+        self.bound = self.core.take_bound(self.client);
+        if self.bound.is_some() {
+            return Ok(());
+        }
+        if self.unread.is_empty() {
+            self.unread.shrink_to(KEPT);
+        } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
+            let has_allocation = self.core.has_allocation(&self.client);
+            if needed > if has_allocation { LONGEST } else { LONGEST_BEFORE } {
                 return Err(io::Error::other("a message over the limit"));
             }
-            bytes.reserve(needed.saturating_sub(bytes.len()));
         }
-        if was_full && bytes.capacity() < MOST_ROOM {
-            bytes.reserve(2 * bytes.capacity() - bytes.len());
+        Ok(())
+    }
+
+    /// Ready, with an error, when the client was silent for too long.
+    fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.limit.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            let silent = now >= self.heard + IDLE;
+            // Silence is fine for as long as there is an allocation: that has its own lifetime.
+            if !self.spoken || (silent && !self.core.has_allocation(&self.client)) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.limit.as_mut().reset(if silent { now } else { self.heard } + IDLE);
         }
+        Poll::Pending
     }
 }

@@ -1,8 +1,11 @@
 //! What waits to be written to one connection.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
-use tokio::sync::Notify;
+use tokio::io::AsyncWrite;
 
 use crate::turn::Prefix;
 
@@ -17,15 +20,15 @@ const ANSWER_LIMIT: usize = MEDIA_LIMIT + 64 * 1024;
 /// Room that a line keeps while nothing waits.
 const KEPT: usize = 16 * 1024;
 
-/// The outgoing side of one connection. Full messages go in; the connection's task takes out all
-/// there are.
+/// The outgoing side of one connection. Whole messages go in; the connection's task writes all there
+/// are, in one TLS record where they fit one.
 #[derive(Debug)]
 pub(in crate::net) struct Line {
     waiting: RefCell<Vec<u8>>,
-    news: Notify,
+    writer: Writer,
+    /// Whether the connection holds nothing back of what was written to it.
+    flushed: Cell<bool>,
     broken: Cell<bool>,
-    /// Nothing more will come.
-    complete: Cell<bool>,
     dropped: Cell<u64>,
     /// What carries it, for logs: "tcp" or "tls".
     transport: &'static str,
@@ -35,9 +38,9 @@ impl Line {
     pub(in crate::net) fn new(transport: &'static str) -> Self {
         Self {
             waiting: RefCell::new(Vec::new()),
-            news: Notify::new(),
+            writer: Writer::default(),
+            flushed: Cell::new(true),
             broken: Cell::new(false),
-            complete: Cell::new(false),
             dropped: Cell::new(0),
             transport,
         }
@@ -63,7 +66,7 @@ impl Line {
         waiting.extend_from_slice(prefix);
         waiting.extend_from_slice(payload);
         waiting.extend_from_slice([0; 3].get(..usize::from(padding)).unwrap_or_default());
-        self.news.notify_one();
+        self.writer.wake();
     }
 
     /// Adds the answer to a request.
@@ -71,50 +74,109 @@ impl Line {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() + answer.len() > ANSWER_LIMIT {
             self.broken.set(true);
+            self.writer.asleep.set(true);
         } else {
             waiting.extend_from_slice(answer);
         }
-        self.news.notify_one();
+        self.writer.wake();
     }
 
-    /// Says that nothing more will come.
-    pub(super) fn complete(&self) {
-        self.complete.set(true);
-        self.news.notify_one();
+    /// Writes what waits, as far as the connection takes it. `context` is woken when there is more
+    /// to write, and when there is room again.
+    ///
+    /// # Errors
+    /// Those of the connection; and when the client has read too little for too long.
+    pub(super) fn poll_write<S: AsyncWrite>(
+        &self,
+        context: &mut Context<'_>,
+        mut stream: Pin<&mut S>,
+    ) -> io::Result<()> {
+        if self.broken.get() {
+            return Err(io::Error::other("the client does not read its answers"));
+        }
+        let mut waiting = self.waiting.borrow_mut();
+        let mut written = 0;
+        while written < waiting.len() {
+            let rest = waiting.get(written..).unwrap_or_default();
+            match stream.as_mut().poll_write(context, rest)? {
+                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(some) => written += some,
+                Poll::Pending => break,
+            }
+        }
+        waiting.drain(..written);
+        if waiting.is_empty() {
+            waiting.shrink_to(KEPT);
+        }
+        self.flushed.set(self.flushed.get() && written == 0);
+        if !self.flushed.get() {
+            self.flushed.set(stream.poll_flush(context)?.is_ready());
+        }
+        // A connection that takes no more wakes the task itself.
+        self.writer.wait(context.waker(), waiting.is_empty());
+        Ok(())
     }
 
-    /// Whether the client has read too little for too long.
-    pub(super) fn is_broken(&self) -> bool {
-        self.broken.get()
+    /// Writes all that waits. Ready once the connection has taken it and holds nothing back.
+    ///
+    /// # Errors
+    /// As [`Self::poll_write`].
+    pub(super) fn poll_drain<S: AsyncWrite>(
+        &self,
+        context: &mut Context<'_>,
+        stream: Pin<&mut S>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_write(context, stream)?;
+        match self.waiting.borrow().is_empty() && self.flushed.get() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+}
+
+/// The task that writes a line.
+#[derive(Debug, Default)]
+struct Writer {
+    waker: RefCell<Option<Waker>>,
+    /// Whether it has to be told of news. After the first of a batch it need not be.
+    asleep: Cell<bool>,
+}
+
+impl Writer {
+    fn wait(&self, waker: &Waker, for_news: bool) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+        self.asleep.set(for_news);
     }
 
-    /// Waits for something to write and swaps it into `into`, which gives its room in return.
-    /// `None` when the client has read too little for too long, or when that was all.
-    pub(super) async fn take(&self, into: &mut Vec<u8>) -> Option<()> {
-        into.clear();
-        into.shrink_to(KEPT);
-        loop {
-            if self.broken.get() {
-                return None;
-            }
-            if !self.waiting.borrow().is_empty() {
-                std::mem::swap(&mut *self.waiting.borrow_mut(), into);
-                return Some(());
-            }
-            if self.complete.get() {
-                return None;
-            }
-            self.news.notified().await;
+    fn wake(&self) {
+        if self.asleep.replace(false)
+            && let Some(waker) = &*self.waker.borrow()
+        {
+            waker.wake_by_ref();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt as _;
+
     use super::*;
 
     fn media(line: &Line, len: usize) {
         line.media(&Prefix::new(&[0x40, 0, 0, 0]), &vec![7; len], 0);
+    }
+
+    /// Writes to a connection that takes everything.
+    async fn written(line: &Line) -> io::Result<Vec<u8>> {
+        let mut out = Vec::new();
+        poll_fn(|context| Poll::Ready(line.poll_write(context, Pin::new(&mut out)))).await?;
+        Ok(out)
     }
 
     #[tokio::test]
@@ -122,9 +184,8 @@ mod tests {
         let line = Line::new("tcp");
         line.answer(b"answer");
         line.media(&Prefix::new(b"head"), b"x", 3);
-        let mut out = Vec::new();
-        line.take(&mut out).await.unwrap();
-        assert_eq!(out, b"answerheadx\0\0\0");
+        assert_eq!(written(&line).await.unwrap(), b"answerheadx\0\0\0");
+        assert_eq!(written(&line).await.unwrap(), b"", "once");
     }
 
     #[tokio::test]
@@ -135,21 +196,59 @@ mod tests {
         }
         assert_eq!(line.dropped(), 300 - 256);
         line.answer(b"answer");
-        let mut out = Vec::new();
-        line.take(&mut out).await.unwrap();
+        let out = written(&line).await.unwrap();
         assert_eq!(out.len(), MEDIA_LIMIT + 6);
         assert!(out.ends_with(b"answer"));
+        assert!(line.waiting.borrow().capacity() <= KEPT, "the room is given back");
     }
 
     #[tokio::test]
-    async fn what_is_complete_is_written_to_its_end() {
+    async fn what_a_connection_does_not_take_is_written_later_and_once() {
         let line = Line::new("tcp");
-        line.answer(b"answer");
-        line.complete();
+        let (mut ours, mut theirs) = tokio::io::duplex(1000);
+        let sent: Vec<u8> = (0..25).flat_map(|n| [n; 100]).collect();
+        for part in sent.chunks(100) {
+            line.media(&Prefix::new(&[]), part, 0);
+        }
+        // The writer is woken when there is room, as often as it takes.
+        let left = || line.waiting.borrow().len();
+        let write = poll_fn(|context| {
+            line.poll_write(context, Pin::new(&mut ours)).unwrap();
+            if left() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let mut got = vec![0; sent.len()];
+        let ((), read) = tokio::join!(write, theirs.read_exact(&mut got));
+        read.unwrap();
+        assert_eq!(got, sent);
+    }
+
+    #[tokio::test]
+    async fn draining_ends_when_the_connection_has_taken_everything() {
+        let line = Line::new("tcp");
+        let (mut ours, mut theirs) = tokio::io::duplex(10);
+        line.answer(&[7; 100]);
+        let drained = poll_fn(|context| line.poll_drain(context, Pin::new(&mut ours)));
+        let mut got = [0; 100];
+        let (outcome, read) = tokio::join!(drained, theirs.read_exact(&mut got));
+        outcome.unwrap();
+        read.unwrap();
+        assert_eq!(got, [7; 100]);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_waits_is_woken_by_news() {
+        let line = Line::new("tcp");
         let mut out = Vec::new();
-        line.take(&mut out).await.unwrap();
+        let write = poll_fn(|context| {
+            line.poll_write(context, Pin::new(&mut out)).unwrap();
+            if out.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let news = async {
+            tokio::task::yield_now().await;
+            line.answer(b"answer");
+        };
+        tokio::join!(write, news);
         assert_eq!(out, b"answer");
-        assert!(line.take(&mut out).await.is_none() && !line.is_broken());
     }
 
     #[tokio::test]
@@ -158,6 +257,6 @@ mod tests {
         for _ in 0..=ANSWER_LIMIT / 1000 {
             line.answer(&[0; 1000]);
         }
-        assert!(line.take(&mut Vec::new()).await.is_none());
+        assert!(written(&line).await.is_err());
     }
 }

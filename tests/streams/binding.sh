@@ -11,9 +11,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 
 COOKIE=2112a442
 
+# A connection that the server has closed is an exit status of ours, not a signal.
+trap '' PIPE
+
 # The next bytes of the answer, as hexadecimal digits.
 take() {
-    dd bs=1 count="$1" <&"$ANSWERS" 2>/dev/null | od -An -v -tx1 | tr -d ' \n'
+    { dd bs=1 count="$1" <&"$ANSWERS" 2>/dev/null || true; } | od -An -v -tx1 | tr -d ' \n'
 }
 
 # give HEX: the bytes, in one write
@@ -67,7 +70,7 @@ case $1 in
 tls) connect_tls "${@:2}" ;;
 tcp)
     connect_tcp "$2" "$3"
-    [ -z "${4:-}" ] || printf '%s\r\n' "$4" >&"$REQUESTS"
+    [ -z "${4:-}" ] || printf '%s\r\n' "$4" >&"$REQUESTS" || exit 3
     ;;
 esac
 TRANSACTION=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')

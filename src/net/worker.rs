@@ -86,10 +86,8 @@ impl Core {
     async fn pump(&self, clock: Clock, stop: &mut Receiver<bool>) -> io::Result<()> {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
-            let nap = match self.state.borrow_mut().turn()? {
-                true => Some(Duration::ZERO),
-                false => self.state.borrow_mut().nap(),
-            };
+            let more = self.state.borrow_mut().turn()?;
+            let nap = if more { Some(Duration::ZERO) } else { self.state.borrow_mut().nap() };
             if let Some(nap) = nap {
                 // A thread's sleep: tokio's has milliseconds, and would end at the first packet.
                 if !nap.is_zero() {

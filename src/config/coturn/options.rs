@@ -66,7 +66,9 @@ const DATABASE: Fate = Unsupported(
 const TELNET: Fate = Unsupported("there is no command line over TCP here");
 const WEB: Fate = Unsupported("there is no web interface here");
 const METRICS: Fate = Unsupported("this version has no metrics");
-const REDIRECT: Fate = Unsupported("this version sends no client to another server");
+const REDIRECT: Fate = Unsupported(
+    "write the other servers to servers (or tls_servers) in [redirect], one address of each family",
+);
 const DISCOVERY: Fate =
     Unsupported("this version does no NAT behaviour discovery (RFC 5780); calls do not need it");
 const MULTIPLEX: Fate =
@@ -77,13 +79,13 @@ const MODERN_TLS: Fate = NotNeeded("SSL and TLS before 1.2 are never offered her
 const KEY_EXCHANGE: Fate = NotNeeded("key exchange is by elliptic curves, chosen with each client");
 const LOG: Fate = NotNeeded("the log goes to standard error, where journald and Docker read it");
 const DEBUG: Fate = NotNeeded("TACITURN_LOG=debug says more");
-const RATE: Fate = Unsupported(
-    "this version does not count refused requests by address; its answers are kept small, and the \
-     log has the addresses for fail2ban",
+const RATE: Fate = NotNeeded(
+    "answers to senders that have proven nothing are limited by default: \
+     limits.unverified_answers_per_address",
 );
 const ACCOUNT: Fate = Unsupported(
-    "the server does not change its user by itself: set User= and Group= in the systemd unit, or \
-     user: for a container. It needs no root",
+    "write user = \"USER:GROUP\" in [process]; or set User= and Group= in the systemd unit, or user: \
+     for a container: the server needs no root",
 );
 
 /// All of them: those of coturn 4.17, then those that it has removed and that are still about.
@@ -101,19 +103,17 @@ pub const OPTIONS: &[CoturnOption] = &[
         Unsupported("listeners are bound to addresses: write the interface's in [[listen]]"),
     ),
     row(&["aux-server"], Text, Mapped(LISTEN)),
-    row(&["udp-self-balance"], Switch, REDIRECT),
+    row(&["udp-self-balance"], Switch, NotNeeded("each core has sockets of its own here")),
     row(&["no-udp"], Switch, Mapped("listen.transport")),
     row(&["no-tcp"], Switch, Mapped("listen.transport")),
     row(&["no-tls"], Switch, Mapped("listen.transport")),
-    row(
-        &["dtls"],
-        Switch,
-        Unsupported("this version does not serve DTLS; no browser speaks it to a TURN server"),
-    ),
+    row(&["dtls"], Switch, Mapped("listen.transport")),
     row_off(
         &["no-dtls"],
         NotNeeded("DTLS is off without a [[listen]] section for it"),
-        Unsupported("this version does not serve DTLS; no browser speaks it to a TURN server"),
+        Unsupported(
+            "DTLS is served by a [[listen]] section with transport = \"dtls\"; no browser asks for it",
+        ),
     ),
     // The relay
     row(&["relay-ip"], Text, Mapped("external_ip")),
@@ -134,8 +134,10 @@ pub const OPTIONS: &[CoturnOption] = &[
     ),
     row_off(
         &["no-tcp-relay"],
-        NotNeeded("nothing is relayed to peers over TCP"),
-        Unsupported("this version relays to peers over UDP only; browsers ask for nothing else"),
+        NotNeeded("nothing is relayed to peers over TCP unless tcp_relay in [protocol] is set"),
+        Unsupported(
+            "tcp_relay = true in [protocol] relays to peers over TCP; browsers never ask for it",
+        ),
     ),
     row(&["relay-threads"], Number, Mapped("workers")),
     row(&["cpus"], Number, Mapped("workers")),

@@ -14,7 +14,9 @@ use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
 use taciturn::net::{Listeners, Running, Shared, Speaks, StreamSettings};
+use taciturn::notify::{self, Supervisor};
 use taciturn::policy::{Connections, PeerPolicy, PortPool, Quota};
+use taciturn::stun::Family;
 use taciturn::tls::{CertStore, ReloadOutcome, TlsServer};
 use taciturn::turn::{Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
             NoteLevel::Warning => tracing::warn!("{}", note.text),
         }
     }
-    match serve(&loaded.config) {
+    match serve(&loaded.config, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -83,7 +85,8 @@ fn start_log(environment: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-fn serve(config: &Config) -> Result<(), Failure> {
+fn serve(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let mut supervisor = Supervisor::of(|name| environment.get(name))?;
     let certificates = Certificates::open(config)?;
     let (udp, streams) = listeners(config, &certificates)?;
     let given = match &config.external_ip {
@@ -109,9 +112,11 @@ fn serve(config: &Config) -> Result<(), Failure> {
         // Nobody reads standard output: no reason not to serve.
         tracing::warn!("cannot print to standard output: {error}");
     }
+    supervisor.ready(&status(&rules));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates));
+    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates, &mut supervisor));
     tracing::info!("stopping");
+    supervisor.stopping();
     running.stop()?;
     outcome
 }
@@ -300,16 +305,24 @@ fn homeserver_block(config: &Config, external: &External) -> Option<String> {
     homeserver::block(config, &host, &options).ok()
 }
 
+/// What `systemctl status` shows.
+fn status(rules: &Rules) -> String {
+    let used: u32 = [Family::V4, Family::V6].map(|family| rules.ports.used(family)).iter().sum();
+    notify::status(used, rules.quota.users())
+}
+
 /// Until a signal, or until a worker fails.
 async fn wait(
     config: &Config,
     running: &Running,
     rules: &Rules,
     certificates: &Certificates,
+    supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let mut heartbeat = tokio::time::interval(supervisor.period());
     let mut day = tokio::time::interval(DAY);
     day.reset(); // the first warnings were given at start
     loop {
@@ -323,6 +336,7 @@ async fn wait(
                 running.rotate_nonce_key(rules)?;
                 certificates.poll();
             }
+            _ = heartbeat.tick() => supervisor.beat(running.beat(), &status(rules)),
             _ = day.tick() => certificates.warn(config),
         }
     }

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tls", &[]),
     ("proxy_protocol", &[]),
     ("dtls", &[]),
+    ("notify", &[]),
     ("auth", &["stun", "clock"]),
     ("policy", &["stun", "clock"]),
     ("turn", &["auth", "policy", "stun", "clock"]),

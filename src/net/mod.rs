@@ -9,6 +9,7 @@ mod batch;
 mod clock;
 mod event_log;
 pub mod external;
+mod heartbeat;
 mod io;
 mod listener;
 mod readiness;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Clock;
+use super::heartbeat::Heartbeat;
 use super::listener::Listeners;
 use super::worker;
 use crate::auth::NonceKeys;
@@ -39,6 +40,7 @@ pub enum ServerError {
 pub struct Running {
     clock: Clock,
     stop: watch::Sender<bool>,
+    heartbeat: Heartbeat,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -55,16 +57,17 @@ pub fn start(
     let clock = Clock::start();
     let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
     let (stop, stopping) = watch::channel(false);
-    let mut threads = Vec::new();
+    let (mut heartbeat, mut threads) = (Heartbeat::new(), Vec::new());
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
+        let heart = heartbeat.heart();
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(worker::run(clock, listeners, &shared, stopping))
+            runtime.block_on(worker::run(clock, listeners, &shared, stopping, heart))
         })?);
     }
-    Ok(Running { clock, stop, threads })
+    Ok(Running { clock, stop, heartbeat, threads })
 }
 
 impl Running {
@@ -84,6 +87,13 @@ impl Running {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether every worker has answered the call before, from within its loop; if so, calls again.
+    /// To be asked every few seconds: a worker that turns answers at once.
+    #[must_use]
+    pub fn beat(&self) -> bool {
+        self.heartbeat.beat() && !self.has_failed()
     }
 
     /// Ends every session and waits for the workers.

@@ -16,6 +16,7 @@ use tokio::task::LocalSet;
 
 use super::batch::{Destination, Egress, Ingress, Outgoing, send};
 use super::clock::Clock;
+use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
 use super::readiness::watch;
@@ -44,6 +45,7 @@ pub(super) async fn run(
     mut listeners: Listeners,
     shared: &Shared,
     mut stop: Receiver<bool>,
+    mut heart: Heart,
 ) -> io::Result<()> {
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
@@ -55,7 +57,7 @@ pub(super) async fn run(
         let connections = Arc::clone(&shared.connections);
         tasks.spawn_local(stream::serve(Rc::clone(&core), listener, number, connections));
     }
-    tasks.run_until(core.pump(clock, &mut stop)).await
+    tasks.run_until(core.pump(clock, &mut stop, &mut heart)).await
 }
 
 /// A worker as its tasks share it: the one that serves the sockets, and one for each connection.
@@ -69,9 +71,15 @@ pub(super) struct Core {
 
 impl Core {
     /// Serves the sockets until `stop` turns true, then ends every allocation.
-    async fn pump(&self, clock: Clock, stop: &mut Receiver<bool>) -> io::Result<()> {
+    async fn pump(
+        &self,
+        clock: Clock,
+        stop: &mut Receiver<bool>,
+        heart: &mut Heart,
+    ) -> io::Result<()> {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
+            heart.answer();
             if self.state.borrow_mut().turn()? {
                 tokio::task::yield_now().await;
                 continue;
@@ -83,6 +91,7 @@ impl Core {
                 // Cleared before the sockets are asked, so that what comes in between wakes again.
                 guard = readable.readable() => guard?.clear_ready(),
                 () = self.deadline_moved.notified() => {}
+                () = heart.called() => {}
                 () = sleep_until(timeout) => {}
             }
         }

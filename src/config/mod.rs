@@ -92,11 +92,28 @@ impl Config {
     /// # Errors
     /// All errors that were found, not only the first.
     pub fn load(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
+        Self::read(args, env, Secrets::Make)
+    }
+
+    /// As [`Config::load`], but writes nothing: where no credential is configured, the result has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn inspect(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
+        Self::read(args, env, Secrets::Leave)
+    }
+
+    fn read(
+        args: &ServerArgs,
+        env: &Environment,
+        secrets: Secrets,
+    ) -> Result<Loaded, ConfigErrors> {
         let from_args = args.config.clone();
         let path = from_args.or_else(|| env.get("TACITURN_CONFIG").map(PathBuf::from));
-        let Some(path) = path else { return build(None, args, env) };
+        let Some(path) = path else { return build(None, args, env, secrets) };
         match std::fs::read(&path) {
-            Ok(bytes) => build(Some((&path, bytes)), args, env),
+            Ok(bytes) => build(Some((&path, bytes)), args, env, secrets),
             Err(error) => Err(unreadable(&path, args, &error.to_string())),
         }
     }
@@ -107,14 +124,24 @@ impl Config {
     /// As [`Config::load`].
     pub fn from_toml(text: &str) -> Result<Loaded, ConfigErrors> {
         let file = (Path::new("taciturn.toml"), text.as_bytes().to_vec());
-        build(Some(file), &ServerArgs::default(), &Environment::default())
+        build(Some(file), &ServerArgs::default(), &Environment::default(), Secrets::Make)
     }
+}
+
+/// What to do where no credential is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Secrets {
+    /// Make one and keep it.
+    Make,
+    /// Do without.
+    Leave,
 }
 
 fn build(
     file: Option<(&Path, Vec<u8>)>,
     args: &ServerArgs,
     env: &Environment,
+    secrets: Secrets,
 ) -> Result<Loaded, ConfigErrors> {
     let (mut settings, mut findings) = (load::Settings::new(), error::Findings::default());
     let mut source = None;
@@ -130,7 +157,9 @@ fn build(
     load::flags(args, &mut settings, &mut findings);
     let mut config = check::check(&settings, env, source.as_ref(), &mut findings);
     if findings.is_clean() {
-        check::ensure_credential(&mut config, &mut findings);
+        if secrets == Secrets::Make {
+            check::ensure_credential(&mut config, &mut findings);
+        }
         check::warn_of_exposed_file(&settings, source.as_ref(), &mut findings);
     }
     if findings.is_clean() {

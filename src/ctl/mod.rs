@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod credentials;
+mod health;
 pub mod homeserver;
 pub mod uris;
 
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigErrors, Environment, Loaded, ServerArgs};
 
 pub use credentials::CredentialsArgs;
+pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 
 /// The helper of the taciturn relay server.
@@ -32,6 +34,8 @@ pub enum Command {
     HomeserverSnippet(SnippetArgs),
     /// Print a username and password that are good for a limited time
     Credentials(CredentialsArgs),
+    /// Ask whether the server answers; for health checks
+    Health(HealthArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -46,6 +50,9 @@ pub enum CtlError {
     /// No credentials can be made from this configuration or these arguments.
     #[error("error: {0}")]
     Credentials(#[from] credentials::CredentialsError),
+    /// The server is not well, or cannot be asked.
+    #[error("error: {0}")]
+    Health(#[from] HealthError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -58,11 +65,13 @@ pub enum CtlError {
 
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
-    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to.
+    /// 2 for a mistake in the arguments or the configuration, 1 when the server is not well or
+    /// `out` cannot be written to.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         let done = match &self.command {
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),
+            Command::Health(args) => health::run(args, env, out),
         };
         let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::SUCCESS };
         if let CtlError::Output(error) = &error
@@ -72,7 +81,12 @@ impl Cli {
         }
         // Nothing is left to be done about a standard error that is gone as well.
         let _ = writeln!(err, "{error}");
-        ExitCode::from(if matches!(error, CtlError::Output(_)) { 1 } else { 2 })
+        let mistake = match &error {
+            CtlError::Output(_) => false,
+            CtlError::Health(error) => error.is_mistake(),
+            _ => true,
+        };
+        ExitCode::from(if mistake { 2 } else { 1 })
     }
 }
 

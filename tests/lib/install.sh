@@ -1,5 +1,5 @@
 #!/bin/bash
-# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop` and `browser` need on a
+# install.sh [--check] STAGE...: what the stages `build`, `checks`, `interop`, `browser` and `packaging` need on a
 # Debian 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
@@ -17,6 +17,10 @@ programs_for() {
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
             nodejs:node npm:npm procps:sysctl
+        ;;
+    packaging)
+        echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
+            dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl
         ;;
     compare) echo coturn:turnserver iproute2:ip ;;
     *) die "install.sh: no stage is called $1" ;;

@@ -263,7 +263,7 @@ case_image() {
             install -D "$(realpath "$library")" "$files/image$library"
         done
     done
-    tar -C "$files" -c image | docker import - taciturn-programs >/dev/null || return 1
+    tar -C "$files" -cf "$files.tar" image && docker import "$files.tar" taciturn-programs >/dev/null || return 1
     docker build --build-arg PROGRAMS=taciturn-programs --tag taciturn "$ROOT" || return 1
     image_is_small taciturn
 }
@@ -361,7 +361,8 @@ case_image_from_source() {
         ln -sf /usr/local/rust/bin/{cargo,rustc} "$base/usr/local/bin/" || return 1
     local tag
     tag=$(sed -n 's/^ARG RUST=//p' "$ROOT/Dockerfile")
-    tar -C "$base" -c . | docker import - "rust:$tag-bookworm" >/dev/null && rm -rf "$base" || return 1
+    tar -C "$base" -cf "$base.tar" . && rm -rf "$base" &&
+        docker import "$base.tar" "rust:$tag-bookworm" >/dev/null && rm -f "$base.tar" || return 1
     docker build --network none --tag taciturn:from-source "$context" &&
         image_is_small taciturn:from-source || return 1
     container from-source --network host taciturn:from-source && serves_in_host_mode from-source

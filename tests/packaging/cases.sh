@@ -76,29 +76,38 @@ expect_equal() {
     [ "$1" = "$2" ] || { say "found: \"$1\"" "expected: \"$2\""; return 1; }
 }
 
-# The crates' licences and where they come from. deny.toml says the same to cargo-deny, which also
-# knows about vulnerabilities but has to be installed.
+# The licences and the origin of what is linked in and of what builds it, by the list of deny.toml.
+# cargo-deny knows about vulnerabilities besides, but has to be compiled first.
 case_crates() {
-    local allowed='MIT|Apache-2.0|Apache-2.0 WITH LLVM-exception|BSD-2-Clause|BSD-3-Clause|ISC|Zlib|Unlicense|Unicode-3.0|0BSD|CC0-1.0|CDLA-Permissive-2.0|BSL-1.0|OpenSSL'
-    local bad
-    # Of "A OR B" one must be allowed; of "A AND B" all.
-    bad=$(cd "$ROOT" && cargo tree --locked --edges normal,build --prefix none --format '{p}|{l}' | sort -u |
-        awk -F '|' -v allowed="$allowed" '
-            function fine(expression,   parts, n, i) {
-                gsub(/[()]/, "", expression)
-                n = split(expression, parts, / AND /)
-                for (i = 1; i <= n; i++) if (!one(parts[i])) return 0
-                return n > 0
-            }
-            function one(expression,   parts, n, i) {
-                n = split(expression, parts, / OR |\//)
-                for (i = 1; i <= n; i++) if (index("|" allowed "|", "|" parts[i] "|")) return 1
-                return 0
-            }
-            { sub(/ \(\*\)$/, "", $2); if (!fine($2)) print }')
+    local allowed bad
+    allowed=$(sed -n '/^allow = \[/,/^\]/s/.*"\(.*\)".*/\1/p' "$ROOT/deny.toml" | tr '\n' '|')
+    bad=$(crate_licences | not_licensed_as "$allowed")
     [ -z "$bad" ] || { say "licences that are not allowed:" "$bad"; return 1; }
-    # Everything from crates.io: no git, no path but our own.
-    ! grep '^source = ' "$ROOT/Cargo.lock" | grep -v 'registry+https://github.com/rust-lang/crates.io-index'
+    # The control.
+    [ -n "$(printf 'a v1|MIT\nb v1|MIT AND GPL-3.0\n' | not_licensed_as "$allowed")" ] || return 1
+    ! grep '^source = ' "$ROOT/Cargo.lock" | grep -v '"registry+https://github.com/rust-lang/crates.io-index"'
+}
+
+crate_licences() {
+    (cd "$ROOT" && cargo tree --locked --edges normal,build --prefix none --format '{p}|{l}') |
+        sed 's/ (\*)$//' | sort -u
+}
+
+# not_licensed_as LICENCE|LICENCE|...: of "A OR B" one must be among them, of "A AND B" all
+not_licensed_as() {
+    awk -F '|' -v allowed="|$1" '
+        function any(expression,   parts, n, i) {
+            n = split(expression, parts, / OR |\//)
+            for (i = 1; i <= n; i++) if (index(allowed, "|" parts[i] "|")) return 1
+            return 0
+        }
+        function all(expression,   parts, n, i) {
+            gsub(/[()]/, "", expression)
+            n = split(expression, parts, / AND /)
+            for (i = 1; i <= n; i++) if (!any(parts[i])) return 0
+            return n > 0
+        }
+        !all($2)'
 }
 
 case_compose() {
@@ -106,6 +115,19 @@ case_compose() {
     for file in compose.yaml compose.bridge.yaml; do
         docker-compose -f "$ROOT/config/$file" config >"$WORK/$file" || return 1
         grep -q 'read_only: true' "$WORK/$file" || return 1
+    done
+}
+
+# The same source gives the same programs, wherever it lies. Another full build: --all only.
+case_build_reproducible() {
+    local program
+    mkdir -p "$WORK/elsewhere"
+    (cd "$ROOT" && git ls-files -z | tar --null -T - -c) | tar -C "$WORK/elsewhere" -x &&
+        (cd "$WORK/elsewhere" && CARGO_TARGET_DIR=$WORK/elsewhere-target cargo build --release --locked --bins) || return 1
+    for program in taciturn turnctl; do
+        strip -o "$WORK/$program.here" "$PROGRAMS/$program" &&
+            strip -o "$WORK/$program.elsewhere" "$WORK/elsewhere-target/release/$program" &&
+            cmp "$WORK/$program.here" "$WORK/$program.elsewhere" || return 1
     done
 }
 

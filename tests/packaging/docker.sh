@@ -9,13 +9,15 @@ docker() {
 
 # start_docker: fails, with the engine's log, where it cannot be started here.
 start_docker() {
+    local network=/run/netns/$NETNS
     mkdir -p "$ENGINE/config"
     # Not the machine's own settings.
     echo '{}' >"$ENGINE/daemon.json"
     ip netns add "$NETNS" && ip -n "$NETNS" link set lo up &&
         ip -n "$NETNS" address add 203.0.113.7/32 dev lo || return 1
     # Not by `ip netns exec`: its own /sys would hide the cgroups.
-    NETNS='' start_process "$ENGINE/process" nsenter --net="/run/netns/$NETNS" dockerd --data-root "$ENGINE/data" --exec-root "$ENGINE/exec" \
+    NETNS='' start_process "$ENGINE/process" nsenter --net="$network" \
+        dockerd --data-root "$ENGINE/data" --exec-root "$ENGINE/exec" \
         -H "unix://$ENGINE/socket" -p "$ENGINE/docker.pid" --config-file "$ENGINE/daemon.json"
     wait_for 30 docker_answers_or_ended
     if ! docker_answers; then

@@ -212,6 +212,21 @@ configure() {
     cat >"$WORK/debian/etc/taciturn/taciturn.toml"
 }
 
+# A secret that only root can read, as the unit's comment shows it.
+case_credential() {
+    local dir=$WORK/debian/etc/systemd/system/taciturn.service.d
+    configure </dev/null
+    (umask 077 && openssl rand -hex 24 >"$WORK/debian/etc/taciturn/turn_secret")
+    mkdir -p "$dir"
+    printf '[Service]\nLoadCredential=turn_secret:/etc/taciturn/turn_secret\n' >"$dir/test.conf"
+    inside systemctl daemon-reload && inside systemctl restart taciturn
+    # The generated one is not in use any more, so the only secret is this.
+    inside journalctl -u taciturn --no-pager | tail -n 12 | tee "$WORK/credential.log"
+    rm "$dir/test.conf" "$WORK/debian/etc/taciturn/turn_secret"
+    inside systemctl daemon-reload
+    grep -q 'is not in use now' "$WORK/credential.log" && grep -q '0 static users, 1 shared secrets' "$WORK/credential.log"
+}
+
 # The watchdog ends a server that does not turn, and starts another.
 case_watchdog() {
     local before

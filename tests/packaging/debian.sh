@@ -13,7 +13,7 @@ make_debian() {
     tar=$cache/debian-$(cksum <<<"$2" | cut -d ' ' -f 1).tar
     mkdir -p "$1" "$cache"
     if [ -z "$(find "$tar" -mtime -7 2>/dev/null)" ]; then
-        apt_sources | mmdebstrap --variant=minbase --include="$2" --dpkgopt=force-unsafe-io \
+        apt_sources | mmdebstrap --format=tar --variant=minbase --include="$2" --dpkgopt=force-unsafe-io \
             --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
             "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tar.new" - || return 1
         mv "$tar.new" "$tar"
@@ -55,6 +55,8 @@ cd "$root"
 pivot_root . mnt
 cd /
 umount -l /mnt
+# As on a machine; systemd leaves it to whoever makes a container, and needs it for credentials.
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --log-target=console </dev/null
 INIT
 }

@@ -118,17 +118,23 @@ case_compose() {
     done
 }
 
-# The same source gives the same programs, wherever it lies. Another full build: --all only.
+# The same source gives the same programs, wherever it lies: the code, that is. The build id is a hash
+# of the debug information as well, which has paths in it. Another full build: --all only.
 case_build_reproducible() {
-    local program
-    mkdir -p "$WORK/elsewhere"
-    (cd "$ROOT" && git ls-files -z | tar --null -T - -c) | tar -C "$WORK/elsewhere" -x &&
-        (cd "$WORK/elsewhere" && CARGO_TARGET_DIR=$WORK/elsewhere-target cargo build --release --locked --bins) || return 1
+    local program elsewhere=$WORK/elsewhere
+    mkdir -p "$elsewhere"
+    (cd "$ROOT" && git ls-files -z | tar --null -T - -c) | tar -C "$elsewhere" -x &&
+        (cd "$elsewhere" && CARGO_TARGET_DIR=$elsewhere-target cargo build --release --locked --bins \
+            --config "build.rustflags=['--remap-path-prefix=$elsewhere=$ROOT']") || return 1
     for program in taciturn turnctl; do
-        strip -o "$WORK/$program.here" "$PROGRAMS/$program" &&
-            strip -o "$WORK/$program.elsewhere" "$WORK/elsewhere-target/release/$program" &&
+        code_of "$PROGRAMS/$program" "$WORK/$program.here" &&
+            code_of "$elsewhere-target/release/$program" "$WORK/$program.elsewhere" &&
             cmp "$WORK/$program.here" "$WORK/$program.elsewhere" || return 1
     done
+}
+
+code_of() {
+    strip --remove-section=.note.gnu.build-id -o "$2" "$1"
 }
 
 # --- The package ------------------------------------------------------------------------------

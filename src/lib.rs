@@ -7,6 +7,7 @@
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol, dtls
+//! main  ->  notify
 //! ```
 //!
 //! * [`stun`]: the wire. Messages, attributes, integrity, ChannelData. No I/O, no clock.
@@ -21,6 +22,7 @@
 //! * [`proxy_protocol`]: who is behind a proxy. A parser, no I/O; it needs nothing of ours.
 //! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. It needs
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
+//! * [`notify`]: what systemd hears of the server. It needs nothing of ours.
 //! * [`config`]: the schema, defaults, validation.
 //! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
@@ -31,6 +33,7 @@ pub mod ctl;
 #[cfg(feature = "dtls")]
 pub mod dtls;
 pub mod net;
+pub mod notify;
 pub mod policy;
 pub mod process;
 pub mod proxy_protocol;

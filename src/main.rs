@@ -15,8 +15,10 @@ use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
 use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSettings};
+use taciturn::notify::{self, Supervisor};
 use taciturn::policy::{AnswerLimit, Connections, PeerPolicy, PortPool, Quota, SourceBudget};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
+use taciturn::stun::Family;
 use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
 use taciturn::turn::{ConnectionIds, Rules, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
             NoteLevel::Warning => tracing::warn!("{}", note.text),
         }
     }
-    match serve(&loaded.config) {
+    match serve(&loaded.config, &environment) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -85,7 +87,8 @@ fn start_log(environment: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-fn serve(config: &Config) -> Result<(), Failure> {
+fn serve(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let mut supervisor = Supervisor::of(|name| environment.get(name))?;
     let certificates = Certificates::open(config)?;
     let Wanted { udp, dtls, streams } = listeners(config, &certificates)?;
     let given = match &config.external_ip {
@@ -116,9 +119,12 @@ fn serve(config: &Config) -> Result<(), Failure> {
         // Nobody reads standard output: no reason not to serve.
         tracing::warn!("cannot print to standard output: {error}");
     }
+    supervisor.ready(&status(&rules));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(wait(config, &running, &rules, &certificates, &dtls));
+    let outcome =
+        runtime.block_on(wait(config, &running, &rules, &certificates, &dtls, &mut supervisor));
     tracing::info!("stopping");
+    supervisor.stopping();
     running.stop()?;
     outcome
 }
@@ -380,6 +386,12 @@ fn homeserver_block(config: &Config, external: &External) -> Option<String> {
     homeserver::block(config, &host, &options).ok()
 }
 
+/// What `systemctl status` shows.
+fn status(rules: &Rules) -> String {
+    let used: u32 = [Family::V4, Family::V6].map(|family| rules.ports.used(family)).iter().sum();
+    notify::status(used, rules.quota.users())
+}
+
 /// Until a signal, or until a worker fails.
 async fn wait(
     config: &Config,
@@ -387,10 +399,12 @@ async fn wait(
     rules: &Rules,
     certificates: &Certificates,
     dtls: &[Arc<DtlsSettings>],
+    supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let mut terminated = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+    let mut heartbeat = tokio::time::interval(supervisor.period());
     let mut day = tokio::time::interval(DAY);
     day.reset(); // the first warnings were given at start
     let mut withheld = Withheld::default();
@@ -409,6 +423,7 @@ async fn wait(
                     tracing::error!("{error}");
                 }
             }
+            _ = heartbeat.tick() => supervisor.beat(running.beat(), &status(rules)),
             _ = day.tick() => certificates.warn(config),
         }
     }

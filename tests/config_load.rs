@@ -354,6 +354,22 @@ fn systemd_credential_is_one_more_secret() {
 }
 
 #[test]
+fn systemd_credential_that_cannot_be_reached_is_an_error_and_no_other_secret_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    // Root may enter every directory, but no file is one.
+    let blocked = dir.path().join("blocked");
+    fs::write(&blocked, "").unwrap();
+    let state = dir.path().join("state");
+    let vars = [
+        ("CREDENTIALS_DIRECTORY", blocked.to_str().unwrap()),
+        ("STATE_DIRECTORY", state.to_str().unwrap()),
+    ];
+    let error = load(&[], &vars).unwrap_err().to_string();
+    assert!(error.contains("systemd credential turn_secret"), "{error}");
+    assert!(!state.exists());
+}
+
+#[test]
 fn weak_credentials_are_let_pass_with_a_warning_where_asked_for() {
     let loaded = load(&["--user", "test:test", "--allow-weak-credentials"], &[]).unwrap();
     assert_eq!(loaded.config.auth.users.len(), 1);

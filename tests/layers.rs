@@ -16,6 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proxy_protocol", &[]),
     ("process", &[]),
     ("dtls", &[]),
+    ("notify", &[]),
     ("auth", &["stun", "clock"]),
     ("policy", &["stun", "clock"]),
     ("turn", &["auth", "policy", "stun", "clock"]),

@@ -6,9 +6,10 @@ mod server;
 
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use server::{PATIENCE, Server, command};
 use taciturn::stun::{Class, Message, Method, TransactionId, Writer};
 
@@ -63,6 +64,41 @@ fn sigterm_and_ctrl_c_stop_it_at_once_with_success() {
         server.signal(signal);
         assert!(server.wait().success(), "{signal:?}");
     }
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_alive_and_stopping() {
+    let state = tempfile::tempdir().unwrap();
+    let path = state.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut text = [0; 200];
+        let len = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..len].to_vec()).unwrap()
+    };
+    let mut program = command(state.path());
+    program.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "300000");
+    let mut server = program.spawn().unwrap();
+    assert_eq!(heard(), "READY=1\nSTATUS=Ready; no calls");
+    // Each is an answer of every worker to a call after the one before.
+    for _ in 0..3 {
+        assert_eq!(heard(), "WATCHDOG=1");
+    }
+    kill_process(Pid::from_child(&server), Signal::TERM).unwrap();
+    let last = std::iter::repeat_with(heard).find(|text| text != "WATCHDOG=1").unwrap();
+    assert_eq!(last, "STOPPING=1\nSTATUS=Ending all sessions");
+    assert!(server.wait().unwrap().success());
+}
+
+#[test]
+fn a_manager_that_cannot_be_told_is_an_error() {
+    let state = tempfile::tempdir().unwrap();
+    let mut program = command(state.path());
+    program.env("NOTIFY_SOCKET", "/nowhere/notify");
+    let (code, error) = output(program);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("cannot reach NOTIFY_SOCKET=/nowhere/notify"), "{error}");
 }
 
 #[test]

@@ -114,6 +114,15 @@ impl Config {
         load_with(args, env, Generate::No)
     }
 
+    /// As [`Config::load`], but writes nothing: where no credential is configured, the result has
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn inspect(args: &ServerArgs, env: &Environment) -> Result<Loaded, ConfigErrors> {
+        load_with(args, env, Generate::Never)
+    }
+
     /// Checks `text` as if it were a file, with no environment and no flags.
     ///
     /// # Errors

@@ -101,7 +101,8 @@ pub(super) fn files(reader: &mut Reader<'_>, env: &Environment, allow_weak: bool
     let mut items = reader.list("auth.secret_files", "a list: [\"/run/secrets/turn\"]");
     let name = "CREDENTIALS_DIRECTORY";
     let credential = env.get(name).map(|dir| Path::new(dir).join(FILE_NAME));
-    if let Some(path) = credential.filter(|path| path.exists()) {
+    // One that cannot be reached is an error below, not a reason to take another secret.
+    if let Some(path) = credential.filter(|path| path.try_exists().unwrap_or(true)) {
         items.push(Item {
             text: Zeroizing::new(path.to_string_lossy().into_owned()),
             origin: Origin::Variable(name.into()),

@@ -6,6 +6,7 @@ pub mod client;
 mod credentials;
 mod doctor;
 pub mod generated;
+mod health;
 pub mod homeserver;
 mod import_coturn;
 mod init;
@@ -26,6 +27,7 @@ pub use check::CheckArgs;
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
 pub use generated::{CompletionsArgs, ManArgs};
+pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
@@ -71,6 +73,8 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Write the man pages of both programs
     Man(ManArgs),
+    /// Ask whether the server answers; for health checks
+    Health(HealthArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -105,6 +109,9 @@ pub enum CtlError {
     /// No snippet can be made from this configuration.
     #[error("error: {0}")]
     Snippet(#[from] snippet::SnippetError),
+    /// The server is not well, or cannot be asked.
+    #[error("error: {0}")]
+    Health(#[from] HealthError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -117,8 +124,8 @@ pub enum CtlError {
 
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
-    /// 2 for a mistake in the arguments or the configuration, 1 when `out` cannot be written to;
-    /// `doctor` and `check` have their own.
+    /// 2 for a mistake in the arguments or the configuration, 1 when the server is not well or `out`
+    /// cannot be written to; `doctor` and `check` have their own.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         let ok = |()| 0;
         let done = match &self.command {
@@ -127,6 +134,7 @@ impl Cli {
             Command::Snippet(args) => snippet::run(args, env, out, err).map(ok),
             Command::Credentials(args) => credentials::run(args, env, out, err).map(ok),
             Command::Doctor(args) => doctor::run(args, env, out),
+            Command::Health(args) => health::run(args, env, out).map(ok),
             Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
             Command::Check(args) => check::run(args, env, out, err),
             Command::Completions(args) => generated::completions(args, out).map(ok),
@@ -143,7 +151,12 @@ impl Cli {
         }
         // Nothing is left to be done about a standard error that is gone as well.
         let _ = writeln!(err, "{error}");
-        ExitCode::from(if matches!(error, CtlError::Output(_)) { 1 } else { 2 })
+        let mistake = match &error {
+            CtlError::Output(_) => false,
+            CtlError::Health(error) => error.is_mistake(),
+            _ => true,
+        };
+        ExitCode::from(if mistake { 2 } else { 1 })
     }
 }
 

@@ -14,6 +14,7 @@ mod dtls;
 mod dtls;
 mod event_log;
 pub mod external;
+mod heartbeat;
 mod io;
 mod listener;
 mod moderation;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::clock::Clock;
+use super::heartbeat::Heartbeat;
 use super::listener::Listeners;
 use super::tcp_relay::Handover;
 use super::worker;
@@ -43,6 +44,7 @@ pub enum ServerError {
 pub struct Running {
     clock: Clock,
     stop: watch::Sender<bool>,
+    heartbeat: Heartbeat,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -60,17 +62,17 @@ pub fn start(
     let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
     let (stop, stopping) = watch::channel(false);
     let handover = Arc::new(Handover::default());
-    let mut threads = Vec::new();
+    let (mut heartbeat, mut threads) = (Heartbeat::new(), Vec::new());
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
-        let handover = Arc::clone(&handover);
+        let (handover, heart) = (Arc::clone(&handover), heartbeat.heart());
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping))
+            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping, heart))
         })?);
     }
-    Ok(Running { clock, stop, threads })
+    Ok(Running { clock, stop, heartbeat, threads })
 }
 
 impl Running {
@@ -90,6 +92,13 @@ impl Running {
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether every worker has answered the call before, from within its loop; if so, calls again.
+    /// To be asked every few seconds: a worker that turns answers at once.
+    #[must_use]
+    pub fn beat(&self) -> bool {
+        self.heartbeat.beat() && !self.has_failed()
     }
 
     /// Ends every session and waits for the workers.

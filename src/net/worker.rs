@@ -18,6 +18,7 @@ use tokio::task::LocalSet;
 use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
 use super::dtls::{Dtls, Hands, Plain};
+use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
 use super::moderation::Moderation;
@@ -55,6 +56,7 @@ pub(super) async fn run(
     shared: &Shared,
     handover: Arc<Handover>,
     mut stop: Receiver<bool>,
+    mut heart: Heart,
 ) -> io::Result<()> {
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
@@ -68,7 +70,7 @@ pub(super) async fn run(
         let connections = Arc::clone(&shared.connections);
         tasks.spawn_local(stream::serve(Rc::clone(&core), listener, number, connections));
     }
-    tasks.run_until(core.pump(clock, &mut stop)).await
+    tasks.run_until(core.pump(clock, &mut stop, &mut heart)).await
 }
 
 /// A worker as its tasks share it: the one that serves the sockets, and one for each connection.
@@ -83,9 +85,15 @@ pub(super) struct Core {
 
 impl Core {
     /// Serves the sockets until `stop` turns true, then ends every allocation.
-    async fn pump(&self, clock: Clock, stop: &mut Receiver<bool>) -> io::Result<()> {
+    async fn pump(
+        &self,
+        clock: Clock,
+        stop: &mut Receiver<bool>,
+        heart: &mut Heart,
+    ) -> io::Result<()> {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
+            heart.answer();
             let more = self.state.borrow_mut().turn()?;
             let nap = if more { Some(Duration::ZERO) } else { self.state.borrow_mut().nap() };
             if let Some(nap) = nap {
@@ -103,6 +111,7 @@ impl Core {
                 // Cleared before the sockets are asked, so that what comes in between wakes again.
                 guard = readable.readable() => guard?.clear_ready(),
                 () = self.deadline_moved.notified() => {}
+                () = heart.called() => {}
                 () = sleep_until(timeout) => {}
             }
         }

@@ -23,6 +23,10 @@ programs_for() {
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
             nodejs:node npm:npm procps:sysctl
         ;;
+    packaging)
+        echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
+            dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl
+        ;;
     compare) echo coturn:turnserver iproute2:ip ;;
     *) die "install.sh: no stage is called $1" ;;
     esac

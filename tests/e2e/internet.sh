@@ -14,7 +14,7 @@
 #   block HOME all-but-443 nothing but TCP to port 443 does
 #   unblock HOME           as at first
 #   lose HOME PERCENT      the home loses that share of its packets, both ways; 0: none
-#   readdress HOME         the provider gives the home another address (203.0.113.21 -> .121)
+#   readdress HOME         the provider gives the home another address (203.0.113.21 -> .121, and back)
 #
 # The routers let nothing in that was not asked for, and translate addresses:
 #   symmetric  (as `up` makes them) a new outside port for each destination: two such homes have
@@ -188,10 +188,11 @@ NFT
 # The kernel forgets the translations of an address that is removed, so nothing comes back to
 # what the home had open.
 readdress() {
-    local old
+    local old last
     old=$(ip -n "$PREFIX-nat$1" -4 -brief address show dev eth0 | grep -o '203[0-9.]*')
+    last=${old##*.}
     ip -n "$PREFIX-nat$1" address delete "$old/24" dev eth0
-    ip -n "$PREFIX-nat$1" address add "203.0.113.1${old##*.}/24" dev eth0
+    ip -n "$PREFIX-nat$1" address add "203.0.113.$((last > 100 ? last - 100 : last + 100))/24" dev eth0
     ip -n "$PREFIX-nat$1" route replace default dev eth0
 }
 

@@ -15,6 +15,8 @@
 //   --relayed both|alice    who uses the relay (default both); the other may try every path, with STUN
 //   --round-trip MS         the selected path must have at least that round trip
 //   --event COMMAND         run while media flow; the call must go on afterwards
+//   --moves                 after it, alice must have another relayed address
+//   --lossy                 after it, packets must have been lost
 //   --call-again            calls once more after it, with credentials asked for again
 //   --ca FILE               makes the browsers trust this certificate authority
 //   --json FILE             writes what was seen there
@@ -50,6 +52,8 @@ const { values: options } = parseArgs({
     relayed: { type: 'string', default: 'both' },
     'round-trip': text,
     event: text,
+    moves: { type: 'boolean' },
+    lossy: { type: 'boolean' },
     'call-again': { type: 'boolean' },
     ca: text,
     json: text,
@@ -128,6 +132,15 @@ function complaintsAboutEnd(name, end, transport) {
   return list;
 }
 
+// Without these a call that goes on would say little: the event has to have had its effect.
+function complaintsAboutEvent(before, after) {
+  const list = [];
+  const port = (reports) => reports[0].pair?.local.port;
+  if (options.moves && port(before) === port(after)) list.push('alice has the relayed address she had');
+  if (options.lossy && !after.some((end) => end.audioPacketsLost > 0)) list.push('no packet was lost');
+  return list;
+}
+
 function complaintsAboutFailure(reports) {
   const list = [];
   const code = Number(options['expect-error']);
@@ -155,6 +168,7 @@ function verdict(result) {
   if (result.event) {
     if (!result.event.wentOn) list.push('the call did not go on after the event');
     judge(result.event.reports, ' after the event');
+    list.push(...complaintsAboutEvent(result.call, result.event.reports));
   }
   if (result.again) judge(result.again, ', second call');
   return list;

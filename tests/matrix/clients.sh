@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The cases with other clients than Matrix's, relay only and without the homeserver; sourced by `run`.
 
-PEERS=$here/../e2e/peers
+PEERS=$ROOT/tests/e2e/peers
 PION=$TARGET_DIR/pion-peer
 
 # peer NAME: its command, as call.mjs takes it
@@ -32,8 +32,8 @@ peers() {
     local a=$1 b=$2
     shift 2
     if [[ "$a $b" == *pion* ]]; then build_pion || return 1; fi
-    relay TRANSPORTS="udp tcp tls" || return 1
-    node "$here/../e2e/call.mjs" --server "$SERVER_ADDRESS" --host turn.e2e.test --ca "$DIR/certs/ca.crt" \
+    relay TRANSPORTS="udp tcp tls $(has_word "$CAN" dtls && echo dtls)" || return 1
+    node "$ROOT/tests/e2e/call.mjs" --server "$SERVER_ADDRESS" --host turn.e2e.test --ca "$DIR/certs/ca.crt" \
         --namespaces "$PREFIX-a,$PREFIX-b" --peers "$(peer "$a"),$(peer "$b")" \
         --user @alice:e2e.test --secret "$SECRET" --json "$DIR/results/$CASE.json" "$@"
 }

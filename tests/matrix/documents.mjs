@@ -51,7 +51,8 @@ function transports(result) {
 }
 
 function lost(result) {
-  const sum = (key) => ends(result).reduce((total, end) => total + (end[key] ?? 0), 0);
+  const sum = (key) => ends(result).reduce((total, end) => total + Math.max(0, end[key] ?? 0), 0);
+  // Packets that arrive twice make the count of lost ones negative (RFC 3550, section 6.4.1).
   const packets = sum('videoPackets') + sum('audioPackets');
   return `${sum('videoPacketsLost') + sum('audioPacketsLost')} of ${packets}`;
 }
@@ -82,12 +83,13 @@ function line(file) {
 const REASONS = {
   reload: 'not run: there is no reload yet',
   drain: 'not run: there is no draining yet',
+  check: 'not run: there is no `turnctl check` yet',
   dtls: 'not run: no listener serves DTLS yet',
   firefox: 'not run: needs Firefox ESR',
   coturn: 'not run: needs coturn',
 };
 
-// Nothing of a run that passed on another day with other skips is taken over: no result, no word.
+// What did not run says so: nothing is taken over from an earlier run.
 function outcome({ name, needs }, statuses) {
   const status = statuses.get(name);
   if (status === 'PASS') return 'as it should be';
@@ -152,7 +154,7 @@ function versionsOf(directory) {
 }
 
 function document(cases, directory, statuses) {
-  const intro = fs.readFileSync(new URL('interop.template.md', import.meta.url), 'utf8');
+  const intro = fs.readFileSync(new URL('interop.template', import.meta.url), 'utf8');
   const programs = fs.readFileSync(path.join(directory, '..', 'versions.txt'), 'utf8').trim().split('\n');
   const versions = [...programs, ...versionsOf(directory)].map((version) => `- ${version}`).join('\n');
   const tables = cases

@@ -1,10 +1,12 @@
 #!/bin/bash
 # events.sh EVENT: what happens while a call runs; call.mjs runs it. The settings come from the
-# environment that `run` exports: DIR, PREFIX, VENV and those of vps.sh.
+# environment that `run` exports: DIR, PREFIX, VENV, TURNCTL, SECRET, NEW_SECRET.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/common.sh"
 . "$here/../lib/process.sh"
+
+PREFIX=${PREFIX:?set by run}
 
 vps() { ip netns exec "$PREFIX-srv" "$@"; }
 
@@ -31,10 +33,16 @@ renew_certificate() {
 
 # --- Secrets ----------------------------------------------------------------------------------
 
-# The homeserver gets the new secret; the relay takes both.
+# The relay has both secrets by now.
 homeserver_takes_new_secret() {
     "$here/homeserver.sh" stop
     "$here/homeserver.sh" start "$DIR/block-new-secret.yaml"
+}
+
+rotate_by_reload() {
+    reload_with "$NEW_SECRET $SECRET"
+    homeserver_takes_new_secret
+    reload_with "$NEW_SECRET"
 }
 
 # --- The way --------------------------------------------------------------------------------
@@ -43,7 +51,7 @@ change_address() {
     "$here/../e2e/internet.sh" readdress a
 }
 
-# Long enough that losses are certain: 30 packets of video a second and more, each way.
+# Long enough that losses are certain: 50 packets of sound a second and more, each way.
 lose_packets() {
     "$here/../e2e/internet.sh" lose a 2
     sleep 5
@@ -51,9 +59,17 @@ lose_packets() {
 
 # --- The server itself ------------------------------------------------------------------------
 
-reload() {
+# reload_with SECRETS
+reload_with() {
+    SECRETS=$1 "$here/vps.sh" configuration >"$DIR/taciturn.toml.new"
+    chmod 600 "$DIR/taciturn.toml.new"
+    mv "$DIR/taciturn.toml.new" "$DIR/taciturn.toml"
     kill -HUP "$(process_pid "$DIR/relay")"
-    sleep 2
+    sleep 1
+}
+
+drain() {
+    vps "$TURNCTL" drain --config "$DIR/taciturn.toml"
 }
 
 case ${1:-} in
@@ -61,6 +77,8 @@ renew-certificate) renew_certificate ;;
 new-secret) homeserver_takes_new_secret ;;
 change-address) change_address ;;
 lose-packets) lose_packets ;;
-reload) reload ;;
+reload) reload_with "$SECRET" ;;
+rotate-by-reload) rotate_by_reload ;;
+drain) drain ;;
 *) die "no event is called ${1:-}" ;;
 esac

@@ -13,6 +13,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/common.sh"
 . "$here/../lib/process.sh"
 
+PREFIX=${PREFIX:?set by run}
 HOME_DIR=$DIR/homeserver
 PYTHON=$VENV/bin/python
 ADDRESS=10.8.0.2
@@ -45,6 +46,7 @@ federation_domain_whitelist: []
 rc_message: {per_second: 1000, burst_count: 1000}
 rc_invites: {per_room: {per_second: 1000, burst_count: 1000}, per_user: {per_second: 1000, burst_count: 1000}, per_issuer: {per_second: 1000, burst_count: 1000}}
 rc_joins: {local: {per_second: 1000, burst_count: 1000}}
+rc_room_creation: {per_second: 1000, burst_count: 1000}
 rc_login:
   address: {per_second: 1000, burst_count: 1000}
   account: {per_second: 1000, burst_count: 1000}

@@ -11,7 +11,8 @@
 #   SERVER           taciturn (default) or coturn
 #   SECRETS          shared secrets, separated by blanks
 #   STATIC_USER      NAME:PASSWORD; taciturn takes it beside the secrets, coturn instead of them
-#   TRANSPORTS       ways in that are open, out of: udp tcp tls 443 (default: all but tls, port 5349)
+#   TRANSPORTS       ways in that are open, out of: udp tcp tls dtls 443 (default: udp tcp 443; tls and dtls
+#                    are on port 5349)
 #   ALLOW_PEERS      a range that the relay may send to besides (taciturn)
 #   TURN_CERTS       directory of the relay's certificate (default: DIR/certs)
 #   TACITURN_BIN     the program, where it is not the release build of this tree
@@ -20,6 +21,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/common.sh"
 . "$here/../lib/process.sh"
 
+PREFIX=${PREFIX:?set by run}
 SERVER=${SERVER:-taciturn}
 SECRETS=${SECRETS:-}
 STATIC_USER=${STATIC_USER:-}
@@ -63,6 +65,7 @@ key = "$TURN_CERTS/server.key"
 CONF
     ! opens udp || printf '\n[[listen]]\ntransport = "udp"\naddress = "%s:3478"\n' "$ADDRESS"
     ! opens tcp || printf '\n[[listen]]\ntransport = "tcp"\naddress = "%s:3478"\n' "$ADDRESS"
+    ! opens dtls || printf '\n[[listen]]\ntransport = "dtls"\naddress = "%s:5349"\n' "$ADDRESS"
     ! opens tls || printf '\n[[listen]]\ntransport = "tls"\naddress = "%s:5349"\n' "$ADDRESS"
     if opens 443; then
         cat <<CONF
@@ -158,6 +161,7 @@ relay_ready() {
     process_gone "$DIR/relay" && return 0
     ! opens udp || listening udp "$ADDRESS" 3478 || return 1
     ! opens tcp || listening tcp "$ADDRESS" 3478 || return 1
+    ! opens dtls || listening udp "$ADDRESS" 5349 || return 1
     ! opens tls || listening tcp "$ADDRESS" 5349 || return 1
     ! opens 443 || listening tcp 127.0.0.1 "$PROXIED_PORT" || return 1
 }

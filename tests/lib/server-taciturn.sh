@@ -9,6 +9,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/server.sh"
 
 program=${TACITURN_BIN:-$TARGET_DIR/release/taciturn}
+unset TACITURN_BIN # the server refuses variables of that form which it does not know
 
 # toml_list WORD...: ["a", "b"]
 toml_list() {

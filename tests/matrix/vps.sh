@@ -15,7 +15,7 @@
 #                    are on port 5349)
 #   ALLOW_PEERS      a range that the relay may send to besides (taciturn)
 #   TURN_CERTS       directory of the relay's certificate (default: DIR/certs)
-#   TACITURN_BIN     the program, where it is not the release build of this tree
+#   RELAY_BIN        the program, where it is not the release build of this tree
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib/common.sh"
@@ -185,7 +185,7 @@ up() {
 start() {
     if [ "$SERVER" = taciturn ]; then
         (umask 077 && taciturn_configuration >"$DIR/taciturn.toml")
-        up relay relay_ready "${TACITURN_BIN:-$TARGET_DIR/release/taciturn}" --config "$DIR/taciturn.toml"
+        up relay relay_ready "${RELAY_BIN:-$TARGET_DIR/release/taciturn}" --config "$DIR/taciturn.toml"
     else
         coturn_configuration >"$DIR/turnserver.conf"
         up relay relay_ready turnserver -c "$DIR/turnserver.conf"

@@ -185,19 +185,23 @@ func carryOut(asked message) (interface{}, error) {
 	return nil, fmt.Errorf("pion_peer cannot %s", asked.Call)
 }
 
+// pion writes its log (PION_LOG_WARN=all) to standard output, which is for the lines alone.
+var lines = os.Stdout
+
 func send(what object) {
 	line, _ := json.Marshal(what)
-	fmt.Println(string(line))
+	fmt.Fprintln(lines, string(line))
 }
 
 func main() {
+	os.Stdout = os.Stderr
 	version := os.Getenv("PION_VERSION")
 	send(object{"ready": "pion " + version})
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(make([]byte, 1<<20), 1<<20)
-	for lines.Scan() {
+	input := bufio.NewScanner(os.Stdin)
+	input.Buffer(make([]byte, 1<<20), 1<<20)
+	for input.Scan() {
 		var asked message
-		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
+		if err := json.Unmarshal(input.Bytes(), &asked); err != nil {
 			continue
 		}
 		result, err := carryOut(asked)

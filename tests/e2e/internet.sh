@@ -1,6 +1,6 @@
 #!/bin/bash
-# internet.sh up|down|nat KIND|block-udp HOME|unblock-udp HOME: a small internet in network
-# namespaces, with no link to this machine's own network.
+# internet.sh ACTION: a small internet in network namespaces, with no link to this machine's own
+# network.
 #
 #                       inet (a bridge)
 #          ┌──────────────────┼──────────────────┐
@@ -8,16 +8,28 @@
 #   the TURN server           │                  │
 #                       a 192.168.1.100    b 192.168.2.100
 #
-# The routers translate addresses and let nothing in that was not asked for. KIND is
+#   up, down               makes it, removes it and whatever runs in it
+#   nat symmetric|cone     how the routers translate addresses (below)
+#   block HOME udp         nothing of that home gets out by UDP
+#   block HOME all-but-443 nothing but TCP to port 443 does
+#   unblock HOME           as at first
+#   lose HOME PERCENT      the home loses that share of its packets, both ways; 0: none
+#   readdress HOME         the provider gives the home another address (203.0.113.21 -> .121, and back)
+#
+# The routers let nothing in that was not asked for, and translate addresses:
 #   symmetric  (as `up` makes them) a new outside port for each destination: two such homes have
 #              no direct path to each other, whatever STUN tells them
 #   cone       the same outside port for every destination: a direct path exists
 #
-# The namespaces are called $PREFIX-srv and so on; PREFIX keeps several copies apart.
+# The namespaces are called $PREFIX-srv and so on; PREFIX keeps several copies apart. HOMES names
+# the homes, "a b" by default. NAMES are the names that all hosts know the server by.
 set -euo pipefail
 
 PREFIX=${PREFIX:?set PREFIX, for example taciturn-e2e}
-HOSTS="inet srv nata natb a b"
+HOMES=${HOMES:-a b}
+NAMES=${NAMES:-}
+HOSTS="inet srv"
+for home in $HOMES; do HOSTS+=" nat$home $home"; done
 
 # on HOST COMMAND...: runs a command in that host's namespace
 on() {
@@ -31,6 +43,17 @@ make_host() {
     ip -n "$PREFIX-$1" link set lo up
     # With IPv6, ICE would find a direct path through the homes' stateful firewalls.
     on "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1
+    if [ -n "$NAMES" ]; then name_server "$1"; fi
+}
+
+# `ip netns exec` shows the files of /etc/netns/NAME in the place of those of /etc. Chromium asks
+# for a TURN server's name with a dot at its end.
+name_server() {
+    local name directory=/etc/netns/$PREFIX-$1
+    mkdir -p "$directory"
+    : >"$directory/resolv.conf"
+    echo "127.0.0.1 localhost" >"$directory/hosts"
+    for name in $NAMES; do echo "203.0.113.10 $name $name." >>"$directory/hosts"; done
 }
 
 # cable HOST INTERFACE HOST INTERFACE
@@ -70,7 +93,7 @@ table inet firewall {
     chain forwarded {
         type filter hook forward priority 0; policy drop;
         ct state established,related accept
-        iifname "lan0" accept
+        iifname != "eth0" accept
     }
 }
 NFT
@@ -93,18 +116,18 @@ NFT
 }
 
 up() {
-    local host
+    local host home number=0
     trap down ERR # nothing half-made is left behind
     for host in $HOSTS; do make_host "$host"; done
     ip -n "$PREFIX-inet" link add bridge type bridge
     ip -n "$PREFIX-inet" link set bridge up
     connect srv 203.0.113.10
-    connect nata 203.0.113.21
-    connect natb 203.0.113.22
-    home nata a 192.168.1
-    home natb b 192.168.2
-    nat nata symmetric
-    nat natb symmetric
+    for home in $HOMES; do
+        number=$((number + 1))
+        connect "nat$home" "203.0.113.2$number"
+        home "nat$home" "$home" "192.168.$number"
+        nat "nat$home" symmetric
+    done
 }
 
 down() {
@@ -115,32 +138,77 @@ down() {
             kill -KILL "$pid" 2>/dev/null || true
         done
         ip netns delete "$PREFIX-$host" 2>/dev/null || true
+        rm -rf "/etc/netns/$PREFIX-$host"
     done
+    rmdir /etc/netns 2>/dev/null || true
 }
 
-block_udp() {
-    on "nat$1" nft -f - <<'NFT'
+# block HOME udp|all-but-443
+block() {
+    local rule
+    case $2 in
+    udp) rule='meta l4proto udp drop' ;;
+    all-but-443) rule='iifname != "eth0" tcp dport != 443 drop; iifname != "eth0" meta l4proto != tcp drop' ;;
+    *) usage ;;
+    esac
+    # Connections that were made before end as well.
+    on "nat$1" nft -f - <<NFT
+table inet blocked
+delete table inet blocked
 table inet blocked {
     chain forwarded {
         type filter hook forward priority -5;
-        meta l4proto udp drop
+        ${rule//; /$'\n'}
     }
 }
 NFT
+}
+
+unblock() {
+    on "nat$1" nft -f - <<'NFT'
+table inet blocked
+delete table inet blocked
+NFT
+}
+
+# lose HOME PERCENT
+lose() {
+    local rule=
+    [ "$2" = 0 ] || rule="numgen random mod 1000 < $(($2 * 10)) drop"
+    on "nat$1" nft -f - <<NFT
+table netdev loss
+delete table netdev loss
+table netdev loss {
+    chain incoming { type filter hook ingress device "eth0" priority 0; $rule; }
+    chain outgoing { type filter hook ingress device "lan0" priority 0; $rule; }
+}
+NFT
+}
+
+# The kernel forgets the translations of an address that is removed, so nothing comes back to
+# what the home had open.
+readdress() {
+    local old last
+    old=$(ip -n "$PREFIX-nat$1" -4 -brief address show dev eth0 | grep -o '203[0-9.]*')
+    last=${old##*.}
+    ip -n "$PREFIX-nat$1" address delete "$old/24" dev eth0
+    ip -n "$PREFIX-nat$1" address add "203.0.113.$((last > 100 ? last - 100 : last + 100))/24" dev eth0
+    ip -n "$PREFIX-nat$1" route replace default dev eth0
+}
+
+usage() {
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+    exit 2
 }
 
 set -E # the ERR trap holds inside functions too
 case ${1:-} in
 up) up ;;
 down) down ;;
-nat)
-    nat nata "$2"
-    nat natb "$2"
-    ;;
-block-udp) block_udp "$2" ;;
-unblock-udp) on "nat$2" nft delete table inet blocked ;;
-*)
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-    ;;
+nat) for home in $HOMES; do nat "nat$home" "$2"; done ;;
+block) block "$2" "$3" ;;
+unblock) unblock "$2" ;;
+lose) lose "$2" "$3" ;;
+readdress) readdress "$2" ;;
+*) usage ;;
 esac

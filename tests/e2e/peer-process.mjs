@@ -1,11 +1,12 @@
-// A browser-peer.mjs as a child process, in a network namespace where one is named.
+// A peer as a child process, in a network namespace where one is named: browser-peer.mjs, or another
+// program that is driven by the same lines of JSON.
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const script = path.join(path.dirname(fileURLToPath(import.meta.url)), 'browser-peer.mjs');
-const CALL_LIMIT_MS = 20_000;
+const CALL_LIMIT_MS = 40_000;
 const QUIT_LIMIT_MS = 8_000;
 
 export class PeerProcess {
@@ -16,9 +17,10 @@ export class PeerProcess {
   name;
   ready;
 
-  constructor(name, namespace, options) {
+  // `program` is the command of another peer than a browser; it gets the options as well.
+  constructor(name, namespace, options, program = [process.execPath, script]) {
     this.name = name;
-    const command = [process.execPath, script, JSON.stringify(options)];
+    const command = [...program, JSON.stringify(options)];
     if (namespace) command.unshift('ip', 'netns', 'exec', namespace);
     this.#child = spawn(command[0], command.slice(1), { stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stderr.on('data', (data) => (this.#errors += data));

@@ -1,12 +1,12 @@
 #!/bin/bash
 # install.sh [--check] STAGE...: what the stages of tests/run, `build` and `checks` need on a
-# Debian 12, as root. Idempotent: installs only what is missing. --check installs nothing; it names what
+# Debian 12, as root; `matrix-clients`: the other clients of tests/matrix/run --all. Idempotent: installs
+# only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/common.sh"
 
 POLICY=/usr/sbin/policy-rc.d
-MODULES=$ROOT/tests/e2e/.cache
 
 # package:program pairs, or package:file; that tells whether the package is needed, wherever it came from.
 programs_for() {
@@ -27,9 +27,24 @@ programs_for() {
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl
         ;;
+    matrix)
+        programs_for browser
+        echo coturn:turnserver curl:curl firefox-esr:firefox-esr python3-venv:/usr/share/doc/python3-venv
+        # The last of the stream module's files is the one nginx loads.
+        echo nginx:nginx libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+        ;;
+    matrix-clients) clients_programs ;;
     compare) echo coturn:turnserver iproute2:ip ;;
     *) die "install.sh: no stage is called $1" ;;
     esac
+}
+
+clients_programs() {
+    local types=/usr/lib/x86_64-linux-gnu/girepository-1.0 plugins=/usr/lib/x86_64-linux-gnu/gstreamer-1.0
+    echo python3-gi:/usr/share/doc/python3-gi gir1.2-nice-0.1:$types/Nice-0.1.typelib
+    echo gir1.2-gst-plugins-bad-1.0:$types/GstWebRTC-1.0.typelib gstreamer1.0-nice:$plugins/libgstnice.so
+    echo gstreamer1.0-plugins-bad:$plugins/libgstwebrtc.so
+    echo golang-go:go golang-github-pion-webrtc.v3-dev:/usr/share/gocode/src/github.com/pion/webrtc
 }
 
 missing_packages() {
@@ -57,28 +72,62 @@ install_packages() {
     apt-get -o DPkg::Lock::Timeout=300 -q -y install --no-install-recommends "$@" >/dev/null </dev/null
 }
 
+# The directories whose package-lock.json names the npm packages that the stages need.
+module_directories() {
+    ! has_word "$*" browser && ! has_word "$*" matrix || echo tests/e2e
+    ! has_word "$*" matrix || echo tests/matrix
+    ! has_word "$*" matrix-clients || echo tests/e2e/peers
+}
+
 modules_missing() {
-    ! [ -d "$MODULES/node_modules/puppeteer-core" ] ||
-        ! cmp -s "$ROOT/tests/e2e/package-lock.json" "$MODULES/package-lock.json"
+    ! [ -d "$ROOT/$1/.cache/node_modules" ] || ! cmp -s "$ROOT/$1/package-lock.json" "$ROOT/$1/.cache/package-lock.json"
 }
 
 # Pinned by the hashes of package-lock.json; no package's install script runs.
 install_modules() {
-    mkdir -p "$MODULES"
-    cp "$ROOT/tests/e2e/package.json" "$ROOT/tests/e2e/package-lock.json" "$MODULES/"
-    if ! npm ci --prefix "$MODULES" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null; then
-        rm -f "$MODULES/package-lock.json" # so that the next run does not take it for done
+    local cache=$ROOT/$1/.cache
+    mkdir -p "$cache"
+    cp "$ROOT/$1/package.json" "$ROOT/$1/package-lock.json" "$cache/"
+    if ! npm ci --prefix "$cache" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null; then
+        rm -f "$cache/package-lock.json" # so that the next run does not take it for done
         return 1
     fi
+}
+
+# The Python environments that the stages need: the names of tests/matrix/python/*.txt.
+environments() {
+    ! has_word "$*" matrix || echo synapse
+    ! has_word "$*" matrix-clients || echo aiortc
+}
+
+environment_missing() {
+    ! cmp -s "$ROOT/tests/matrix/python/$1.txt" "$TARGET_DIR/python-$1/installed.txt"
+}
+
+# Pinned by the hashes in the file. Only wheels: nothing is compiled and no package's code runs.
+install_environment() {
+    local directory=$TARGET_DIR/python-$1
+    rm -rf "$directory"
+    mkdir -p "$TARGET_DIR"
+    /usr/bin/python3 -m venv "$directory" || return 1
+    "$directory/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes \
+        --only-binary :all: -r "$ROOT/tests/matrix/python/$1.txt" </dev/null || return 1
+    cp "$ROOT/tests/matrix/python/$1.txt" "$directory/installed.txt"
 }
 
 check_only() {
     local packages
     packages=$(missing_packages "$@" | tr '\n' ' ')
     [ -z "$packages" ] || die "missing Debian packages: $packages(run without --no-install as root to install them)"
-    if has_word "$*" browser && modules_missing; then
-        die "missing npm packages of tests/e2e/package-lock.json in $MODULES (run without --no-install)"
-    fi
+    local name
+    for name in $(module_directories "$@"); do
+        ! modules_missing "$name" ||
+            die "missing npm packages of $name/package-lock.json in $name/.cache (run without --no-install)"
+    done
+    for name in $(environments "$@"); do
+        ! environment_missing "$name" ||
+            die "missing Python packages of tests/matrix/python/$name.txt (run without --no-install)"
+    done
 }
 
 main() {
@@ -96,10 +145,17 @@ main() {
         install_packages "${packages[@]}" || die "apt-get could not install: ${packages[*]}"
         [ -z "$(missing_packages "$@")" ] || die "installed, and still missing: $(missing_packages "$@" | tr '\n' ' ')"
     fi
-    if has_word "$*" browser && modules_missing; then
-        say "installing: the npm packages of tests/e2e/package-lock.json"
-        install_modules || die "npm could not install the packages of tests/e2e/package-lock.json"
-    fi
+    local name
+    for name in $(module_directories "$@"); do
+        modules_missing "$name" || continue
+        say "installing: the npm packages of $name/package-lock.json"
+        install_modules "$name" || die "npm could not install the packages of $name/package-lock.json"
+    done
+    for name in $(environments "$@"); do
+        environment_missing "$name" || continue
+        say "installing: the Python packages of tests/matrix/python/$name.txt"
+        install_environment "$name" || die "pip could not install the packages of tests/matrix/python/$name.txt"
+    done
 }
 
 main "$@"

@@ -1,6 +1,7 @@
 #!/bin/bash
 # make-certs.sh DIR NAME_OR_ADDRESS...: a throw-away CA and a server certificate for the tests.
 # Leaves DIR/ca.crt, DIR/server.crt and DIR/server.key; does nothing where they are there already.
+# Where only DIR/server.crt is missing, a new one of the same CA is made.
 set -euo pipefail
 
 dir=$1
@@ -20,9 +21,11 @@ for name in "$@"; do
     esac
 done
 
-openssl req -x509 "${curve[@]}" -days 30 -subj "/CN=taciturn test CA" \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
-    -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
+if [ ! -f "$dir/ca.crt" ]; then
+    openssl req -x509 "${curve[@]}" -days 30 -subj "/CN=taciturn test CA" \
+        -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
+        -keyout "$dir/ca.key" -out "$dir/ca.crt" 2>/dev/null
+fi
 openssl req "${curve[@]}" -subj "/CN=turn.e2e.test" \
     -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
 cat >"$dir/server.ext" <<EXT

@@ -14,7 +14,6 @@ make_debian() {
     mkdir -p "$1" "$cache"
     if [ -z "$(find "$tar" -mtime -7 2>/dev/null)" ]; then
         apt_sources | mmdebstrap --format=tar --variant=minbase --include="$2" --dpkgopt=force-unsafe-io \
-            --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
             "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tar.new" - || return 1
         mv "$tar.new" "$tar"
     fi

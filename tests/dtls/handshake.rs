@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use openssl::rsa::Rsa;
 use openssl::ssl::SslVersion;
-use taciturn::dtls::{CloseReason, DtlsContext, DtlsError, Listener};
+use taciturn::dtls::{Admission, CloseReason, DtlsContext, DtlsError, Listener};
 
 use crate::support::*;
 
@@ -255,4 +255,21 @@ fn a_flight_out_of_order_and_doubled_is_put_in_order() {
     }
     settle(&mut client, &mut server);
     assert!(client.established && server.is_established());
+}
+
+/// RFC 6347 section 4.2.1: the version of a ClientHello's record says nothing. OpenSSL's client
+/// writes that of DTLS 1.0 there, others (pion) that of 1.2.
+#[test]
+fn a_client_hello_in_a_record_of_dtls_1_2_is_taken() {
+    let pki = Pki::new(Kind::P256);
+    let (mut listener, mut client) = (pki.listener(), Client::new(&pki.root));
+    let [_, mut second] = hellos(&mut listener, &mut client, addr());
+    second[1..3].copy_from_slice(&[0xfe, 0xfd]);
+    let Admission::Accept(mut server) =
+        listener.datagram_from_unknown(addr(), &second, Instant::now())
+    else {
+        panic!("not taken")
+    };
+    settle(&mut client, &mut server);
+    assert!(server.is_established());
 }

@@ -4,6 +4,7 @@
 //! (`tests/layers.rs`) holds that:
 //!
 //! ```text
+//! main  ->  admin  ->  config, net
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol, dtls
@@ -22,8 +23,10 @@
 //! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. It needs
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`config`]: the schema, defaults, validation.
+//! * [`admin`]: the running server as its operator changes it.
 //! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
+pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod config;

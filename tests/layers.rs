@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("turn", &["auth", "policy", "stun", "clock"]),
     ("config", &["turn", "auth", "policy", "stun", "clock", "tls"]),
     ("net", &["turn", "auth", "policy", "stun", "clock", "tls", "proxy_protocol", "dtls"]),
+    ("admin", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
     ("ctl", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
 ];
 

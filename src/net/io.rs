@@ -114,6 +114,11 @@ impl Io {
         })
     }
 
+    /// Whether relay sockets that are opened from now on tell ICMP errors.
+    pub(super) const fn set_icmp_errors(&mut self, on: bool) {
+        self.icmp_errors = on;
+    }
+
     pub(super) fn listener(&self, number: u16) -> Option<&UdpListener> {
         self.listeners.get(usize::from(number))
     }

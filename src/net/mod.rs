@@ -7,6 +7,7 @@
 
 mod batch;
 mod clock;
+mod command;
 #[cfg(feature = "dtls")]
 mod dtls;
 #[cfg(not(feature = "dtls"))]

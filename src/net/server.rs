@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
+use super::command::{self, Command};
 use super::listener::Listeners;
 use super::tcp_relay::Handover;
 use super::worker;
 use crate::auth::NonceKeys;
 use crate::clock::Tick;
 use crate::policy::Connections;
-use crate::turn::{Rules, Settings};
+use crate::turn::{Rules, Settings, Withdrawn};
 
 /// What all workers work with.
 #[derive(Clone, Debug)]
@@ -30,6 +31,35 @@ pub struct Shared {
     pub wake_delay: Duration,
 }
 
+impl Shared {
+    /// Takes the place of `before` while the server runs: its own rules and bounds, and the other's
+    /// ports, nonce keys, and counts of what is there.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        let (new, old) = (&self.rules, &before.rules);
+        old.nonces.follow(&new.nonces);
+        old.quota.follow(&new.quota);
+        old.connection_ids.follow(&new.connection_ids);
+        before.connections.follow(&self.connections);
+        Self {
+            settings: Settings {
+                relay_addresses: before.settings.relay_addresses,
+                ..self.settings
+            },
+            rules: Rules {
+                authenticator: self.rules.authenticator,
+                peers: self.rules.peers,
+                nonces: Arc::clone(&old.nonces),
+                ports: Arc::clone(&old.ports),
+                quota: Arc::clone(&old.quota),
+                connection_ids: Arc::clone(&old.connection_ids),
+            },
+            connections: Arc::clone(&before.connections),
+            wake_delay: self.wake_delay,
+        }
+    }
+}
+
 /// Why the workers cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -43,6 +73,7 @@ pub enum ServerError {
 pub struct Running {
     clock: Clock,
     stop: watch::Sender<bool>,
+    commands: Vec<mpsc::Sender<Command>>,
     threads: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -57,20 +88,22 @@ pub fn start(
     shared: impl FnOnce(NonceKeys) -> Shared,
 ) -> Result<Running, ServerError> {
     let clock = Clock::start();
-    let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
+    let shared = shared(nonce_keys(nonce_lifetime, Tick(0))?);
     let (stop, stopping) = watch::channel(false);
     let handover = Arc::new(Handover::default());
-    let mut threads = Vec::new();
+    let (mut threads, mut commands) = (Vec::new(), Vec::new());
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
         let handover = Arc::clone(&handover);
+        let (commander, orders) = mpsc::channel(command::WAITING);
+        commands.push(commander);
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping))
+            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping, orders))
         })?);
     }
-    Ok(Running { clock, stop, threads })
+    Ok(Running { clock, stop, commands, threads })
 }
 
 impl Running {
@@ -84,6 +117,32 @@ impl Running {
             rules.nonces.rotate(random()?, now);
         }
         Ok(())
+    }
+
+    /// Fresh nonce keys, as [`start`] makes them.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn nonce_keys(&self, lifetime: Duration) -> io::Result<NonceKeys> {
+        nonce_keys(lifetime, self.clock.now().tick)
+    }
+
+    /// Lets every worker go on with other settings and rules, which must come from
+    /// [`Shared::in_place_of`]. Answers what of running allocations has ended by that.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn set_rules(&self, shared: &Shared) -> io::Result<Withdrawn> {
+        let gone = || io::Error::other("a worker is gone");
+        let mut withdrawn = Withdrawn::default();
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            let rules = (shared.settings.clone(), shared.rules.clone(), shared.wake_delay);
+            let command = Command::SetRules { rules: Box::new(rules), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            withdrawn = withdrawn.and(answer.await.map_err(|_| gone())?);
+        }
+        Ok(withdrawn)
     }
 
     /// Whether a worker has ended by itself, which none should.
@@ -107,6 +166,10 @@ impl Running {
         }
         outcome
     }
+}
+
+fn nonce_keys(lifetime: Duration, now: Tick) -> io::Result<NonceKeys> {
+    Ok(NonceKeys::new(lifetime, [random()?, random()?], now))
 }
 
 fn random() -> io::Result<[u8; 32]> {

@@ -17,6 +17,7 @@ use tokio::task::LocalSet;
 
 use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
+use super::command::{self, Commands};
 use super::dtls::{Dtls, Hands, Plain};
 use super::io::{Io, Which};
 use super::listener::Listeners;
@@ -28,8 +29,8 @@ use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::stun::{Family, Frame};
 use crate::turn::{
-    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Shard, Traffic,
-    Verdict, Via,
+    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Rules, Settings,
+    Shard, Traffic, Verdict, Via, Withdrawn,
 };
 
 /// Batches read in one turn before other tasks of the worker get theirs.
@@ -52,6 +53,7 @@ pub(super) async fn run(
     shared: &Shared,
     handover: Arc<Handover>,
     mut stop: Receiver<bool>,
+    commands: Commands,
 ) -> io::Result<()> {
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
@@ -64,6 +66,7 @@ pub(super) async fn run(
         let connections = Arc::clone(&shared.connections);
         tasks.spawn_local(stream::serve(Rc::clone(&core), listener, number, connections));
     }
+    tasks.spawn_local(command::obey(Rc::clone(&core), commands));
     tasks.run_until(core.pump(clock, &mut stop)).await
 }
 
@@ -81,10 +84,9 @@ impl Core {
     async fn pump(&self, clock: Clock, stop: &mut Receiver<bool>) -> io::Result<()> {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
-            let nap = match self.state.borrow_mut().turn()? {
-                true => Some(Duration::ZERO),
-                false => self.state.borrow_mut().nap(),
-            };
+            // In a statement of its own: the borrow must be over before the next.
+            let more = self.state.borrow_mut().turn()?;
+            let nap = if more { Some(Duration::ZERO) } else { self.state.borrow_mut().nap() };
             if let Some(nap) = nap {
                 // A thread's sleep: tokio's has milliseconds, and would end at the first packet.
                 if !nap.is_zero() {
@@ -105,6 +107,27 @@ impl Core {
         }
         self.state.borrow_mut().shut_down();
         Ok(())
+    }
+
+    /// Goes on with other settings and rules; what serves connections stays.
+    pub(super) fn set_rules(
+        &self,
+        settings: Settings,
+        rules: Rules,
+        wake_delay: Duration,
+    ) -> Withdrawn {
+        let mut state = self.state.borrow_mut();
+        let now = state.on_time();
+        let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
+        moderation.set_nap(wake_delay);
+        io.set_icmp_errors(settings.icmp_errors);
+        // Once on it stays on: what waits on sockets that were opened before must be read.
+        *icmp_errors |= settings.icmp_errors;
+        let withdrawn = shard.set_rules(now, settings, rules, io);
+        if state.deadline_is_earlier() {
+            self.deadline_moved.notify_one();
+        }
+        withdrawn
     }
 
     /// Takes a connection in; answers its number.

@@ -118,7 +118,7 @@ pub fn is_public(ip: IpAddr) -> bool {
 }
 
 /// The rules, built once from the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,

@@ -229,6 +229,23 @@ impl Allocation {
         guard.retain(|ended| now < ended.until);
     }
 
+    /// The addresses that there are permissions for.
+    pub(super) fn permitted(&self) -> impl Iterator<Item = IpAddr> {
+        self.permissions.iter().map(|permission| permission.ip)
+    }
+
+    /// Lets the permission for an address end now.
+    pub(super) fn expire_permission(&mut self, now: Tick, ip: IpAddr) {
+        self.permit(ip, now);
+    }
+
+    /// Lets the channel to a peer end now.
+    pub(super) fn expire_channel(&mut self, now: Tick, peer: PeerAddr) {
+        if let Some(channel) = self.channels.iter_mut().find(|channel| channel.peer == peer) {
+            channel.expires = channel.expires.min(now);
+        }
+    }
+
     pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter()
     }

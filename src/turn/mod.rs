@@ -9,7 +9,7 @@
 //! `binding`, `connect`, `connection_bind`), `authenticate` and `request` for what they have in common, `relay` for
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
-//! shard that a data connection came to finds them.
+//! shard that a data connection came to finds them. `reload` is how rules change while calls run.
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -27,6 +27,7 @@ mod outside;
 mod redirect;
 mod refresh;
 mod relay;
+mod reload;
 mod request;
 mod shard;
 mod tcp_allocation;
@@ -40,6 +41,7 @@ pub use connection_ids::ConnectionIds;
 pub use icmp::IcmpError;
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;
+pub use reload::Withdrawn;
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
     AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayAddress,

@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,6 +23,9 @@ pub(crate) struct Server {
     /// What it printed until it was ready.
     pub(crate) announced: String,
     pub(crate) state: tempfile::TempDir,
+    /// What it has written to standard error so far, and who reads it.
+    errors: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// The program with a state directory of its own, and nothing of the environment that could
@@ -90,7 +95,49 @@ impl Server {
         };
         // Goes on reading, so that the server never waits for this pipe.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, address, listeners, announced, state }
+        let errors = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let written = Arc::clone(&errors);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut errors = written.lock().unwrap();
+                errors.push_str(&line);
+                errors.push('\n');
+            }
+        });
+        Self { child, address, listeners, announced, state, errors, reader: Some(reader) }
+    }
+
+    /// How often its log has this text by now.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        self.errors.lock().unwrap().matches(text).count()
+    }
+
+    /// Waits until its log has this text so many times.
+    pub(crate) fn wait_for_log(&self, text: &str, times: usize) {
+        let start = Instant::now();
+        while self.logged(text) < times {
+            let so_far = self.errors.lock().unwrap().clone();
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in the log:\n{so_far}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Puts another configuration in place of the one it was started with, as an editor does.
+    pub(crate) fn write_configuration(&self, toml: &str) {
+        let (file, new) = (self.state.path().join("taciturn.toml"), self.state.path().join("new"));
+        std::fs::write(&new, toml).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
+
+    /// Lets it read another configuration; answers when it has.
+    pub(crate) fn reload(&self, toml: &str) {
+        const DONE: &str = "configuration read again";
+        let before = self.logged(DONE);
+        self.write_configuration(toml);
+        self.signal(Signal::HUP);
+        self.wait_for_log(DONE, before + 1);
     }
 
     /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
@@ -122,9 +169,8 @@ impl Server {
     pub(crate) fn log(&mut self) -> String {
         self.signal(Signal::TERM);
         self.wait();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        log
+        self.reader.take().unwrap().join().unwrap();
+        std::mem::take(&mut *self.errors.lock().unwrap())
     }
 }
 

@@ -21,6 +21,7 @@ mod own_relays;
 mod permissions;
 mod ports;
 mod redirect;
+mod reload;
 mod security;
 mod tcp_allocations;
 mod tcp_binding;

@@ -18,7 +18,7 @@ use crate::policy::{PeerPolicy, PortPool, PortRange, Quota};
 use crate::stun::Family;
 use crate::turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
-    Rules, Settings, Shard, Traffic, Verdict, Via,
+    Rules, Settings, Shard, Traffic, Verdict, Via, Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -342,6 +342,14 @@ impl Rig {
         let everywhere = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
         let inner = &mut *self.0.borrow_mut();
         inner.shard.rules.peers = Arc::new(PeerPolicy::new(vec![], everywhere, vec![]));
+    }
+
+    /// The operator has changed the configuration.
+    pub(super) fn reload(&self, change: impl FnOnce(&mut Settings, &mut Rules)) -> Withdrawn {
+        let inner = &mut *self.0.borrow_mut();
+        let (mut settings, mut rules) = (inner.shard.settings.clone(), inner.shard.rules.clone());
+        change(&mut settings, &mut rules);
+        inner.shard.set_rules(inner.now, settings, rules, &mut inner.world)
     }
 
     /// What a client was told unasked, or later; the oldest first.

@@ -23,7 +23,7 @@
 //! * `dtls` (feature `dtls`, on by default): DTLS connections without sockets, on OpenSSL. It needs
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`config`]: the schema, defaults, validation.
-//! * [`admin`]: the running server as its operator changes it.
+//! * [`admin`]: the running server as its operator sees and changes it.
 //! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
 pub mod admin;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use taciturn::admin::{Certificates, Change, Plan};
+use taciturn::admin::{self, Board, Certificates, Change, Plan};
 use taciturn::auth::Authenticator;
 use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs, Transport};
 use taciturn::ctl::homeserver::{self, BlockOptions};
@@ -120,7 +120,19 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
         // Nobody reads standard output: no reason not to serve.
         tracing::warn!("cannot print to standard output: {error}");
     }
+    let board = Board::new(running.workers(), &shared, &certificates);
+    if let Some(address) = config.admin.metrics {
+        let _inside = runtime.enter();
+        match admin::http::start(address, board.clone()) {
+            Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
+            Err(error) => tracing::warn!(
+                "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, or \
+                 to \"off\""
+            ),
+        }
+    }
     let mut live = Live {
+        board,
         start,
         config: config_in_use,
         external,
@@ -345,6 +357,7 @@ impl Signals {
 
 /// A server that runs, and all that a change of it needs to know.
 struct Live<'a> {
+    board: Board,
     start: &'a Start,
     /// What is in use: the configuration read last, but for what needs a restart.
     config: Config,
@@ -368,10 +381,14 @@ impl Live<'_> {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
-                _ = signals.hang_up.recv() => match self.reload().await {
-                    Ok(changes) => say(&changes),
-                    Err(error) => tracing::error!("reload refused, nothing is changed: {error}"),
-                },
+                _ = signals.hang_up.recv() => {
+                    let outcome = self.reload().await;
+                    self.board.health().reloaded(outcome.is_ok());
+                    match outcome {
+                        Ok(changes) => say(&changes),
+                        Err(error) => tracing::error!("reload refused, nothing is changed: {error}"),
+                    }
+                }
                 _ = housekeeping.tick() => {
                     if self.running.has_failed() {
                         return Err("a worker has ended by itself".into());

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 
 use crate::auth::{StaticKey, StaticUser};
 use crate::config::{
-    Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect, RelayAddress,
-    Secret, Tls, Tuning, show_duration,
+    Admin, Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect,
+    RelayAddress, Secret, Tls, Tuning, show_duration,
 };
 
 /// A key whose value is another one.
@@ -53,6 +53,7 @@ impl Plan {
             relay_ports: old.relay_ports,
             workers: old.workers,
             state_dir: old.state_dir.clone(),
+            admin: old.admin,
             process: old.process.clone(),
             listen: if stays("listen") { old.listen.clone() } else { new.listen.clone() },
             tls: if stays("tls") { old.tls.clone() } else { new.tls.clone() },
@@ -80,6 +81,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         redirect,
         protocol,
         tuning,
+        admin,
         process,
         state_dir,
     } = old;
@@ -102,6 +104,10 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
+    let Admin { metrics } = admin;
+    let at =
+        |metrics: Option<SocketAddr>| metrics.map_or_else(|| "off".to_owned(), |at| at.to_string());
+    list.restart("admin.metrics", at(*metrics), at(new.admin.metrics));
     let Process { user, sandbox } = process;
     list.restart("process.user", shown(user.as_ref()), shown(new.process.user.as_ref()));
     list.restart("process.sandbox", sandbox, new.process.sandbox);

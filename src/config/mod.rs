@@ -74,6 +74,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
+    /// Where the running server tells of itself.
+    pub admin: Admin,
     /// What the process may.
     pub process: Process,
     /// Where the server keeps what it made itself (the generated secret).
@@ -279,6 +281,19 @@ pub struct Protocol {
     pub rfc8489_over_udp: bool,
     /// Tells clients of ICMP errors that their datagrams met (RFC 8656 section 11.5).
     pub icmp_errors: bool,
+}
+
+/// The `[admin]` section.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where metrics and health are told over HTTP; `None` when that is off.
+    pub metrics: Option<SocketAddr>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9641))) }
+    }
 }
 
 /// The `[process]` section.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::tally::Snapshot;
 use super::worker::Core;
 use crate::turn::{Rules, Settings, Withdrawn};
 
@@ -19,6 +20,8 @@ pub(super) type Commands = mpsc::Receiver<Command>;
 pub(super) enum Command {
     /// Go on with other rules.
     SetRules { rules: Box<(Settings, Rules, Duration)>, done: oneshot::Sender<Withdrawn> },
+    /// Tell what you have done until now.
+    Count { done: oneshot::Sender<Box<Snapshot>> },
 }
 
 /// Does what it is told, until nobody is left to tell it.
@@ -29,6 +32,9 @@ pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
             Command::SetRules { rules, done } => {
                 let (settings, rules, wake_delay) = *rules;
                 let _ = done.send(core.set_rules(settings, rules, wake_delay));
+            }
+            Command::Count { done } => {
+                let _ = done.send(Box::new(core.snapshot()));
             }
         }
     }

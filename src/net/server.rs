@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::command::{self, Command};
 use super::listener::Listeners;
+use super::tally::Snapshot;
 use super::tcp_relay::Handover;
 use super::worker;
 use crate::auth::NonceKeys;
@@ -73,8 +74,40 @@ pub enum ServerError {
 pub struct Running {
     clock: Clock,
     stop: watch::Sender<bool>,
-    commands: Vec<mpsc::Sender<Command>>,
+    workers: Workers,
     threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// How workers are asked, from any thread.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    commands: Vec<mpsc::Sender<Command>>,
+}
+
+impl Workers {
+    /// What they have done until now, all together.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn count(&self) -> io::Result<Snapshot> {
+        let mut all = Snapshot::default();
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Count { done }).await.map_err(|_| gone())?;
+            all.add(&*answer.await.map_err(|_| gone())?);
+        }
+        Ok(all)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.commands.len()
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a worker is gone")
 }
 
 /// Starts a worker thread for each set of listeners. `shared` makes what they share, given the
@@ -103,7 +136,7 @@ pub fn start(
             runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping, orders))
         })?);
     }
-    Ok(Running { clock, stop, commands, threads })
+    Ok(Running { clock, stop, workers: Workers { commands }, threads })
 }
 
 impl Running {
@@ -117,6 +150,12 @@ impl Running {
             rules.nonces.rotate(random()?, now);
         }
         Ok(())
+    }
+
+    /// How to ask them.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        self.workers.clone()
     }
 
     /// Fresh nonce keys, as [`start`] makes them.
@@ -133,9 +172,8 @@ impl Running {
     /// # Errors
     /// When a worker is no longer there.
     pub async fn set_rules(&self, shared: &Shared) -> io::Result<Withdrawn> {
-        let gone = || io::Error::other("a worker is gone");
         let mut withdrawn = Withdrawn::default();
-        for worker in &self.commands {
+        for worker in &self.workers.commands {
             let (done, answer) = oneshot::channel();
             let rules = (shared.settings.clone(), shared.rules.clone(), shared.wake_delay);
             let command = Command::SetRules { rules: Box::new(rules), done };

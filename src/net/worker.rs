@@ -25,6 +25,7 @@ use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
 use super::stream::{self, Line};
+use super::tally::Snapshot;
 use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::stun::{Family, Frame};
@@ -128,6 +129,17 @@ impl Core {
             self.deadline_moved.notify_one();
         }
         withdrawn
+    }
+
+    /// What this worker has done until now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.state.borrow();
+        Snapshot {
+            statistics: *state.shard.statistics(),
+            tally: state.io.tally.clone(),
+            allocations: state.shard.len(),
+            unsent: state.egress.statistics.failed,
+        }
     }
 
     /// Takes a connection in; answers its number.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::tcp_allocation::TcpAllocation;
-use super::types::{Client, PeerAddr, RelayId, Traffic};
+use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
 use crate::policy::{PortLease, QuotaTicket};
 use crate::stun::{ChannelNumber, Family, LongTermKey, TransactionId};
@@ -59,6 +59,7 @@ struct Ended {
 pub(super) struct Allocation {
     pub(super) generation: u32,
     pub(super) client: Client,
+    pub(super) carrier: Carrier,
     pub(super) username: Box<str>,
     pub(super) key: LongTermKey,
     /// When the credential ends, in seconds since 1970.
@@ -107,6 +108,7 @@ impl Allocation {
         Self {
             generation,
             client: foundation.client,
+            carrier: Carrier::of(foundation.client.via, false),
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,

@@ -44,6 +44,6 @@ pub use redirect::Redirect;
 pub use reload::Withdrawn;
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
-    AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayAddress,
-    RelayId, Traffic, Verdict, Via,
+    AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
+    RelayAddress, RelayId, Traffic, Verdict, Via,
 };

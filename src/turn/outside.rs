@@ -56,6 +56,27 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Released,
+        Self::Expired,
+        Self::Disconnected,
+        Self::CredentialExpired,
+        Self::Shutdown,
+    ];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::CredentialExpired => "credential_expired",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// In words, for the log.
     #[must_use]
     pub const fn text(self) -> &'static str {

@@ -127,6 +127,7 @@ impl Shard {
         let Some(index) = self.find(owner) else { return };
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.traffic.add(traffic);
+            self.statistics.relayed[allocation.carrier as usize].add(traffic);
             if let Some(tcp) = &mut allocation.tcp {
                 tcp.take(|known| known.ticket.id() == connection);
             }
@@ -219,6 +220,7 @@ impl Shard {
         let traffic = outside.close_peer(connection.ticket.id());
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.traffic.add(traffic);
+            self.statistics.relayed[allocation.carrier as usize].add(traffic);
         }
         if let Stage::Connecting { answer, .. } = connection.stage {
             self.answer_connect(index, &answer, Err(ErrorCode::CONNECTION_TIMEOUT), outside);

@@ -108,6 +108,14 @@ impl Server {
         Self { child, address, listeners, announced, state, errors, reader: Some(reader) }
     }
 
+    /// What stands behind this text in its log, up to the next white space.
+    pub(crate) fn told(&self, text: &str) -> String {
+        self.wait_for_log(text, 1);
+        let log = self.errors.lock().unwrap();
+        let (_, rest) = log.split_once(text).unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
+    }
+
     /// How often its log has this text by now.
     pub(crate) fn logged(&self, text: &str) -> usize {
         self.errors.lock().unwrap().matches(text).count()

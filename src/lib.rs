@@ -4,7 +4,7 @@
 //! (`tests/layers.rs`) holds that:
 //!
 //! ```text
-//! main  ->  admin  ->  config, net
+//! main, ctl  ->  admin  ->  config, net
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol, dtls

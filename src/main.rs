@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use taciturn::admin::control::Order;
 use taciturn::admin::{self, Board, Certificates, Change, Plan};
 use taciturn::auth::Authenticator;
 use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs, Transport};
@@ -21,6 +22,7 @@ use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::tls::{CertSource, TlsServer};
 use taciturn::turn::{ConnectionIds, Rules, Settings, Withdrawn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
 
 /// How often the nonce key's age is looked at, the workers' health, and the certificate files.
@@ -28,6 +30,9 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 
 /// How often certificates are judged again: they expire while the server runs.
 const DAY: Duration = Duration::from_secs(86400);
+
+/// How often a server that drains looks whether its last call has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(500);
 
 /// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -108,6 +113,17 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
     let mut signals = runtime.block_on(async { Signals::take() })?;
     let bound = Listeners::bind(&udp, &dtls, &streams, config.workers.get())?;
     let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
+    // Before the file system is shut, and before root is given up.
+    let socket = config.admin.socket.as_ref().and_then(|path| match admin::control::bind(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!(
+                "turnctl cannot ask this server: no socket at {}: {error}",
+                path.display()
+            );
+            None
+        }
+    });
     let sandboxed = confine(config)?;
     let mut kept = None;
     let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
@@ -131,7 +147,16 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
             ),
         }
     }
+    let (orderer, orders) = tokio::sync::mpsc::channel(1);
+    if let Some(socket) = socket {
+        let _inside = runtime.enter();
+        admin::control::start(socket, board.clone(), orderer.clone())?;
+    }
     let mut live = Live {
+        // Kept here too, so that the channel stays open where there is no socket.
+        _orderer: orderer,
+        orders,
+        drain: None,
         board,
         start,
         config: config_in_use,
@@ -144,6 +169,9 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
         told,
     };
     let outcome = runtime.block_on(live.wait(&mut signals));
+    if let Some(path) = &live.config.admin.socket {
+        let _ = std::fs::remove_file(path); // what stays is taken away by the next start
+    }
     tracing::info!("stopping");
     running.stop()?;
     outcome
@@ -161,6 +189,7 @@ fn confine(config: &Config) -> Result<bool, Failure> {
     if let Some(user) = &config.process.user {
         let account = Account::find(user)?;
         account.take_over(&config.state_dir)?;
+        config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
         for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
             secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
         }
@@ -357,6 +386,10 @@ impl Signals {
 
 /// A server that runs, and all that a change of it needs to know.
 struct Live<'a> {
+    _orderer: Sender<Order>,
+    orders: Receiver<Order>,
+    /// Until when calls may run at most, once no new ones are taken.
+    drain: Option<Option<Instant>>,
     board: Board,
     start: &'a Start,
     /// What is in use: the configuration read last, but for what needs a restart.
@@ -377,18 +410,26 @@ impl Live<'_> {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut day = tokio::time::interval(DAY);
         day.reset(); // the first warnings were given at start
+        let mut look = tokio::time::interval(DRAIN_LOOK);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 _ = signals.hang_up.recv() => {
-                    let outcome = self.reload().await;
-                    self.board.health().reloaded(outcome.is_ok());
-                    match outcome {
-                        Ok(changes) => say(&changes),
-                        Err(error) => tracing::error!("reload refused, nothing is changed: {error}"),
-                    }
+                    let _ = self.reload_and_say().await;
                 }
+                Some(order) = self.orders.recv() => match order {
+                    // Who has gone away needs no answer.
+                    Order::Reload(done) => {
+                        let _ = done.send(self.reload_and_say().await);
+                    }
+                    Order::Drain(within, done) => {
+                        let _ = done.send(self.drain(within).await);
+                    }
+                },
+                _ = look.tick(), if self.drain.is_some() => if self.is_drained().await {
+                    return Ok(());
+                },
                 _ = housekeeping.tick() => {
                     if self.running.has_failed() {
                         return Err("a worker has ended by itself".into());
@@ -400,6 +441,39 @@ impl Live<'_> {
                 _ = day.tick() => self.certificates.warn(host(&self.config).as_deref()),
             }
         }
+    }
+
+    /// Reloads, and says in the log and to the caller how it went.
+    async fn reload_and_say(&mut self) -> Result<Vec<String>, String> {
+        let outcome = self.reload().await;
+        self.board.health().reloaded(outcome.is_ok());
+        match outcome {
+            Ok(changes) => {
+                say(&changes);
+                Ok(changes.iter().map(ToString::to_string).collect())
+            }
+            Err(error) => {
+                tracing::error!("reload refused, nothing is changed: {error}");
+                Err(format!("reload refused, nothing is changed: {error}"))
+            }
+        }
+    }
+
+    /// Takes nobody new from now on. Where that is so already, the time limit is set anew.
+    async fn drain(&mut self, within: Option<Duration>) -> Result<Vec<String>, String> {
+        self.board.workers().drain().await.map_err(|error| error.to_string())?;
+        self.board.health().drained();
+        self.drain = Some(within.and_then(|within| Instant::now().checked_add(within)));
+        let running = self.board.workers().count().await.map_err(|error| error.to_string())?;
+        let told = format!("draining: {} allocations are left", running.allocations);
+        tracing::info!("{told}");
+        Ok(vec![told])
+    }
+
+    /// Whether the last call has ended, or has had its time.
+    async fn is_drained(&self) -> bool {
+        let over = self.drain.flatten().is_some_and(|until| until <= Instant::now());
+        over || self.board.workers().count().await.is_ok_and(|now| now.allocations == 0)
     }
 
     /// Reads the configuration again and goes on with it: all of it, but for what needs a restart,

@@ -22,7 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &["turn", "auth", "policy", "stun", "clock", "tls"]),
     ("net", &["turn", "auth", "policy", "stun", "clock", "tls", "proxy_protocol", "dtls"]),
     ("admin", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
-    ("ctl", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
+    ("ctl", &["admin", "config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
 ];
 
 /// Time, randomness and sockets are arguments to these.

@@ -59,6 +59,12 @@ impl Board {
         }
     }
 
+    /// How the workers are asked.
+    #[must_use]
+    pub const fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
     /// How it is.
     #[must_use]
     pub fn health(&self) -> &Health {
@@ -74,6 +80,11 @@ impl Health {
         count.fetch_add(1, Ordering::Relaxed);
         let now = Reload { taken_up, at: unix_now() };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// New allocations are not made any more.
+    pub fn drained(&self) {
+        self.ready.store(false, Ordering::Relaxed);
     }
 
     /// Whether new allocations are made.

@@ -53,7 +53,7 @@ impl Plan {
             relay_ports: old.relay_ports,
             workers: old.workers,
             state_dir: old.state_dir.clone(),
-            admin: old.admin,
+            admin: old.admin.clone(),
             process: old.process.clone(),
             listen: if stays("listen") { old.listen.clone() } else { new.listen.clone() },
             tls: if stays("tls") { old.tls.clone() } else { new.tls.clone() },
@@ -104,7 +104,11 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
-    let Admin { metrics } = admin;
+    let Admin { metrics, socket } = admin;
+    let path = |socket: &Option<std::path::PathBuf>| {
+        socket.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
+    };
+    list.restart("admin.socket", path(socket), path(&new.admin.socket));
     let at =
         |metrics: Option<SocketAddr>| metrics.map_or_else(|| "off".to_owned(), |at| at.to_string());
     list.restart("admin.metrics", at(*metrics), at(new.admin.metrics));

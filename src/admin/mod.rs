@@ -1,4 +1,4 @@
-//! The running server as its operator sees and changes it: metrics and health, a configuration that
+//! The running server as its operator sees and changes it: metrics and health, the control socket, a configuration that
 //! takes the place of another, and the certificates behind it.
 //!
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
@@ -6,6 +6,7 @@
 
 mod board;
 mod certificates;
+pub mod control;
 mod difference;
 pub mod http;
 mod metrics;

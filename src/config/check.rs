@@ -70,7 +70,7 @@ pub(super) fn check(
                 None => Tuning::default().wake_delay,
             },
         },
-        admin: Admin { metrics: metrics(reader) },
+        admin: Admin { metrics: metrics(reader), socket: None },
         process: Process {
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
@@ -80,6 +80,11 @@ pub(super) fn check(
         realm,
     };
     config.protocol = protocol(reader, &config.listen);
+    config.admin.socket = match reader.text("admin.socket", "a path, or \"off\"") {
+        Some(item) if ["", "off"].contains(&item.text.trim()) => None,
+        Some(item) => Some(PathBuf::from(item.text.trim())),
+        None => Some(secrets::default_control_socket(env, &config.state_dir)),
+    };
     config
 }
 
@@ -225,7 +230,7 @@ fn process_user(reader: &mut Reader<'_>) -> Option<String> {
 fn metrics(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     let help = "an address and a port, like \"127.0.0.1:9641\", or \"off\"";
     let Some(item) = reader.text("admin.metrics", help) else {
-        return Admin::default().metrics;
+        return Some(Admin::METRICS);
     };
     let text = item.text.trim();
     if text.is_empty() || text == "off" {

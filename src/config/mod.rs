@@ -38,6 +38,7 @@ pub use check::parse_host;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
 pub use read::{parse_duration, show_duration};
+pub use secrets::control_sockets;
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]
@@ -284,16 +285,18 @@ pub struct Protocol {
 }
 
 /// The `[admin]` section.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// Where metrics and health are told over HTTP; `None` when that is off.
     pub metrics: Option<SocketAddr>,
+    /// The control socket; `None` when that is off.
+    pub socket: Option<PathBuf>,
 }
 
-impl Default for Admin {
-    fn default() -> Self {
-        Self { metrics: Some(SocketAddr::from(([127, 0, 0, 1], 9641))) }
-    }
+impl Admin {
+    /// Where metrics are by default.
+    pub(crate) const METRICS: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9641);
 }
 
 /// The `[process]` section.

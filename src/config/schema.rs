@@ -66,6 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     key("protocol.icmp_errors", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
     key("admin.metrics", Kind::Text),
+    key("admin.socket", Kind::Text),
     key("process.user", Kind::Text),
     key("process.sandbox", Kind::Boolean),
 ];

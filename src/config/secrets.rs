@@ -18,6 +18,8 @@ use super::read::{Item, Reader};
 
 /// The name of the generated secret's file in the state directory, and of systemd's credential.
 const FILE_NAME: &str = "turn_secret";
+/// The name of the control socket.
+const CONTROL_SOCKET: &str = "control.sock";
 const LONGEST: u64 = 4096;
 /// 48 of 62 characters are 285 bits.
 const GENERATED_LENGTH: usize = 48;
@@ -142,6 +144,23 @@ pub(super) fn default_state_dir(env: &Environment) -> PathBuf {
     };
     let of_user = if env.is_root() { None } else { of_user() };
     of_user.unwrap_or_else(|| "/var/lib/taciturn".into())
+}
+
+/// The control socket where none is configured: in the runtime directory that systemd gives, else
+/// in the state directory.
+pub(super) fn default_control_socket(env: &Environment, state_dir: &Path) -> PathBuf {
+    let of_systemd = env.get("RUNTIME_DIRECTORY").and_then(|d| std::env::split_paths(d).next());
+    of_systemd.as_deref().unwrap_or(state_dir).join(CONTROL_SOCKET)
+}
+
+/// Where the control socket of a server may be that was started without a word about it.
+#[must_use]
+pub fn control_sockets(env: &Environment) -> Vec<PathBuf> {
+    let configured = env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
+    let default = default_control_socket(env, &default_state_dir(env));
+    let of_service =
+        ["/run/taciturn", "/var/lib/taciturn"].map(|d| Path::new(d).join(CONTROL_SOCKET));
+    configured.into_iter().chain([default]).chain(of_service).collect()
 }
 
 /// Where the generated secret of `state_dir` is kept.

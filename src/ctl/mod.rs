@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod client;
+mod control;
 mod credentials;
 pub mod homeserver;
 pub mod report;
@@ -17,6 +18,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{Config, ConfigErrors, Environment, Loaded, ServerArgs};
 
 pub use check::CheckArgs;
+pub use control::{DrainArgs, KickArgs, SessionsArgs, SocketArgs};
 pub use credentials::CredentialsArgs;
 pub use homeserver::SnippetArgs;
 
@@ -38,6 +40,18 @@ pub enum Command {
     Credentials(CredentialsArgs),
     /// Find out why calls fail: test a TURN server of any make, as a client
     Check(Box<CheckArgs>),
+    /// Show how the running server is
+    #[command(after_help = "Example:\n  turnctl status --json")]
+    Status(SocketArgs),
+    /// List the allocations of the running server
+    Sessions(SessionsArgs),
+    /// End allocations of a user or a client
+    Kick(KickArgs),
+    /// Have the running server read its configuration again, and show what changes
+    #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
+    Reload(SocketArgs),
+    /// Let the running server take nobody new, and end with its last call
+    Drain(DrainArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -55,6 +69,9 @@ pub enum CtlError {
     /// Nothing can be checked with these arguments.
     #[error("error: {0}")]
     Check(#[from] check::CheckError),
+    /// The running server cannot be asked, or refuses.
+    #[error("error: {0}")]
+    Control(#[from] control::ControlError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -75,6 +92,11 @@ impl Cli {
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err),
             Command::Credentials(args) => credentials::run(args, env, out, err),
             Command::Check(args) => check::run(args, env, out, err).map(|found| code = found),
+            Command::Status(args) => control::status(args, env, out),
+            Command::Sessions(args) => control::sessions(args, env, out),
+            Command::Kick(args) => control::kick(args, env, out),
+            Command::Reload(args) => control::reload(args, env, out),
+            Command::Drain(args) => control::drain(args, env, out),
         };
         let Err(error) = done.and_then(|()| Ok(out.flush()?)) else { return ExitCode::from(code) };
         if let CtlError::Output(error) = &error
@@ -84,7 +106,10 @@ impl Cli {
         }
         // Nothing is left to be done about a standard error that is gone as well.
         let _ = writeln!(err, "{error}");
-        ExitCode::from(if matches!(error, CtlError::Output(_)) { 1 } else { 2 })
+        ExitCode::from(match error {
+            CtlError::Output(_) | CtlError::Control(_) => 1,
+            _ => 2,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::tally::Snapshot;
 use super::worker::Core;
-use crate::turn::{Rules, Settings, Withdrawn};
+use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 /// How many commands wait for one worker at most. Who asks waits for room.
 pub(super) const WAITING: usize = 16;
@@ -20,6 +20,12 @@ pub(super) type Commands = mpsc::Receiver<Command>;
 pub(super) enum Command {
     /// Go on with other rules.
     SetRules { rules: Box<(Settings, Rules, Duration)>, done: oneshot::Sender<Withdrawn> },
+    /// Tell some of the sessions, from this place on.
+    Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
+    /// End these allocations.
+    Kick { whose: Whose, done: oneshot::Sender<usize> },
+    /// Make no allocation any more.
+    Drain { done: oneshot::Sender<()> },
     /// Tell what you have done until now.
     Count { done: oneshot::Sender<Box<Snapshot>> },
 }
@@ -32,6 +38,16 @@ pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
             Command::SetRules { rules, done } => {
                 let (settings, rules, wake_delay) = *rules;
                 let _ = done.send(core.set_rules(settings, rules, wake_delay));
+            }
+            Command::Sessions { whose, from, done } => {
+                let _ = done.send(core.sessions(&whose, from));
+            }
+            Command::Kick { whose, done } => {
+                let _ = done.send(core.kick(&whose));
+            }
+            Command::Drain { done } => {
+                core.drain();
+                let _ = done.send(());
             }
             Command::Count { done } => {
                 let _ = done.send(Box::new(core.snapshot()));

@@ -16,7 +16,7 @@ use super::worker;
 use crate::auth::NonceKeys;
 use crate::clock::Tick;
 use crate::policy::Connections;
-use crate::turn::{Rules, Settings, Withdrawn};
+use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 /// What all workers work with.
 #[derive(Clone, Debug)]
@@ -97,6 +97,51 @@ impl Workers {
             all.add(&*answer.await.map_err(|_| gone())?);
         }
         Ok(all)
+    }
+
+    /// Some of the sessions of one worker (by its number), and where to go on there.
+    ///
+    /// # Errors
+    /// When the worker is no longer there.
+    pub async fn sessions(
+        &self,
+        worker: usize,
+        whose: &Whose,
+        from: usize,
+    ) -> io::Result<(Vec<Session>, Option<usize>)> {
+        let (done, answer) = oneshot::channel();
+        let worker = self.commands.get(worker).ok_or_else(gone)?;
+        let command = Command::Sessions { whose: whose.clone(), from, done };
+        worker.send(command).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Ends allocations of all workers; answers how many.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn kick(&self, whose: &Whose) -> io::Result<usize> {
+        let mut kicked = 0;
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Kick { whose: whose.clone(), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            kicked += answer.await.map_err(|_| gone())?;
+        }
+        Ok(kicked)
+    }
+
+    /// Lets no worker make an allocation any more. What runs goes on.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn drain(&self) -> io::Result<()> {
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Drain { done }).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?;
+        }
+        Ok(())
     }
 
     /// How many there are.

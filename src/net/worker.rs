@@ -30,8 +30,8 @@ use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::stun::{Family, Frame};
 use crate::turn::{
-    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Rules, Settings,
-    Shard, Traffic, Verdict, Via, Withdrawn,
+    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Rules, Session,
+    Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
 };
 
 /// Batches read in one turn before other tasks of the worker get theirs.
@@ -129,6 +129,27 @@ impl Core {
             self.deadline_moved.notify_one();
         }
         withdrawn
+    }
+
+    /// Some of the sessions, and where to go on.
+    pub(super) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
+        let state = self.state.borrow();
+        state.shard.sessions(state.clock.now(), whose, from)
+    }
+
+    /// Ends allocations; answers how many.
+    pub(super) fn kick(&self, whose: &Whose) -> usize {
+        let mut kicked = 0;
+        self.on_time(|now, shard, io| {
+            kicked = shard.kick(now, whose, io);
+            io.close_given_up();
+        });
+        kicked
+    }
+
+    /// Makes no allocation any more.
+    pub(super) fn drain(&self) {
+        self.state.borrow_mut().shard.drain();
     }
 
     /// What this worker has done until now.

@@ -66,6 +66,10 @@ impl Shard {
         // What is reserved here can only be had here.
         if let PortWish::Pool(_) = wanted.port {
             self.redirected(request, proven.signature.sha256, outside)?;
+            if self.draining {
+                let detail = "The server is being drained";
+                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            }
         }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);

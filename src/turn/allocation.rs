@@ -65,7 +65,7 @@ pub(super) struct Allocation {
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
     /// Gives the place in the user's quota back when dropped.
-    pub(super) _quota: QuotaTicket,
+    pub(super) quota: QuotaTicket,
     /// IPv4 and IPv6.
     pub(super) relays: [Option<Relay>; 2],
     pub(super) since: Tick,
@@ -112,7 +112,7 @@ impl Allocation {
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,
-            _quota: foundation.quota,
+            quota: foundation.quota,
             relays: [None, None],
             since: now,
             expires,

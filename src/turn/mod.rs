@@ -23,6 +23,7 @@ mod connection_bind;
 mod connection_ids;
 mod create_permission;
 mod icmp;
+mod operator;
 mod outside;
 mod redirect;
 mod refresh;
@@ -39,6 +40,7 @@ mod tests;
 
 pub use connection_ids::ConnectionIds;
 pub use icmp::IcmpError;
+pub use operator::{Session, Whose};
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;
 pub use reload::Withdrawn;

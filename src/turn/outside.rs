@@ -51,17 +51,20 @@ pub enum EndReason {
     Disconnected,
     /// Its credential ran out, and `strict_expiry` is on.
     CredentialExpired,
+    /// The operator ended it.
+    Kicked,
     /// The server stops.
     Shutdown,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Released,
         Self::Expired,
         Self::Disconnected,
         Self::CredentialExpired,
+        Self::Kicked,
         Self::Shutdown,
     ];
 
@@ -73,6 +76,7 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Disconnected => "disconnected",
             Self::CredentialExpired => "credential_expired",
+            Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
         }
     }
@@ -85,6 +89,7 @@ impl EndReason {
             Self::Expired => "not refreshed",
             Self::Disconnected => "connection closed",
             Self::CredentialExpired => "credential expired",
+            Self::Kicked => "ended by the operator",
             Self::Shutdown => "server stopped",
         }
     }

@@ -105,6 +105,8 @@ pub struct Shard {
     /// its own.
     pub(super) by_port: [AHashMap<u16, u32>; 2],
     pub(super) timers: Timers,
+    /// Whether no allocation is made any more.
+    pub(super) draining: bool,
     next_generation: u32,
     ended: std::collections::VecDeque<(Client, TransactionId, Tick)>,
     pub(super) statistics: Statistics,
@@ -123,6 +125,7 @@ impl Shard {
             by_client: AHashMap::new(),
             by_port: [AHashMap::new(), AHashMap::new()],
             timers: Timers::default(),
+            draining: false,
             next_generation: 0,
             ended: std::collections::VecDeque::new(),
             statistics: Statistics::default(),

@@ -17,6 +17,7 @@ mod housekeeping;
 mod icmp;
 mod indications;
 mod lifetimes;
+mod operator;
 mod own_relays;
 mod permissions;
 mod ports;

@@ -4,6 +4,7 @@
 //! (`tests/layers.rs`) holds that:
 //!
 //! ```text
+//! main, ctl  ->  admin  ->  config, net
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol, dtls
@@ -24,8 +25,10 @@
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`notify`]: what systemd hears of the server. It needs nothing of ours.
 //! * [`config`]: the schema, defaults, validation.
+//! * [`admin`]: the running server as its operator sees and changes it.
 //! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
+pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod config;

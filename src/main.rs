@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use taciturn::admin::control::Order;
+use taciturn::admin::{self, Board, Certificates, Change, Plan};
 use taciturn::auth::Authenticator;
-use taciturn::config::{Config, Environment, ExternalIp, Listen, NoteLevel, ServerArgs, Transport};
+use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs, Transport};
 use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
@@ -19,9 +21,10 @@ use taciturn::notify::{self, Supervisor};
 use taciturn::policy::{AnswerLimit, Connections, PeerPolicy, PortPool, Quota, SourceBudget};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::stun::Family;
-use taciturn::tls::{CertSource, CertStore, ReloadOutcome, TlsServer};
-use taciturn::turn::{ConnectionIds, Rules, Settings};
-use tokio::signal::unix::{SignalKind, signal};
+use taciturn::tls::{CertSource, TlsServer};
+use taciturn::turn::{ConnectionIds, Rules, Settings, Withdrawn};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
 
 /// How often the nonce key's age is looked at, the workers' health, and the certificate files.
@@ -30,38 +33,42 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 /// How often certificates are judged again: they expire while the server runs.
 const DAY: Duration = Duration::from_secs(86400);
 
+/// How often a server that drains looks whether its last call has ended.
+const DRAIN_LOOK: Duration = Duration::from_millis(500);
+
 /// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
-    let args = ServerArgs::parse();
-    let environment = Environment::of_process();
-    if let Err(error) = start_log(&environment) {
+    let start = Start { args: ServerArgs::parse(), environment: Environment::of_process() };
+    if let Err(error) = start_log(&start.environment) {
         complain(&error);
         return ExitCode::from(2);
     }
-    let loaded = match Config::load(&args, &environment) {
+    let loaded = match Config::load(&start.args, &start.environment) {
         Ok(loaded) => loaded,
         Err(errors) => {
             complain(&errors);
             return ExitCode::from(2);
         }
     };
-    for note in &loaded.notes {
-        match note.level {
-            NoteLevel::Info => tracing::info!("{}", note.text),
-            NoteLevel::Warning => tracing::warn!("{}", note.text),
-        }
-    }
-    match serve(&loaded.config, &environment) {
+    let mut told = Vec::new();
+    tell(&loaded.notes, &mut told);
+    match serve(&start, loaded.config, told) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+/// What the configuration is read with, at start and at each reload.
+struct Start {
+    args: ServerArgs,
+    environment: Environment,
 }
 
 fn complain(error: &dyn std::fmt::Display) {
@@ -87,8 +94,10 @@ fn start_log(environment: &Environment) -> Result<(), Failure> {
     Ok(())
 }
 
-fn serve(config: &Config, environment: &Environment) -> Result<(), Failure> {
-    let mut supervisor = Supervisor::of(|name| environment.get(name))?;
+fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure> {
+    let config_in_use = config;
+    let config = &config_in_use;
+    let mut supervisor = Supervisor::of(|name| start.environment.get(name))?;
     let certificates = Certificates::open(config)?;
     let Wanted { udp, dtls, streams } = listeners(config, &certificates)?;
     let given = match &config.external_ip {
@@ -100,29 +109,73 @@ fn serve(config: &Config, environment: &Environment) -> Result<(), Failure> {
         tracing::warn!("{note}");
     }
     check_redirect(config, &external)?;
-    if config.protocol.icmp_errors && !cfg!(target_os = "linux") {
-        return Err("protocol.icmp_errors works on Linux only; remove it".into());
-    }
-    certificates.warn(config);
+    check_icmp_errors(config)?;
+    certificates.warn(host(config).as_deref());
     raise_descriptor_limit(config);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = runtime.block_on(async { Signals::take() })?;
     let bound = Listeners::bind(&udp, &dtls, &streams, config.workers.get())?;
     let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
-    confine(config)?;
-    let mut rules = None;
+    // Before the file system is shut, and before root is given up.
+    let socket = config.admin.socket.as_ref().and_then(|path| match admin::control::bind(path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!(
+                "turnctl cannot ask this server: no socket at {}: {error}",
+                path.display()
+            );
+            None
+        }
+    });
+    let sandboxed = confine(config)?;
+    let mut kept = None;
     let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
         let shared = share(config, &external, nonces);
-        rules = Some(shared.rules.clone());
+        kept = Some(shared.clone());
         shared
     })?;
-    let rules = rules.ok_or("the workers did not ask for rules")?;
+    let shared = kept.ok_or("the workers did not ask for rules")?;
     if let Err(error) = announce(config, &external, &addresses) {
         // Nobody reads standard output: no reason not to serve.
         tracing::warn!("cannot print to standard output: {error}");
     }
-    supervisor.ready(&status(&rules));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome =
-        runtime.block_on(wait(config, &running, &rules, &certificates, &dtls, &mut supervisor));
+    supervisor.ready(&status(&shared.rules));
+    let board = Board::new(running.workers(), &shared, &certificates);
+    if let Some(address) = config.admin.metrics {
+        let _inside = runtime.enter();
+        match admin::http::start(address, board.clone()) {
+            Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
+            Err(error) => tracing::warn!(
+                "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, or \
+                 to \"off\""
+            ),
+        }
+    }
+    let (orderer, orders) = tokio::sync::mpsc::channel(1);
+    if let Some(socket) = socket {
+        let _inside = runtime.enter();
+        admin::control::start(socket, board.clone(), orderer.clone())?;
+    }
+    let mut live = Live {
+        // Kept here too, so that the channel stays open where there is no socket.
+        _orderer: orderer,
+        orders,
+        drain: None,
+        board,
+        start,
+        config: config_in_use,
+        external,
+        certificates,
+        dtls,
+        shared,
+        running: &running,
+        sandboxed,
+        told,
+    };
+    let outcome = runtime.block_on(live.wait(&mut signals, &mut supervisor));
+    if let Some(path) = &live.config.admin.socket {
+        let _ = std::fs::remove_file(path); // what stays is taken away by the next start
+    }
     tracing::info!("stopping");
     supervisor.stopping();
     running.stop()?;
@@ -131,7 +184,8 @@ fn serve(config: &Config, environment: &Environment) -> Result<(), Failure> {
 
 /// Gives up what is not needed once the ports are bound: root, the file system, core dumps. Before
 /// the workers start, so that it holds for their threads.
-fn confine(config: &Config) -> Result<(), Failure> {
+/// Answers whether the file system is shut.
+fn confine(config: &Config) -> Result<bool, Failure> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
     let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
@@ -140,6 +194,7 @@ fn confine(config: &Config) -> Result<(), Failure> {
     if let Some(user) = &config.process.user {
         let account = Account::find(user)?;
         account.take_over(&config.state_dir)?;
+        config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
         for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
             secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
         }
@@ -160,11 +215,11 @@ fn confine(config: &Config) -> Result<(), Failure> {
     if config.process.sandbox {
         let sandbox = Sandbox { read: files, write: vec![config.state_dir.clone()] };
         match sandbox.enter()? {
-            Sandboxed::Fully | Sandboxed::Partly => {}
+            Sandboxed::Fully | Sandboxed::Partly => return Ok(true),
             Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 /// Where to listen for datagrams, for DTLS, and for connections.
@@ -203,70 +258,6 @@ fn listeners(config: &Config, certificates: &Certificates) -> Result<Wanted, Fai
         }));
     }
     Ok(wanted)
-}
-
-/// The certificates of `[tls]`, and those of single listeners.
-struct Certificates {
-    general: Option<Arc<CertStore>>,
-    /// By the name of the listener.
-    single: Vec<(String, Arc<CertStore>)>,
-}
-
-impl Certificates {
-    /// Reads them all: a certificate that cannot be used is an error now, not when a call needs it.
-    fn open(config: &Config) -> Result<Self, Failure> {
-        let general = match config.tls.certificates.as_slice() {
-            [] => None,
-            sources => Some(Arc::new(CertStore::open(sources.to_vec())?)),
-        };
-        let mut single = Vec::new();
-        for listen in &config.listen {
-            if let Some(source) = &listen.cert {
-                let store = CertStore::open(vec![source.clone()])
-                    .map_err(|error| format!("listener \"{}\": {error}", listen.name))?;
-                single.push((listen.name.clone(), Arc::new(store)));
-            }
-        }
-        Ok(Self { general, single })
-    }
-
-    /// Those that a listener serves.
-    fn store(&self, listen: &Listen) -> Result<Arc<CertStore>, Failure> {
-        let own = self.single.iter().find(|(name, _)| *name == listen.name);
-        let store = own.map(|(_, store)| store).or(self.general.as_ref());
-        let store = store.ok_or_else(|| {
-            format!("listener \"{}\": {} needs a certificate", listen.name, listen.transport.name())
-        })?;
-        Ok(Arc::clone(store))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Arc<CertStore>> {
-        self.general.iter().chain(self.single.iter().map(|(_, store)| store))
-    }
-
-    /// Says in words what clients will not like.
-    fn warn(&self, config: &Config) {
-        let host = match Host::of(config, None, None) {
-            Host::Known(host) => Some(host),
-            Host::Placeholder => None,
-        };
-        let expected: Vec<&str> = host.as_deref().into_iter().collect();
-        for store in self.all() {
-            for finding in store.findings(SystemTime::now(), &expected) {
-                tracing::warn!("{finding}");
-            }
-        }
-    }
-
-    /// Picks up renewed files.
-    fn poll(&self) {
-        for outcome in self.all().flat_map(|store| store.poll()) {
-            match outcome {
-                ReloadOutcome::Kept { .. } => tracing::error!("{outcome}"),
-                _ => tracing::info!("{outcome}"),
-            }
-        }
-    }
 }
 
 fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Shared {
@@ -392,40 +383,219 @@ fn status(rules: &Rules) -> String {
     notify::status(used, rules.quota.users())
 }
 
-/// Until a signal, or until a worker fails.
-async fn wait(
-    config: &Config,
-    running: &Running,
-    rules: &Rules,
-    certificates: &Certificates,
-    dtls: &[Arc<DtlsSettings>],
-    supervisor: &mut Supervisor,
-) -> Result<(), Failure> {
-    let mut terminated = signal(SignalKind::terminate())?;
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-    let mut heartbeat = tokio::time::interval(supervisor.period());
-    let mut day = tokio::time::interval(DAY);
-    day.reset(); // the first warnings were given at start
-    let mut withheld = Withheld::default();
-    loop {
-        tokio::select! {
-            _ = terminated.recv() => return Ok(()),
-            _ = interrupted.recv() => return Ok(()),
-            _ = housekeeping.tick() => {
-                if running.has_failed() {
-                    return Err("a worker has ended by itself".into());
+/// What stops the server, and what makes it read its configuration again.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From now on they end nothing by themselves. Within a runtime.
+    fn take() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// A server that runs, and all that a change of it needs to know.
+struct Live<'a> {
+    _orderer: Sender<Order>,
+    orders: Receiver<Order>,
+    /// Until when calls may run at most, once no new ones are taken.
+    drain: Option<Option<Instant>>,
+    board: Board,
+    start: &'a Start,
+    /// What is in use: the configuration read last, but for what needs a restart.
+    config: Config,
+    external: External,
+    certificates: Certificates,
+    dtls: Vec<Arc<DtlsSettings>>,
+    shared: Shared,
+    running: &'a Running,
+    sandboxed: bool,
+    /// Notes that were given, so that each is given once.
+    told: Vec<String>,
+}
+
+impl Live<'_> {
+    /// Until a signal, or until a worker fails.
+    async fn wait(
+        &mut self,
+        signals: &mut Signals,
+        supervisor: &mut Supervisor,
+    ) -> Result<(), Failure> {
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut day = tokio::time::interval(DAY);
+        day.reset(); // the first warnings were given at start
+        let mut look = tokio::time::interval(DRAIN_LOOK);
+        let mut heartbeat = tokio::time::interval(supervisor.period());
+        let mut withheld = Withheld::default();
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hang_up.recv() => {
+                    let _ = self.reload_and_say().await;
                 }
-                running.rotate_nonce_key(rules)?;
-                withheld.report(&rules.answers);
-                certificates.poll();
-                for error in dtls.iter().filter_map(|settings| settings.renew().err()) {
-                    tracing::error!("{error}");
+                Some(order) = self.orders.recv() => match order {
+                    // Who has gone away needs no answer.
+                    Order::Reload(done) => {
+                        let _ = done.send(self.reload_and_say().await);
+                    }
+                    Order::Drain(within, done) => {
+                        let _ = done.send(self.drain(within).await);
+                    }
+                },
+                _ = look.tick(), if self.drain.is_some() => if self.is_drained().await {
+                    return Ok(());
+                },
+                _ = housekeeping.tick() => {
+                    if self.running.has_failed() {
+                        return Err("a worker has ended by itself".into());
+                    }
+                    self.running.rotate_nonce_key(&self.shared.rules)?;
+                    withheld.report(&self.shared.rules.answers);
+                    self.certificates.poll();
+                    self.renew_dtls();
                 }
+                _ = heartbeat.tick() => {
+                    supervisor.beat(self.running.beat(), &status(&self.shared.rules));
+                }
+                _ = day.tick() => self.certificates.warn(host(&self.config).as_deref()),
             }
-            _ = heartbeat.tick() => supervisor.beat(running.beat(), &status(rules)),
-            _ = day.tick() => certificates.warn(config),
         }
+    }
+
+    /// Reloads, and says in the log and to the caller how it went.
+    async fn reload_and_say(&mut self) -> Result<Vec<String>, String> {
+        let outcome = self.reload().await;
+        self.board.health().reloaded(outcome.is_ok());
+        match outcome {
+            Ok(changes) => {
+                say(&changes);
+                Ok(changes.iter().map(ToString::to_string).collect())
+            }
+            Err(error) => {
+                tracing::error!("reload refused, nothing is changed: {error}");
+                Err(format!("reload refused, nothing is changed: {error}"))
+            }
+        }
+    }
+
+    /// Takes nobody new from now on. Where that is so already, the time limit is set anew.
+    async fn drain(&mut self, within: Option<Duration>) -> Result<Vec<String>, String> {
+        self.board.workers().drain().await.map_err(|error| error.to_string())?;
+        self.board.health().drained();
+        self.drain = Some(within.and_then(|within| Instant::now().checked_add(within)));
+        let running = self.board.workers().count().await.map_err(|error| error.to_string())?;
+        let told = format!("draining: {} allocations are left", running.allocations);
+        tracing::info!("{told}");
+        Ok(vec![told])
+    }
+
+    /// Whether the last call has ended, or has had its time.
+    async fn is_drained(&self) -> bool {
+        let over = self.drain.flatten().is_some_and(|until| until <= Instant::now());
+        over || self.board.workers().count().await.is_ok_and(|now| now.allocations == 0)
+    }
+
+    /// Reads the configuration again and goes on with it: all of it, but for what needs a restart,
+    /// or nothing.
+    async fn reload(&mut self) -> Result<Vec<Change>, Failure> {
+        let loaded = Config::load(&self.start.args, &self.start.environment);
+        let loaded = loaded.map_err(|errors| self.explain(&errors))?;
+        let Plan { changes, config } = Plan::new(&self.config, loaded.config);
+        check_redirect(&config, &self.external)?;
+        check_icmp_errors(&config)?;
+        let successors = self.certificates.successors(&config, &self.dtls);
+        let successors = successors.map_err(|error| self.explain(&error))?;
+        let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
+        // Nothing can be refused from here on.
+        let shared = share(&config, &self.external, nonces).in_place_of(&self.shared);
+        let withdrawn = self.running.set_rules(&shared).await?;
+        successors.take_over();
+        self.renew_dtls();
+        tell(&loaded.notes, &mut self.told);
+        if changes.iter().any(|c| ["limits.connections", "protocol.tcp_relay"].contains(&c.key)) {
+            raise_descriptor_limit(&config);
+        }
+        if changes.iter().any(|c| ["tls", "listen.cert", "host", "realm"].contains(&c.key)) {
+            self.certificates.warn(host(&config).as_deref());
+        }
+        (self.config, self.shared) = (config, shared);
+        if withdrawn != Withdrawn::default() {
+            let Withdrawn { permissions, channels, connections } = withdrawn;
+            tracing::info!(
+                permissions,
+                channels,
+                connections,
+                "the new peer rules have ended what they refuse"
+            );
+        }
+        Ok(changes)
+    }
+
+    fn renew_dtls(&self) {
+        for error in self.dtls.iter().filter_map(|settings| settings.renew().err()) {
+            tracing::error!("{error}");
+        }
+    }
+
+    /// An error, and what the sandbox may have to do with it.
+    fn explain(&self, error: &dyn std::fmt::Display) -> String {
+        let text = error.to_string();
+        if !self.sandboxed || !text.contains("Permission denied") {
+            return text;
+        }
+        format!(
+            "{text}\n  note: since its start this server can read only in the directories of the files that \
+             were configured then (sandbox in [process]). A file in another directory needs a restart"
+        )
+    }
+}
+
+/// Says in the log what a reload has changed.
+fn say(changes: &[Change]) {
+    for change in changes {
+        match change.needs_restart {
+            true => tracing::warn!("{change}"),
+            false => tracing::info!("reload: {change}"),
+        }
+    }
+    let taken_up = changes.iter().filter(|change| !change.needs_restart).count();
+    match (changes.len(), taken_up) {
+        (0, _) => tracing::info!("configuration read again: no change"),
+        (_, n) => tracing::info!("configuration read again: {n} changes taken up"),
+    }
+}
+
+/// Gives the notes that were not given before.
+fn tell(notes: &[Note], told: &mut Vec<String>) {
+    for note in notes.iter().filter(|note| !told.contains(&note.text)) {
+        match note.level {
+            NoteLevel::Info => tracing::info!("{}", note.text),
+            NoteLevel::Warning => tracing::warn!("{}", note.text),
+        }
+    }
+    *told = notes.iter().map(|note| note.text.clone()).collect();
+}
+
+/// The name that clients ask for, where it is known.
+fn host(config: &Config) -> Option<String> {
+    match Host::of(config, None, None) {
+        Host::Known(host) => Some(host),
+        Host::Placeholder => None,
+    }
+}
+
+fn check_icmp_errors(config: &Config) -> Result<(), Failure> {
+    match config.protocol.icmp_errors && !cfg!(target_os = "linux") {
+        true => Err("protocol.icmp_errors works on Linux only; remove it".into()),
+        false => Ok(()),
     }
 }
 
@@ -442,6 +612,8 @@ impl Withheld {
         /// One line a minute at most.
         const ROUNDS: u32 = 12;
         self.quiet_rounds = self.quiet_rounds.saturating_sub(1);
+        // A reload begins to count anew.
+        self.told = self.told.min(answers.withheld());
         let more = answers.withheld() - self.told;
         if more > 0 && self.quiet_rounds == 0 {
             tracing::warn!(

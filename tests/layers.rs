@@ -22,7 +22,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("turn", &["auth", "policy", "stun", "clock"]),
     ("config", &["turn", "auth", "policy", "stun", "clock", "tls"]),
     ("net", &["turn", "auth", "policy", "stun", "clock", "tls", "proxy_protocol", "dtls"]),
-    ("ctl", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
+    ("admin", &["config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
+    ("ctl", &["admin", "config", "net", "turn", "auth", "policy", "stun", "clock", "tls"]),
 ];
 
 /// Time, randomness and sockets are arguments to these.

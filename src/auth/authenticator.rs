@@ -45,6 +45,22 @@ pub enum Denied {
     },
 }
 
+impl Denied {
+    /// The names among the metrics.
+    pub const NAMES: [&'static str; 3] = ["unknown_user", "wrong_password", "expired"];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        let [unknown_user, wrong_password, expired] = Self::NAMES;
+        match self {
+            Self::UnknownUser => unknown_user,
+            Self::WrongPassword => wrong_password,
+            Self::Expired { .. } => expired,
+        }
+    }
+}
+
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -32,7 +32,6 @@ pub enum NonceError {
 /// features are offered, their cookie of 13 characters stands in front. The key is replaced by a
 /// fresh one from the OS each lifetime; the one before stays good for as long.
 pub struct NonceKeys {
-    lifetime: Duration,
     keys: RwLock<Keys>,
 }
 
@@ -53,6 +52,7 @@ impl Nonce {
 }
 
 struct Keys {
+    lifetime: Duration,
     current: Zeroizing<[u8; 32]>,
     previous: Zeroizing<[u8; 32]>,
     since: Tick,
@@ -63,20 +63,27 @@ impl NonceKeys {
     #[must_use]
     pub fn new(lifetime: Duration, random: [[u8; 32]; 2], now: Tick) -> Self {
         let [current, previous] = random.map(Zeroizing::new);
-        Self { lifetime, keys: RwLock::new(Keys { current, previous, since: now }) }
+        Self { keys: RwLock::new(Keys { lifetime, current, previous, since: now }) }
+    }
+
+    /// Takes over the lifetime of `other`, and no key: nonces that are under way stay good for as
+    /// long as that says.
+    pub fn follow(&self, other: &Self) {
+        let lifetime = other.keys.read().unwrap_or_else(PoisonError::into_inner).lifetime;
+        self.keys.write().unwrap_or_else(PoisonError::into_inner).lifetime = lifetime;
     }
 
     /// Whether the current key has served its time and [`NonceKeys::rotate`] is due.
     #[must_use]
     pub fn rotation_due(&self, now: Tick) -> bool {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        now.since(keys.since) >= self.lifetime
+        now.since(keys.since) >= keys.lifetime
     }
 
     /// Puts a new key in front. Nonces made with the key before stay good for their lifetime.
     pub fn rotate(&self, fresh: [u8; 32], now: Tick) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        if now.since(keys.since) >= self.lifetime {
+        if now.since(keys.since) >= keys.lifetime {
             keys.previous = std::mem::replace(&mut keys.current, Zeroizing::new(fresh));
             keys.since = now;
         }
@@ -127,13 +134,13 @@ impl NonceKeys {
             return Err(NonceError::Foreign);
         }
         let age = Duration::from_secs(u64::from(seconds(now).saturating_sub(made)));
-        if age > self.lifetime { Err(NonceError::Expired) } else { Ok(()) }
+        if age > keys.lifetime { Err(NonceError::Expired) } else { Ok(()) }
     }
 }
 
 impl fmt::Debug for NonceKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NonceKeys").field("lifetime", &self.lifetime).finish_non_exhaustive()
+        f.debug_struct("NonceKeys").finish_non_exhaustive()
     }
 }
 
@@ -191,6 +198,18 @@ mod tests {
 
     fn client(text: &str) -> SocketAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn another_lifetime_holds_for_nonces_that_were_made_before() {
+        let keys = keys();
+        let at = client("192.0.2.1:1");
+        let nonce = keys.issue(Tick(0), at, 0, PLAIN);
+        keys.follow(&NonceKeys::new(Duration::from_secs(10), [[8; 32], [9; 32]], Tick(0)));
+        assert_eq!(keys.verify(Tick(10_000), at, 0, nonce.as_bytes()), Ok(()));
+        let late = keys.verify(Tick(11_000), at, 0, nonce.as_bytes());
+        assert_eq!(late, Err(NonceError::Expired), "not foreign: the keys are the same");
+        assert!(keys.rotation_due(Tick(10_000)));
     }
 
     #[test]

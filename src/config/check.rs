@@ -1,6 +1,7 @@
 //! Turns merged settings into a [`Config`], and collects everything that is wrong with them.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
-    Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address, credentials,
-    listeners, redirect, secrets, tls,
+    Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
+    credentials, listeners, redirect, secrets, tls,
 };
 
 /// The realm when none is configured.
@@ -69,6 +70,7 @@ pub(super) fn check(
                 None => Tuning::default().wake_delay,
             },
         },
+        admin: Admin { metrics: metrics(reader), socket: None },
         process: Process {
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
@@ -78,6 +80,11 @@ pub(super) fn check(
         realm,
     };
     config.protocol = protocol(reader, &config.listen);
+    config.admin.socket = match reader.text("admin.socket", "a path, or \"off\"") {
+        Some(item) if ["", "off"].contains(&item.text.trim()) => None,
+        Some(item) => Some(PathBuf::from(item.text.trim())),
+        None => Some(secrets::default_control_socket(env, &config.state_dir)),
+    };
     config
 }
 
@@ -233,6 +240,36 @@ fn process_user(reader: &mut Reader<'_>) -> Option<String> {
         reader.error(&item, message, "write USER or USER:GROUP, or remove the key");
     }
     Some(text.to_owned())
+}
+
+fn metrics(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    let help = "an address and a port, like \"127.0.0.1:9641\", or \"off\"";
+    let Some(item) = reader.text("admin.metrics", help) else {
+        return Some(Admin::METRICS);
+    };
+    let text = item.text.trim();
+    if text.is_empty() || text == "off" {
+        return None;
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) => {
+            if !address.ip().is_loopback() {
+                let text = format!(
+                    "admin.metrics: everybody who reaches {address} can read the metrics, without a password"
+                );
+                reader.findings.notes.push(Note::warning(text));
+            }
+            Some(address)
+        }
+        Err(_) => {
+            reader.error(
+                &item,
+                format!("\"{text}\" is no address with a port"),
+                &format!("write {help}"),
+            );
+            None
+        }
+    }
 }
 
 fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {

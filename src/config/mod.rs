@@ -40,7 +40,7 @@ pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
 pub use read::{parse_duration, show_duration};
-pub use secrets::secret_in;
+pub use secrets::{control_sockets, secret_in};
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
+    /// Where the running server tells of itself.
+    pub admin: Admin,
     /// What the process may.
     pub process: Process,
     /// Where the server keeps what it made itself (the generated secret).
@@ -363,6 +365,21 @@ pub struct Protocol {
     pub rfc8489_over_udp: bool,
     /// Tells clients of ICMP errors that their datagrams met (RFC 8656 section 11.5).
     pub icmp_errors: bool,
+}
+
+/// The `[admin]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admin {
+    /// Where metrics and health are told over HTTP; `None` when that is off.
+    pub metrics: Option<SocketAddr>,
+    /// The control socket; `None` when that is off.
+    pub socket: Option<PathBuf>,
+}
+
+impl Admin {
+    /// Where metrics are by default.
+    pub(crate) const METRICS: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9641);
 }
 
 /// The `[process]` section.

@@ -20,6 +20,8 @@ use super::read::{Item, Reader};
 const FILE_NAME: &str = "turn_secret";
 /// Where a server keeps its state that runs as root, or as a service with StateDirectory=taciturn.
 const STATE_DIR_OF_ROOT: &str = "/var/lib/taciturn";
+/// The name of the control socket.
+const CONTROL_SOCKET: &str = "control.sock";
 const LONGEST: u64 = 4096;
 /// 48 of 62 characters are 285 bits.
 const GENERATED_LENGTH: usize = 48;
@@ -145,6 +147,23 @@ pub(super) fn default_state_dir(env: &Environment) -> PathBuf {
     };
     let of_user = if env.is_root() { None } else { of_user() };
     of_user.unwrap_or_else(|| STATE_DIR_OF_ROOT.into())
+}
+
+/// The control socket where none is configured: in the runtime directory that systemd gives, else
+/// in the state directory.
+pub(super) fn default_control_socket(env: &Environment, state_dir: &Path) -> PathBuf {
+    let of_systemd = env.get("RUNTIME_DIRECTORY").and_then(|d| std::env::split_paths(d).next());
+    of_systemd.as_deref().unwrap_or(state_dir).join(CONTROL_SOCKET)
+}
+
+/// Where the control socket of a server may be that was started without a word about it.
+#[must_use]
+pub fn control_sockets(env: &Environment) -> Vec<PathBuf> {
+    let configured = env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
+    let default = default_control_socket(env, &default_state_dir(env));
+    let of_service =
+        ["/run/taciturn", "/var/lib/taciturn"].map(|d| Path::new(d).join(CONTROL_SOCKET));
+    configured.into_iter().chain([default]).chain(of_service).collect()
 }
 
 /// Where the generated secret of `state_dir` is kept.

@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod client;
+mod control;
 mod credentials;
 mod doctor;
 pub mod generated;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{ConfigErrors, Environment};
 
 pub use check::CheckArgs;
+pub use control::{DrainArgs, KickArgs, SessionsArgs, SocketArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
 pub use generated::{CompletionsArgs, ManArgs};
@@ -75,6 +77,18 @@ pub enum Command {
     Man(ManArgs),
     /// Ask whether the server answers; for health checks
     Health(HealthArgs),
+    /// Show how the running server is
+    #[command(after_help = "Example:\n  turnctl status --json")]
+    Status(SocketArgs),
+    /// List the allocations of the running server
+    Sessions(SessionsArgs),
+    /// End allocations of a user or a client
+    Kick(KickArgs),
+    /// Have the running server read its configuration again, and show what changes
+    #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
+    Reload(SocketArgs),
+    /// Let the running server take nobody new, and end with its last call
+    Drain(DrainArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -112,6 +126,9 @@ pub enum CtlError {
     /// The server is not well, or cannot be asked.
     #[error("error: {0}")]
     Health(#[from] HealthError),
+    /// The running server cannot be asked, or refuses.
+    #[error("error: {0}")]
+    Control(#[from] control::ControlError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -139,6 +156,11 @@ impl Cli {
             Command::Check(args) => check::run(args, env, out, err),
             Command::Completions(args) => generated::completions(args, out).map(ok),
             Command::Man(args) => generated::man(args, err).map(ok),
+            Command::Status(args) => control::status(args, env, out).map(ok),
+            Command::Sessions(args) => control::sessions(args, env, out).map(ok),
+            Command::Kick(args) => control::kick(args, env, out).map(ok),
+            Command::Reload(args) => control::reload(args, env, out).map(ok),
+            Command::Drain(args) => control::drain(args, env, out).map(ok),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {
             Ok((code, ())) => return ExitCode::from(code),
@@ -152,7 +174,7 @@ impl Cli {
         // Nothing is left to be done about a standard error that is gone as well.
         let _ = writeln!(err, "{error}");
         let mistake = match &error {
-            CtlError::Output(_) => false,
+            CtlError::Output(_) | CtlError::Control(_) => false,
             CtlError::Health(error) => error.is_mistake(),
             _ => true,
         };

@@ -15,6 +15,7 @@ use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
 use super::stream::Line;
+use super::tally::Tally;
 use super::tcp_relay::{Handover, TcpRelays};
 use crate::clock::Tick;
 use crate::stun::Family;
@@ -53,6 +54,7 @@ pub(super) struct Io {
     /// What TCP allocations have.
     pub(super) tcp: TcpRelays,
     log: EventLog,
+    pub(super) tally: Tally,
     /// Whether relay sockets tell ICMP errors.
     icmp_errors: bool,
     /// The time of the batch at hand.
@@ -109,9 +111,15 @@ impl Io {
             dtls,
             tcp: TcpRelays::new(handover),
             log: EventLog::default(),
+            tally: Tally::default(),
             icmp_errors,
             now: Tick(0),
         })
+    }
+
+    /// Whether relay sockets that are opened from now on tell ICMP errors.
+    pub(super) const fn set_icmp_errors(&mut self, on: bool) {
+        self.icmp_errors = on;
     }
 
     pub(super) fn listener(&self, number: u16) -> Option<&UdpListener> {
@@ -305,6 +313,7 @@ impl Outside for Io {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        self.tally.count(&event);
         let lines = &self.lines;
         self.log.write(self.now, &event, |via| match via {
             Via::Udp(_) => "udp",

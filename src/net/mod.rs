@@ -7,6 +7,7 @@
 
 mod batch;
 mod clock;
+mod command;
 #[cfg(feature = "dtls")]
 mod dtls;
 #[cfg(not(feature = "dtls"))]
@@ -22,10 +23,12 @@ mod patience;
 mod readiness;
 mod server;
 mod stream;
+mod tally;
 mod tcp_relay;
 mod worker;
 
 pub use dtls::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, Listeners};
-pub use server::{Running, ServerError, Shared, start};
+pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
+pub use tally::{Counts, Snapshot, Tally};

@@ -43,6 +43,11 @@ impl Moderation {
         Self { nap, on: false, window: 0, packets: 0, reads: 0, news: false, empty: 0 }
     }
 
+    /// Naps of another length from now on.
+    pub(super) const fn set_nap(&mut self, nap: Duration) {
+        self.nap = nap;
+    }
+
     /// Notes what one read of a socket has brought.
     pub(super) const fn count(&mut self, packets: u64) {
         self.packets += packets;

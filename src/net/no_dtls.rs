@@ -40,6 +40,20 @@ impl DtlsSettings {
         )))
     }
 
+    /// It serves none.
+    #[must_use]
+    pub fn serves(&self, _store: &Arc<CertStore>) -> bool {
+        false
+    }
+
+    /// There is nothing to check.
+    ///
+    /// # Errors
+    /// None.
+    pub fn check(&self, _store: &CertStore) -> Result<(), DtlsUnavailable> {
+        Ok(())
+    }
+
     /// There is nothing to renew.
     ///
     /// # Errors

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
+use super::command::{self, Command};
 use super::heartbeat::Heartbeat;
 use super::listener::Listeners;
+use super::tally::Snapshot;
 use super::tcp_relay::Handover;
 use super::worker;
 use crate::auth::NonceKeys;
 use crate::clock::Tick;
 use crate::policy::Connections;
-use crate::turn::{Rules, Settings};
+use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 /// What all workers work with.
 #[derive(Clone, Debug)]
@@ -29,6 +31,38 @@ pub struct Shared {
     /// How long a worker lets packets gather where they come often and one by one. Zero is not at
     /// all.
     pub wake_delay: Duration,
+}
+
+impl Shared {
+    /// Takes the place of `before` while the server runs: its own rules and bounds, and the other's
+    /// ports, nonce keys, and counts of what is there.
+    #[must_use]
+    pub fn in_place_of(self, before: &Self) -> Self {
+        let (new, old) = (&self.rules, &before.rules);
+        old.nonces.follow(&new.nonces);
+        old.quota.follow(&new.quota);
+        old.connection_ids.follow(&new.connection_ids);
+        before.connections.follow(&self.connections);
+        Self {
+            settings: Settings {
+                relay_addresses: before.settings.relay_addresses,
+                ..self.settings
+            },
+            rules: Rules {
+                authenticator: self.rules.authenticator,
+                peers: self.rules.peers,
+                nonces: Arc::clone(&old.nonces),
+                ports: Arc::clone(&old.ports),
+                quota: Arc::clone(&old.quota),
+                connection_ids: Arc::clone(&old.connection_ids),
+                // What was spent is given back: only the operator can cause a reload.
+                answers: self.rules.answers,
+                failures: self.rules.failures,
+            },
+            connections: Arc::clone(&before.connections),
+            wake_delay: self.wake_delay,
+        }
+    }
 }
 
 /// Why the workers cannot start.
@@ -45,7 +79,85 @@ pub struct Running {
     clock: Clock,
     stop: watch::Sender<bool>,
     heartbeat: Heartbeat,
+    workers: Workers,
     threads: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// How workers are asked, from any thread.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    commands: Vec<mpsc::Sender<Command>>,
+}
+
+impl Workers {
+    /// What they have done until now, all together.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn count(&self) -> io::Result<Snapshot> {
+        let mut all = Snapshot::default();
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Count { done }).await.map_err(|_| gone())?;
+            all.add(&*answer.await.map_err(|_| gone())?);
+        }
+        Ok(all)
+    }
+
+    /// Some of the sessions of one worker (by its number), and where to go on there.
+    ///
+    /// # Errors
+    /// When the worker is no longer there.
+    pub async fn sessions(
+        &self,
+        worker: usize,
+        whose: &Whose,
+        from: usize,
+    ) -> io::Result<(Vec<Session>, Option<usize>)> {
+        let (done, answer) = oneshot::channel();
+        let worker = self.commands.get(worker).ok_or_else(gone)?;
+        let command = Command::Sessions { whose: whose.clone(), from, done };
+        worker.send(command).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Ends allocations of all workers; answers how many.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn kick(&self, whose: &Whose) -> io::Result<usize> {
+        let mut kicked = 0;
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Kick { whose: whose.clone(), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            kicked += answer.await.map_err(|_| gone())?;
+        }
+        Ok(kicked)
+    }
+
+    /// Lets no worker make an allocation any more. What runs goes on.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn drain(&self) -> io::Result<()> {
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Drain { done }).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?;
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.commands.len()
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("a worker is gone")
 }
 
 /// Starts a worker thread for each set of listeners. `shared` makes what they share, given the
@@ -59,20 +171,23 @@ pub fn start(
     shared: impl FnOnce(NonceKeys) -> Shared,
 ) -> Result<Running, ServerError> {
     let clock = Clock::start();
-    let shared = shared(NonceKeys::new(nonce_lifetime, [random()?, random()?], Tick(0)));
+    let shared = shared(nonce_keys(nonce_lifetime, Tick(0))?);
     let (stop, stopping) = watch::channel(false);
     let handover = Arc::new(Handover::default());
-    let (mut heartbeat, mut threads) = (Heartbeat::new(), Vec::new());
+    let (mut heartbeat, mut threads, mut commands) = (Heartbeat::new(), Vec::new(), Vec::new());
     for (number, listeners) in listeners.into_iter().enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
         let (handover, heart) = (Arc::clone(&handover), heartbeat.heart());
+        let (commander, orders) = mpsc::channel(command::WAITING);
+        commands.push(commander);
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(worker::run(clock, listeners, &shared, handover, stopping, heart))
+            let work = worker::run(clock, listeners, &shared, handover, stopping, heart, orders);
+            runtime.block_on(work)
         })?);
     }
-    Ok(Running { clock, stop, heartbeat, threads })
+    Ok(Running { clock, stop, heartbeat, workers: Workers { commands }, threads })
 }
 
 impl Running {
@@ -86,6 +201,37 @@ impl Running {
             rules.nonces.rotate(random()?, now);
         }
         Ok(())
+    }
+
+    /// How to ask them.
+    #[must_use]
+    pub fn workers(&self) -> Workers {
+        self.workers.clone()
+    }
+
+    /// Fresh nonce keys, as [`start`] makes them.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn nonce_keys(&self, lifetime: Duration) -> io::Result<NonceKeys> {
+        nonce_keys(lifetime, self.clock.now().tick)
+    }
+
+    /// Lets every worker go on with other settings and rules, which must come from
+    /// [`Shared::in_place_of`]. Answers what of running allocations has ended by that.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn set_rules(&self, shared: &Shared) -> io::Result<Withdrawn> {
+        let mut withdrawn = Withdrawn::default();
+        for worker in &self.workers.commands {
+            let (done, answer) = oneshot::channel();
+            let rules = (shared.settings.clone(), shared.rules.clone(), shared.wake_delay);
+            let command = Command::SetRules { rules: Box::new(rules), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            withdrawn = withdrawn.and(answer.await.map_err(|_| gone())?);
+        }
+        Ok(withdrawn)
     }
 
     /// Whether a worker has ended by itself, which none should.
@@ -116,6 +262,10 @@ impl Running {
         }
         outcome
     }
+}
+
+fn nonce_keys(lifetime: Duration, now: Tick) -> io::Result<NonceKeys> {
+    Ok(NonceKeys::new(lifetime, [random()?, random()?], now))
 }
 
 fn random() -> io::Result<[u8; 32]> {

@@ -17,6 +17,7 @@ use tokio::task::LocalSet;
 
 use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
+use super::command::{self, Commands};
 use super::dtls::{Dtls, Hands, Plain};
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
@@ -25,12 +26,13 @@ use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
 use super::stream::{self, Line};
+use super::tally::Snapshot;
 use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::stun::{Family, Frame};
 use crate::turn::{
-    AllocationId, Client, ClientAddr, ConnectionId, PeerAddr, Prefix, RelayId, Shard, Traffic,
-    Verdict, Via,
+    AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayId, Rules,
+    Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
 };
 
 /// Batches read in one turn before other tasks of the worker get theirs.
@@ -57,6 +59,7 @@ pub(super) async fn run(
     handover: Arc<Handover>,
     mut stop: Receiver<bool>,
     mut heart: Heart,
+    commands: Commands,
 ) -> io::Result<()> {
     let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
@@ -70,6 +73,7 @@ pub(super) async fn run(
         let connections = Arc::clone(&shared.connections);
         tasks.spawn_local(stream::serve(Rc::clone(&core), listener, number, connections));
     }
+    tasks.spawn_local(command::obey(Rc::clone(&core), commands));
     tasks.run_until(core.pump(clock, &mut stop, &mut heart)).await
 }
 
@@ -94,6 +98,7 @@ impl Core {
         let readable = watch(&self.state.borrow().poll)?;
         while !*stop.borrow() {
             heart.answer();
+            // In a statement of its own: the borrow must be over before the next.
             let more = self.state.borrow_mut().turn()?;
             let nap = if more { Some(Duration::ZERO) } else { self.state.borrow_mut().nap() };
             if let Some(nap) = nap {
@@ -117,6 +122,59 @@ impl Core {
         }
         self.state.borrow_mut().shut_down();
         Ok(())
+    }
+
+    /// Goes on with other settings and rules; what serves connections stays.
+    pub(super) fn set_rules(
+        &self,
+        settings: Settings,
+        rules: Rules,
+        wake_delay: Duration,
+    ) -> Withdrawn {
+        let mut state = self.state.borrow_mut();
+        let now = state.on_time();
+        let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
+        moderation.set_nap(wake_delay);
+        io.set_icmp_errors(settings.icmp_errors);
+        // Once on it stays on: what waits on sockets that were opened before must be read.
+        *icmp_errors |= settings.icmp_errors;
+        let withdrawn = shard.set_rules(now, settings, rules, io);
+        if state.deadline_is_earlier() {
+            self.deadline_moved.notify_one();
+        }
+        withdrawn
+    }
+
+    /// Some of the sessions, and where to go on.
+    pub(super) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
+        let state = self.state.borrow();
+        state.shard.sessions(state.clock.now(), whose, from)
+    }
+
+    /// Ends allocations; answers how many.
+    pub(super) fn kick(&self, whose: &Whose) -> usize {
+        let mut kicked = 0;
+        self.on_time(|now, shard, io| {
+            kicked = shard.kick(now, whose, io);
+            io.close_given_up();
+        });
+        kicked
+    }
+
+    /// Makes no allocation any more.
+    pub(super) fn drain(&self) {
+        self.state.borrow_mut().shard.drain();
+    }
+
+    /// What this worker has done until now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let state = self.state.borrow();
+        Snapshot {
+            statistics: *state.shard.statistics(),
+            tally: state.io.tally.clone(),
+            allocations: state.shard.len(),
+            unsent: state.egress.statistics.failed,
+        }
     }
 
     /// Takes a connection in; answers its number.
@@ -490,6 +548,10 @@ impl State {
                         at += padded;
                         break Ok(());
                     }
+                }
+                // Over a connection nobody asks again: silence would keep the client waiting.
+                (Verdict::Drop(DropReason::Withheld), _) => {
+                    break Err(io::Error::other("too many wrong credentials from this address"));
                 }
                 (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),
             }

@@ -1,6 +1,7 @@
 //! How many connections there are, in all and from one address.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
@@ -10,8 +11,8 @@ use crate::stun::canonical_ip;
 /// Counts the connections of all shards. Asked when one begins and when it ends.
 #[derive(Debug)]
 pub struct Connections {
-    in_all: u32,
-    per_address: u32,
+    in_all: AtomicU32,
+    per_address: AtomicU32,
     open: Mutex<Open>,
 }
 
@@ -27,7 +28,17 @@ impl Connections {
     /// IPv6 /64.
     #[must_use]
     pub fn new(in_all: u32, per_address: u32) -> Self {
+        let (in_all, per_address) = (AtomicU32::new(in_all), AtomicU32::new(per_address));
         Self { in_all, per_address, open: Mutex::default() }
+    }
+
+    /// Takes over the limits of `other`, for connections that begin from now on.
+    pub fn follow(&self, other: &Self) {
+        for (mine, theirs) in
+            [(&self.in_all, &other.in_all), (&self.per_address, &other.per_address)]
+        {
+            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// One more connection; `None` when there are as many as may be.
@@ -36,7 +47,9 @@ impl Connections {
         let from = prefix(from);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.by_address.get(&from).copied().unwrap_or(0);
-        if open.in_all >= self.in_all || count >= self.per_address {
+        if open.in_all >= self.in_all.load(Ordering::Relaxed)
+            || count >= self.per_address.load(Ordering::Relaxed)
+        {
             return None;
         }
         open.in_all += 1;
@@ -104,6 +117,19 @@ mod tests {
         let _first = connections.take(ip("2001:db8:1:2::1")).unwrap();
         assert!(connections.take(ip("2001:db8:1:2:ffff::9")).is_none());
         assert!(connections.take(ip("2001:db8:1:3::1")).is_some());
+    }
+
+    #[test]
+    fn other_limits_close_nothing_and_hold_for_the_next() {
+        let connections = Arc::new(Connections::new(3, 3));
+        let held: Vec<_> = (0..3).map(|_| connections.take(ip("192.0.2.1")).unwrap()).collect();
+        connections.follow(&Connections::new(9, 2));
+        assert_eq!(connections.open(), 3);
+        assert!(connections.take(ip("192.0.2.1")).is_none());
+        assert!(connections.take(ip("192.0.2.2")).is_some());
+        connections.follow(&Connections::new(3, 9));
+        assert!(connections.take(ip("192.0.2.2")).is_none());
+        drop(held);
     }
 
     #[test]

@@ -25,6 +25,20 @@ enum Rule {
 }
 
 impl Refusal {
+    /// The names of kinds among the metrics.
+    pub const KINDS: [&'static str; 3] = ["built_in", "own_address", "configured"];
+
+    /// Of which kind the rule is, among the metrics.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        let [built_in, own_address, configured] = Self::KINDS;
+        match self.rule {
+            Rule::BuiltIn { .. } | Rule::NotGlobalUnicast => built_in,
+            Rule::OwnAddress => own_address,
+            Rule::Configured(_) => configured,
+        }
+    }
+
     /// Whether it was the operator who denied the address, in `peers.deny`.
     #[must_use]
     pub const fn is_configured(&self) -> bool {
@@ -129,7 +143,7 @@ pub fn built_in_rule(net: &IpNet) -> Option<&'static str> {
 }
 
 /// The rules, built once from the configuration.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,

@@ -1,12 +1,13 @@
 //! How many allocations one user holds.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts the allocations of each user over all shards. Only users that hold one take memory.
 #[derive(Debug)]
 pub struct Quota {
-    per_user: u32,
+    per_user: AtomicU32,
     held: Mutex<HashMap<Arc<str>, u32>>,
 }
 
@@ -14,17 +15,23 @@ impl Quota {
     /// At most `per_user` allocations for each user name.
     #[must_use]
     pub fn new(per_user: u32) -> Self {
-        Self { per_user, held: Mutex::default() }
+        Self { per_user: AtomicU32::new(per_user), held: Mutex::default() }
+    }
+
+    /// Takes over the limit of `other`, for what begins from now on.
+    pub fn follow(&self, other: &Self) {
+        self.per_user.store(other.per_user.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// One more allocation for `user`; `None` when the user holds as many as it may.
     #[must_use]
     pub fn take(self: &Arc<Self>, user: &str) -> Option<QuotaTicket> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let per_user = self.per_user.load(Ordering::Relaxed);
         let user = match held.get_key_value(user) {
-            Some((_, count)) if *count >= self.per_user => return None,
+            Some((_, count)) if *count >= per_user => return None,
             Some((user, _)) => Arc::clone(user),
-            None if self.per_user == 0 => return None,
+            None if per_user == 0 => return None,
             None => user.into(),
         };
         *held.entry(Arc::clone(&user)).or_insert(0) += 1;
@@ -78,6 +85,19 @@ mod tests {
         assert!(quota.take("bob").is_some());
         drop(first);
         assert!(quota.take("alice").is_some());
+    }
+
+    #[test]
+    fn another_limit_ends_nothing_and_holds_for_the_next() {
+        let quota = Arc::new(Quota::new(2));
+        let held = [quota.take("alice").unwrap(), quota.take("alice").unwrap()];
+        quota.follow(&Quota::new(1));
+        assert_eq!(quota.users(), 1);
+        assert!(quota.take("alice").is_none());
+        quota.follow(&Quota::new(3));
+        assert!(quota.take("alice").is_some());
+        drop(held);
+        assert_eq!(quota.users(), 0);
     }
 
     #[test]

@@ -121,14 +121,19 @@ impl AnswerLimit {
 
     /// Whether one more answer may go to `to`.
     pub fn admits(&self, now: Tick, to: IpAddr) -> bool {
-        let to = canonical_ip(to);
-        let admitted = to.is_loopback()
-            || self.exempt.iter().any(|net| net.contains(&to))
-            || (self.sources.take(now, to) && self.all_admit(now));
+        let admitted = self.exempts(to) || (self.sources.take(now, to) && self.all_admit(now));
         if !admitted {
             self.withheld.fetch_add(1, Ordering::Relaxed);
         }
         admitted
+    }
+
+    /// Whether `from` has no limit: many may be behind it (a proxy on this host, say), or the
+    /// operator trusts it.
+    #[must_use]
+    pub fn exempts(&self, from: IpAddr) -> bool {
+        let from = canonical_ip(from);
+        from.is_loopback() || self.exempt.iter().any(|net| net.contains(&from))
     }
 
     fn all_admit(&self, now: Tick) -> bool {

@@ -145,9 +145,31 @@ impl CertStore {
     /// The first source that gives no certificate: at its start a server should say so and end,
     /// not run without.
     pub fn open(sources: Vec<CertSource>) -> Result<Self, CertError> {
+        Self::open_after(0, sources)
+    }
+
+    /// Loads other sources, for [`take_over`](Self::take_over): so that they can be looked at before
+    /// they are in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn successor(&self, sources: Vec<CertSource>) -> Result<Self, CertError> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::open_after(watched.generation, sources)
+    }
+
+    /// Serves from now on what its successor has. Connections keep what they began with.
+    pub fn take_over(&self, successor: &Self) {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut theirs = successor.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        self.chains.store(successor.chains.load_full());
+        std::mem::swap(&mut *watched, &mut *theirs);
+    }
+
+    fn open_after(mut generation: u64, sources: Vec<CertSource>) -> Result<Self, CertError> {
         let mut chains = Vec::with_capacity(sources.len());
         let mut slots = Vec::with_capacity(sources.len());
-        let mut generation = 0;
         for source in sources {
             // Looked at before it is read: a change in between is seen by the next poll.
             let seen = source.stamps();

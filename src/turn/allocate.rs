@@ -8,7 +8,7 @@ use super::authenticate::Proven;
 use super::outside::{EndReason, Event, OpenError, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
-use super::types::AllocationId;
+use super::types::{AllocationId, Carrier};
 use crate::auth::Grant;
 use crate::clock::Now;
 use crate::policy::{LeaseError, PortLease, Wish};
@@ -66,6 +66,10 @@ impl Shard {
         // What is reserved here can only be had here.
         if let PortWish::Pool(_) = wanted.port {
             self.redirected(request, proven.signature.sha256, outside)?;
+            if self.draining {
+                let detail = "The server is being drained";
+                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            }
         }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
@@ -93,6 +97,8 @@ impl Shard {
             return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
         };
         allocation.granted = lifetime;
+        allocation.carrier =
+            Carrier::of(allocation.client.via, outside.is_secure(allocation.client));
         allocation.address_error = address_error;
         write_success(allocation, writer);
         if let Some(relayed) = allocation.relayed() {

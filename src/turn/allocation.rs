@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::tcp_allocation::TcpAllocation;
-use super::types::{Client, PeerAddr, RelayId, Traffic};
+use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
 use crate::policy::{PortLease, QuotaTicket};
 use crate::stun::{ChannelNumber, Family, LongTermKey, TransactionId};
@@ -59,12 +59,13 @@ struct Ended {
 pub(super) struct Allocation {
     pub(super) generation: u32,
     pub(super) client: Client,
+    pub(super) carrier: Carrier,
     pub(super) username: Box<str>,
     pub(super) key: LongTermKey,
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
     /// Gives the place in the user's quota back when dropped.
-    pub(super) _quota: QuotaTicket,
+    pub(super) quota: QuotaTicket,
     /// IPv4 and IPv6.
     pub(super) relays: [Option<Relay>; 2],
     pub(super) since: Tick,
@@ -107,10 +108,11 @@ impl Allocation {
         Self {
             generation,
             client: foundation.client,
+            carrier: Carrier::of(foundation.client.via, false),
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,
-            _quota: foundation.quota,
+            quota: foundation.quota,
             relays: [None, None],
             since: now,
             expires,
@@ -227,6 +229,23 @@ impl Allocation {
             keep
         });
         guard.retain(|ended| now < ended.until);
+    }
+
+    /// The addresses that there are permissions for.
+    pub(super) fn permitted(&self) -> impl Iterator<Item = IpAddr> {
+        self.permissions.iter().map(|permission| permission.ip)
+    }
+
+    /// Lets the permission for an address end now.
+    pub(super) fn expire_permission(&mut self, now: Tick, ip: IpAddr) {
+        self.permit(ip, now);
+    }
+
+    /// Lets the channel to a peer end now.
+    pub(super) fn expire_channel(&mut self, now: Tick, peer: PeerAddr) {
+        if let Some(channel) = self.channels.iter_mut().find(|channel| channel.peer == peer) {
+            channel.expires = channel.expires.min(now);
+        }
     }
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {

@@ -2,6 +2,7 @@
 //! 5.2 to 5.4). All shards share them: the data connection may come to another worker than the one
 //! that has the allocation.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::AHashMap;
@@ -16,7 +17,7 @@ const TRIES: u32 = 8;
 /// for data.
 #[derive(Debug)]
 pub struct ConnectionIds {
-    limit: usize,
+    limit: AtomicUsize,
     /// An id without an entry is being connected, or bound.
     ids: Mutex<AHashMap<ConnectionId, Option<Waiting>>>,
 }
@@ -43,7 +44,12 @@ impl ConnectionIds {
     /// For at most `limit` peer connections at a time, over all allocations.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { limit, ids: Mutex::default() }
+        Self { limit: AtomicUsize::new(limit), ids: Mutex::default() }
+    }
+
+    /// Takes over the limit of `other`, for peer connections that begin from now on.
+    pub fn follow(&self, other: &Self) {
+        self.limit.store(other.limit.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// How many peer connections there are.
@@ -61,7 +67,7 @@ impl ConnectionIds {
     /// Takes an id that nobody has; `None` when there are as many connections as may be.
     pub(super) fn take(self: &Arc<Self>, mut random: impl FnMut() -> u32) -> Option<IdTicket> {
         let mut ids = self.lock();
-        if ids.len() >= self.limit {
+        if ids.len() >= self.limit.load(Ordering::Relaxed) {
             return None;
         }
         for _ in 0..TRIES {

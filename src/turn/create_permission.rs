@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
+use crate::policy::Refusal;
 use crate::stun::{ErrorCode, Family, canonical_ip};
 
 /// RFC 8656 section 9: always 300 seconds.
@@ -102,8 +103,19 @@ impl Shard {
         if !has_family {
             return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
         }
+        let refused = self.peer_refusal(ip, port);
+        if let Some(refusal) = refused {
+            outside.event(Event::PeerRefused { client: request.client, peer: ip, refusal });
+            return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
+        }
+        Ok(SocketAddr::new(ip, peer.port()))
+    }
+
+    /// Why the rules refuse a peer, if they do; `Some(None)` where the port of an own address is no
+    /// relay port.
+    pub(super) fn peer_refusal(&self, ip: IpAddr, port: Option<u16>) -> Option<Option<Refusal>> {
         let refusal = self.rules.peers.check(ip).err();
-        let refused = if self.is_relay_address(ip) {
+        if self.is_relay_address(ip) {
             // Relayed addresses of this server are good peers, unless the operator denies them.
             // Packets pass to live relay ports alone; a channel elsewhere is refused at once.
             let elsewhere = port.is_some_and(|port| !self.rules.ports.range().contains(port));
@@ -115,11 +127,6 @@ impl Shard {
             }
         } else {
             refusal.map(Some)
-        };
-        if let Some(refusal) = refused {
-            outside.event(Event::PeerRefused { client: request.client, peer: ip, refusal });
-            return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
         }
-        Ok(SocketAddr::new(ip, peer.port()))
     }
 }

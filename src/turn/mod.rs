@@ -9,7 +9,7 @@
 //! `binding`, `connect`, `connection_bind`), `authenticate` and `request` for what they have in common, `relay` for
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
-//! shard that a data connection came to finds them.
+//! shard that a data connection came to finds them. `reload` is how rules change while calls run.
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -23,10 +23,12 @@ mod connection_bind;
 mod connection_ids;
 mod create_permission;
 mod icmp;
+mod operator;
 mod outside;
 mod redirect;
 mod refresh;
 mod relay;
+mod reload;
 mod request;
 mod shard;
 mod strangers;
@@ -39,10 +41,12 @@ mod tests;
 
 pub use connection_ids::ConnectionIds;
 pub use icmp::IcmpError;
+pub use operator::{Session, Whose};
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;
+pub use reload::Withdrawn;
 pub use shard::{Rules, Settings, Shard, Statistics};
 pub use types::{
-    AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayAddress,
-    RelayId, Traffic, Verdict, Via,
+    AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
+    RelayAddress, RelayId, Traffic, Verdict, Via,
 };

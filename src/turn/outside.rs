@@ -51,11 +51,36 @@ pub enum EndReason {
     Disconnected,
     /// Its credential ran out, and `strict_expiry` is on.
     CredentialExpired,
+    /// The operator ended it.
+    Kicked,
     /// The server stops.
     Shutdown,
 }
 
 impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Released,
+        Self::Expired,
+        Self::Disconnected,
+        Self::CredentialExpired,
+        Self::Kicked,
+        Self::Shutdown,
+    ];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::CredentialExpired => "credential_expired",
+            Self::Kicked => "kicked",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
     /// In words, for the log.
     #[must_use]
     pub const fn text(self) -> &'static str {
@@ -64,6 +89,7 @@ impl EndReason {
             Self::Expired => "not refreshed",
             Self::Disconnected => "connection closed",
             Self::CredentialExpired => "credential expired",
+            Self::Kicked => "ended by the operator",
             Self::Shutdown => "server stopped",
         }
     }

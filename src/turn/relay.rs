@@ -103,6 +103,7 @@ impl Shard {
         {
             if let Some(other) = self.by_port[family as usize].get(&peer.0.port()).copied() {
                 allocation.traffic.count_to_peer(payload.len());
+                self.statistics.relayed[allocation.carrier as usize].count_to_peer(payload.len());
                 return self.deliver(now, other, source, payload, outside);
             }
             if self.rules.ports.is_live(family, peer.0.port()) {
@@ -113,6 +114,7 @@ impl Shard {
             }
         }
         allocation.traffic.count_to_peer(payload.len());
+        self.statistics.relayed[allocation.carrier as usize].count_to_peer(payload.len());
         Verdict::ToPeer { relay, peer: destination, payload, dont_fragment }
     }
 
@@ -135,6 +137,7 @@ impl Shard {
         let channel = allocation.channel_to(PeerAddr(peer)).copied();
         if let Some(channel) = channel.filter(|channel| channel.is_open(now)) {
             allocation.traffic.count_to_client(len);
+            self.statistics.relayed[allocation.carrier as usize].count_to_client(len);
             // RFC 8656 section 12.5: padding over streams only. Records of DTLS keep their borders
             // as datagrams do.
             let padding = match client.via {
@@ -153,6 +156,7 @@ impl Shard {
             return Verdict::Drop(DropReason::TooLong);
         };
         allocation.traffic.count_to_client(len);
+        self.statistics.relayed[allocation.carrier as usize].count_to_client(len);
         let prefix = Prefix::new(head.get(..used).unwrap_or_default());
         Verdict::ToClient { client, prefix, payload, padding: padding(len) }
     }

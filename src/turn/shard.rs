@@ -12,7 +12,9 @@ use super::connection_ids::ConnectionIds;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
 use super::redirect::Redirect;
 use super::timers::Timers;
-use super::types::{AllocationId, Client, DropReason, RelayAddress, RelayId, Verdict};
+use super::types::{
+    AllocationId, Carrier, Client, DropReason, RelayAddress, RelayId, Traffic, Verdict,
+};
 use crate::auth::{Authenticator, NonceKeys};
 use crate::clock::{Now, Tick};
 use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, SourceBudget};
@@ -78,6 +80,22 @@ pub struct Statistics {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Requests answered, with whatever answer.
     pub answered: u64,
+    /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
+    /// they end.
+    pub relayed: [Traffic; Carrier::ALL.len()],
+}
+
+impl Statistics {
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.dropped.iter_mut().zip(other.dropped) {
+            *mine += theirs;
+        }
+        self.answered += other.answered;
+        for (mine, theirs) in self.relayed.iter_mut().zip(other.relayed) {
+            mine.add(theirs);
+        }
+    }
 }
 
 /// All allocations of the clients that the kernel gave to one worker.
@@ -91,6 +109,8 @@ pub struct Shard {
     /// its own.
     pub(super) by_port: [AHashMap<u16, u32>; 2],
     pub(super) timers: Timers,
+    /// Whether no allocation is made any more.
+    pub(super) draining: bool,
     next_generation: u32,
     ended: std::collections::VecDeque<(Client, TransactionId, Tick)>,
     pub(super) statistics: Statistics,
@@ -109,6 +129,7 @@ impl Shard {
             by_client: AHashMap::new(),
             by_port: [AHashMap::new(), AHashMap::new()],
             timers: Timers::default(),
+            draining: false,
             next_generation: 0,
             ended: std::collections::VecDeque::new(),
             statistics: Statistics::default(),

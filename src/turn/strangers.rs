@@ -22,6 +22,7 @@ impl Shard {
         let from = request.client.remote.0.ip();
         // A session that runs is not ended by a neighbour behind the same address.
         self.has_allocation(&request.client)
+            || self.rules.answers.exempts(from)
             || !self.rules.failures.is_spent(request.now.tick, from)
     }
 

@@ -127,6 +127,7 @@ impl Shard {
         let Some(index) = self.find(owner) else { return };
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.traffic.add(traffic);
+            self.statistics.relayed[allocation.carrier as usize].add(traffic);
             if let Some(tcp) = &mut allocation.tcp {
                 tcp.take(|known| known.ticket.id() == connection);
             }
@@ -189,6 +190,27 @@ impl Shard {
         }
     }
 
+    /// Closes the peer connections whose peers the rules refuse as of now. Answers how many.
+    pub(super) fn close_refused_connections(
+        &mut self,
+        index: u32,
+        outside: &mut impl Outside,
+    ) -> usize {
+        let Some(tcp) = self.allocations.get(index as usize).and_then(|a| a.tcp.as_ref()) else {
+            return 0;
+        };
+        let peers = tcp.connections.iter().map(|known| known.peer);
+        let refused: Vec<_> =
+            peers.filter(|peer| self.peer_refusal(peer.0.ip(), None).is_some()).collect();
+        for peer in &refused {
+            let taken = self.tcp_mut(index).and_then(|tcp| tcp.take(|known| known.peer == *peer));
+            if let Some(known) = taken {
+                self.close_connection(index, known, outside);
+            }
+        }
+        refused.len()
+    }
+
     fn close_connection(
         &mut self,
         index: u32,
@@ -198,6 +220,7 @@ impl Shard {
         let traffic = outside.close_peer(connection.ticket.id());
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.traffic.add(traffic);
+            self.statistics.relayed[allocation.carrier as usize].add(traffic);
         }
         if let Stage::Connecting { answer, .. } = connection.stage {
             self.answer_connect(index, &answer, Err(ErrorCode::CONNECTION_TIMEOUT), outside);

@@ -77,6 +77,47 @@ impl Via {
     }
 }
 
+/// What a client's packets are carried by, as the counters tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Carrier {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS.
+    Tls,
+    /// DTLS.
+    Dtls,
+}
+
+impl Carrier {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
+
+    /// That of a client, given whether its connection is secured.
+    #[must_use]
+    pub const fn of(via: Via, secure: bool) -> Self {
+        match (via, secure) {
+            (Via::Udp(_), _) => Self::Udp,
+            (Via::Dtls { .. }, _) => Self::Dtls,
+            (Via::Stream { .. }, false) => Self::Tcp,
+            (Via::Stream { .. }, true) => Self::Tls,
+        }
+    }
+
+    /// Its name: `udp`, `tcp`, `tls`, `dtls`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Dtls => "dtls",
+        }
+    }
+}
+
 /// A client as RFC 8656 section 5 identifies it: the 5-tuple. The server's port and the transport
 /// follow from the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -229,6 +270,22 @@ impl DropReason {
         Self::TooLong,
         Self::Withheld,
     ];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unexpected => "unexpected",
+            Self::NoAllocation => "no_allocation",
+            Self::NoChannel => "no_channel",
+            Self::NoPermission => "no_permission",
+            Self::BadIndication => "bad_indication",
+            Self::OwnAddress => "own_address",
+            Self::TooLong => "too_long",
+            Self::Withheld => "withheld",
+        }
+    }
 }
 
 /// Packets and bytes of application data, both ways. TCP allocations count bytes alone.
@@ -255,7 +312,8 @@ impl Traffic {
         self.bytes_to_client += u64::from(len);
     }
 
-    pub(super) const fn add(&mut self, other: Self) {
+    /// Adds what another has counted.
+    pub const fn add(&mut self, other: Self) {
         self.packets_to_peers += other.packets_to_peers;
         self.bytes_to_peers += other.bytes_to_peers;
         self.packets_to_client += other.packets_to_client;

@@ -23,9 +23,9 @@ pub(crate) struct Server {
     /// What it printed until it was ready.
     pub(crate) announced: String,
     pub(crate) state: tempfile::TempDir,
-    /// What it has written to standard error so far, and who reads that.
-    logged: Arc<Mutex<String>>,
-    log_reader: Option<JoinHandle<()>>,
+    /// What it has written to standard error so far, and who reads it.
+    errors: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// The program with a state directory of its own, and nothing of the environment that could
@@ -95,24 +95,62 @@ impl Server {
         };
         // Goes on reading, so that the server never waits for these pipes.
         std::thread::spawn(move || lines.for_each(drop));
-        let logged = Arc::new(Mutex::new(String::new()));
-        let (log, lines) = (Arc::clone(&logged), BufReader::new(child.stderr.take().unwrap()));
-        let log_reader = Some(std::thread::spawn(move || {
-            for line in lines.lines().map_while(Result::ok) {
-                log.lock().unwrap().extend([&line, "\n"]);
+        let errors = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let written = Arc::clone(&errors);
+        let reader = std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let mut errors = written.lock().unwrap();
+                errors.push_str(&line);
+                errors.push('\n');
             }
-        }));
-        Self { child, address, listeners, announced, state, logged, log_reader }
+        });
+        Self { child, address, listeners, announced, state, errors, reader: Some(reader) }
     }
 
-    /// The process, as /proc has it.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// What stands behind this text in its log, up to the next white space.
+    pub(crate) fn told(&self, text: &str) -> String {
+        self.wait_for_log(text, 1);
+        let log = self.errors.lock().unwrap();
+        let (_, rest) = log.split_once(text).unwrap();
+        rest.split_whitespace().next().unwrap().to_owned()
     }
 
     /// Whether it has written this to standard error.
     pub(crate) fn has_logged(&self, text: &str) -> bool {
-        self.logged.lock().unwrap().contains(text)
+        self.logged(text) > 0
+    }
+
+    /// How often its log has this text by now.
+    pub(crate) fn logged(&self, text: &str) -> usize {
+        self.errors.lock().unwrap().matches(text).count()
+    }
+
+    /// Waits until its log has this text so many times.
+    pub(crate) fn wait_for_log(&self, text: &str, times: usize) {
+        let start = Instant::now();
+        while self.logged(text) < times {
+            let so_far = self.errors.lock().unwrap().clone();
+            assert!(start.elapsed() < PATIENCE, "no {text:?} in the log:\n{so_far}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Puts another configuration in place of the one it was started with, as an editor does.
+    pub(crate) fn write_configuration(&self, toml: &str) {
+        let (file, new) = (self.state.path().join("taciturn.toml"), self.state.path().join("new"));
+        std::fs::write(&new, toml).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
+
+    /// Lets it read another configuration; answers when it has.
+    pub(crate) fn reload(&self, toml: &str) {
+        const DONE: &str = "configuration read again";
+        let before = self.logged(DONE);
+        self.write_configuration(toml);
+        self.signal(Signal::HUP);
+        self.wait_for_log(DONE, before + 1);
     }
 
     /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
@@ -144,10 +182,8 @@ impl Server {
     pub(crate) fn log(&mut self) -> String {
         self.signal(Signal::TERM);
         self.wait();
-        if let Some(reader) = self.log_reader.take() {
-            reader.join().unwrap();
-        }
-        self.logged.lock().unwrap().clone()
+        self.reader.take().unwrap().join().unwrap();
+        std::mem::take(&mut *self.errors.lock().unwrap())
     }
 }
 

@@ -23,13 +23,19 @@ pub(crate) struct StreamClient<S> {
     unread: Vec<u8>,
     nonce: Vec<u8>,
     transactions: u8,
+    user: String,
     key: LongTermKey,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
     pub(crate) fn new(stream: S) -> Self {
-        let key = long_term_key(USER, REALM, PASSWORD);
-        Self { stream, unread: Vec::new(), nonce: Vec::new(), transactions: 0, key }
+        Self::of_user(stream, USER, PASSWORD)
+    }
+
+    pub(crate) fn of_user(stream: S, user: &str, password: &str) -> Self {
+        let key = long_term_key(user, REALM, password);
+        let user = user.to_owned();
+        Self { stream, unread: Vec::new(), nonce: Vec::new(), transactions: 0, user, key }
     }
 
     pub(crate) fn stream(&mut self) -> &mut S {
@@ -74,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
         attributes(&mut writer);
         if !self.nonce.is_empty() {
-            writer.attribute(T::USERNAME, USER.as_bytes());
+            writer.attribute(T::USERNAME, self.user.as_bytes());
             writer.attribute(T::REALM, REALM.as_bytes());
             writer.attribute(T::NONCE, &self.nonce);
             writer.integrity(&self.key);
@@ -92,6 +98,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
 
     /// Makes an allocation; answers the relayed address.
     pub(crate) async fn allocate(&mut self) -> SocketAddr {
+        self.try_allocate().await.unwrap()
+    }
+
+    /// Makes an allocation; answers the relayed address, or the code of the error.
+    pub(crate) async fn try_allocate(&mut self) -> Result<SocketAddr, u16> {
         let wish = |writer: &mut Writer<'_>| {
             writer.requested_transport(17);
         };
@@ -101,8 +112,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         self.nonce = challenge.nonce().unwrap().to_vec();
         let answer = self.ask(Method::ALLOCATE, wish).await;
         let answer = Message::parse(&answer).unwrap();
+        if let Some(code) = answer.error_code() {
+            return Err(code);
+        }
         assert!(answer.verify_integrity(&self.key));
-        answer.relayed_address().unwrap()
+        Ok(answer.relayed_address().unwrap())
     }
 
     /// Sends the last Allocate request once more; answers the relayed address.

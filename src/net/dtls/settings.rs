@@ -66,6 +66,29 @@ impl DtlsSettings {
         Ok(())
     }
 
+    /// Whether it serves the certificates of `store`.
+    #[must_use]
+    pub fn serves(&self, store: &Arc<CertStore>) -> bool {
+        Arc::ptr_eq(&self.store, store)
+    }
+
+    /// Whether it could serve those of another store.
+    ///
+    /// # Errors
+    /// When OpenSSL cannot use them.
+    pub fn check(&self, store: &CertStore) -> Result<(), DtlsUnavailable> {
+        let usable = store
+            .all()
+            .iter()
+            .try_for_each(|chain| DtlsContext::new(chain.certs_der(), chain.key_der()).map(drop));
+        usable.map_err(|error| {
+            DtlsUnavailable(format!(
+                "listener \"{}\": OpenSSL cannot serve its certificate: {error}",
+                self.name
+            ))
+        })
+    }
+
     /// What new connections get as of now.
     pub(super) fn served(&self) -> Arc<DtlsContext> {
         self.served.load_full()

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::json;
 use tempfile::tempdir;
@@ -48,6 +49,28 @@ fn a_renewed_pair_is_taken_by_reload_and_by_poll() {
     assert_eq!(store.current(None).not_after(), at(2033, 1, 1));
     assert_eq!(first.not_after(), at(2031, 1, 1), "who holds the old one keeps it");
     assert!(poll_twice(&store).is_empty());
+}
+
+#[test]
+fn other_sources_take_over_once_they_are_known_to_be_good() {
+    let (ca, first, second) = (Ca::new(), tempdir().unwrap(), tempdir().unwrap());
+    ca.leaf_until(&["turn.a.org"], 2031).write(first.path());
+    ca.leaf_until(&["turn.b.org"], 2032).write(second.path());
+    let store = CertStore::open(vec![certbot(first.path())]).unwrap();
+    let before = store.current(None);
+    assert!(store.successor(vec![certbot(&second.path().join("nowhere"))]).is_err());
+    let successor = store.successor(vec![certbot(second.path()), certbot(first.path())]).unwrap();
+    assert!(Arc::ptr_eq(&store.current(None), &before), "nothing has changed yet");
+    store.take_over(&successor);
+    assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
+    assert_eq!(store.current(Some("turn.a.org")).not_after(), at(2031, 1, 1));
+    let generations: Vec<_> = store.all().iter().map(|chain| chain.generation()).collect();
+    assert_eq!(generations, [2, 3], "no number is used twice");
+    // The new sources are the ones that are watched.
+    assert!(poll_twice(&store).is_empty());
+    ca.leaf_until(&["turn.b.org"], 2033).write(second.path());
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).not_after(), at(2033, 1, 1));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::policy::{AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, SourceB
 use crate::stun::Family;
 use crate::turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
-    Rules, Settings, Shard, Traffic, Verdict, Via,
+    Rules, Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -349,6 +349,35 @@ impl Rig {
         let everywhere = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
         let inner = &mut *self.0.borrow_mut();
         inner.shard.rules.peers = Arc::new(PeerPolicy::new(vec![], everywhere, vec![]));
+    }
+
+    /// The operator has changed the configuration.
+    pub(super) fn reload(&self, change: impl FnOnce(&mut Settings, &mut Rules)) -> Withdrawn {
+        let inner = &mut *self.0.borrow_mut();
+        let (mut settings, mut rules) = (inner.shard.settings.clone(), inner.shard.rules.clone());
+        change(&mut settings, &mut rules);
+        inner.shard.set_rules(inner.now, settings, rules, &mut inner.world)
+    }
+
+    /// All allocations of these, in as many goes as it takes.
+    pub(super) fn sessions(&self, whose: &Whose) -> Vec<Session> {
+        let now = self.now();
+        let (mut all, mut from) = (Vec::new(), Some(0));
+        while let Some(at) = from {
+            let (some, next) = self.shard(|shard| shard.sessions(now, whose, at));
+            all.extend(some);
+            from = next;
+        }
+        all
+    }
+
+    pub(super) fn kick(&self, whose: &Whose) -> usize {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.kick(inner.now, whose, &mut inner.world)
+    }
+
+    pub(super) fn drain(&self) {
+        self.0.borrow_mut().shard.drain();
     }
 
     /// What a client was told unasked, or later; the oldest first.

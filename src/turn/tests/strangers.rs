@@ -95,6 +95,16 @@ fn connections_prove_their_address() {
 }
 
 #[test]
+fn from_this_host_everybody_may_fail_for_a_proxy_may_stand_before_them() {
+    let rig = Rig::with(|setup| setup.failures = 1);
+    let mallory = rig.client("127.0.0.1:3", "mallory");
+    for _ in 0..50 {
+        mallory.allocation().send().assert_error(401);
+    }
+    rig.client("127.0.0.1:4", "bob").allocate();
+}
+
+#[test]
 fn who_guesses_is_heard_no_more_and_a_session_that_runs_is() {
     let rig = Rig::with(|setup| setup.failures = 2);
     let at = |port: u16, user: &str| rig.client(&format!("192.0.2.1:{port}"), user);

@@ -1,0 +1,111 @@
+//! What a running server knows of itself, in one place for all who ask.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Certificates;
+use crate::net::{Shared, Workers};
+use crate::policy::{Connections, PortPool, Quota};
+use crate::tls::CertStore;
+
+/// Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Board {
+    pub(super) workers: Workers,
+    pub(super) ports: Arc<PortPool>,
+    pub(super) quota: Arc<Quota>,
+    pub(super) connections: Arc<Connections>,
+    pub(super) certificates: Vec<Arc<CertStore>>,
+    pub(super) health: Arc<Health>,
+}
+
+/// How the server is.
+#[derive(Debug)]
+pub struct Health {
+    ready: AtomicBool,
+    /// Seconds since 1970.
+    started: u64,
+    /// Reloads that were taken up, and refused.
+    reloads: [AtomicU64; 2],
+    last: Mutex<Reload>,
+}
+
+/// How a reload went, or the start where there was none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reload {
+    pub(super) taken_up: bool,
+    /// In seconds since 1970.
+    pub(super) at: u64,
+}
+
+impl Board {
+    /// Of a server that has just begun. What is asked here stays through reloads.
+    #[must_use]
+    pub fn new(workers: Workers, shared: &Shared, certificates: &Certificates) -> Self {
+        let started = unix_now();
+        Self {
+            workers,
+            ports: Arc::clone(&shared.rules.ports),
+            quota: Arc::clone(&shared.rules.quota),
+            connections: Arc::clone(&shared.connections),
+            certificates: certificates.all().map(Arc::clone).collect(),
+            health: Arc::new(Health {
+                ready: AtomicBool::new(true),
+                started,
+                reloads: Default::default(),
+                last: Mutex::new(Reload { taken_up: true, at: started }),
+            }),
+        }
+    }
+
+    /// How the workers are asked.
+    #[must_use]
+    pub const fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+}
+
+impl Health {
+    /// Notes how a reload went.
+    pub fn reloaded(&self, taken_up: bool) {
+        let [good, bad] = &self.reloads;
+        let count = if taken_up { good } else { bad };
+        count.fetch_add(1, Ordering::Relaxed);
+        let now = Reload { taken_up, at: unix_now() };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
+    /// New allocations are not made any more.
+    pub fn drained(&self) {
+        self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether new allocations are made.
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    pub(super) const fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// Reloads that were taken up, and refused.
+    pub(super) fn reloads(&self) -> [u64; 2] {
+        self.reloads.each_ref().map(|count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn last_reload(&self) -> Reload {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,107 @@
+//! Metrics and health over HTTP: three pages to read, and nothing to change.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::board::Board;
+use super::metrics;
+
+/// Connections at a time; more wait.
+const CONNECTIONS: usize = 8;
+
+/// How long one connection may take, its answer included.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+
+/// How long the workers may take. One that is alive takes milliseconds.
+const WORKER_TIME: Duration = Duration::from_secs(2);
+
+/// The longest head of a request, in bytes.
+const HEAD: usize = 8192;
+
+/// How long accepting rests when the system has no descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// The page formats of Prometheus.
+const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// Listens on `address`, in the runtime at hand, for as long as that runs. Answers where.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn start(address: SocketAddr, board: Board) -> std::io::Result<SocketAddr> {
+    let socket = std::net::TcpListener::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let bound = socket.local_addr()?;
+    tokio::spawn(serve(TcpListener::from_std(socket)?, board));
+    Ok(bound)
+}
+
+async fn serve(socket: TcpListener, board: Board) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok((stream, _)) = socket.accept().await else {
+            sleep(EXHAUSTED).await;
+            continue;
+        };
+        let board = board.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let answer = service_fn(|request| answer(request, &board));
+            let mut http = http1::Builder::new();
+            http.keep_alive(false).max_buf_size(HEAD);
+            // Who goes away, or is too slow, gets no answer.
+            let _ =
+                timeout(CONNECTION_TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
+        });
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    board: &Board,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".to_owned());
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return Ok(refused);
+    }
+    let known = ["/metrics", "/live", "/ready"].contains(&request.uri().path());
+    if !known {
+        let pages = "There are /metrics, /live and /ready.\n".to_owned();
+        return Ok(page(StatusCode::NOT_FOUND, TEXT, pages));
+    }
+    // Each page is a question to the workers: one that hangs is not live.
+    let Ok(Ok(now)) = timeout(WORKER_TIME, board.workers.count()).await else {
+        let text = "a worker does not answer\n".to_owned();
+        return Ok(page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
+    };
+    Ok(match request.uri().path() {
+        "/metrics" => page(StatusCode::OK, METRICS, metrics::page(board, &now)),
+        "/ready" if !board.health().is_ready() => {
+            page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned())
+        }
+        _ => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
+    })
+}
+
+fn page(status: StatusCode, kind: HeaderValue, text: String) -> Response<Full<Bytes>> {
+    let mut page = Response::new(Full::new(Bytes::from(text)));
+    *page.status_mut() = status;
+    page.headers_mut().insert(CONTENT_TYPE, kind);
+    page
+}

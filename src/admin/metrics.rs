@@ -1,0 +1,175 @@
+//! The metrics as text, in the form that Prometheus reads (exposition format 0.0.4).
+//!
+//! No label names a user or a client: their number has no bound.
+
+use std::fmt::{Display, Write as _};
+use std::time::UNIX_EPOCH;
+
+use super::board::Board;
+use crate::net::{Counts, Snapshot};
+use crate::stun::Family;
+use crate::turn::{Carrier, DropReason};
+
+/// Writes all of them.
+pub(super) fn page(board: &Board, now: &Snapshot) -> String {
+    let mut page = Page::default();
+    relayed(&mut page, now);
+    happened(&mut page, now);
+    held(&mut page, board, now);
+    server(&mut page, board);
+    page.0
+}
+
+fn relayed(page: &mut Page, now: &Snapshot) {
+    let by_carrier = || Carrier::ALL.into_iter().zip(now.statistics.relayed);
+    page.family("taciturn_relayed_bytes_total", COUNTER, "Application data relayed, in bytes.");
+    for (carrier, traffic) in by_carrier() {
+        for (direction, bytes) in
+            [("to_peer", traffic.bytes_to_peers), ("to_client", traffic.bytes_to_client)]
+        {
+            page.sample(&[("transport", carrier.name()), ("direction", direction)], bytes);
+        }
+    }
+    page.family("taciturn_relayed_packets_total", COUNTER, "Packets relayed.");
+    for (carrier, traffic) in by_carrier() {
+        for (direction, packets) in
+            [("to_peer", traffic.packets_to_peers), ("to_client", traffic.packets_to_client)]
+        {
+            page.sample(&[("transport", carrier.name()), ("direction", direction)], packets);
+        }
+    }
+    page.family("taciturn_dropped_packets_total", COUNTER, "Packets that went no further.");
+    for (reason, count) in DropReason::ALL.into_iter().zip(now.statistics.dropped) {
+        page.sample(&[("reason", reason.name())], count);
+    }
+    let help = "Datagrams that the system did not take for sending.";
+    page.family("taciturn_unsent_datagrams_total", COUNTER, help);
+    page.sample(&[], now.unsent);
+}
+
+fn happened(page: &mut Page, now: &Snapshot) {
+    page.family("taciturn_answers_total", COUNTER, "Requests answered, with whatever answer.");
+    page.sample(&[], now.statistics.answered);
+    let help = "Requests answered with an error; 401 and 438 of every session are not counted.";
+    page.family("taciturn_request_errors_total", COUNTER, help);
+    for (code, count) in now.tally.errors.iter().enumerate().filter(|(_, count)| **count > 0) {
+        page.sample(&[("code", &code.to_string())], count);
+    }
+    page.family("taciturn_allocations_made_total", COUNTER, "Allocations made.");
+    page.sample(&[], now.tally.made);
+    let mut counts = |name, help, label, counts: &Counts| {
+        page.family(name, COUNTER, help);
+        counts.iter().for_each(|(value, count)| page.sample(&[(label, value)], count));
+    };
+    counts("taciturn_allocations_ended_total", "Allocations ended.", "reason", &now.tally.ended);
+    counts(
+        "taciturn_authentication_failures_total",
+        "Requests with a credential that is not good.",
+        "reason",
+        &now.tally.denied,
+    );
+    counts(
+        "taciturn_refused_peers_total",
+        "Peers that a rule refused.",
+        "rule",
+        &now.tally.refused,
+    );
+}
+
+fn held(page: &mut Page, board: &Board, now: &Snapshot) {
+    page.family("taciturn_allocations", GAUGE, "Allocations there are.");
+    page.sample(&[], now.allocations);
+    page.family("taciturn_users", GAUGE, "Users that hold an allocation.");
+    page.sample(&[], board.quota.users());
+    page.family("taciturn_connections", GAUGE, "TCP, TLS and DTLS connections there are.");
+    page.sample(&[], board.connections.open());
+    let help = "Relay ports leased or reserved.";
+    page.family("taciturn_relay_ports_used", GAUGE, help);
+    for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+        page.sample(&[("family", name)], board.ports.used(family));
+    }
+    page.family("taciturn_relay_ports", GAUGE, "Relay ports of each address family.");
+    page.sample(&[], board.ports.range().len());
+}
+
+fn server(page: &mut Page, board: &Board) {
+    let help = "When a certificate expires, in seconds since 1970.";
+    page.family("taciturn_certificate_expiry_timestamp_seconds", GAUGE, help);
+    let chains = board.certificates.iter().flat_map(|store| store.all());
+    let mut expiries: Vec<_> = chains
+        .map(|chain| {
+            let name = chain.names().first().cloned().unwrap_or_default();
+            let until = chain.not_after().duration_since(UNIX_EPOCH);
+            (name, until.map_or(0, |until| until.as_secs()))
+        })
+        .collect();
+    // One sample a name: of several certificates the one that ends first.
+    expiries.sort();
+    expiries.dedup_by(|next, first| next.0 == first.0);
+    for (name, until) in expiries {
+        page.sample(&[("name", &name)], until);
+    }
+    let health = board.health();
+    page.family("taciturn_reloads_total", COUNTER, "Reloads of the configuration.");
+    for (result, count) in ["taken_up", "refused"].into_iter().zip(health.reloads()) {
+        page.sample(&[("result", result)], count);
+    }
+    let last = health.last_reload();
+    let help = "Whether the last reload (or the start) was good: 1, or 0.";
+    page.family("taciturn_last_reload_success", GAUGE, help);
+    page.sample(&[], u8::from(last.taken_up));
+    let help = "When it was, in seconds since 1970.";
+    page.family("taciturn_last_reload_timestamp_seconds", GAUGE, help);
+    page.sample(&[], last.at);
+    page.family("taciturn_ready", GAUGE, "Whether new allocations are made: 1, or 0.");
+    page.sample(&[], u8::from(health.is_ready()));
+    let help = "When the server started, in seconds since 1970.";
+    page.family("taciturn_start_time_seconds", GAUGE, help);
+    page.sample(&[], health.started());
+    page.family("taciturn_workers", GAUGE, "Worker threads.");
+    page.sample(&[], board.workers.number());
+    page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");
+    page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
+
+/// Text that is being written: a family, then its samples.
+#[derive(Default)]
+struct Page(String, &'static str);
+
+impl Page {
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) {
+        self.1 = name;
+        // Writing to a String does not fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// One number of the family.
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(self.1);
+        for (at, (name, text)) in labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = write!(self.0, "{}{name}=\"{text}\"", if at == 0 { '{' } else { ',' });
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.0, "{end} {value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_written_as_prometheus_reads_it() {
+        let mut page = Page::default();
+        page.family("a_total", COUNTER, "Help.");
+        page.sample(&[], 1);
+        page.sample(&[("one", "x"), ("two", "a \"b\" \\ \n")], 2.5);
+        let expected = "# HELP a_total Help.\n# TYPE a_total counter\na_total 1\n\
+                        a_total{one=\"x\",two=\"a \\\"b\\\" \\\\ \\n\"} 2.5\n";
+        assert_eq!(page.0, expected);
+    }
+}

@@ -1,0 +1,16 @@
+//! The running server as its operator sees and changes it: metrics and health, the control socket, a configuration that
+//! takes the place of another, and the certificates behind it.
+//!
+//! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
+#![forbid(unsafe_code)]
+
+mod board;
+mod certificates;
+pub mod control;
+mod difference;
+pub mod http;
+mod metrics;
+
+pub use board::{Board, Health};
+pub use certificates::{CertificateError, Certificates, Successors};
+pub use difference::{Change, Plan};

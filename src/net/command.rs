@@ -1,0 +1,57 @@
+//! What a running worker is asked from outside: seldom, and never for a packet.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::tally::Snapshot;
+use super::worker::Core;
+use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
+
+/// How many commands wait for one worker at most. Who asks waits for room.
+pub(super) const WAITING: usize = 16;
+
+/// Where a worker's commands come from.
+pub(super) type Commands = mpsc::Receiver<Command>;
+
+/// One thing to do, and where the answer goes.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Go on with other rules.
+    SetRules { rules: Box<(Settings, Rules, Duration)>, done: oneshot::Sender<Withdrawn> },
+    /// Tell some of the sessions, from this place on.
+    Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
+    /// End these allocations.
+    Kick { whose: Whose, done: oneshot::Sender<usize> },
+    /// Make no allocation any more.
+    Drain { done: oneshot::Sender<()> },
+    /// Tell what you have done until now.
+    Count { done: oneshot::Sender<Box<Snapshot>> },
+}
+
+/// Does what it is told, until nobody is left to tell it.
+pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
+    while let Some(command) = commands.recv().await {
+        // Who has stopped waiting for an answer needs none.
+        match command {
+            Command::SetRules { rules, done } => {
+                let (settings, rules, wake_delay) = *rules;
+                let _ = done.send(core.set_rules(settings, rules, wake_delay));
+            }
+            Command::Sessions { whose, from, done } => {
+                let _ = done.send(core.sessions(&whose, from));
+            }
+            Command::Kick { whose, done } => {
+                let _ = done.send(core.kick(&whose));
+            }
+            Command::Drain { done } => {
+                core.drain();
+                let _ = done.send(());
+            }
+            Command::Count { done } => {
+                let _ = done.send(Box::new(core.snapshot()));
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a worker has seen happen, in numbers. Plain ones: a worker counts for itself, and is asked.
+
+use crate::auth::Denied;
+use crate::policy::Refusal;
+use crate::turn::{EndReason, Event, Statistics};
+
+/// How often each of some names has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts(Vec<(&'static str, u64)>);
+
+impl Counts {
+    /// None so far; `names` are shown although they have not come.
+    fn of(names: impl IntoIterator<Item = &'static str>) -> Self {
+        Self(names.into_iter().map(|name| (name, 0)).collect())
+    }
+
+    fn add(&mut self, name: &'static str, more: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += more,
+            None => self.0.push((name, more)),
+        }
+    }
+
+    fn add_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|(name, count)| self.add(name, *count));
+    }
+
+    /// Each name and how often it has come.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().copied()
+    }
+}
+
+/// What has happened on one worker, or on all.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    /// Allocations made.
+    pub made: u64,
+    /// Allocations ended, by reason.
+    pub ended: Counts,
+    /// Authentication failures, by reason.
+    pub denied: Counts,
+    /// Peers refused, by kind of rule.
+    pub refused: Counts,
+    /// Requests answered with an error other than 401 and 438, by code.
+    pub errors: [u64; 600],
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            made: 0,
+            ended: Counts::of(EndReason::ALL.map(EndReason::name)),
+            denied: Counts::of(Denied::NAMES),
+            refused: Counts::of(Refusal::KINDS),
+            errors: [0; 600],
+        }
+    }
+}
+
+impl Tally {
+    /// Counts one event.
+    pub(super) fn count(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Allocated { .. } => self.made += 1,
+            Event::Ended { reason, .. } => self.ended.add(reason.name(), 1),
+            Event::AuthenticationFailed { reason, .. } => self.denied.add(reason.name(), 1),
+            Event::PeerRefused { refusal, .. } => {
+                let [_, own_address, _] = Refusal::KINDS;
+                self.refused.add(refusal.map_or(own_address, |refusal| refusal.kind()), 1);
+            }
+            Event::RequestFailed { code, .. } => {
+                if let Some(count) = self.errors.get_mut(usize::from(code.number())) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.made += other.made;
+        self.ended.add_all(&other.ended);
+        self.denied.add_all(&other.denied);
+        self.refused.add_all(&other.refused);
+        for (mine, theirs) in self.errors.iter_mut().zip(other.errors) {
+            *mine += theirs;
+        }
+    }
+}
+
+/// What a worker has done until now, or all of them together.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// What its shard has counted.
+    pub statistics: Statistics,
+    /// What it has seen happen.
+    pub tally: Tally,
+    /// Allocations there are.
+    pub allocations: usize,
+    /// Datagrams that the system did not take.
+    pub unsent: u64,
+}
+
+impl Snapshot {
+    /// Adds that of another worker.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.statistics.add(&other.statistics);
+        self.tally.add(&other.tally);
+        self.allocations += other.allocations;
+        self.unsent += other.unsent;
+    }
+}

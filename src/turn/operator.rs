@@ -1,0 +1,91 @@
+//! What an operator asks of a shard: who is there, end these, take nobody new.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::outside::{EndReason, Outside};
+use super::shard::Shard;
+use super::types::{Carrier, ClientAddr, Traffic};
+use crate::clock::Now;
+
+/// How many places of its table a shard looks at in one go, so that packets do not wait.
+const PLACES: usize = 256;
+
+/// An allocation as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Whose.
+    pub client: ClientAddr,
+    /// What carries its packets.
+    pub carrier: Carrier,
+    /// The USERNAME.
+    pub username: Box<str>,
+    /// The relayed transport addresses: IPv4 and IPv6.
+    pub relayed: [Option<SocketAddr>; 2],
+    /// Addresses that it has permissions for.
+    pub permissions: usize,
+    /// Channels.
+    pub channels: usize,
+    /// What it has relayed.
+    pub traffic: Traffic,
+    /// How long it has lived.
+    pub age: Duration,
+    /// How long it will, unless refreshed.
+    pub expires_in: Duration,
+}
+
+/// Which allocations are meant: those that every given part fits.
+#[derive(Clone, Debug, Default)]
+pub struct Whose {
+    /// The USERNAME, or the stable name in one of the REST scheme.
+    pub user: Option<String>,
+    /// The client's address.
+    pub client: Option<SocketAddr>,
+}
+
+impl Shard {
+    /// Some allocations, and where to go on; `None` when that were the last.
+    #[must_use]
+    pub fn sessions(&self, now: Now, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
+        let end = self.allocations.capacity().min(from.saturating_add(PLACES));
+        let found = (from..end).filter(|at| self.is_of(*at, whose));
+        let sessions = found.filter_map(|at| self.allocations.get(at)).map(|allocation| Session {
+            client: allocation.client.remote,
+            carrier: allocation.carrier,
+            username: allocation.username.clone(),
+            relayed: allocation.relays.each_ref().map(|relay| relay.as_ref().map(|r| r.public)),
+            permissions: allocation.permitted().count(),
+            channels: allocation.channel_count(),
+            traffic: allocation.traffic,
+            age: now.tick.since(allocation.since),
+            expires_in: allocation.expires.since(now.tick),
+        });
+        (sessions.collect(), (end < self.allocations.capacity()).then_some(end))
+    }
+
+    /// Ends allocations. Answers how many.
+    pub fn kick(&mut self, now: Now, whose: &Whose, outside: &mut impl Outside) -> usize {
+        let all: Vec<u32> = self.by_client.values().copied().collect();
+        let meant: Vec<u32> =
+            all.into_iter().filter(|index| self.is_of(*index as usize, whose)).collect();
+        for index in &meant {
+            self.end(now.tick, *index, EndReason::Kicked, outside);
+        }
+        meant.len()
+    }
+
+    /// From now on no allocation is made, but for ports that running calls have reserved.
+    pub const fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    fn is_of(&self, at: usize, whose: &Whose) -> bool {
+        let Some(allocation) = self.allocations.get(at) else { return false };
+        let of_user = |user: &String| {
+            *allocation.username == **user || allocation.quota.user() == user.as_str()
+        };
+        let Whose { user, client } = whose;
+        user.as_ref().is_none_or(of_user)
+            && client.is_none_or(|client| allocation.client.remote.0 == client)
+    }
+}

@@ -154,10 +154,10 @@ case_package_reproducible() {
 case_unit_verify() {
     local output root=$WORK/debian
     # What it starts has to be there.
-    cp "$PROGRAMS/taciturn" "$root/usr/bin/taciturn" && cp "$ROOT/config/taciturn.service" "$root/etc/systemd/system/" &&
+    cp "$PROGRAMS/taciturn" "$PROGRAMS/turnctl" "$root/usr/bin/" && cp "$ROOT/config/taciturn.service" "$root/etc/systemd/system/" &&
         output=$(chroot "$root" systemd-analyze verify --man=no /etc/systemd/system/taciturn.service 2>&1)
     local status=$?
-    rm -f "$root/usr/bin/taciturn" "$root/etc/systemd/system/taciturn.service"
+    rm -f "$root"/usr/bin/{taciturn,turnctl} "$root/etc/systemd/system/taciturn.service"
     say "$output"
     [ $status = 0 ] && [ -z "$output" ]
 }
@@ -210,7 +210,19 @@ rfc5766_channels = true
 TOML
     inside systemctl restart taciturn || { inside journalctl -u taciturn --no-pager; return 1; }
     relays 203.0.113.7 nsenter --target "$SYSTEMD" --net || return 1
-    inside journalctl -u taciturn --no-pager | tail -n 20
+    # What has changed is taken up without a restart.
+    configure <<'TOML'
+[auth]
+users = ["alice:s3cret-of-the-tests", "bob:another-s3cret"]
+
+[protocol]
+rfc5766_channels = true
+TOML
+    if ! inside systemctl reload taciturn || ! inside journalctl -u taciturn --no-pager | grep 'auth.users'; then
+        inside systemctl status taciturn --no-pager
+        inside journalctl -u taciturn --no-pager | tail -n 20
+        return 1
+    fi
 }
 
 # configure: standard input becomes the configuration; its owner and mode stay.

@@ -401,7 +401,8 @@ pub struct Tuning {
 
 impl Default for Tuning {
     fn default() -> Self {
-        Self { wake_delay: Duration::from_micros(300) }
+        // Off: see docs/performance.md.
+        Self { wake_delay: Duration::ZERO }
     }
 }
 

@@ -65,7 +65,9 @@ const DATABASE: Fate = Unsupported(
 );
 const TELNET: Fate = Unsupported("there is no command line over TCP here");
 const WEB: Fate = Unsupported("there is no web interface here");
-const METRICS: Fate = Unsupported("this version has no metrics");
+const METRICS: Fate = Unsupported(
+    "metrics are on http://127.0.0.1:9641/metrics by default; metrics in [admin] sets another address",
+);
 const REDIRECT: Fate = Unsupported(
     "write the other servers to servers (or tls_servers) in [redirect], one address of each family",
 );
@@ -216,7 +218,11 @@ pub const OPTIONS: &[CoturnOption] = &[
             "a client that has not logged in takes no memory over UDP, and is bounded over TCP",
         ),
     ),
-    row(&["drain-min-allocations"], Number, Unsupported("this version cannot be drained")),
+    row(
+        &["drain-min-allocations"],
+        Number,
+        Unsupported("`turnctl drain` waits until there is no allocation left"),
+    ),
     row(&["unauthorized-ratelimit"], Switch, RATE),
     row(&["unauthorized-ratelimit-rps"], Number, RATE),
     row(&["drop-invalid-packets"], Switch, NotNeeded("what is not STUN gets no answer here")),

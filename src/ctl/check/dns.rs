@@ -42,7 +42,7 @@ const CLOUDFLARE: &[&str] = &[
 ];
 
 /// Whether web traffic to this address goes through Cloudflare's proxies.
-pub(super) fn is_cloudflare(ip: IpAddr) -> bool {
+pub(in crate::ctl) fn is_cloudflare(ip: IpAddr) -> bool {
     CLOUDFLARE.iter().filter_map(|net| net.parse().ok()).any(|net: IpNet| net.contains(&ip))
 }
 

@@ -9,7 +9,7 @@
 mod args;
 mod credentials;
 mod data;
-mod dns;
+pub(in crate::ctl) mod dns;
 mod homeserver;
 mod http;
 mod outside;

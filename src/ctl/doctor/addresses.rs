@@ -4,43 +4,16 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::config::{Config, ExternalIp, is_dns_name};
 use crate::net::external::{self, External};
 use crate::policy::is_public;
 
+use super::super::check::dns::is_cloudflare;
 use super::super::report::{Finding, Section};
 use super::super::uris::Host;
 
 /// How long a name server may take.
 const PATIENCE: Duration = Duration::from_secs(6);
-
-/// Cloudflare's proxies, by their published list: they take HTTP, and no TURN.
-const CLOUDFLARE: &[&str] = &[
-    "103.21.244.0/22",
-    "103.22.200.0/22",
-    "103.31.4.0/22",
-    "104.16.0.0/13",
-    "104.24.0.0/14",
-    "108.162.192.0/18",
-    "131.0.72.0/22",
-    "141.101.64.0/18",
-    "162.158.0.0/15",
-    "172.64.0.0/13",
-    "173.245.48.0/20",
-    "188.114.96.0/20",
-    "190.93.240.0/20",
-    "197.234.240.0/22",
-    "198.41.128.0/17",
-    "2400:cb00::/32",
-    "2606:4700::/32",
-    "2803:f800::/32",
-    "2405:b500::/32",
-    "2405:8100::/32",
-    "2a06:98c0::/29",
-    "2c0f:f248::/32",
-];
 
 pub(super) fn section(config: &Config, offline: bool) -> Section {
     let mut section = Section::new("Addresses");
@@ -127,10 +100,6 @@ fn resolve(name: &str) -> Result<Vec<IpAddr>, String> {
 
 /// Judges what DNS has, where `own` are the addresses of this machine, the external ones as well.
 fn dns(name: &str, found: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
-    let cloudflare = |ip: &IpAddr| {
-        let nets = CLOUDFLARE.iter().filter_map(|net| net.parse::<IpNet>().ok());
-        nets.into_iter().any(|net| net.contains(ip))
-    };
     let any_own = found.iter().any(|ip| own.contains(ip));
     let mut findings = Vec::new();
     for ip in found {
@@ -138,7 +107,7 @@ fn dns(name: &str, found: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
         let title = format!("{name} leads to {ip} ({kind})");
         findings.push(if own.contains(ip) {
             Finding::pass("dns", title)
-        } else if cloudflare(ip) {
+        } else if is_cloudflare(*ip) {
             Finding::fail("dns-proxied", format!("{title}, a proxy of Cloudflare's"))
                 .why("It passes HTTP on, and no TURN: nothing of a call reaches this server.")
                 .fix(

@@ -377,7 +377,7 @@ mod tests {
                 "redirect.servers: nothing -> 8.8.8.8:3478",
             ),
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
-            ("", "[tuning]\nwake_delay_us = 0", "tuning.wake_delay_us: 300 -> 0"),
+            ("", "[tuning]\nwake_delay_us = 300", "tuning.wake_delay_us: 0 -> 300"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),
         ] {
             assert_eq!(words(&plan(before, after)), [told]);

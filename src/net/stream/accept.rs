@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::server::TlsStream;
 
 use super::conversation::converse;
 use super::rewound::Rewound;
@@ -62,7 +63,7 @@ pub(in crate::net) async fn serve(
             connections: Arc::clone(&connections),
         };
         tokio::task::spawn_local(async move {
-            if let Err(error) = arrival.welcome(stream, from).await {
+            if let Err(error) = arrival.serve(stream, from).await {
                 tracing::debug!(client = %from, %error, "connection ended");
             }
         });
@@ -77,8 +78,38 @@ struct Arrival {
     connections: Arc<Connections>,
 }
 
+/// A connection that may be talked on.
+struct Welcomed {
+    client: SocketAddr,
+    local: IpAddr,
+    stream: Welcome,
+    /// Its place among the connections, for as long as it lasts.
+    _ticket: ConnectionTicket,
+}
+
+enum Welcome {
+    Plain(Rewound<TcpStream>),
+    Tls(Box<TlsStream<Rewound<TcpStream>>>),
+}
+
 impl Arrival {
-    async fn welcome(self, mut stream: TcpStream, from: SocketAddr) -> io::Result<()> {
+    async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
+        // On the heap, for its room is needed no longer once the client is in. A connection spends
+        // its life idle, and there are many.
+        let Some(welcomed) = Box::pin(self.welcome(stream, from)).await? else { return Ok(()) };
+        let Welcomed { client, local, stream, _ticket } = welcomed;
+        match stream {
+            Welcome::Plain(stream) => Box::pin(self.talk(stream, client, local, "tcp")).await,
+            Welcome::Tls(stream) => Box::pin(self.talk(stream, client, local, "tls")).await,
+        }
+    }
+
+    /// `None` for one that is turned away, or went away, without a word.
+    async fn welcome(
+        &self,
+        mut stream: TcpStream,
+        from: SocketAddr,
+    ) -> io::Result<Option<Welcomed>> {
         stream.set_nodelay(true)?;
         let mut client = SocketAddr::new(canonical_ip(from.ip()), from.port());
         let mut local = stream.local_addr()?.ip();
@@ -92,7 +123,7 @@ impl Arrival {
                         "{}: {client} is not in trusted_proxies; its connection was closed",
                         self.settings.name
                     ));
-                    return Ok(());
+                    return Ok(None);
                 }
                 let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
                 if let Some((source, destination)) = header? {
@@ -102,7 +133,7 @@ impl Arrival {
             }
             None => ticket = Some(self.ticket(client.ip())?),
         }
-        let _ticket = match ticket {
+        let ticket = match ticket {
             Some(ticket) => ticket,
             None => self.ticket(client.ip())?,
         };
@@ -110,24 +141,26 @@ impl Arrival {
             let mut first = [0; 1];
             let read = timeout(HANDSHAKE_TIME, stream.read(&mut first)).await??;
             if read == 0 {
-                return Ok(());
+                return Ok(None);
             }
             head.extend(first);
         }
         let is_tls = head.first() == Some(&TLS_HANDSHAKE);
         let stream = Rewound::new(head, stream);
-        match (&self.settings.speaks, is_tls) {
+        let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
                 let tls: TlsServer = tls.clone();
-                let stream = timeout(HANDSHAKE_TIME, tls.accept(stream)).await??;
-                self.talk(stream, client, local, "tls").await
+                Welcome::Tls(Box::new(timeout(HANDSHAKE_TIME, tls.accept(stream)).await??))
             }
-            (Speaks::Plain | Speaks::Either(_), false) => {
-                self.talk(stream, client, local, "tcp").await
+            (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
+            (Speaks::Tls(_), false) => {
+                return Err(io::Error::other("no TLS on a listener for TLS"));
             }
-            (Speaks::Tls(_), false) => Err(io::Error::other("no TLS on a listener for TLS")),
-            (Speaks::Plain, true) => Err(io::Error::other("TLS on a listener for plain TCP")),
-        }
+            (Speaks::Plain, true) => {
+                return Err(io::Error::other("TLS on a listener for plain TCP"));
+            }
+        };
+        Ok(Some(Welcomed { client, local, stream, _ticket: ticket }))
     }
 
     fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {

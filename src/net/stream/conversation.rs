@@ -58,7 +58,8 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let drained = poll_fn(|context| line.poll_drain(context, Pin::new(&mut stream)));
         timeout(LAST_ANSWER, drained).await??;
         let (reader, writer) = tokio::io::split(stream);
-        peer.join(unread, reader, writer).await;
+        // Few connections come here, so the others do not hold room for it.
+        Box::pin(peer.join(unread, reader, writer)).await;
     }
     Ok(())
 }

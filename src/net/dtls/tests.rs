@@ -58,6 +58,7 @@ impl Rig {
         let poll = Poll::new().unwrap();
         let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
         let io = Io::new(
+            Clock::start(),
             poll.registry().try_clone().unwrap(),
             vec![listener],
             dtls,

@@ -18,7 +18,9 @@ use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
 use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSettings};
 use taciturn::notify::{self, Supervisor};
-use taciturn::policy::{AnswerLimit, Connections, PeerPolicy, PortPool, Quota, SourceBudget};
+use taciturn::policy::{
+    AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::stun::Family;
 use taciturn::tls::{CertSource, TlsServer};
@@ -275,6 +277,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             rfc5766_channels: config.protocol.rfc5766_channels,
             tcp_relay: config.protocol.tcp_relay,
             max_peer_connections: limits.peer_connections_per_allocation as usize,
+            ports_reserved_percent: limits.ports_reserved_percent,
             rfc8489_over_udp: config.protocol.rfc8489_over_udp,
             redirect: config.redirect.clone(),
             icmp_errors: config.protocol.icmp_errors,
@@ -283,8 +286,9 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             authenticator: Arc::new(authenticator),
             nonces: Arc::new(nonces),
             peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
-            ports: Arc::new(PortPool::new(config.relay_ports)),
-            quota: Arc::new(Quota::new(limits.allocations_per_user)),
+            ports: Arc::new(PortPool::new(config.relay_ports, limits.port_quarantine)),
+            quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
+            rates: Arc::new(RateLimits::new(limits.rates)),
             answers: Arc::new(AnswerLimit::new(
                 limits.unverified_answers_per_address,
                 limits.unverified_answers,

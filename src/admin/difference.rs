@@ -10,6 +10,7 @@ use crate::config::{
     Admin, Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect,
     RelayAddress, Secret, Tls, Tuning, show_duration,
 };
+use crate::policy::{Counted, Each, Exceeded, Rates, Scope};
 
 /// A key whose value is another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +163,10 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         unverified_answers,
         unverified_exempt,
         failures_per_address,
+        allocations,
+        ports_reserved_percent,
+        port_quarantine,
+        rates: Rates { bytes, packets, new_peers },
         max_lifetime,
         nonce_lifetime,
     } = old;
@@ -187,11 +192,28 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         ),
         ("limits.unverified_answers", unverified_answers, new.unverified_answers),
         ("limits.failures_per_address", failures_per_address, new.failures_per_address),
+        ("limits.allocations", allocations, new.allocations),
+        ("limits.ports_reserved_percent", ports_reserved_percent, new.ports_reserved_percent),
     ] {
         list.value(key, old, new);
     }
     list.entries("limits.unverified_exempt", unverified_exempt, &new.unverified_exempt);
+    for (counted, old, new) in [
+        (Counted::Bytes, bytes, new.rates.bytes),
+        (Counted::Packets, packets, new.rates.packets),
+        (Counted::NewPeers, new_peers, new.rates.new_peers),
+    ] {
+        let Each { allocation, user, in_all } = old;
+        for (scope, old, new) in [
+            (Scope::Allocation, allocation, new.allocation),
+            (Scope::User, user, new.user),
+            (Scope::All, in_all, new.in_all),
+        ] {
+            list.value(Exceeded { scope, counted }.key(), old, new);
+        }
+    }
     for (key, old, new) in [
+        ("limits.port_quarantine", port_quarantine, new.port_quarantine),
         ("limits.max_lifetime", max_lifetime, new.max_lifetime),
         ("limits.nonce_lifetime", nonce_lifetime, new.nonce_lifetime),
     ] {
@@ -371,6 +393,24 @@ mod tests {
             ("", "[peers]\ndeny = [\"8.8.8.0/24\"]", "peers.deny: added 8.8.8.0/24"),
             ("", "[limits]\nmax_lifetime = \"2h\"", "limits.max_lifetime: 1h -> 2h"),
             ("", "[limits]\nconnections = 9", "limits.connections: 4096 -> 9"),
+            ("", "[limits]\nallocations = 9", "limits.allocations: 0 -> 9"),
+            (
+                "",
+                "[limits]\nports_reserved_percent = 20",
+                "limits.ports_reserved_percent: 10 -> 20",
+            ),
+            ("", "[limits]\nport_quarantine = \"30s\"", "limits.port_quarantine: 2m -> 30s"),
+            (
+                "",
+                "[limits]\nbytes_per_second_per_allocation = 1000000",
+                "limits.bytes_per_second_per_allocation: 0 -> 1000000",
+            ),
+            ("", "[limits]\npackets_per_second = 9", "limits.packets_per_second: 0 -> 9"),
+            (
+                "",
+                "[limits]\nnew_peers_per_second_per_user = 9",
+                "limits.new_peers_per_second_per_user: 200 -> 9",
+            ),
             (
                 "",
                 "[redirect]\nservers = [\"8.8.8.8:3478\"]",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::prepared;
-use crate::policy::PortRange;
+use crate::policy::{Each, PortRange, Rates};
 
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};
@@ -16,6 +16,9 @@ use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
     credentials, listeners, redirect, secrets, tls,
 };
+
+/// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
+const VOICE_CALL: u32 = 10_000;
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -297,6 +300,45 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
     }
 }
 
+/// 0 is no limit for each of them.
+fn rates(reader: &mut Reader<'_>, default: Rates) -> Rates {
+    let mut rate = |key, most, default| reader.integer(key, 0, most).unwrap_or(default);
+    let (bytes, packets, peers) = (1_000_000_000, 10_000_000, 100_000);
+    let Rates { bytes: b, packets: p, new_peers: n } = default;
+    let rates = Rates {
+        bytes: Each {
+            allocation: rate("limits.bytes_per_second_per_allocation", bytes, b.allocation),
+            user: rate("limits.bytes_per_second_per_user", bytes, b.user),
+            in_all: rate("limits.bytes_per_second", bytes, b.in_all),
+        },
+        packets: Each {
+            allocation: rate("limits.packets_per_second_per_allocation", packets, p.allocation),
+            user: rate("limits.packets_per_second_per_user", packets, p.user),
+            in_all: rate("limits.packets_per_second", packets, p.in_all),
+        },
+        new_peers: Each {
+            allocation: rate("limits.new_peers_per_second_per_allocation", peers, n.allocation),
+            user: rate("limits.new_peers_per_second_per_user", peers, n.user),
+            in_all: 0,
+        },
+    };
+    let Each { allocation, user, in_all } = rates.bytes;
+    for (key, value) in [
+        ("limits.bytes_per_second_per_allocation", allocation),
+        ("limits.bytes_per_second_per_user", user),
+        ("limits.bytes_per_second", in_all),
+    ] {
+        if (1..VOICE_CALL).contains(&value) {
+            let text = format!(
+                "{key} = {value} is less than one voice call takes (about {VOICE_CALL} bytes a second); \
+                 a video call takes up to 500000. The unit is bytes, not kilobytes and not bits"
+            );
+            reader.findings.notes.push(Note::warning(text));
+        }
+    }
+    rates
+}
+
 fn limits(reader: &mut Reader<'_>) -> Limits {
     const DAY: Duration = Duration::from_secs(86400);
     let default = Limits::default();
@@ -346,6 +388,16 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         failures_per_address: reader
             .integer("limits.failures_per_address", 0, 1000)
             .unwrap_or(default.failures_per_address),
+        allocations: reader
+            .integer("limits.allocations", 0, 1_000_000)
+            .unwrap_or(default.allocations),
+        ports_reserved_percent: reader
+            .integer("limits.ports_reserved_percent", 0, 90)
+            .unwrap_or(default.ports_reserved_percent),
+        port_quarantine: reader
+            .duration("limits.port_quarantine", Duration::ZERO, Duration::from_secs(3600))
+            .unwrap_or(default.port_quarantine),
+        rates: rates(reader, default.rates),
         // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
         max_lifetime: reader
             .duration("limits.max_lifetime", Duration::from_secs(600), DAY)

@@ -29,7 +29,7 @@ use ipnet::IpNet;
 use zeroize::Zeroizing;
 
 use crate::auth::{SharedSecret, StaticUser};
-use crate::policy::PortRange;
+use crate::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
 use crate::tls::CertSource;
 
 pub use crate::turn::{Redirect, RelayAddress};
@@ -430,6 +430,15 @@ pub struct Limits {
     pub unverified_exempt: Vec<IpNet>,
     /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
     pub failures_per_address: u32,
+    /// Allocations in all; 0 is no limit.
+    pub allocations: u32,
+    /// Of the relay ports of each address family, so many per cent are for users without an
+    /// allocation.
+    pub ports_reserved_percent: u32,
+    /// How long a relay port is not given again, where there is another.
+    pub port_quarantine: Duration,
+    /// Bytes, packets and new peers a second.
+    pub rates: Rates,
     /// Longest lifetime an allocation gets without a refresh.
     pub max_lifetime: Duration,
     /// How long a nonce is good.
@@ -449,6 +458,13 @@ impl Default for Limits {
             unverified_answers: 1000,
             unverified_exempt: Vec::new(),
             failures_per_address: 10,
+            allocations: 0,
+            ports_reserved_percent: 10,
+            port_quarantine: PORT_QUARANTINE,
+            rates: Rates {
+                new_peers: Each { allocation: 50, user: 200, in_all: 0 },
+                ..Rates::default()
+            },
             max_lifetime: Duration::from_secs(3600),
             nonce_lifetime: Duration::from_secs(3600),
         }

@@ -59,6 +59,17 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.unverified_answers", Kind::Integer),
     key("limits.unverified_exempt", Kind::List),
     key("limits.failures_per_address", Kind::Integer),
+    key("limits.allocations", Kind::Integer),
+    key("limits.ports_reserved_percent", Kind::Integer),
+    key("limits.port_quarantine", Kind::Duration),
+    key("limits.bytes_per_second_per_allocation", Kind::Integer),
+    key("limits.bytes_per_second_per_user", Kind::Integer),
+    key("limits.bytes_per_second", Kind::Integer),
+    key("limits.packets_per_second_per_allocation", Kind::Integer),
+    key("limits.packets_per_second_per_user", Kind::Integer),
+    key("limits.packets_per_second", Kind::Integer),
+    key("limits.new_peers_per_second_per_allocation", Kind::Integer),
+    key("limits.new_peers_per_second_per_user", Kind::Integer),
     key("limits.max_lifetime", Kind::Duration),
     key("limits.nonce_lifetime", Kind::Duration),
     key("redirect.servers", Kind::List),
@@ -114,6 +125,9 @@ const COTURN: &[(&str, &str)] = &[
     ("tls_alternate_server", "tls_servers in the section [redirect]"),
     ("unauthorized_ratelimit", "nothing: limits.unverified_answers_per_address is on by default"),
     ("user_quota", "allocations_per_user in the section [limits]"),
+    ("total_quota", "allocations in the section [limits]"),
+    ("max_bps", "bytes_per_second_per_allocation in the section [limits]"),
+    ("bps_capacity", "bytes_per_second in the section [limits]"),
 ];
 
 /// The key of this path.

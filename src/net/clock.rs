@@ -22,6 +22,12 @@ impl Clock {
         Now { tick: Tick(tick), unix }
     }
 
+    /// Which tick it is, as tokio counts.
+    pub(super) fn tick_at(self, instant: tokio::time::Instant) -> Tick {
+        let millis = instant.into_std().saturating_duration_since(self.start).as_millis();
+        Tick(u64::try_from(millis).unwrap_or(u64::MAX))
+    }
+
     /// When a tick comes, as tokio counts.
     pub(super) fn instant(self, tick: Tick) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + tick.since(Tick(0)))

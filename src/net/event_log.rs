@@ -30,10 +30,12 @@ pub(super) enum Kind {
     Capacity,
     /// Connections that were turned away.
     Connection,
+    /// Packets beyond a rate.
+    Rate,
 }
 
 impl Kind {
-    const COUNT: usize = 4;
+    const COUNT: usize = 5;
 
     const fn name(self) -> &'static str {
         match self {
@@ -41,6 +43,7 @@ impl Kind {
             Self::Peer => "refused peers",
             Self::Capacity => "requests beyond a limit",
             Self::Connection => "connections turned away",
+            Self::Rate => "limits that packets are beyond",
         }
     }
 }
@@ -111,18 +114,26 @@ impl EventLog {
                     );
                 }
             }
-            Event::RequestFailed { client, method, code, detail } => {
+            Event::HeldBack { client, username, exceeded, packets } => {
+                if self.may_write(Kind::Rate, now) {
+                    warn!(
+                        client = %client.remote, user = username, limit = exceeded.key(), packets,
+                        "packets dropped: a limit is reached"
+                    );
+                }
+            }
+            Event::RequestFailed { client, username, method, code, detail } => {
                 let capacity = *code == ErrorCode::ALLOCATION_QUOTA_REACHED
                     || *code == ErrorCode::INSUFFICIENT_CAPACITY;
                 if capacity && self.may_write(Kind::Capacity, now) {
                     warn!(
-                        client = %client.remote, method = method.name(), error = code.to_string(), detail,
-                        "request refused"
+                        client = %client.remote, user = username, method = method.name(),
+                        error = code.to_string(), detail, "request refused"
                     );
                 } else if !capacity {
                     debug!(
-                        client = %client.remote, method = method.name(), error = code.to_string(), detail,
-                        "request refused"
+                        client = %client.remote, user = username, method = method.name(),
+                        error = code.to_string(), detail, "request refused"
                     );
                 }
             }

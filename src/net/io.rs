@@ -11,6 +11,7 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::{Egress, dont_fragment, tell_icmp_errors};
+use super::clock::Clock;
 use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
@@ -92,6 +93,7 @@ impl Which {
 impl Io {
     /// Takes over the listening sockets of a worker, the last of which are those of `dtls`.
     pub(super) fn new(
+        clock: Clock,
         registry: Registry,
         listeners: Vec<UdpListener>,
         dtls: Dtls,
@@ -109,7 +111,7 @@ impl Io {
             closing: Vec::new(),
             lines: Slab::new(),
             dtls,
-            tcp: TcpRelays::new(handover),
+            tcp: TcpRelays::new(clock, handover),
             log: EventLog::default(),
             tally: Tally::default(),
             icmp_errors,

@@ -41,6 +41,8 @@ impl Shared {
         let (new, old) = (&self.rules, &before.rules);
         old.nonces.follow(&new.nonces);
         old.quota.follow(&new.quota);
+        old.rates.follow(&new.rates);
+        old.ports.follow(&new.ports);
         old.connection_ids.follow(&new.connection_ids);
         before.connections.follow(&self.connections);
         Self {
@@ -54,6 +56,7 @@ impl Shared {
                 nonces: Arc::clone(&old.nonces),
                 ports: Arc::clone(&old.ports),
                 quota: Arc::clone(&old.quota),
+                rates: Arc::clone(&old.rates),
                 connection_ids: Arc::clone(&old.connection_ids),
                 // What was spent is given back: only the operator can cause a reload.
                 answers: self.rules.answers,

@@ -69,6 +69,8 @@ impl Tally {
                 let [_, own_address, _] = Refusal::KINDS;
                 self.refused.add(refusal.map_or(own_address, |refusal| refusal.kind()), 1);
             }
+            // Each of the packets is counted by the shard.
+            Event::HeldBack { .. } => {}
             Event::RequestFailed { code, .. } => {
                 if let Some(count) = self.errors.get_mut(usize::from(code.number())) {
                     *count += 1;

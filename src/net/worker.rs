@@ -222,7 +222,7 @@ impl Core {
     ) {
         self.on_time(|now, shard, io| match shard.peer_arrived(now, owner, family, peer, io) {
             Some(connection) => {
-                if let Err(error) = io.tcp.offer(owner, connection, stream) {
+                if let Err(error) = offer(shard, io, owner, connection, stream) {
                     tracing::debug!(%peer, %error, "a peer's connection cannot be kept");
                     shard.peer_closed(owner, connection, Traffic::default());
                 }
@@ -238,7 +238,7 @@ impl Core {
         connection: ConnectionId,
         stream: TcpStream,
     ) {
-        self.on_time(|now, shard, io| match io.tcp.offer(owner, connection, stream) {
+        self.on_time(|now, shard, io| match offer(shard, io, owner, connection, stream) {
             Ok(()) => shard.peer_connected(now, owner, connection, io),
             Err(error) => {
                 tracing::debug!(%error, "a connection to a peer cannot be kept");
@@ -328,7 +328,7 @@ impl State {
         udp.extend(sockets);
         let dtls = Dtls::new(clock, first, settings, &shared.connections)?;
         let icmp_errors = shared.settings.icmp_errors;
-        let io = Io::new(poll.registry().try_clone()?, udp, dtls, handover, icmp_errors)?;
+        let io = Io::new(clock, poll.registry().try_clone()?, udp, dtls, handover, icmp_errors)?;
         Ok(Self {
             clock,
             poll,
@@ -564,6 +564,19 @@ impl State {
     fn flush(&mut self) {
         self.io.flush(&mut self.egress, self.ingress.bytes());
     }
+}
+
+/// Lays a peer connection down for its ConnectionBind.
+fn offer(
+    shard: &Shard,
+    io: &mut Io,
+    owner: AllocationId,
+    connection: ConnectionId,
+    stream: TcpStream,
+) -> io::Result<()> {
+    let gone = || io::Error::other("the allocation is gone");
+    let limit = shard.stream_limit(owner).ok_or_else(gone)?;
+    io.tcp.offer(owner, connection, stream, limit)
 }
 
 /// Sends what a verdict wants sent: into the egress, or into the line of a connection, or as a

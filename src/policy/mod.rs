@@ -5,10 +5,14 @@ mod connections;
 mod peers;
 mod ports;
 mod quota;
+mod rates;
 mod strangers;
 
 pub use connections::{ConnectionTicket, Connections};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public};
-pub use ports::{LeaseError, PortLease, PortPool, PortRange, PortRangeError, Wish};
-pub use quota::{Quota, QuotaTicket};
+pub use ports::{
+    LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,
+};
+pub use quota::{Quota, QuotaError, QuotaTicket, User};
+pub use rates::{Counted, Direction, Each, Exceeded, Meter, RateLimits, Rates, Scope, StreamLimit};
 pub use strangers::{AnswerLimit, SourceBudget};

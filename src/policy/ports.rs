@@ -1,6 +1,7 @@
 //! Relay ports: which are free, and which one comes next.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -109,9 +110,8 @@ const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 /// quota of allocations does not bound them.
 const RESERVATIONS_PER_USER: usize = 32;
 
-/// A port that was just given back is the last choice for as long as packets of its former peers
-/// may still arrive.
-const COOLING: Duration = Duration::from_secs(120);
+/// How long a port that was used rests: packets of its former peers may still arrive.
+pub const PORT_QUARANTINE: Duration = Duration::from_secs(120);
 
 /// A port that some other process holds is not tried again for this long.
 const TAKEN_ELSEWHERE: Duration = Duration::from_secs(10);
@@ -133,6 +133,9 @@ pub enum LeaseError {
     /// Every port that fits is taken.
     #[error("no free relay port")]
     Exhausted,
+    /// The last free ports are kept for others.
+    #[error("the last free relay ports are kept for users without one")]
+    Kept,
     /// No such reservation, or it has run out, or another user made it.
     #[error("no such reservation")]
     UnknownToken,
@@ -143,6 +146,8 @@ pub enum LeaseError {
 #[derive(Debug)]
 pub struct PortPool {
     range: PortRange,
+    /// Milliseconds.
+    quarantine: AtomicU64,
     families: [Mutex<Ports>; 2],
     /// One bit a port: an allocation has its UDP socket open.
     live: [Box<[AtomicU64]>; 2],
@@ -160,13 +165,26 @@ struct Ports {
 
 #[derive(Clone, Copy, Debug)]
 enum Slot {
-    /// Free; better not used before `rested`.
-    Free {
-        rested: Tick,
-    },
+    Free(Rest),
     Leased,
     /// Held for who brings the token, until it runs out.
     Reserved,
+}
+
+/// Until when a free port is better not used, and why. Ordered as ports are chosen where none has
+/// rested: of the used ones the one whose last use is longest ago, and last of all those where a
+/// socket was not to be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Rest {
+    /// Some other process had it a moment ago.
+    elsewhere: bool,
+    until: Tick,
+}
+
+impl Rest {
+    fn is_over(self, now: Tick) -> bool {
+        self.until <= now
+    }
 }
 
 #[derive(Debug)]
@@ -174,13 +192,15 @@ struct Reservation {
     port: u16,
     user: Box<str>,
     expires: Tick,
+    /// Of the port before it was reserved.
+    rest: Rest,
 }
 
 impl PortPool {
-    /// All ports of `range`, in both families, free.
+    /// All ports of `range`, in both families, free. A port that was used rests for `quarantine`.
     #[must_use]
-    pub fn new(range: PortRange) -> Self {
-        let slots = vec![Slot::Free { rested: Tick(0) }; range.len() as usize].into_boxed_slice();
+    pub fn new(range: PortRange, quarantine: Duration) -> Self {
+        let slots = vec![Slot::Free(Rest::default()); range.len() as usize].into_boxed_slice();
         let ports = || {
             Mutex::new(Ports {
                 slots: slots.clone(),
@@ -190,7 +210,13 @@ impl PortPool {
         };
         let bits = || (0..range.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (live, live_tcp) = ([bits(), bits()], [bits(), bits()]);
-        Self { range, families: [ports(), ports()], live, live_tcp }
+        let quarantine = AtomicU64::new(millis(quarantine));
+        Self { range, quarantine, families: [ports(), ports()], live, live_tcp }
+    }
+
+    /// Takes over the quarantine of `other`, for ports that are given back from now on.
+    pub fn follow(&self, other: &Self) {
+        self.quarantine.store(other.quarantine.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// The whole range.
@@ -210,23 +236,30 @@ impl PortPool {
         self.lock(family).reservations.len()
     }
 
-    /// Leases a port. The choice starts at `random`, so it is as random as that; ports that were
-    /// given back less than two minutes ago come last.
+    /// Leases a port. The choice starts at `random`, so it is as random as that. Ports in
+    /// quarantine come last, the one that has rested longest first. `keep` free ports of the family
+    /// are left over, besides what the wish needs.
     ///
     /// # Errors
-    /// When no port fits the wish.
+    /// When no port fits the wish, or no more than those to keep are free.
     pub fn lease(
         self: &Arc<Self>,
         family: Family,
         wish: Wish,
+        keep: u32,
         random: u32,
         now: Tick,
     ) -> Result<PortLease, LeaseError> {
         let mut ports = self.lock(family);
         ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
-        let port = ports.choose(self.range, wish, random, now).ok_or(LeaseError::Exhausted)?;
+        let (port, rest) =
+            ports.choose(self.range, wish, random, now).ok_or(LeaseError::Exhausted)?;
+        let needed = if wish == Wish::EvenAndNext { 2 } else { 1 };
+        if ports.free < keep.saturating_add(needed) && keep > 0 {
+            return Err(LeaseError::Kept);
+        }
         ports.set(self.range, port, Slot::Leased);
-        Ok(PortLease { pool: Arc::clone(self), family, port, back: now })
+        Ok(PortLease { pool: Arc::clone(self), family, port, rest })
     }
 
     /// Reserves the port after that of `lease` for `user`, under `token`.
@@ -244,12 +277,17 @@ impl PortPool {
         let mut ports = self.lock(lease.family);
         ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
         let held = ports.reservations.values().filter(|held| *held.user == *user).count();
-        if held >= RESERVATIONS_PER_USER || !ports.is_free(self.range, next) {
+        let rest = ports.rest_of(self.range, next).ok_or(LeaseError::Exhausted)?;
+        if held >= RESERVATIONS_PER_USER {
             return Err(LeaseError::Exhausted);
         }
-        ports.set(self.range, next, Slot::Reserved);
+        // A token that is in use already: the client tries again with another.
+        let Entry::Vacant(place) = ports.reservations.entry(token) else {
+            return Err(LeaseError::Exhausted);
+        };
         let expires = now + RESERVATION_LIFETIME;
-        ports.reservations.insert(token, Reservation { port: next, user: user.into(), expires });
+        place.insert(Reservation { port: next, user: user.into(), expires, rest });
+        ports.set(self.range, next, Slot::Reserved);
         Ok(())
     }
 
@@ -275,7 +313,7 @@ impl PortPool {
                     pool: Arc::clone(self),
                     family,
                     port: found.port,
-                    back: now,
+                    rest: found.rest,
                 });
             }
         }
@@ -319,41 +357,49 @@ impl PortPool {
 }
 
 impl Ports {
-    fn choose(&self, range: PortRange, wish: Wish, random: u32, now: Tick) -> Option<u16> {
+    fn choose(&self, range: PortRange, wish: Wish, random: u32, now: Tick) -> Option<(u16, Rest)> {
         let start = random % range.len();
         let mut tired = None;
         for n in 0..range.len() {
             let offset = (start + n) % range.len();
-            let Some(&Slot::Free { rested }) = self.slots.get(offset as usize) else { continue };
+            let Some(&Slot::Free(rest)) = self.slots.get(offset as usize) else { continue };
             // SAFE: first + offset <= last, which is a u16.
             #[allow(clippy::cast_possible_truncation)]
             let port = range.first + offset as u16;
-            let fits = match wish {
-                Wish::Any => true,
-                Wish::Even => port.is_multiple_of(2),
-                Wish::EvenAndNext => {
-                    port.is_multiple_of(2) && port < range.last && self.is_free(range, port + 1)
+            let left = |rest: Rest| if rest.is_over(now) { Rest::default() } else { rest };
+            // Of a pair the one that needs more rest counts.
+            let worst = match wish {
+                Wish::Any => Some(left(rest)),
+                Wish::Even => port.is_multiple_of(2).then(|| left(rest)),
+                Wish::EvenAndNext if port.is_multiple_of(2) && port < range.last => {
+                    self.rest_of(range, port + 1).map(|next| left(next).max(left(rest)))
                 }
+                Wish::EvenAndNext => None,
             };
-            if fits && rested <= now {
-                return Some(port);
+            let Some(worst) = worst else { continue };
+            if worst == Rest::default() {
+                return Some((port, rest));
             }
-            if fits && tired.is_none_or(|(best, _)| rested < best) {
-                tired = Some((rested, port));
+            if tired.is_none_or(|(best, _, _)| worst < best) {
+                tired = Some((worst, port, rest));
             }
         }
-        tired.map(|(_, port)| port)
+        tired.map(|(_, port, rest)| (port, rest))
     }
 
-    fn is_free(&self, range: PortRange, port: u16) -> bool {
+    /// How long a port rests; `None` unless it is free.
+    fn rest_of(&self, range: PortRange, port: u16) -> Option<Rest> {
         let slot = port.checked_sub(range.first).and_then(|n| self.slots.get(usize::from(n)));
-        matches!(slot, Some(Slot::Free { .. }))
+        match slot {
+            Some(Slot::Free(rest)) => Some(*rest),
+            _ => None,
+        }
     }
 
     fn set(&mut self, range: PortRange, port: u16, new: Slot) {
         let Some(offset) = port.checked_sub(range.first) else { return };
         let Some(slot) = self.slots.get_mut(usize::from(offset)) else { return };
-        match (matches!(slot, Slot::Free { .. }), matches!(new, Slot::Free { .. })) {
+        match (matches!(slot, Slot::Free(_)), matches!(new, Slot::Free(_))) {
             (true, false) => self.free -= 1,
             (false, true) => self.free += 1,
             _ => {}
@@ -369,12 +415,12 @@ impl Ports {
         self.reservations.retain(|_, reservation| {
             let keep = !over(reservation);
             if !keep {
-                ports.push(reservation.port);
+                ports.push((reservation.port, reservation.rest));
             }
             keep
         });
-        for port in ports {
-            self.set(range, port, Slot::Free { rested: Tick(0) });
+        for (port, rest) in ports {
+            self.set(range, port, Slot::Free(rest));
         }
     }
 }
@@ -385,8 +431,8 @@ pub struct PortLease {
     pool: Arc<PortPool>,
     family: Family,
     port: u16,
-    /// From when the port is rested, once it is given back.
-    back: Tick,
+    /// What the port still has to rest, once it is given back.
+    rest: Rest,
 }
 
 impl PortLease {
@@ -413,14 +459,16 @@ impl PortLease {
         self.pool.set_live(&self.pool.live_tcp[self.family as usize], self.port, true);
     }
 
-    /// Gives the port back after use: it is the last choice for two minutes.
+    /// Gives the port back after use: it goes into quarantine.
     pub fn retire(mut self, now: Tick) {
-        self.back = now + COOLING;
+        let quarantine = Duration::from_millis(self.pool.quarantine.load(Ordering::Relaxed));
+        self.rest = Rest { elsewhere: false, until: (now + quarantine).max(self.rest.until) };
     }
 
     /// Gives the port back because some other process holds it.
     pub fn taken_elsewhere(mut self, now: Tick) {
-        self.back = now + TAKEN_ELSEWHERE;
+        let until = (now + TAKEN_ELSEWHERE).max(self.rest.until);
+        self.rest = Rest { elsewhere: true, until };
     }
 }
 
@@ -429,113 +477,14 @@ impl Drop for PortLease {
         for live in [&self.pool.live, &self.pool.live_tcp] {
             self.pool.set_live(&live[self.family as usize], self.port, false);
         }
-        let free = Slot::Free { rested: self.back };
+        let free = Slot::Free(self.rest);
         self.pool.lock(self.family).set(self.pool.range, self.port, free);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Tick = Tick(1_000_000);
-
-    fn pool(first: u16, last: u16) -> Arc<PortPool> {
-        Arc::new(PortPool::new(PortRange::new(first, last).unwrap()))
-    }
-
-    #[test]
-    fn ranges_are_read_and_printed() {
-        assert_eq!("59000-60100".parse(), Ok(PortRange::DEFAULT));
-        assert_eq!(" 59000 - 60100 ".parse(), Ok(PortRange::DEFAULT));
-        assert_eq!(PortRange::DEFAULT.to_string(), "59000-60100");
-        assert_eq!(PortRange::DEFAULT.len(), 1101);
-        assert_eq!("59000".parse::<PortRange>(), Err(PortRangeError::Syntax));
-        assert_eq!("59000-70000".parse::<PortRange>(), Err(PortRangeError::Syntax));
-        let reversed = PortRangeError::Reversed { first: 60100, last: 59000 };
-        assert_eq!("60100-59000".parse::<PortRange>(), Err(reversed));
-        assert_eq!("80-90".parse::<PortRange>(), Err(PortRangeError::Privileged));
-    }
-
-    #[test]
-    fn every_port_of_the_range_is_leased_once_and_none_outside() {
-        let pool = pool(50000, 50099);
-        let mut leases = Vec::new();
-        for n in 0..100_u32 {
-            leases
-                .push(pool.lease(Family::V4, Wish::Any, n.wrapping_mul(0x9E37_79B9), NOW).unwrap());
-        }
-        let mut ports: Vec<u16> = leases.iter().map(PortLease::port).collect();
-        ports.sort_unstable();
-        assert_eq!(ports, (50000..=50099).collect::<Vec<u16>>());
-        let full = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap_err();
-        assert_eq!(full, LeaseError::Exhausted);
-        assert!(pool.lease(Family::V6, Wish::Any, 0, NOW).is_ok(), "families are separate");
-        drop(leases);
-        assert_eq!(pool.used(Family::V4), 0);
-    }
-
-    #[test]
-    fn a_port_given_back_comes_last_but_at_once_if_there_is_no_other() {
-        let pool = pool(50000, 50002);
-        pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap().retire(NOW);
-        let second = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap();
-        assert_eq!(second.port(), 50001);
-        let third = pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap();
-        assert_eq!(third.port(), 50002);
-        assert_eq!(pool.lease(Family::V4, Wish::Any, 0, NOW).unwrap().port(), 50000);
-    }
-
-    #[test]
-    fn even_ports_and_reservations_of_the_next() {
-        let pool = pool(50001, 50004);
-        let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, NOW).unwrap();
-        assert_eq!(even.port(), 50002, "50004 has no next in the range");
-        pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
-        assert_eq!(pool.reserve_next(&even, [8; 8], "alice", NOW), Err(LeaseError::Exhausted));
-        assert_eq!(pool.redeem([7; 8], "mallory", NOW).unwrap_err(), LeaseError::UnknownToken);
-        let odd = pool.redeem([7; 8], "alice", NOW).unwrap();
-        assert_eq!((odd.port(), odd.family()), (50003, Family::V4));
-        assert_eq!(pool.redeem([7; 8], "alice", NOW).unwrap_err(), LeaseError::UnknownToken);
-    }
-
-    #[test]
-    fn a_reservation_that_nobody_redeems_is_given_back_after_30_s() {
-        let pool = pool(50000, 50001);
-        let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, NOW).unwrap();
-        pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
-        let before = NOW + Duration::from_secs(29);
-        assert_eq!(
-            pool.lease(Family::V4, Wish::Any, 0, before).unwrap_err(),
-            LeaseError::Exhausted
-        );
-        let after = NOW + Duration::from_secs(30);
-        assert_eq!(pool.redeem([7; 8], "alice", after).unwrap_err(), LeaseError::UnknownToken);
-        assert_eq!(pool.lease(Family::V4, Wish::Any, 0, after).unwrap().port(), 50001);
-    }
-
-    #[test]
-    fn only_open_sockets_are_live() {
-        let pool = pool(50000, 50100);
-        let mut lease = pool.lease(Family::V6, Wish::Any, 70, NOW).unwrap();
-        assert!(!pool.is_live(Family::V6, 50070));
-        lease.set_live();
-        assert!(pool.is_live(Family::V6, 50070) && !pool.is_live(Family::V4, 50070));
-        assert!(!pool.is_live(Family::V6, 49999) && !pool.is_live(Family::V6, 60000));
-        drop(lease);
-        assert!(!pool.is_live(Family::V6, 50070));
-    }
-
-    #[test]
-    fn a_port_is_live_for_the_transport_of_its_socket_alone() {
-        let pool = pool(50000, 50100);
-        let mut lease = pool.lease(Family::V4, Wish::Any, 70, NOW).unwrap();
-        lease.set_live_for_tcp();
-        assert!(pool.is_live_for_tcp(Family::V4, 50070) && !pool.is_live(Family::V4, 50070));
-        assert!(!pool.is_live_for_tcp(Family::V6, 50070));
-        drop(lease);
-        let mut lease = pool.lease(Family::V4, Wish::Any, 70, NOW).unwrap();
-        lease.set_live();
-        assert!(pool.is_live(Family::V4, 50070) && !pool.is_live_for_tcp(Family::V4, 50070));
-    }
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use super::shard::Shard;
 use super::types::{AllocationId, Carrier};
 use crate::auth::Grant;
 use crate::clock::Now;
-use crate::policy::{LeaseError, PortLease, Wish};
+use crate::policy::{LeaseError, PortLease, QuotaError, Wish};
 use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// RFC 8656 section 3.2: the default lifetime, and the shortest that is granted.
@@ -25,6 +25,8 @@ const TCP: u8 = 6;
 
 /// How many ports are tried when others hold them.
 const PORT_TRIES: u32 = 32;
+
+const NO_PORT: &str = "No free relay port (relay_ports), or no socket to be had";
 
 /// What an Allocate request asks for, checked.
 struct Wanted {
@@ -78,7 +80,8 @@ impl Shard {
         let first = self.open_first(request.now, id, &user, &wanted, outside);
         let second = match wanted.port {
             PortWish::Pool(wish) if wanted.additional => {
-                Some(self.open(request.now, id, Family::V6, wish, outside))
+                let second = self.open(request.now, id, Family::V6, wish, outside);
+                Some(second.map_err(|failure| failure.code()))
             }
             _ => None,
         };
@@ -189,11 +192,18 @@ impl Shard {
         lifetime: u32,
         tcp: bool,
     ) -> Result<AllocationId, Failure> {
-        let Some(quota) = self.rules.quota.take(&grant.name) else {
-            let detail =
-                "This user holds as many allocations as it may (limits.allocations_per_user)";
-            return Err(Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail));
-        };
+        // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
+        let quota = self.rules.quota.take(&grant.name, request.now.tick).map_err(|why| match why {
+            QuotaError::User => {
+                let detail =
+                    "This user holds as many allocations as it may (limits.allocations_per_user)";
+                Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
+            }
+            QuotaError::All => {
+                let detail = "There are as many allocations as may be (limits.allocations)";
+                Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
+            }
+        })?;
         let foundation = Foundation {
             client: request.client,
             username: grant.username,
@@ -217,19 +227,18 @@ impl Shard {
         wanted: &Wanted,
         outside: &mut impl Outside,
     ) -> Result<(), Failure> {
-        let full = |code| {
-            let detail = "No free relay port (relay_ports), or no socket to be had";
-            Failure::new(code, if code == ErrorCode::INSUFFICIENT_CAPACITY { detail } else { "" })
-        };
+        let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         match wanted.port {
             PortWish::Token(token) => {
-                let lease = self.rules.ports.redeem(token, user, now.tick).map_err(|_| {
-                    Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "No such reservation")
-                })?;
-                self.open_on(id, lease, outside).map_err(|_| full(ErrorCode::INSUFFICIENT_CAPACITY))
+                let lease = self
+                    .rules
+                    .ports
+                    .redeem(token, user, now.tick)
+                    .map_err(|_| full("No such reservation"))?;
+                self.open_on(id, lease, outside).map_err(|_| full(NO_PORT))
             }
             PortWish::Pool(wish) => {
-                self.open(now, id, wanted.family, wish, outside).map_err(full)?;
+                self.open(now, id, wanted.family, wish, outside)?;
                 if wish == Wish::EvenAndNext {
                     self.reserve_next(now, id, wanted.family, user, outside)?;
                 }
@@ -267,16 +276,25 @@ impl Shard {
         family: Family,
         wish: Wish,
         outside: &mut impl Outside,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), Failure> {
         if self.settings.relay_addresses[family as usize].is_none() {
-            return Err(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED);
+            return Err(Failure::new(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, ""));
         }
+        let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
+        let is_first = self.allocations.get(id.index as usize).is_some_and(|a| a.quota.is_first());
+        let keep = if is_first { 0 } else { self.ports_to_keep() };
         for _ in 0..PORT_TRIES {
             let mut random = [0; 4];
             outside.random(&mut random);
             let random = u32::from_ne_bytes(random);
-            let lease = match self.rules.ports.lease(family, wish, random, now.tick) {
+            let lease = match self.rules.ports.lease(family, wish, keep, random, now.tick) {
                 Ok(lease) => lease,
+                Err(LeaseError::Kept) => {
+                    return Err(full(
+                        "The last free relay ports are for users without an allocation \
+                         (relay_ports, limits.ports_reserved_percent)",
+                    ));
+                }
                 Err(LeaseError::Exhausted | LeaseError::UnknownToken) => break,
             };
             match self.open_on(id, lease, outside) {
@@ -285,7 +303,13 @@ impl Shard {
                 Err((OpenError::Impossible, _)) => break,
             }
         }
-        Err(ErrorCode::INSUFFICIENT_CAPACITY)
+        Err(full(NO_PORT))
+    }
+
+    /// Free ports of a family that users with an allocation do not get.
+    fn ports_to_keep(&self) -> u32 {
+        let percent = self.settings.ports_reserved_percent;
+        self.rules.ports.range().len().saturating_mul(percent) / 100
     }
 
     fn open_on(

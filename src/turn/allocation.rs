@@ -1,12 +1,13 @@
 //! One allocation: relayed transport addresses, permissions and channels (RFC 8656 section 3).
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
-use crate::policy::{PortLease, QuotaTicket};
+use crate::policy::{Meter, PortLease, QuotaTicket};
 use crate::stun::{ChannelNumber, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
@@ -66,6 +67,8 @@ pub(super) struct Allocation {
     pub(super) credential_expires: Option<u64>,
     /// Gives the place in the user's quota back when dropped.
     pub(super) quota: QuotaTicket,
+    /// What it has spent of its rates; shared with the connections of a TCP allocation.
+    pub(super) meter: Arc<Meter>,
     /// IPv4 and IPv6.
     pub(super) relays: [Option<Relay>; 2],
     pub(super) since: Tick,
@@ -113,6 +116,7 @@ impl Allocation {
             key: foundation.key,
             credential_expires: foundation.credential_expires,
             quota: foundation.quota,
+            meter: Arc::default(),
             relays: [None, None],
             since: now,
             expires,
@@ -145,14 +149,14 @@ impl Allocation {
         found.ok().and_then(|at| self.permissions.get(at)).is_some_and(|found| now < found.expires)
     }
 
-    /// Whether `more` new permissions would still be within `limit`.
-    pub(super) fn has_room_for_permissions<'a>(
-        &self,
-        ips: impl Iterator<Item = &'a IpAddr>,
-        limit: usize,
-    ) -> bool {
+    /// How many of these addresses there is no permission for.
+    pub(super) fn new_among(&self, ips: &[IpAddr]) -> usize {
         let known = |ip: &IpAddr| self.permissions.binary_search_by_key(ip, |p| p.ip).is_ok();
-        let new = ips.filter(|ip| !known(ip)).count();
+        ips.iter().filter(|ip| !known(ip)).count()
+    }
+
+    /// Whether so many `new` permissions would still be within `limit`.
+    pub(super) const fn has_room_for_permissions(&self, new: usize, limit: usize) -> bool {
         new == 0 || self.permissions.len() + new <= limit
     }
 

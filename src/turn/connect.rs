@@ -66,6 +66,8 @@ impl Shard {
             Failure::new(ErrorCode::FORBIDDEN, "")
         })?;
         let ticket = self.room_for_connection(index, outside)?;
+        // A peer that was connected before counts again: nothing else bounds who tries ports.
+        self.admit_new_peers(request.now.tick, index, 1)?;
         let connection = ticket.id();
         match outside.connect_peer(owner, relay, connection, destination) {
             Ok(()) => {}
@@ -156,7 +158,8 @@ impl Shard {
         outside.tell(client, buffer.get(..len).unwrap_or_default());
         if let Err(code) = outcome {
             let method = Method::CONNECT;
-            outside.event(Event::RequestFailed { client, method, code, detail: "" });
+            let username = &*allocation.username;
+            outside.event(Event::RequestFailed { client, username, method, code, detail: "" });
         }
     }
 }

@@ -36,7 +36,9 @@ impl Shard {
             Err(failure) => {
                 let (method, code) = (Method::CONNECTION_ATTEMPT, failure.code());
                 let detail = failure.detail();
-                outside.event(Event::RequestFailed { client, method, code, detail });
+                let allocation = self.allocations.get(index as usize)?;
+                let username = &*allocation.username;
+                outside.event(Event::RequestFailed { client, username, method, code, detail });
                 return None;
             }
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
-use crate::policy::Refusal;
+use crate::policy::{Refusal, Scope};
 use crate::stun::{ErrorCode, Family, canonical_ip};
 
 /// RFC 8656 section 9: always 300 seconds.
@@ -51,7 +51,8 @@ impl Shard {
         Ok(())
     }
 
-    /// Fails with 508 unless the allocation has room for permissions for all of `peers`.
+    /// Fails with 508 unless the allocation has room for permissions for all of `peers`, and may
+    /// have so many new ones now. Those it has already count neither here nor there.
     pub(super) fn make_room(
         &mut self,
         now: crate::clock::Tick,
@@ -62,7 +63,7 @@ impl Shard {
         let limit = self.settings.max_permissions;
         let fits = |shard: &Self| {
             let allocation = shard.allocations.get(index as usize);
-            allocation.is_some_and(|a| a.has_room_for_permissions(peers.iter(), limit))
+            allocation.is_some_and(|a| a.has_room_for_permissions(a.new_among(peers), limit))
         };
         if !fits(self) {
             self.sweep(now, index, outside);
@@ -71,7 +72,32 @@ impl Shard {
                 return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
             }
         }
-        Ok(())
+        let new = self.allocations.get(index as usize).map_or(0, |a| a.new_among(peers));
+        if new > 0 { self.admit_new_peers(now, index, new) } else { Ok(()) }
+    }
+
+    /// Takes new peers out of what the allocation and its user may have in a second, or fails with
+    /// 508.
+    pub(super) fn admit_new_peers(
+        &self,
+        now: crate::clock::Tick,
+        index: u32,
+        new: usize,
+    ) -> Result<(), Failure> {
+        let Some(allocation) = self.allocations.get(index as usize) else { return Ok(()) };
+        let user = allocation.quota.meter();
+        let admitted = self.rules.rates.new_peers(now, new, &allocation.meter, user);
+        admitted.map_err(|exceeded| {
+            let detail = match exceeded.scope {
+                Scope::Allocation => {
+                    "Too many new peers a second (limits.new_peers_per_second_per_allocation)"
+                }
+                Scope::User | Scope::All => {
+                    "Too many new peers a second for this user (limits.new_peers_per_second_per_user)"
+                }
+            };
+            Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
+        })
     }
 
     /// Installs or refreshes a permission that was judged good.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, Traffic};
 use crate::auth::Denied;
-use crate::policy::Refusal;
+use crate::policy::{Exceeded, Refusal};
 use crate::stun::{ChannelNumber, ErrorCode, Method};
 
 /// Why a relay socket cannot be had.
@@ -146,12 +146,26 @@ pub enum Event<'a> {
     RequestFailed {
         /// Whose.
         client: Client,
+        /// The USERNAME, once it is proven; before that empty.
+        username: &'a str,
         /// What it asked.
         method: Method,
         /// The answer.
         code: ErrorCode,
         /// More than the code says, where there is more to say.
         detail: &'a str,
+    },
+    /// Packets were dropped because a rate is reached. Once a minute for each limit and whom it is
+    /// for.
+    HeldBack {
+        /// The client whose packet was the last.
+        client: Client,
+        /// Its USERNAME.
+        username: &'a str,
+        /// The limit.
+        exceeded: Exceeded,
+        /// How many packets since the last time.
+        packets: u64,
     },
 }
 

@@ -1,14 +1,16 @@
 //! The packets themselves: ChannelData and Send indications on their way to a peer, and what
 //! peers send back (RFC 8656 sections 11 and 12). No table is walked here, nothing is allocated,
-//! no lock taken, no line logged.
+//! no lock taken, no line logged. Where a rate is reached, an event says so once a minute.
 
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::outside::Outside;
+use super::allocation::Allocation;
+use super::outside::{Event, Outside};
 use super::shard::{Shard, relay_id};
 use super::types::{Client, DropReason, PeerAddr, Prefix, Verdict, Via};
 use crate::clock::{Now, Tick};
+use crate::policy::{Direction, RateLimits, Scope};
 use crate::stun::{ChannelData, Family, Message, data_indication_prefix};
 
 impl Shard {
@@ -98,23 +100,31 @@ impl Shard {
             return Verdict::Drop(DropReason::NoPermission);
         };
         let mut destination = peer.0;
+        let mut other = None;
         if let Some(own) = self.settings.relay_addresses[family as usize]
             && own.public == peer.0.ip()
         {
-            if let Some(other) = self.by_port[family as usize].get(&peer.0.port()).copied() {
-                allocation.traffic.count_to_peer(payload.len());
-                self.statistics.relayed[allocation.carrier as usize].count_to_peer(payload.len());
-                return self.deliver(now, other, source, payload, outside);
-            }
-            if self.rules.ports.is_live(family, peer.0.port()) {
+            other = self.by_port[family as usize].get(&peer.0.port()).copied();
+            if other.is_some() {
+                // It goes to the client behind that port, without a socket.
+            } else if self.rules.ports.is_live(family, peer.0.port()) {
                 // A relay of another shard: the kernel takes it there.
                 destination.set_ip(own.local);
             } else if !self.rules.peers.allowed_by_name(peer.0.ip()) {
                 return Verdict::Drop(DropReason::OwnAddress);
             }
         }
+        if self.rules.rates.is_on() {
+            let (rates, len) = (&self.rules.rates, payload.len());
+            if let Err(reason) = within(rates, now, allocation, Direction::ToPeers, len, outside) {
+                return Verdict::Drop(reason);
+            }
+        }
         allocation.traffic.count_to_peer(payload.len());
         self.statistics.relayed[allocation.carrier as usize].count_to_peer(payload.len());
+        if let Some(other) = other {
+            return self.deliver(now, other, source, payload, outside);
+        }
         Verdict::ToPeer { relay, peer: destination, payload, dont_fragment }
     }
 
@@ -135,7 +145,17 @@ impl Shard {
         };
         let client = allocation.client;
         let channel = allocation.channel_to(PeerAddr(peer)).copied();
-        if let Some(channel) = channel.filter(|channel| channel.is_open(now)) {
+        let channel = channel.filter(|channel| channel.is_open(now));
+        if channel.is_none() && !allocation.permits(peer.ip(), now) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        if self.rules.rates.is_on() {
+            let (rates, len) = (&self.rules.rates, payload.len());
+            if let Err(reason) = within(rates, now, allocation, Direction::ToClient, len, outside) {
+                return Verdict::Drop(reason);
+            }
+        }
+        if let Some(channel) = channel {
             allocation.traffic.count_to_client(len);
             self.statistics.relayed[allocation.carrier as usize].count_to_client(len);
             // RFC 8656 section 12.5: padding over streams only. Records of DTLS keep their borders
@@ -147,9 +167,6 @@ impl Shard {
             let prefix = Prefix::new(&ChannelData::header(channel.number, len));
             return Verdict::ToClient { client, prefix, payload, padding };
         }
-        if !allocation.permits(peer.ip(), now) {
-            return Verdict::Drop(DropReason::NoPermission);
-        }
         let tid = self.tids.next(outside);
         let mut head = [0; 48];
         let Ok(used) = data_indication_prefix(&mut head, tid, peer, len) else {
@@ -160,6 +177,33 @@ impl Shard {
         let prefix = Prefix::new(head.get(..used).unwrap_or_default());
         Verdict::ToClient { client, prefix, payload, padding: padding(len) }
     }
+}
+
+/// Takes a packet out of the rates, where there are any. What is beyond them is dropped, and the
+/// log hears of it once a minute.
+#[inline(never)]
+fn within(
+    rates: &RateLimits,
+    now: Tick,
+    allocation: &Allocation,
+    direction: Direction,
+    len: usize,
+    outside: &mut impl Outside,
+) -> Result<(), DropReason> {
+    let user = allocation.quota.meter();
+    let Err(exceeded) = rates.packet(now, direction, len, &allocation.meter, user) else {
+        return Ok(());
+    };
+    let (meter, reason) = match exceeded.scope {
+        Scope::Allocation => (&*allocation.meter, DropReason::AllocationRate),
+        Scope::User => (user, DropReason::UserRate),
+        Scope::All => (rates.all(), DropReason::TotalRate),
+    };
+    if let Some(packets) = meter.hold_back(now) {
+        let (client, username) = (allocation.client, &*allocation.username);
+        outside.event(Event::HeldBack { client, username, exceeded, packets });
+    }
+    Err(reason)
 }
 
 /// Zero bytes up to the next multiple of 4.

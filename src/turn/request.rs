@@ -6,11 +6,12 @@ use super::binding;
 use super::outside::{Event, Outside};
 use super::redirect::Alternate;
 use super::shard::{Rules, Shard};
-use super::types::{Client, DropReason, Verdict};
-use crate::auth::PASSWORD_ALGORITHMS;
+use super::types::{Client, DropReason, RelayAddress, Verdict};
+use crate::auth::{PASSWORD_ALGORITHMS, bare};
 use crate::clock::Now;
 use crate::stun::{
-    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Message, Method, Unknown, Writer,
+    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Family, Message, Method, Unknown,
+    Writer, canonical_ip,
 };
 
 /// A request on its way through the handlers.
@@ -86,6 +87,9 @@ impl Shard {
         let Ok(message) = Message::parse(packet) else {
             return Verdict::Drop(DropReason::Malformed);
         };
+        if message.class() == Class::Request && self.comes_from_own_relay(&client) {
+            return Verdict::Drop(DropReason::OwnAddress);
+        }
         match (message.class(), message.method()) {
             (Class::Indication, Method::SEND) => {
                 self.send_indication(now, client, packet, &message, outside)
@@ -126,6 +130,19 @@ impl Shard {
         }
     }
 
+    /// Whether a request has come round by a relayed transport address of this server: such
+    /// clients could pile relays upon relays, and hide behind the server's own address.
+    fn comes_from_own_relay(&self, client: &Client) -> bool {
+        let (ip, port) = (canonical_ip(client.remote.0.ip()), client.remote.0.port());
+        let family = Family::of(ip);
+        let is_ours = |own: RelayAddress| own.local == ip;
+        self.settings.relay_addresses[family as usize].is_some_and(is_ours)
+            && match client.via.is_tcp() {
+                true => self.rules.ports.is_live_for_tcp(family, port),
+                false => self.rules.ports.is_live(family, port),
+            }
+    }
+
     fn authenticated(
         &mut self,
         request: &Request<'_>,
@@ -141,7 +158,7 @@ impl Shard {
         let proven = match self.authenticate(request, fresh, outside) {
             Ok(proven) => proven,
             Err(failure) => {
-                report(request, &failure, outside);
+                report(request, "", &failure, outside);
                 return self.write_answer(request, None, reply, |_| Err(failure));
             }
         };
@@ -175,9 +192,18 @@ impl Shard {
         match answer {
             Ok(()) => finish(request, Some(&signature), &mut writer),
             Err(failure) => {
-                report(request, &failure, outside);
+                report(request, self.username(request.message), &failure, outside);
                 self.write_answer(request, Some(&signature), reply, |_| Err(failure))
             }
+        }
+    }
+
+    /// The name that a request is in, for the log.
+    fn username<'a>(&'a self, message: &Message<'a>) -> &'a str {
+        match (message.username(), message.userhash()) {
+            (Ok(Some(name)), _) => bare(name),
+            (_, Ok(Some(hash))) => self.rules.authenticator.name_of(&hash).unwrap_or_default(),
+            _ => "",
         }
     }
 
@@ -249,12 +275,13 @@ fn finish(
 
 /// Tells the operator of a refusal, except the first 401 and a stale nonce, which are part of
 /// every session, 403, which has an event of its own, and 300, which the operator ordered.
-fn report(request: &Request<'_>, failure: &Failure, outside: &mut impl Outside) {
+fn report(request: &Request<'_>, username: &str, failure: &Failure, outside: &mut impl Outside) {
     if failure.challenge || failure.alternate.is_some() || failure.code == ErrorCode::FORBIDDEN {
         return;
     }
     outside.event(Event::RequestFailed {
         client: request.client,
+        username,
         method: request.message.method(),
         code: failure.code,
         detail: failure.detail,

@@ -17,7 +17,7 @@ use super::types::{
 };
 use crate::auth::{Authenticator, NonceKeys};
 use crate::clock::{Now, Tick};
-use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, SourceBudget};
+use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget};
 use crate::stun::{Family, Kind, TransactionId};
 
 /// How long a retransmission of the request that ended an allocation, or one family of it, is
@@ -44,6 +44,8 @@ pub struct Settings {
     pub tcp_relay: bool,
     /// Peer connections of one TCP allocation.
     pub max_peer_connections: usize,
+    /// Of the relay ports of each family, so many per cent are for users without an allocation.
+    pub ports_reserved_percent: u32,
     /// Whether SHA-256 and hashed usernames (RFC 8489) are offered over UDP too.
     pub rfc8489_over_udp: bool,
     /// Where clients are sent instead of being served.
@@ -52,7 +54,8 @@ pub struct Settings {
     pub icmp_errors: bool,
 }
 
-/// What all shards share, and a reload replaces. Asked for requests, never for a relayed packet.
+/// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
+/// and whether a port is live, which take no lock.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Credentials.
@@ -63,8 +66,11 @@ pub struct Rules {
     pub peers: Arc<PeerPolicy>,
     /// Relay ports.
     pub ports: Arc<PortPool>,
-    /// Allocations a user.
+    /// Allocations a user, and in all.
     pub quota: Arc<Quota>,
+    /// Bytes, packets and new peers a second. The one rule that packets ask: without a lock, and
+    /// only whether there are limits where there are none.
+    pub rates: Arc<RateLimits>,
     /// Answers to sources that have proven nothing.
     pub answers: Arc<AnswerLimit>,
     /// Wrong credentials of one source.

@@ -8,6 +8,7 @@ use super::outside::Outside;
 use super::shard::Shard;
 use super::types::{AllocationId, ConnectionId, PeerAddr, Traffic};
 use crate::clock::{Now, Tick};
+use crate::policy::StreamLimit;
 use crate::stun::{ErrorCode, Family};
 
 /// RFC 6062 sections 5.2 and 5.3: a peer connection that nobody binds for 30 seconds is closed.
@@ -132,6 +133,13 @@ impl Shard {
                 tcp.take(|known| known.ticket.id() == connection);
             }
         }
+    }
+
+    /// The limits for what the connections of an allocation relay.
+    #[must_use]
+    pub fn stream_limit(&self, owner: AllocationId) -> Option<StreamLimit> {
+        let allocation = self.allocations.get(self.find(owner)? as usize)?;
+        Some(StreamLimit::new(&self.rules.rates, &allocation.meter, &allocation.quota))
     }
 
     pub(super) fn tcp_mut(&mut self, index: u32) -> Option<&mut TcpAllocation> {

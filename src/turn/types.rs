@@ -255,11 +255,17 @@ pub enum DropReason {
     TooLong,
     /// A request whose answer the limits for strangers, or for wrong credentials, withheld.
     Withheld,
+    /// Beyond what one allocation may relay in a second.
+    AllocationRate,
+    /// Beyond what one user may relay in a second.
+    UserRate,
+    /// Beyond what may be relayed in all in a second.
+    TotalRate,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -269,6 +275,9 @@ impl DropReason {
         Self::OwnAddress,
         Self::TooLong,
         Self::Withheld,
+        Self::AllocationRate,
+        Self::UserRate,
+        Self::TotalRate,
     ];
 
     /// Its name among the metrics.
@@ -284,6 +293,9 @@ impl DropReason {
             Self::OwnAddress => "own_address",
             Self::TooLong => "too_long",
             Self::Withheld => "withheld",
+            Self::AllocationRate => "allocation_rate",
+            Self::UserRate => "user_rate",
+            Self::TotalRate => "total_rate",
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::net::io::Io;
 use crate::net::listener::UdpListener;
 use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
 use crate::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, PortRange, Quota, SourceBudget,
+    AnswerLimit, Connections, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
+    SourceBudget,
 };
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 use crate::tls::{CertSource, CertStore};
@@ -57,6 +58,7 @@ impl Rig {
         let poll = Poll::new().unwrap();
         let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
         let io = Io::new(
+            Clock::start(),
             poll.registry().try_clone().unwrap(),
             vec![listener],
             dtls,
@@ -135,8 +137,9 @@ fn shard(now: Now) -> Shard {
         authenticator: Arc::new(Authenticator::new("example.org", &users, Vec::new(), false)),
         nonces: Arc::new(NonceKeys::new(Duration::from_secs(86_400), [[1; 32], [2; 32]], now.tick)),
         peers: Arc::new(PeerPolicy::new(Vec::new(), Vec::new(), Vec::new())),
-        ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap())),
-        quota: Arc::new(Quota::new(10)),
+        ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap(), Duration::ZERO)),
+        quota: Arc::new(Quota::new(10, 0)),
+        rates: Arc::new(RateLimits::new(Rates::default())),
         answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
         failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
@@ -152,6 +155,7 @@ fn shard(now: Now) -> Shard {
         redirect: None,
         icmp_errors: false,
         max_peer_connections: 0,
+        ports_reserved_percent: 0,
     };
     Shard::new(settings, rules)
 }

@@ -10,6 +10,7 @@ use ahash::AHashMap;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use super::sockets::prepare;
 use crate::turn::{ConnectionId, Traffic};
 
@@ -34,6 +35,8 @@ pub(super) struct Ends {
     pub(super) traffic: Arc<Counters>,
     /// Resolves when the allocation lets go.
     pub(super) let_go: oneshot::Receiver<Infallible>,
+    /// How fast it may be.
+    pub(super) pace: Pace,
     /// Dropped when the connection ends.
     _alive: oneshot::Sender<Infallible>,
 }
@@ -69,13 +72,14 @@ impl Handover {
         &self,
         connection: ConnectionId,
         stream: TcpStream,
+        pace: Pace,
     ) -> io::Result<(Leash, Over)> {
         prepare(&stream)?;
         let stream = stream.into_std()?;
         let traffic = Arc::new(Counters::default());
         let (held, let_go) = oneshot::channel();
         let (alive, over) = oneshot::channel();
-        let ends = Ends { traffic: Arc::clone(&traffic), let_go, _alive: alive };
+        let ends = Ends { traffic: Arc::clone(&traffic), let_go, pace, _alive: alive };
         self.lock().insert(connection, Waiting { stream, ends });
         Ok((Leash { traffic, _held: held }, Over(over)))
     }

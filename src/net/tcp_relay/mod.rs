@@ -6,6 +6,7 @@
 //! data connection's own task ([`pipe`]); no shard sees what they say to each other.
 
 mod handover;
+mod pace;
 mod pipe;
 mod sockets;
 
@@ -24,7 +25,10 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use self::handover::Leash;
+use self::pace::Pace;
+use super::clock::Clock;
 use super::worker::Core;
+use crate::policy::StreamLimit;
 use crate::stun::Family;
 use crate::turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
 
@@ -37,6 +41,7 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct TcpRelays {
     core: Weak<Core>,
+    clock: Clock,
     handover: Arc<Handover>,
     listening: Slab<Listening>,
     peers: AHashMap<ConnectionId, PeerEnd>,
@@ -64,9 +69,10 @@ enum PeerEnd {
 }
 
 impl TcpRelays {
-    pub(super) fn new(handover: Arc<Handover>) -> Self {
+    pub(super) fn new(clock: Clock, handover: Arc<Handover>) -> Self {
         Self {
             core: Weak::new(),
+            clock,
             handover,
             listening: Slab::new(),
             peers: AHashMap::new(),
@@ -131,14 +137,16 @@ impl TcpRelays {
         Ok(())
     }
 
-    /// Puts a connection where any worker can take it.
+    /// Puts a connection where any worker can take it, to be no faster than `limit`.
     pub(super) fn offer(
         &mut self,
         owner: AllocationId,
         connection: ConnectionId,
         stream: TcpStream,
+        limit: StreamLimit,
     ) -> io::Result<()> {
-        let (leash, over) = self.handover.put(connection, stream)?;
+        let pace = Pace::new(self.clock, limit);
+        let (leash, over) = self.handover.put(connection, stream, pace)?;
         let core = self.core.clone();
         let telling = async move {
             over.wait().await;

@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::BoundPeer;
+use super::pace::Pace;
+use crate::policy::Direction;
 
 /// Bytes that are on their way in each direction, besides the kernel's.
 const BUFFER: usize = 16 * 1024;
@@ -46,6 +48,8 @@ enum End {
 struct Way<'a, R, W> {
     from: R,
     to: W,
+    pace: Option<&'a Pace>,
+    direction: Direction,
     bytes: &'a AtomicU64,
     /// When a byte last moved, either way.
     last: &'a Cell<Instant>,
@@ -63,10 +67,11 @@ impl BoundPeer {
     ) {
         let (from_peer, to_peer) = self.stream.split();
         let (traffic, last) = (&self.ends.traffic, Cell::new(Instant::now()));
-        let (bytes, last) = (&traffic.to_peer, &last);
-        let up = Way { from: reader, to: to_peer, bytes, last, end: None };
-        let bytes = &traffic.to_client;
-        let down = Way { from: from_peer, to: writer, bytes, last, end: None };
+        let (bytes, last, pace) = (&traffic.to_peer, &last, Some(&self.ends.pace));
+        let direction = Direction::ToPeers;
+        let up = Way { from: reader, to: to_peer, pace, direction, bytes, last, end: None };
+        let (bytes, direction) = (&traffic.to_client, Direction::ToClient);
+        let down = Way { from: from_peer, to: writer, pace, direction, bytes, last, end: None };
         tokio::select! {
             // RFC 6062 section 5.5: with the allocation the data connection is closed.
             _ = &mut self.ends.let_go => {}
@@ -144,6 +149,9 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if let Some(pace) = self.pace {
+            pace.keep(self.direction, bytes.len(), self.last).await;
+        }
         // Before the receiver can know of them.
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         while !bytes.is_empty() {
@@ -180,10 +188,11 @@ mod tests {
     /// Joins two streams; answers the bytes that went to the peer and to the client.
     fn join(head: &[u8], client: DuplexStream, peer: DuplexStream) -> JoinHandle<(u64, u64)> {
         let (from_peer, to_peer) = split(peer);
-        join_split(head, client, from_peer, to_peer)
+        join_split(None, head, client, from_peer, to_peer)
     }
 
     fn join_split(
+        pace: Option<Pace>,
         head: &[u8],
         client: DuplexStream,
         from_peer: impl AsyncRead + Unpin + 'static,
@@ -194,8 +203,12 @@ mod tests {
         spawn_local(async move {
             let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
             let last = &Cell::new(Instant::now());
-            let to_peer = Way { from: from_client, to: to_peer, bytes: &up, last, end: None };
-            let to_client = Way { from: from_peer, to: to_client, bytes: &down, last, end: None };
+            let (pace, end) = (pace.as_ref(), None);
+            let (bytes, direction) = (&up, Direction::ToPeers);
+            let to_peer = Way { from: from_client, to: to_peer, pace, direction, bytes, last, end };
+            let (bytes, direction) = (&down, Direction::ToClient);
+            let to_client =
+                Way { from: from_peer, to: to_client, pace, direction, bytes, last, end };
             relay(head, to_peer, to_client).await;
             (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed))
         })
@@ -272,7 +285,7 @@ mod tests {
             let (to_peer, gone) = duplex(ROOM);
             drop(gone);
             let (mut peer, from_peer) = duplex(ROOM);
-            let joined = join_split(b"", near, from_peer, to_peer);
+            let joined = join_split(None, b"", near, from_peer, to_peer);
             client.write_all(b"too much").await.unwrap();
             tokio::task::yield_now().await;
             peer.write_all(b"413").await.unwrap();
@@ -300,6 +313,37 @@ mod tests {
             let mut heard = [0; 5];
             client.read_exact(&mut heard).await.unwrap();
             assert_eq!(&heard, b"hello");
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_slows_a_way_and_loses_nothing() {
+        locally(async {
+            let ((mut client, near), (far, mut peer)) = (duplex(ROOM), duplex(ROOM));
+            let (from_peer, to_peer) = split(far);
+            let pace = Pace::of_bytes_per_second(10_000);
+            let joined = join_split(Some(pace), b"head", near, from_peer, to_peer);
+            let start = Instant::now();
+            let sent: Vec<u8> = (0..50_000_u32).map(|n| (n % 251) as u8).collect();
+            let (written, read) = tokio::join!(
+                async {
+                    client.write_all(&sent).await.unwrap();
+                    client.shutdown().await
+                },
+                rest(&mut peer)
+            );
+            written.unwrap();
+            assert_eq!(read, [b"head", &sent[..]].concat());
+            // A second's worth at once, and another begins before it is paid.
+            let took = start.elapsed();
+            assert!(took >= Duration::from_millis(3500), "{took:?}");
+            assert!(took <= Duration::from_millis(5500), "{took:?}");
+            // The other way is not affected.
+            peer.write_all(b"hello").await.unwrap();
+            peer.shutdown().await.unwrap();
+            assert_eq!(rest(&mut client).await, b"hello");
+            joined.await.unwrap();
         })
         .await;
     }

@@ -14,7 +14,10 @@ use super::world::{Attempt, Happened, World};
 use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
-use crate::policy::{AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, SourceBudget};
+use crate::policy::{
+    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
+    SourceBudget,
+};
 use crate::stun::Family;
 use crate::turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
@@ -37,6 +40,10 @@ pub(super) struct Setup {
     pub(super) allow: &'static [&'static str],
     pub(super) deny: &'static [&'static str],
     pub(super) quota: u32,
+    /// Allocations in all; 0 is no limit, as in the rates.
+    pub(super) quota_in_all: u32,
+    pub(super) ports_reserved_percent: u32,
+    pub(super) rates: Rates,
     pub(super) max_lifetime: Duration,
     pub(super) max_permissions: usize,
     pub(super) max_channels: usize,
@@ -63,6 +70,9 @@ impl Default for Setup {
             allow: &[],
             deny: &[],
             quota: 32,
+            quota_in_all: 0,
+            ports_reserved_percent: 0,
+            rates: Rates::default(),
             max_lifetime: seconds(3600),
             max_permissions: 128,
             max_channels: 64,
@@ -121,8 +131,9 @@ impl Rig {
             )),
             nonces: Arc::new(NonceKeys::new(seconds(3600), [[1; 32], [2; 32]], START_TICK)),
             peers: Arc::new(PeerPolicy::new(allow, deny, own)),
-            ports: Arc::new(PortPool::new(range)),
-            quota: Arc::new(Quota::new(setup.quota)),
+            ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
+            quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
+            rates: Arc::new(RateLimits::new(setup.rates)),
             answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
             failures: Arc::new(SourceBudget::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
@@ -135,6 +146,7 @@ impl Rig {
             rfc5766_channels: setup.rfc5766_channels,
             tcp_relay: setup.tcp_relay,
             max_peer_connections: setup.max_peer_connections,
+            ports_reserved_percent: setup.ports_reserved_percent,
             rfc8489_over_udp: setup.rfc8489_over_udp,
             redirect: setup.redirect,
             icmp_errors: true,

@@ -37,6 +37,11 @@ pub(super) enum Happened {
         method: Method,
         code: u16,
     },
+    HeldBack {
+        username: String,
+        key: &'static str,
+        packets: u64,
+    },
 }
 
 impl Happened {
@@ -52,6 +57,9 @@ impl Happened {
                 Self::AuthenticationFailed { username: username.into(), reason }
             }
             Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
+            Event::HeldBack { username, exceeded, packets, .. } => {
+                Self::HeldBack { username: username.into(), key: exceeded.key(), packets }
+            }
             Event::RequestFailed { method, code, .. } => {
                 Self::RequestFailed { method, code: code.number() }
             }
@@ -85,6 +93,8 @@ pub(super) struct World {
     pub(super) impossible: Vec<Family>,
     /// What happened, in order.
     pub(super) events: Vec<Happened>,
+    /// Of the request that failed last: in whose name, and what the log says of it.
+    pub(super) last_failure: Option<(String, String)>,
     /// Channels announced and not yet ended.
     pub(super) channels: Vec<ChannelRoute>,
     /// How many channels were announced so far.
@@ -195,6 +205,9 @@ impl Outside for World {
     }
 
     fn event(&mut self, event: Event<'_>) {
+        if let Event::RequestFailed { username, detail, .. } = event {
+            self.last_failure = Some((username.into(), detail.into()));
+        }
         self.events.push(Happened::of(&event));
     }
 

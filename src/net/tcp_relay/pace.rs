@@ -1,0 +1,56 @@
+//! How fast a TCP connection between a client and a peer may be: what is over the limits of bytes a
+//! second waits, and so does its sender.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::net::clock::Clock;
+use crate::policy::{Direction, StreamLimit};
+
+/// So long is waited at a time at most: a reload may have raised the limit.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The limits of one connection, on the clock that they are kept by.
+#[derive(Debug)]
+pub(super) struct Pace {
+    clock: Clock,
+    limit: StreamLimit,
+}
+
+impl Pace {
+    pub(super) const fn new(clock: Clock, limit: StreamLimit) -> Self {
+        Self { clock, limit }
+    }
+
+    /// Waits until so many bytes may pass. The connection is not silent meanwhile: `last` is now.
+    pub(super) async fn keep(&self, direction: Direction, len: usize, last: &Cell<Instant>) {
+        loop {
+            let now = self.clock.tick_at(Instant::now());
+            let Err((exceeded, left)) = self.limit.take(now, direction, len) else { return };
+            if let Some(user) = self.limit.to_be_told(now, exceeded) {
+                tracing::warn!(
+                    user,
+                    limit = exceeded.key(),
+                    "TCP connection slowed down: a limit is reached"
+                );
+            }
+            sleep(left.min(LOOK)).await;
+            last.set(Instant::now());
+        }
+    }
+
+    /// One of an allocation and a user of its own.
+    #[cfg(test)]
+    pub(super) fn of_bytes_per_second(limit: u32) -> Self {
+        use crate::clock::Tick;
+        use crate::policy::{Each, Quota, RateLimits, Rates};
+        use std::sync::Arc;
+
+        let bytes = Each { user: limit, ..Each::default() };
+        let rates = Arc::new(RateLimits::new(Rates { bytes, ..Rates::default() }));
+        let ticket = Arc::new(Quota::new(1, 0)).take("alice", Tick(0)).unwrap();
+        Self::new(Clock::start(), StreamLimit::new(&rates, &Arc::default(), &ticket))
+    }
+}

@@ -1,0 +1,462 @@
+//! How much may be relayed in a second: by one allocation, by one user, and in all.
+//!
+//! Each limit is a bucket that holds one second's worth (three of new peers). It is spent in
+//! advance: whatever fits begins, so that no packet is too large for a low limit, and the next waits
+//! until that much time has passed. A bucket is one number, when it is whole again (the generic cell
+//! rate algorithm), so judging is of constant time, without a lock. It is kept in time, not in
+//! bytes: another limit takes it over as it is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::quota::{QuotaTicket, User};
+use crate::clock::Tick;
+
+/// How often the log hears that a limit holds packets back.
+const LINE_EVERY: Duration = Duration::from_secs(60);
+
+/// Intervals are counted in parts of a nanosecond: 2^16 of them.
+const FRACTION_BITS: u32 = 16;
+
+/// Whom a limit is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// One allocation.
+    Allocation,
+    /// All allocations of one user.
+    User,
+    /// All allocations.
+    All,
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Bytes of application data, each direction by itself.
+    Bytes,
+    /// Packets, each direction by itself.
+    Packets,
+    /// Addresses that an allocation had no permission for, and TCP connections to peers.
+    NewPeers,
+}
+
+/// Which way data go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From the client to its peers.
+    ToPeers,
+    /// From the peers to their client.
+    ToClient,
+}
+
+/// One limit of each scope, a second. 0 is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Each {
+    /// For one allocation.
+    pub allocation: u32,
+    /// For one user.
+    pub user: u32,
+    /// In all.
+    pub in_all: u32,
+}
+
+/// The limits as they are configured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Bytes of application data, in each direction.
+    pub bytes: Each,
+    /// Packets, in each direction.
+    pub packets: Each,
+    /// New peers.
+    pub new_peers: Each,
+}
+
+/// A limit that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Whose.
+    pub scope: Scope,
+    /// Of what.
+    pub counted: Counted,
+}
+
+impl Exceeded {
+    /// The key of the configuration that says how much it is.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match (self.counted, self.scope) {
+            (Counted::Bytes, Scope::Allocation) => "limits.bytes_per_second_per_allocation",
+            (Counted::Bytes, Scope::User) => "limits.bytes_per_second_per_user",
+            (Counted::Bytes, Scope::All) => "limits.bytes_per_second",
+            (Counted::Packets, Scope::Allocation) => "limits.packets_per_second_per_allocation",
+            (Counted::Packets, Scope::User) => "limits.packets_per_second_per_user",
+            (Counted::Packets, Scope::All) => "limits.packets_per_second",
+            (Counted::NewPeers, Scope::Allocation) => "limits.new_peers_per_second_per_allocation",
+            (Counted::NewPeers, Scope::User | Scope::All) => "limits.new_peers_per_second_per_user",
+        }
+    }
+}
+
+/// What one allocation, one user, or all together have spent. Bytes and packets have a bucket for
+/// each direction.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Nanoseconds: when each bucket is whole again.
+    whole_again: [AtomicU64; 5],
+    /// Packets held back since the last line of the log, and when there may be another.
+    held_back: AtomicU64,
+    next_line: AtomicU64,
+}
+
+const fn bucket(counted: Counted, direction: Direction) -> usize {
+    match counted {
+        Counted::Bytes => direction as usize,
+        Counted::Packets => 2 + direction as usize,
+        Counted::NewPeers => 4,
+    }
+}
+
+/// How much time a bucket holds.
+const fn window(counted: Counted) -> u64 {
+    match counted {
+        Counted::Bytes | Counted::Packets => 1_000_000_000,
+        Counted::NewPeers => 3_000_000_000,
+    }
+}
+
+const fn nanoseconds(Tick(now): Tick) -> u64 {
+    now.saturating_mul(1_000_000)
+}
+
+impl Meter {
+    /// How long nothing more is to be had of a bucket.
+    fn spent_for(&self, now: Tick, counted: Counted, direction: Direction) -> u64 {
+        let whole_again = self.whole_again.get(bucket(counted, direction));
+        let ahead = whole_again.map_or(0, |at| at.load(Relaxed)).saturating_sub(nanoseconds(now));
+        // At a whole window nothing is left: what remains above it has to pass.
+        (ahead + 1).saturating_sub(window(counted))
+    }
+
+    fn charge(&self, now: Tick, counted: Counted, direction: Direction, nanos: u64) {
+        let Some(whole_again) = self.whole_again.get(bucket(counted, direction)) else { return };
+        let more = |at: u64| Some(at.max(nanoseconds(now)).saturating_add(nanos));
+        let _ = whole_again.fetch_update(Relaxed, Relaxed, more); // never fails: always Some
+    }
+
+    /// Whether all of it may be forgotten.
+    pub(super) fn is_whole(&self, now: Tick) -> bool {
+        self.whole_again.iter().all(|at| at.load(Relaxed) <= nanoseconds(now))
+    }
+
+    /// Notes that something is held back. Answers how much since the last time it did, where the
+    /// log should hear of it: once a minute.
+    pub fn hold_back(&self, now: Tick) -> Option<u64> {
+        self.held_back.fetch_add(1, Relaxed);
+        let next = self.next_line.load(Relaxed);
+        let then = (now + LINE_EVERY).0;
+        let mine =
+            now.0 >= next && self.next_line.compare_exchange(next, then, Relaxed, Relaxed).is_ok();
+        mine.then(|| self.held_back.swap(0, Relaxed))
+    }
+}
+
+/// The limits in force, and what has been spent in all. Shared by all shards.
+#[derive(Debug)]
+pub struct RateLimits {
+    /// Whether any limit is for packets: most servers have none.
+    on: AtomicBool,
+    /// What one unit costs of each scope, in parts of a nanosecond; 0 is no limit.
+    intervals: [[AtomicU64; 3]; 3],
+    all: Meter,
+}
+
+const SCOPES: [Scope; 3] = [Scope::Allocation, Scope::User, Scope::All];
+
+impl RateLimits {
+    /// With these limits, nothing spent.
+    #[must_use]
+    pub fn new(rates: Rates) -> Self {
+        let interval = |per_second: u32| {
+            let second = 1_000_000_000_u64 << FRACTION_BITS;
+            // Rounded up here and below: what is over does not become another packet.
+            let interval = second.div_ceil(u64::from(per_second.max(1)));
+            AtomicU64::new(if per_second == 0 { 0 } else { interval })
+        };
+        let each = |each: Each| [each.allocation, each.user, each.in_all].map(interval);
+        let Rates { bytes, packets, new_peers } = rates;
+        Self {
+            on: AtomicBool::new((bytes, packets) != (Each::default(), Each::default())),
+            intervals: [each(bytes), each(packets), each(new_peers)],
+            all: Meter::default(),
+        }
+    }
+
+    /// Takes over the limits of `other`, at once and for everybody. What is spent is spent.
+    pub fn follow(&self, other: &Self) {
+        let (mine, theirs) = (self.intervals.as_flattened(), other.intervals.as_flattened());
+        for (mine, theirs) in mine.iter().zip(theirs) {
+            mine.store(theirs.load(Relaxed), Relaxed);
+        }
+        self.on.store(other.on.load(Relaxed), Relaxed);
+    }
+
+    /// Whether packets are to be judged at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.on.load(Relaxed)
+    }
+
+    /// The meter of all.
+    #[must_use]
+    pub const fn all(&self) -> &Meter {
+        &self.all
+    }
+
+    fn interval(&self, counted: Counted, scope: Scope) -> u64 {
+        self.intervals[counted as usize][scope as usize].load(Relaxed)
+    }
+
+    /// Takes a packet of `len` bytes out of every bucket, or out of none.
+    ///
+    /// # Errors
+    /// With the limit that is reached.
+    pub fn packet(
+        &self,
+        now: Tick,
+        direction: Direction,
+        len: usize,
+        allocation: &Meter,
+        user: &Meter,
+    ) -> Result<(), Exceeded> {
+        let costs = [(Counted::Bytes, len as u64), (Counted::Packets, 1)];
+        let meters = [allocation, user, &self.all];
+        self.take(now, direction, &costs, meters).map_err(|(exceeded, _)| exceeded)
+    }
+
+    /// Takes `count` new peers out of both buckets, or out of none.
+    ///
+    /// # Errors
+    /// With the limit that is reached.
+    pub fn new_peers(
+        &self,
+        now: Tick,
+        count: usize,
+        allocation: &Meter,
+        user: &Meter,
+    ) -> Result<(), Exceeded> {
+        let costs = [(Counted::NewPeers, count as u64)];
+        let meters = [allocation, user, &self.all];
+        self.take(now, Direction::ToPeers, &costs, meters).map_err(|(exceeded, _)| exceeded)
+    }
+
+    /// Another worker may take between the look and the charge. So a limit can be overdrawn by a
+    /// packet of each, which is then paid back like any other.
+    fn take(
+        &self,
+        now: Tick,
+        direction: Direction,
+        costs: &[(Counted, u64)],
+        meters: [&Meter; 3],
+    ) -> Result<(), (Exceeded, Duration)> {
+        for (scope, meter) in SCOPES.into_iter().zip(meters) {
+            for &(counted, _) in costs {
+                if self.interval(counted, scope) == 0 {
+                    continue;
+                }
+                let left = meter.spent_for(now, counted, direction);
+                if left > 0 {
+                    return Err((Exceeded { scope, counted }, Duration::from_nanos(left)));
+                }
+            }
+        }
+        for (scope, meter) in SCOPES.into_iter().zip(meters) {
+            for &(counted, units) in costs {
+                let interval = self.interval(counted, scope);
+                if interval > 0 {
+                    let nanos = units.saturating_mul(interval).div_ceil(1 << FRACTION_BITS);
+                    meter.charge(now, counted, direction, nanos);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The limits as they hold for a TCP connection of one allocation, whose bytes no shard sees.
+#[derive(Clone, Debug)]
+pub struct StreamLimit {
+    rates: Arc<RateLimits>,
+    allocation: Arc<Meter>,
+    user: Arc<User>,
+}
+
+impl StreamLimit {
+    /// Of an allocation that has spent this, and its user.
+    #[must_use]
+    pub fn new(rates: &Arc<RateLimits>, allocation: &Arc<Meter>, ticket: &QuotaTicket) -> Self {
+        let (rates, allocation) = (Arc::clone(rates), Arc::clone(allocation));
+        Self { rates, allocation, user: Arc::clone(ticket.holder()) }
+    }
+
+    /// Takes `len` bytes, or answers how long to wait and for which limit. Streams have no packets:
+    /// the limits of those do not hold for them.
+    ///
+    /// # Errors
+    /// With the limit that is reached, and when it will not be any more.
+    pub fn take(
+        &self,
+        now: Tick,
+        direction: Direction,
+        len: usize,
+    ) -> Result<(), (Exceeded, Duration)> {
+        if !self.rates.is_on() {
+            return Ok(());
+        }
+        let meters = [&*self.allocation, self.user.meter(), &self.rates.all];
+        self.rates.take(now, direction, &[(Counted::Bytes, len as u64)], meters)
+    }
+
+    /// The name of the user, where the log should hear of a limit that slows its streams.
+    #[must_use]
+    pub fn to_be_told(&self, now: Tick, exceeded: Exceeded) -> Option<&str> {
+        let meter = match exceeded.scope {
+            Scope::Allocation => &*self.allocation,
+            Scope::User => self.user.meter(),
+            Scope::All => &self.rates.all,
+        };
+        meter.hold_back(now).map(|_| self.user.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(change: impl FnOnce(&mut Rates)) -> RateLimits {
+        let mut rates = Rates::default();
+        change(&mut rates);
+        RateLimits::new(rates)
+    }
+
+    /// Packets of `len` bytes that pass among 10,000 at one moment.
+    fn pass(limits: &RateLimits, at: u64, len: usize, meters: (&Meter, &Meter)) -> usize {
+        let one = |_: &usize| {
+            limits.packet(Tick(at), Direction::ToPeers, len, meters.0, meters.1).is_ok()
+        };
+        (0..10_000).filter(one).count()
+    }
+
+    #[test]
+    fn a_second_s_worth_at_once_and_then_the_rate() {
+        let limits = limits(|rates| rates.bytes.allocation = 100_000);
+        let (allocation, user) = (Meter::default(), Meter::default());
+        assert_eq!(pass(&limits, 5_000, 1000, (&allocation, &user)), 100);
+        // The next begins as soon as there is any room, and is paid before the one after it.
+        assert_eq!(pass(&limits, 5_001, 1000, (&allocation, &user)), 1);
+        assert_eq!(pass(&limits, 5_010, 1000, (&allocation, &user)), 0);
+        assert_eq!(pass(&limits, 5_500, 1000, (&allocation, &user)), 49);
+        assert_eq!(pass(&limits, 99_000, 1000, (&allocation, &user)), 100, "no more than that");
+    }
+
+    #[test]
+    fn a_limit_below_one_packet_lets_one_through_and_has_it_paid() {
+        let limits = limits(|rates| rates.bytes.allocation = 1000);
+        let meters = (&Meter::default(), &Meter::default());
+        assert_eq!(pass(&limits, 1, 5000, meters), 1);
+        assert_eq!(pass(&limits, 4_000, 5000, meters), 0);
+        assert_eq!(pass(&limits, 4_002, 5000, meters), 1);
+    }
+
+    #[test]
+    fn each_scope_holds_and_is_named_by_its_key() {
+        type Set = fn(&mut Rates) -> &mut u32;
+        let all: [(Set, &str); 6] = [
+            (|r| &mut r.bytes.allocation, "limits.bytes_per_second_per_allocation"),
+            (|r| &mut r.bytes.user, "limits.bytes_per_second_per_user"),
+            (|r| &mut r.bytes.in_all, "limits.bytes_per_second"),
+            (|r| &mut r.packets.allocation, "limits.packets_per_second_per_allocation"),
+            (|r| &mut r.packets.user, "limits.packets_per_second_per_user"),
+            (|r| &mut r.packets.in_all, "limits.packets_per_second"),
+        ];
+        for (number, (set, key)) in all.into_iter().enumerate() {
+            // Seven packets of a hundred bytes, either way.
+            let limits = limits(|rates| *set(rates) = if number < 3 { 700 } else { 7 });
+            let (one, other, alice, bob) =
+                (Meter::default(), Meter::default(), Meter::default(), Meter::default());
+            assert_eq!(pass(&limits, 9, 100, (&one, &alice)), 7, "{key}");
+            let second = pass(&limits, 9, 100, (&other, &alice));
+            assert_eq!(second, if number % 3 == 0 { 7 } else { 0 }, "{key}");
+            let of_bob = pass(&limits, 9, 100, (&Meter::default(), &bob));
+            assert_eq!(of_bob, if number % 3 < 2 { 7 } else { 0 }, "{key}");
+            let refused = limits.packet(Tick(9), Direction::ToPeers, 100, &one, &alice);
+            assert_eq!(refused.unwrap_err().key(), key);
+            let back = limits.packet(Tick(9), Direction::ToClient, 100, &one, &alice);
+            assert_eq!(back, Ok(()), "{key}: each direction by itself");
+        }
+    }
+
+    #[test]
+    fn what_one_limit_refuses_costs_nothing_of_the_others() {
+        let limits = limits(|rates| {
+            rates.packets.allocation = 10;
+            rates.packets.in_all = 3;
+        });
+        let meters = (&Meter::default(), &Meter::default());
+        assert_eq!(pass(&limits, 9, 100, meters), 3);
+        limits.follow(&RateLimits::new(Rates {
+            packets: Each { allocation: 10, ..Each::default() },
+            ..Rates::default()
+        }));
+        assert_eq!(pass(&limits, 9, 100, meters), 7);
+    }
+
+    #[test]
+    fn other_limits_hold_at_once_and_keep_what_is_spent() {
+        let rates = |bytes| {
+            RateLimits::new(Rates {
+                bytes: Each { user: bytes, ..Each::default() },
+                ..Rates::default()
+            })
+        };
+        let (limits, meters) = (rates(0), (&Meter::default(), &Meter::default()));
+        assert!(!limits.is_on());
+        limits.follow(&rates(1000));
+        assert!(limits.is_on());
+        assert_eq!(pass(&limits, 9, 100, meters), 10);
+        limits.follow(&rates(10_000));
+        assert_eq!(pass(&limits, 9, 100, meters), 0, "spent is spent");
+        assert_eq!(pass(&limits, 509, 100, meters), 50);
+        limits.follow(&rates(1000));
+        assert_eq!(pass(&limits, 1009, 100, meters), 5);
+        limits.follow(&rates(0));
+        assert!(!limits.is_on());
+    }
+
+    #[test]
+    fn new_peers_have_three_seconds_worth_at_once() {
+        let limits = limits(|rates| {
+            rates.new_peers.allocation = 2;
+            rates.new_peers.user = 4;
+        });
+        assert!(!limits.is_on(), "no packet is judged for it");
+        let (user, all) =
+            (Meter::default(), [Meter::default(), Meter::default(), Meter::default()]);
+        let new = |at, meter| {
+            (0..99).filter(|_| limits.new_peers(Tick(at), 1, meter, &user).is_ok()).count()
+        };
+        assert_eq!(all.each_ref().map(|meter| new(9, meter)), [6, 6, 0]);
+        assert_eq!(new(1009, &all[2]), 4);
+        assert!(limits.new_peers(Tick(60_000), 32, &all[0], &user).is_ok(), "a large request");
+        assert!(limits.new_peers(Tick(62_000), 1, &all[0], &user).is_err(), "is to be paid");
+    }
+
+    #[test]
+    fn the_log_hears_of_it_once_a_minute_with_the_number() {
+        let meter = Meter::default();
+        let told = |at| meter.hold_back(Tick(at));
+        assert_eq!(told(5), Some(1));
+        assert_eq!((told(6), told(60_004)), (None, None));
+        assert_eq!(told(60_005), Some(3));
+    }
+}

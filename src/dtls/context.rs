@@ -30,7 +30,8 @@ const GROUPS: &str = "X25519:P-256:P-384";
 /// ALPN names of RFC 7443, each behind its length, the one we like best first.
 const ALPN: &[u8] = b"\x09stun.turn\x12stun.nat-discovery";
 
-/// Says which context serves a server name (SNI); `None` stays with the default one.
+/// Says which context serves a server name (SNI); `None` stays with the default one, and leaves the
+/// name without acknowledgement.
 pub type NameResolver = Arc<dyn Fn(&str) -> Option<DtlsContext> + Send + Sync>;
 
 /// Certificate, key and rules for the DTLS connections of a listener.
@@ -186,11 +187,11 @@ fn select_alpn<'a>(_: &mut SslRef, offered: &'a [u8]) -> Result<&'a [u8], AlpnEr
     select_next_proto(ALPN, offered).ok_or(AlpnError::ALERT_FATAL)
 }
 
+/// RFC 6066 section 3: the ServerHello acknowledges a name that has chosen the certificate. Others it
+/// need not, and pion (dtls 2.2) takes no acknowledgement: it waits until its time is over.
 fn choose(ssl: &mut SslRef, names: &NameResolver) -> Result<(), SniError> {
     let context = ssl.servername(NameType::HOST_NAME).and_then(|name| names(name));
-    if let Some(context) = context {
-        // Without memory for the switch the default certificate would be the wrong one.
-        ssl.set_ssl_context(&context.inner).map_err(|_| SniError::ALERT_FATAL)?;
-    }
-    Ok(())
+    let Some(context) = context else { return Err(SniError::NOACK) };
+    // Without memory for the switch the default certificate would be the wrong one.
+    ssl.set_ssl_context(&context.inner).map_err(|_| SniError::ALERT_FATAL)
 }

@@ -10,6 +10,9 @@ use taciturn::dtls::{Admission, CloseReason, DtlsContext, DtlsError, Listener};
 
 use crate::support::*;
 
+/// The extension of RFC 6066 section 3.
+const SERVER_NAME: u16 = 0;
+
 fn verifies_and_speaks(kind: Kind) {
     let pki = Pki::new(kind);
     let (client, server) = connected(&pki, &Wants::default());
@@ -158,6 +161,10 @@ fn the_server_name_chooses_the_certificate() {
         let wants = Wants { host, alpn: Some(b"\x09stun.turn"), ..Wants::default() };
         let mut client = Client::that(&pki.root, &wants);
         let mut server = admit(&mut listener, &mut client);
+        let flight = flush(&mut server);
+        // RFC 6066 section 3: acknowledged where it made a difference.
+        assert_eq!(server_hello_has(&flight, SERVER_NAME), host != HOST, "{host}");
+        flight.iter().for_each(|d| client.deliver(d));
         settle(&mut client, &mut server);
         assert_eq!(client.failed, None, "{host}");
         assert_eq!(server.alpn(), Some(&b"stun.turn"[..]));

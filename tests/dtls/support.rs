@@ -282,6 +282,24 @@ pub(crate) fn flush(server: &mut Connection) -> Vec<Vec<u8>> {
     out
 }
 
+/// Whether the ServerHello that a flight begins with has an extension of this number (RFC 5246, section
+/// 7.4.1.3).
+pub(crate) fn server_hello_has(flight: &[Vec<u8>], extension: u16) -> bool {
+    const SESSION_ID: usize = 13 + 12 + 2 + 32;
+    let hello = &flight[0];
+    assert_eq!((hello[0], hello[13]), (22, 2), "no ServerHello");
+    let after = SESSION_ID + 1 + usize::from(hello[SESSION_ID]) + 2 + 1;
+    let (len, mut rest) = hello[after..].split_at(2);
+    rest = &rest[..usize::from(u16::from_be_bytes([len[0], len[1]]))];
+    while let [high, low, len_high, len_low, ..] = *rest {
+        if u16::from_be_bytes([high, low]) == extension {
+            return true;
+        }
+        rest = &rest[4 + usize::from(u16::from_be_bytes([len_high, len_low]))..];
+    }
+    false
+}
+
 /// Carries datagrams both ways until nobody has anything to say.
 pub(crate) fn settle(client: &mut Client, server: &mut Connection) {
     loop {

@@ -19,6 +19,7 @@
 //   --moves                 after it, alice must have another relayed address
 //   --lossy                 after it, packets must have been lost
 //   --call-again            calls once more after it, with credentials asked for again
+//   --afterwards COMMAND    hangs up and runs it, while the browsers are still there; it must succeed
 //   --ca FILE               makes the browsers trust this certificate authority
 //   --json FILE             writes what was seen there
 //
@@ -56,6 +57,7 @@ const { values: options } = parseArgs({
     moves: { type: 'boolean' },
     lossy: { type: 'boolean' },
     'call-again': { type: 'boolean' },
+    afterwards: text,
     ca: text,
     json: text,
   },
@@ -228,6 +230,10 @@ async function run(alice, bob) {
     await hangUp(alice, bob);
     await both([alice, bob], 'renewTurnServers');
     result.again = await call(alice, bob, room);
+  }
+  if (options.afterwards) {
+    await hangUp(alice, bob);
+    execFileSync('bash', ['-c', options.afterwards], { stdio: 'inherit' });
   }
   return result;
 }

@@ -32,7 +32,7 @@ peers() {
     local a=$1 b=$2
     shift 2
     if [[ "$a $b" == *pion* ]]; then build_pion || return 1; fi
-    relay TRANSPORTS="udp tcp tls $(has_word "$CAN" dtls && echo dtls)" || return 1
+    relay TRANSPORTS="udp tcp tls dtls" || return 1
     node "$ROOT/tests/e2e/call.mjs" --server "$SERVER_ADDRESS" --host turn.e2e.test --ca "$DIR/certs/ca.crt" \
         --namespaces "$PREFIX-a,$PREFIX-b" --peers "$(peer "$a"),$(peer "$b")" \
         --user @alice:e2e.test --secret "$SECRET" --json "$DIR/results/$CASE.json" "$@"

@@ -82,10 +82,6 @@ function line(file) {
 
 // Why a row has no result here; one that only lacks a program says which.
 const REASONS = {
-  reload: 'not run: for servers that reload (`--with reload`)',
-  drain: 'not run: for servers that drain (`--with drain`)',
-  check: 'not run: needs `turnctl check`',
-  dtls: 'not run: for servers with DTLS (`--with dtls`)',
   firefox: 'not run: needs Firefox ESR',
   coturn: 'not run: needs coturn',
 };

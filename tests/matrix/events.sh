@@ -40,9 +40,9 @@ homeserver_takes_new_secret() {
 }
 
 rotate_by_reload() {
-    reload_with "$NEW_SECRET $SECRET"
+    reload_with auth.secrets SECRETS="$NEW_SECRET $SECRET"
     homeserver_takes_new_secret
-    reload_with "$NEW_SECRET"
+    reload_with auth.secrets SECRETS="$NEW_SECRET"
 }
 
 # --- The way --------------------------------------------------------------------------------
@@ -59,17 +59,44 @@ lose_packets() {
 
 # --- The server itself ------------------------------------------------------------------------
 
-# reload_with SECRETS
+# reload_with KEY SETTING=VALUE...: another configuration, that differs in KEY. turnctl waits until the
+# server has taken it up, and tells what has changed.
 reload_with() {
-    SECRETS=$1 "$here/vps.sh" configuration >"$DIR/taciturn.toml.new"
-    chmod 600 "$DIR/taciturn.toml.new"
+    local key=$1 told
+    shift
+    (umask 077 && env "$@" "$here/vps.sh" configuration >"$DIR/taciturn.toml.new")
     mv "$DIR/taciturn.toml.new" "$DIR/taciturn.toml"
-    kill -HUP "$(process_pid "$DIR/relay")"
-    sleep 1
+    told=$("$TURNCTL" reload --socket "$DIR/control.sock") || die "the reload was refused"
+    say "reloaded: $told"
+    grep -qF "$key" <<<"$told" || die "the reload has not changed $key"
+}
+
+ready() {
+    vps curl -s --max-time 5 -o "$DIR/ready.txt" -w '%{http_code}' http://127.0.0.1:9641/ready || true
+}
+
+# new_call_gets WORD: what turnctl is told that wants an allocation, as a caller does
+new_call_gets() {
+    local report
+    (umask 077 && printf '%s' "$SECRET" >"$DIR/secret.txt")
+    report=$(ip netns exec "$PREFIX-a" timeout 60 "$TURNCTL" check turn:turn.e2e.test --skip-security \
+        --secret-file "$DIR/secret.txt" 2>&1) || true
+    grep -qF "$1" <<<"$report" || die "a new call does not get \"$1\": $report"
 }
 
 drain() {
-    vps "$TURNCTL" drain --config "$DIR/taciturn.toml"
+    [ "$(ready)" = 200 ] || die "/ready is not 200 while the server takes calls"
+    new_call_gets 'relayed address'
+    "$TURNCTL" drain --socket "$DIR/control.sock"
+    [ "$(ready)" = 503 ] || die "/ready is not 503 while the server drains"
+    new_call_gets 508
+    say "draining: /ready is 503, a new call is refused with 508"
+}
+
+# Its last call has been hung up.
+relay_has_ended() {
+    wait_for 30 process_gone "$DIR/relay" || die "the server has not ended with its last call"
+    say "the server has ended"
 }
 
 case ${1:-} in
@@ -77,8 +104,9 @@ renew-certificate) renew_certificate ;;
 new-secret) homeserver_takes_new_secret ;;
 change-address) change_address ;;
 lose-packets) lose_packets ;;
-reload) reload_with "$SECRET" ;;
+reload) reload_with peers.allow ALLOW_PEERS=198.51.100.0/24 SECRETS="$SECRET" ;;
 rotate-by-reload) rotate_by_reload ;;
 drain) drain ;;
+relay-has-ended) relay_has_ended ;;
 *) die "no event is called ${1:-}" ;;
 esac

@@ -44,7 +44,8 @@ quoted() {
     printf '%s' "$list"
 }
 
-# What a self-hoster writes: everything else is at its default.
+# What a self-hoster writes: everything else is at its default, but for the socket, as several servers
+# may run on this machine.
 taciturn_configuration() {
     local secrets=()
     read -ra secrets <<<"$SECRETS"
@@ -58,6 +59,9 @@ users = [$(quoted ${STATIC_USER:+"$STATIC_USER"})]
 
 [peers]
 allow = [$(quoted ${ALLOW_PEERS:+"$ALLOW_PEERS"})]
+
+[admin]
+socket = "$DIR/control.sock"
 
 [tls]
 cert = "$TURN_CERTS/server.crt"

@@ -115,14 +115,14 @@ fn generations(store: &CertStore) -> Vec<u64> {
     store.all().iter().map(|chain| chain.generation()).collect()
 }
 
-/// All certificates of a store: the first for clients that name no host, the others by name.
+/// All certificates of a store: the others by name, the first for everybody else.
 fn context(store: &Arc<CertStore>) -> Result<DtlsContext, DtlsError> {
     let chains = store.all();
-    let mut contexts = Vec::with_capacity(chains.len());
-    for chain in &chains {
+    let Some((first, others)) = chains.split_first() else { return Err(DtlsError::EmptyChain) };
+    let mut contexts = Vec::with_capacity(others.len());
+    for chain in others {
         contexts.push((chain.generation(), DtlsContext::new(chain.certs_der(), chain.key_der())?));
     }
-    let Some(first) = chains.first() else { return Err(DtlsError::EmptyChain) };
     let names = Arc::clone(store);
     let by_name = move |host: &str| {
         let wanted = names.current(Some(host)).generation();

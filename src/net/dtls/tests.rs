@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, Plain, Tuple};
 use super::serve::Hands;
 use super::settings::DtlsSettings;
-use super::support::{Client, Kind, Pki, Wants, admit, settle};
+use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
 use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
 use crate::clock::{Now, Tick};
 use crate::dtls::{DtlsContext, Listener};
@@ -483,6 +483,8 @@ fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
     let serves = |host: &str, pki: &Pki| serves(&settings, host, pki);
     assert!(serves(hosts[0], &pkis[0]) && serves(hosts[1], &pkis[1]));
     assert!(!serves(hosts[0], &pkis[1]) && !serves(hosts[1], &pkis[0]));
+    // RFC 6066 section 3: what the first certificate is for chooses nothing.
+    assert!(!acknowledges(&settings, hosts[0]) && acknowledges(&settings, hosts[1]));
     let before = settings.served();
     settings.renew().unwrap();
     assert!(settings.news(&before).is_none(), "nothing has changed");
@@ -494,6 +496,15 @@ fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
     assert!(settings.news(&before).is_some());
     assert!(serves(hosts[1], &new) && !serves(hosts[1], &pkis[1]));
     assert!(serves(hosts[0], &pkis[0]));
+}
+
+/// Whether the ServerHello tells a client that its name has chosen the certificate.
+fn acknowledges(settings: &DtlsSettings, host: &str) -> bool {
+    let now = Instant::now();
+    let mut listener = Listener::new(DtlsContext::clone(&settings.served()), now).unwrap();
+    let root = Pki::new(Kind::P256).root;
+    let mut client = Client::that(&root, &Wants { host, ..Wants::default() });
+    server_hello_has(&flush(&mut admit(&mut listener, &mut client)), 0)
 }
 
 /// Whether a client that asks for `host` can verify what it gets.

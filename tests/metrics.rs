@@ -12,6 +12,7 @@ use std::io::{Read as _, Write as _};
 use rustix::process::Signal;
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use taciturn::stun::{AttributeType, Message, Method};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -106,6 +107,10 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
         ("taciturn_relay_ports", 1101.0),
         ("taciturn_workers", 2.0),
         ("taciturn_last_reload_success", 1.0),
+        ("taciturn_stale_nonces_total{reason=\"expired\"}", 0.0),
+        ("taciturn_unsent_packets_total{reason=\"slow_client\"}", 0.0),
+        ("taciturn_overflowed_datagrams_total{socket=\"relay\"}", 0.0),
+        ("taciturn_refused_connections_total{limit=\"connections\"}", 0.0),
     ] {
         assert_eq!(now.get(sample), Some(&expected), "{sample}");
     }
@@ -117,6 +122,84 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
     while metrics(&server)[ended] < 1.0 {
         assert!(start.elapsed() < PATIENCE);
     }
+}
+
+/// Asks until a sample is there and more than zero.
+fn wait_for(server: &Server, sample: &str) {
+    let start = std::time::Instant::now();
+    while metrics(server)[sample] == 0.0 {
+        assert!(start.elapsed() < PATIENCE, "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_peer_counts_for_the_rule_that_refused_it() {
+    let server = Server::configured(&configuration("deny = [\"8.8.8.0/24\"]"));
+    let mut client = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    client.allocate().await;
+    for peer in ["10.0.0.1:9", "192.168.1.1:9", "169.254.169.254:9", "8.8.8.8:9"] {
+        let answer = client
+            .ask(Method::CREATE_PERMISSION, |writer| {
+                writer.address(AttributeType::XOR_PEER_ADDRESS, peer.parse().unwrap());
+            })
+            .await;
+        assert_eq!(Message::parse(&answer).unwrap().error_code(), Some(403), "{peer}");
+    }
+    let now = metrics(&server);
+    for (rule, times) in
+        [("private", 2.0), ("link-local", 1.0), ("peers.deny", 1.0), ("AS112", 0.0)]
+    {
+        assert_eq!(now[&format!("taciturn_refused_peers_total{{rule=\"{rule}\"}}")], times);
+    }
+}
+
+#[tokio::test]
+async fn what_a_slow_client_does_not_read_is_counted_and_stays_so_when_it_leaves() {
+    let server = Server::configured(&configuration(""));
+    let mut client = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    let at = client.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.bind(channel(), peer.local_addr().unwrap()).await;
+    let sample = "taciturn_unsent_packets_total{reason=\"slow_client\"}";
+    let start = std::time::Instant::now();
+    while metrics(&server)[sample] == 0.0 {
+        assert!(start.elapsed() < PATIENCE, "{sample}");
+        for _ in 0..1000 {
+            peer.send_to(&[7; 1400], at).await.unwrap();
+        }
+    }
+    drop(client);
+    wait_for(&server, "taciturn_allocations_ended_total{reason=\"disconnected\"}");
+    assert!(metrics(&server)[sample] > 0.0);
+}
+
+#[tokio::test]
+async fn datagrams_that_come_while_the_server_hangs_are_counted() {
+    let toml = configuration("").replace(
+        "[[listen]]",
+        "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n[[listen]]",
+    );
+    let server = Server::configured(&toml);
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    server.signal(Signal::STOP);
+    for _ in 0..20_000 {
+        stranger.send_to(&[0; 1000], server.listener("udp")).await.unwrap();
+    }
+    server.signal(Signal::CONT);
+    wait_for(&server, "taciturn_overflowed_datagrams_total{socket=\"listener\"}");
+    assert_eq!(metrics(&server)["taciturn_overflowed_datagrams_total{socket=\"relay\"}"], 0.0);
+}
+
+#[tokio::test]
+async fn connections_beyond_a_limit_are_counted() {
+    let toml = configuration("[limits]\nconnections_per_address = 1");
+    let server = Server::configured(&toml);
+    let mut first = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    first.mapped().await;
+    let mut second = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    assert_eq!(second.read().await, None);
+    let sample = "taciturn_refused_connections_total{limit=\"connections_per_address\"}";
+    assert_eq!(metrics(&server)[sample], 1.0);
 }
 
 #[test]

@@ -253,13 +253,15 @@ pub enum DropReason {
     OwnAddress,
     /// Data of more bytes than the framing can hold.
     TooLong,
-    /// A request whose answer the limits for strangers, or for wrong credentials, withheld.
+    /// A request of a stranger, whose answer a limit withheld.
     Withheld,
+    /// A request from a source with too many wrong credentials.
+    WrongCredentials,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -269,6 +271,7 @@ impl DropReason {
         Self::OwnAddress,
         Self::TooLong,
         Self::Withheld,
+        Self::WrongCredentials,
     ];
 
     /// Its name among the metrics.
@@ -284,6 +287,7 @@ impl DropReason {
             Self::OwnAddress => "own_address",
             Self::TooLong => "too_long",
             Self::Withheld => "withheld",
+            Self::WrongCredentials => "wrong_credentials",
         }
     }
 }

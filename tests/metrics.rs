@@ -7,12 +7,15 @@ mod server;
 mod stream_client;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use rustix::process::Signal;
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use taciturn::stun::{AttributeType, Message, Method};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -121,6 +124,71 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
     let start = std::time::Instant::now();
     while metrics(&server)[ended] < 1.0 {
         assert!(start.elapsed() < PATIENCE);
+    }
+}
+
+/// Datagrams as a stream has them: one a read, one a write.
+struct Datagrams(UdpSocket);
+
+impl AsyncRead for Datagrams {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_recv(context, buffer)
+    }
+}
+
+impl AsyncWrite for Datagrams {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_two_clients_of_the_server_send_each_other_counts_for_both() {
+    let udp = "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n";
+    let server = Server::configured(&configuration(udp));
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.listener("udp")).await.unwrap();
+    let mut one = StreamClient::new(Datagrams(socket));
+    let mut other = StreamClient::new(TcpStream::connect(server.listener("tcp")).await.unwrap());
+    let (at, of_other) = (one.allocate().await, other.allocate().await);
+    one.bind(channel(), of_other).await;
+    other.bind(channel(), at).await;
+    let lengths = [1, 4, 700, 1200];
+    for len in lengths {
+        one.send(channel(), &vec![1; len]).await;
+        assert_eq!(other.receive(channel()).await.len(), len);
+    }
+    // A multiple of four: over UDP nothing is padded.
+    other.send(channel(), &[2; 52]).await;
+    assert_eq!(one.receive(channel()).await.len(), 52);
+    let now = metrics(&server);
+    let (sent, packets) = (lengths.iter().sum::<usize>() as f64, lengths.len() as f64);
+    for (transport, direction, bytes, packets) in [
+        ("udp", "to_peer", sent, packets),
+        ("udp", "to_client", 52.0, 1.0),
+        ("tcp", "to_peer", 52.0, 1.0),
+        ("tcp", "to_client", sent, packets),
+        ("tls", "to_peer", 0.0, 0.0),
+    ] {
+        let labels = format!("{{transport=\"{transport}\",direction=\"{direction}\"}}");
+        let relayed = |what: &str| now[&format!("taciturn_relayed_{what}_total{labels}")];
+        assert_eq!((relayed("bytes"), relayed("packets")), (bytes, packets), "{labels}");
     }
 }
 

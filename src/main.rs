@@ -12,7 +12,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::admin::control::Order;
 use taciturn::admin::{self, Board, Certificates, Change, Plan};
 use taciturn::auth::Authenticator;
-use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs, Transport};
+use taciturn::config::{
+    Config, Environment, ExternalIp, LogFormat, Note, NoteLevel, ServerArgs, Transport,
+};
 use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
@@ -28,6 +30,8 @@ use taciturn::turn::{ConnectionIds, Rules, Settings, Withdrawn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How often the nonce key's age is looked at, the workers' health, and the certificate files.
 const HOUSEKEEPING: Duration = Duration::from_secs(5);
@@ -45,10 +49,6 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let start = Start { args: ServerArgs::parse(), environment: Environment::of_process() };
-    if let Err(error) = start_log(&start.environment) {
-        complain(&error);
-        return ExitCode::from(2);
-    }
     let loaded = match Config::load(&start.args, &start.environment) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -56,6 +56,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Err(error) = start_log(&start.environment, loaded.config.log_format) {
+        complain(&error);
+        return ExitCode::from(2);
+    }
     let mut told = Vec::new();
     tell(&loaded.notes, &mut told);
     match serve(&start, loaded.config, told) {
@@ -77,22 +81,14 @@ fn complain(error: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "taciturn: {error}");
 }
 
-/// Text on standard error. `TACITURN_LOG` takes a level, or tracing's filter syntax.
-fn start_log(environment: &Environment) -> Result<(), Failure> {
+/// Lines on standard error. `TACITURN_LOG` takes a level, or tracing's filter syntax.
+fn start_log(environment: &Environment, format: LogFormat) -> Result<(), Failure> {
     let wanted = environment.get("TACITURN_LOG").and_then(|value| value.to_str()).unwrap_or("info");
     let filter = EnvFilter::try_new(wanted).map_err(|error| {
         format!("TACITURN_LOG={wanted}: {error}. Use error, warn, info, debug or trace")
     })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
-    if environment.get("JOURNAL_STREAM").is_some() {
-        log.without_time().init(); // the journal has the time
-    } else {
-        log.init();
-    }
+    let journal = environment.get("JOURNAL_STREAM").and_then(|value| value.to_str());
+    tracing_subscriber::registry().with(filter).with(admin::log_lines(format, journal)).init();
     Ok(())
 }
 

@@ -13,12 +13,16 @@ fn turnctl(args: &[&str]) -> Output {
 
 /// Every command: its name as it is typed, and itself.
 fn commands() -> Vec<(String, clap::Command)> {
-    let mut all = vec![("taciturn".to_owned(), ServerArgs::command())];
-    let turnctl = Cli::command();
-    for command in turnctl.get_subcommands() {
-        all.push((format!("turnctl {}", command.get_name()), command.clone()));
+    let mut all = Vec::new();
+    let mut rest = vec![
+        ("taciturn".to_owned(), ServerArgs::command()),
+        ("turnctl".to_owned(), Cli::command()),
+    ];
+    while let Some((typed, command)) = rest.pop() {
+        let below = command.get_subcommands();
+        rest.extend(below.map(|below| (format!("{typed} {}", below.get_name()), below.clone())));
+        all.push((typed, command));
     }
-    all.push(("turnctl".to_owned(), turnctl));
     all
 }
 
@@ -36,6 +40,38 @@ fn every_command_shows_an_example_of_itself() {
         let (_, examples) = help.split_once("Example").unwrap_or_else(|| panic!("{typed}: none"));
         assert!(examples.contains(&format!("{typed} ")), "{typed}: {examples}");
     }
+}
+
+/// The arguments of each command of ours in a line of a shell, without what the shell takes.
+fn typed_in(line: &str) -> Vec<Vec<String>> {
+    let commands = line.split(['|', ';']).flat_map(|part| part.split("&&"));
+    commands
+        .map(|command| {
+            let words = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
+            words.take_while(|word| !word.starts_with(['>', '<'])).map(str::to_owned).collect()
+        })
+        .filter(|words: &Vec<String>| {
+            words.first().is_some_and(|word| ["turnctl", "taciturn"].contains(&word.as_str()))
+        })
+        .collect()
+}
+
+#[test]
+fn every_example_is_a_command_line_that_is_understood() {
+    let mut seen = 0;
+    for (typed, command) in commands() {
+        let help = command.get_after_help().unwrap().to_string();
+        for words in help.lines().filter(|line| line.starts_with("  ")).flat_map(typed_in) {
+            let program = match words[0].as_str() {
+                "taciturn" => ServerArgs::command(),
+                _ => Cli::command(),
+            };
+            let outcome = program.try_get_matches_from(&words);
+            assert!(outcome.is_ok(), "{typed}: {words:?}: {}", outcome.unwrap_err());
+            seen += 1;
+        }
+    }
+    assert!(seen >= commands().len(), "{seen}");
 }
 
 #[test]

@@ -7,11 +7,15 @@ mod server;
 mod stream_client;
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use rustix::process::Signal;
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use taciturn::stun::{AttributeType, Message, Method};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -106,6 +110,10 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
         ("taciturn_relay_ports", 1101.0),
         ("taciturn_workers", 2.0),
         ("taciturn_last_reload_success", 1.0),
+        ("taciturn_stale_nonces_total{reason=\"expired\"}", 0.0),
+        ("taciturn_unsent_packets_total{reason=\"slow_client\"}", 0.0),
+        ("taciturn_overflowed_datagrams_total{socket=\"relay\"}", 0.0),
+        ("taciturn_refused_connections_total{limit=\"connections\"}", 0.0),
     ] {
         assert_eq!(now.get(sample), Some(&expected), "{sample}");
     }
@@ -117,6 +125,149 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
     while metrics(&server)[ended] < 1.0 {
         assert!(start.elapsed() < PATIENCE);
     }
+}
+
+/// Datagrams as a stream has them: one a read, one a write.
+struct Datagrams(UdpSocket);
+
+impl AsyncRead for Datagrams {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_recv(context, buffer)
+    }
+}
+
+impl AsyncWrite for Datagrams {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_two_clients_of_the_server_send_each_other_counts_for_both() {
+    let udp = "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n";
+    let server = Server::configured(&configuration(udp));
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(server.listener("udp")).await.unwrap();
+    let mut one = StreamClient::new(Datagrams(socket));
+    let mut other = StreamClient::new(TcpStream::connect(server.listener("tcp")).await.unwrap());
+    let (at, of_other) = (one.allocate().await, other.allocate().await);
+    one.bind(channel(), of_other).await;
+    other.bind(channel(), at).await;
+    let lengths = [1, 4, 700, 1200];
+    for len in lengths {
+        one.send(channel(), &vec![1; len]).await;
+        assert_eq!(other.receive(channel()).await.len(), len);
+    }
+    // A multiple of four: over UDP nothing is padded.
+    other.send(channel(), &[2; 52]).await;
+    assert_eq!(one.receive(channel()).await.len(), 52);
+    let now = metrics(&server);
+    let (sent, packets) = (lengths.iter().sum::<usize>() as f64, lengths.len() as f64);
+    for (transport, direction, bytes, packets) in [
+        ("udp", "to_peer", sent, packets),
+        ("udp", "to_client", 52.0, 1.0),
+        ("tcp", "to_peer", 52.0, 1.0),
+        ("tcp", "to_client", sent, packets),
+        ("tls", "to_peer", 0.0, 0.0),
+    ] {
+        let labels = format!("{{transport=\"{transport}\",direction=\"{direction}\"}}");
+        let relayed = |what: &str| now[&format!("taciturn_relayed_{what}_total{labels}")];
+        assert_eq!((relayed("bytes"), relayed("packets")), (bytes, packets), "{labels}");
+    }
+}
+
+/// Asks until a sample is there and more than zero.
+fn wait_for(server: &Server, sample: &str) {
+    let start = std::time::Instant::now();
+    while metrics(server)[sample] == 0.0 {
+        assert!(start.elapsed() < PATIENCE, "{sample}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_peer_counts_for_the_rule_that_refused_it() {
+    let server = Server::configured(&configuration("deny = [\"8.8.8.0/24\"]"));
+    let mut client = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    client.allocate().await;
+    for peer in ["10.0.0.1:9", "192.168.1.1:9", "169.254.169.254:9", "8.8.8.8:9"] {
+        let answer = client
+            .ask(Method::CREATE_PERMISSION, |writer| {
+                writer.address(AttributeType::XOR_PEER_ADDRESS, peer.parse().unwrap());
+            })
+            .await;
+        assert_eq!(Message::parse(&answer).unwrap().error_code(), Some(403), "{peer}");
+    }
+    let now = metrics(&server);
+    for (rule, times) in
+        [("private", 2.0), ("link-local", 1.0), ("peers.deny", 1.0), ("AS112", 0.0)]
+    {
+        assert_eq!(now[&format!("taciturn_refused_peers_total{{rule=\"{rule}\"}}")], times);
+    }
+}
+
+#[tokio::test]
+async fn what_a_slow_client_does_not_read_is_counted_and_stays_so_when_it_leaves() {
+    let server = Server::configured(&configuration(""));
+    let mut client = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    let at = client.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.bind(channel(), peer.local_addr().unwrap()).await;
+    let sample = "taciturn_unsent_packets_total{reason=\"slow_client\"}";
+    let start = std::time::Instant::now();
+    while metrics(&server)[sample] == 0.0 {
+        assert!(start.elapsed() < PATIENCE, "{sample}");
+        for _ in 0..1000 {
+            peer.send_to(&[7; 1400], at).await.unwrap();
+        }
+    }
+    drop(client);
+    wait_for(&server, "taciturn_allocations_ended_total{reason=\"disconnected\"}");
+    assert!(metrics(&server)[sample] > 0.0);
+}
+
+#[tokio::test]
+async fn datagrams_that_come_while_the_server_hangs_are_counted() {
+    let toml = configuration("").replace(
+        "[[listen]]",
+        "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n[[listen]]",
+    );
+    let server = Server::configured(&toml);
+    let stranger = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    server.signal(Signal::STOP);
+    for _ in 0..20_000 {
+        stranger.send_to(&[0; 1000], server.listener("udp")).await.unwrap();
+    }
+    server.signal(Signal::CONT);
+    wait_for(&server, "taciturn_overflowed_datagrams_total{socket=\"listener\"}");
+    assert_eq!(metrics(&server)["taciturn_overflowed_datagrams_total{socket=\"relay\"}"], 0.0);
+}
+
+#[tokio::test]
+async fn connections_beyond_a_limit_are_counted() {
+    let toml = configuration("[limits]\nconnections_per_address = 1");
+    let server = Server::configured(&toml);
+    let mut first = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    first.mapped().await;
+    let mut second = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    assert_eq!(second.read().await, None);
+    let sample = "taciturn_refused_connections_total{limit=\"connections_per_address\"}";
+    assert_eq!(metrics(&server)[sample], 1.0);
 }
 
 #[test]

@@ -53,6 +53,7 @@ impl Plan {
             stun_servers: old.stun_servers.clone(),
             relay_ports: old.relay_ports,
             workers: old.workers,
+            log_format: old.log_format,
             state_dir: old.state_dir.clone(),
             admin: old.admin.clone(),
             process: old.process.clone(),
@@ -82,6 +83,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         redirect,
         protocol,
         tuning,
+        log_format,
         admin,
         process,
         state_dir,
@@ -105,6 +107,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
+    list.restart("log.format", log_format.name(), new.log_format.name());
     let Admin { metrics, socket } = admin;
     let path = |socket: &Option<std::path::PathBuf>| {
         socket.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
@@ -418,6 +421,7 @@ mod tests {
             ),
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
             ("", "[tuning]\nwake_delay_us = 300", "tuning.wake_delay_us: 0 -> 300"),
+            ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),
         ] {
             assert_eq!(words(&plan(before, after)), [told]);

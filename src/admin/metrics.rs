@@ -6,6 +6,7 @@ use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
 use super::board::Board;
+use crate::auth::NonceError;
 use crate::net::{Counts, Snapshot};
 use crate::stun::Family;
 use crate::turn::{Carrier, DropReason};
@@ -42,9 +43,18 @@ fn relayed(page: &mut Page, now: &Snapshot) {
     for (reason, count) in DropReason::ALL.into_iter().zip(now.statistics.dropped) {
         page.sample(&[("reason", reason.name())], count);
     }
-    let help = "Datagrams that the system did not take for sending.";
-    page.family("taciturn_unsent_datagrams_total", COUNTER, help);
-    page.sample(&[], now.unsent);
+    let help = "Packets for clients and peers that were not sent.";
+    page.family("taciturn_unsent_packets_total", COUNTER, help);
+    for (loss, count) in now.unsent.iter() {
+        page.sample(&[("reason", loss.name())], count);
+    }
+    let help = "Datagrams that found the receive buffer of their socket full.";
+    page.family("taciturn_overflowed_datagrams_total", COUNTER, help);
+    for (socket, count) in
+        [("listener", now.overflowed.listeners), ("relay", now.overflowed.relays)]
+    {
+        page.sample(&[("socket", socket)], count);
+    }
 }
 
 fn happened(page: &mut Page, now: &Snapshot) {
@@ -57,6 +67,11 @@ fn happened(page: &mut Page, now: &Snapshot) {
     }
     page.family("taciturn_allocations_made_total", COUNTER, "Allocations made.");
     page.sample(&[], now.tally.made);
+    let help = "Requests with a good credential and a stale nonce, answered with 438.";
+    page.family("taciturn_stale_nonces_total", COUNTER, help);
+    for (reason, count) in NonceError::ALL.into_iter().zip(now.statistics.stale_nonces) {
+        page.sample(&[("reason", reason.name())], count);
+    }
     let mut counts = |name, help, label, counts: &Counts| {
         page.family(name, COUNTER, help);
         counts.iter().for_each(|(value, count)| page.sample(&[(label, value)], count));
@@ -83,6 +98,16 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     page.sample(&[], board.quota.users());
     page.family("taciturn_connections", GAUGE, "TCP, TLS and DTLS connections there are.");
     page.sample(&[], board.connections.open());
+    let help = "Connections that a limit turned away.";
+    page.family("taciturn_refused_connections_total", COUNTER, help);
+    let [in_all, per_address] = board.connections.refused();
+    for (limit, count) in [
+        ("connections", in_all),
+        ("connections_per_address", per_address),
+        ("dtls_handshakes", now.refused_handshakes),
+    ] {
+        page.sample(&[("limit", limit)], count);
+    }
     let help = "Relay ports leased or reserved.";
     page.family("taciturn_relay_ports_used", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {

@@ -1,5 +1,5 @@
-//! The running server as its operator sees and changes it: metrics and health, the control socket, a configuration that
-//! takes the place of another, and the certificates behind it.
+//! The running server as its operator sees and changes it: metrics and health, the form of the log, the control
+//! socket, a configuration that takes the place of another, and the certificates behind it.
 //!
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
 #![forbid(unsafe_code)]
@@ -9,8 +9,10 @@ mod certificates;
 pub mod control;
 mod difference;
 pub mod http;
+mod log_lines;
 mod metrics;
 
 pub use board::{Board, Health};
 pub use certificates::{CertificateError, Certificates, Successors};
 pub use difference::{Change, Plan};
+pub use log_lines::log_lines;

@@ -16,6 +16,7 @@ use crate::clock::Tick;
 
 /// Why a nonce is not good (any more). The answer is 438 in each case (RFC 8489 section 9.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[repr(u8)]
 pub enum NonceError {
     /// Not made here, or for another client.
     #[error("not a nonce of this server for this client")]
@@ -23,6 +24,20 @@ pub enum NonceError {
     /// Too old.
     #[error("older than the nonce lifetime")]
     Expired,
+}
+
+impl NonceError {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Foreign, Self::Expired];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Foreign => "foreign",
+            Self::Expired => "expired",
+        }
+    }
 }
 
 /// The keys that nonces are made with, shared by all shards.

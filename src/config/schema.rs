@@ -80,6 +80,7 @@ pub(super) const KEYS: &[Key] = &[
     key("protocol.rfc8489_over_udp", Kind::Boolean),
     key("protocol.icmp_errors", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
+    key("log.format", Kind::Text),
     key("admin.metrics", Kind::Text),
     key("admin.socket", Kind::Text),
     key("process.user", Kind::Text),
@@ -291,6 +292,7 @@ mod tests {
         assert_eq!(shown.limits, default.limits);
         assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.tuning, default.tuning);
+        assert_eq!(shown.log_format, default.log_format);
         assert_eq!(shown.admin, default.admin);
         assert_eq!(shown.process.sandbox, default.process.sandbox);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);

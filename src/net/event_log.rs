@@ -83,6 +83,8 @@ impl EventLog {
                     relayed = %relayed, seconds = lived.as_secs(),
                     to_peers = Bytes(traffic.bytes_to_peers).to_string(),
                     to_client = Bytes(traffic.bytes_to_client).to_string(),
+                    bytes_to_peers = traffic.bytes_to_peers,
+                    bytes_to_client = traffic.bytes_to_client,
                     packets_to_peers = traffic.packets_to_peers,
                     packets_to_client = traffic.packets_to_client,
                     reason = reason.text(), "session ended"

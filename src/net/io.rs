@@ -10,13 +10,14 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::batch::{Egress, dont_fragment, tell_icmp_errors};
+use super::batch::{Egress, dont_fragment, overflowed, tell_icmp_errors};
 use super::clock::Clock;
 use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{UdpListener, open_relay};
+use super::losses::{Loss, Losses};
 use super::stream::Line;
-use super::tally::Tally;
+use super::tally::{Overflowed, Tally};
 use super::tcp_relay::{Handover, TcpRelays};
 use crate::clock::Tick;
 use crate::stun::Family;
@@ -56,6 +57,10 @@ pub(super) struct Io {
     pub(super) tcp: TcpRelays,
     log: EventLog,
     pub(super) tally: Tally,
+    /// What clients have lost whose connections have ended.
+    lost: Losses,
+    /// What relay sockets have missed that are closed.
+    overflowed: u64,
     /// Whether relay sockets tell ICMP errors.
     icmp_errors: bool,
     /// The time of the batch at hand.
@@ -114,6 +119,8 @@ impl Io {
             tcp: TcpRelays::new(clock, handover),
             log: EventLog::default(),
             tally: Tally::default(),
+            lost: Losses::default(),
+            overflowed: 0,
             icmp_errors,
             now: Tick(0),
         })
@@ -171,12 +178,30 @@ impl Io {
     }
 
     pub(super) fn disconnect(&mut self, connection: u32) {
-        self.lines.try_remove(connection as usize);
+        if let Some(line) = self.lines.try_remove(connection as usize) {
+            self.lost.add(Loss::SlowClient, line.dropped());
+        }
         self.tcp.take_bound(connection);
     }
 
     pub(super) fn line(&self, connection: u32) -> Option<&Line> {
         self.lines.get(connection as usize).map(Rc::as_ref)
+    }
+
+    /// What clients on connections have lost, over DTLS as well.
+    pub(super) fn lost(&self) -> Losses {
+        let mut lost = self.lost;
+        self.lines.iter().for_each(|(_, line)| lost.add(Loss::SlowClient, line.dropped()));
+        lost.add_all(&self.dtls.lost());
+        lost
+    }
+
+    /// What the sockets have missed so far: a system call for each, so to be asked now and then.
+    pub(super) fn overflowed(&self) -> Overflowed {
+        let listeners =
+            self.listeners.iter().map(|listener| u64::from(overflowed(&listener.socket)));
+        let relays = self.relays.iter().map(|(_, relay)| u64::from(overflowed(&relay.socket)));
+        Overflowed { listeners: listeners.sum(), relays: self.overflowed + relays.sum::<u64>() }
     }
 
     pub(super) fn dtls_and_sockets(&mut self) -> (&mut Dtls, &[UdpListener]) {
@@ -199,6 +224,7 @@ impl Io {
     pub(super) fn close_given_up(&mut self) {
         for relay in self.closing.drain(..) {
             if let Some(relay) = self.relays.try_remove(relay) {
+                self.overflowed += u64::from(overflowed(&relay.socket));
                 let fd = relay.socket.as_raw_fd();
                 // Closing takes it out of epoll too; an error here changes nothing.
                 let _ = self.registry.deregister(&mut SourceFd(&fd));

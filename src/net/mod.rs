@@ -18,6 +18,7 @@ pub mod external;
 mod heartbeat;
 mod io;
 mod listener;
+mod losses;
 mod moderation;
 mod patience;
 mod readiness;
@@ -29,6 +30,7 @@ mod worker;
 
 pub use dtls::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, Listeners};
+pub use losses::{Loss, Losses};
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
-pub use tally::{Counts, Snapshot, Tally};
+pub use tally::{Counts, Overflowed, Snapshot, Tally};

@@ -9,6 +9,7 @@ use super::batch::{Egress, Ingress};
 use super::clock::Clock;
 use super::io::Io;
 use super::listener::{DtlsUnavailable, UdpListener};
+use super::losses::Losses;
 use crate::clock::{Now, Tick};
 use crate::policy::Connections;
 use crate::tls::CertStore;
@@ -94,6 +95,14 @@ impl Dtls {
         _: u8,
         _: &[UdpListener],
     ) {
+    }
+
+    pub(super) fn lost(&self) -> Losses {
+        Losses::default()
+    }
+
+    pub(super) fn refused_handshakes(&self) -> u64 {
+        0
     }
 
     pub(super) fn flush(&mut self, _: &[UdpListener]) {}

@@ -1,5 +1,6 @@
 //! What a worker has seen happen, in numbers. Plain ones: a worker counts for itself, and is asked.
 
+use super::losses::Losses;
 use crate::auth::Denied;
 use crate::policy::Refusal;
 use crate::turn::{EndReason, Event, Statistics};
@@ -11,7 +12,9 @@ pub struct Counts(Vec<(&'static str, u64)>);
 impl Counts {
     /// None so far; `names` are shown although they have not come.
     fn of(names: impl IntoIterator<Item = &'static str>) -> Self {
-        Self(names.into_iter().map(|name| (name, 0)).collect())
+        let mut counts = Self(Vec::new());
+        names.into_iter().for_each(|name| counts.add(name, 0));
+        counts
     }
 
     fn add(&mut self, name: &'static str, more: u64) {
@@ -40,7 +43,7 @@ pub struct Tally {
     pub ended: Counts,
     /// Authentication failures, by reason.
     pub denied: Counts,
-    /// Peers refused, by kind of rule.
+    /// Peers refused, by the name of the rule.
     pub refused: Counts,
     /// Requests answered with an error other than 401 and 438, by code.
     pub errors: [u64; 600],
@@ -52,7 +55,7 @@ impl Default for Tally {
             made: 0,
             ended: Counts::of(EndReason::ALL.map(EndReason::name)),
             denied: Counts::of(Denied::NAMES),
-            refused: Counts::of(Refusal::KINDS),
+            refused: Counts::of(Refusal::names()),
             errors: [0; 600],
         }
     }
@@ -66,8 +69,8 @@ impl Tally {
             Event::Ended { reason, .. } => self.ended.add(reason.name(), 1),
             Event::AuthenticationFailed { reason, .. } => self.denied.add(reason.name(), 1),
             Event::PeerRefused { refusal, .. } => {
-                let [_, own_address, _] = Refusal::KINDS;
-                self.refused.add(refusal.map_or(own_address, |refusal| refusal.kind()), 1);
+                let name = refusal.map_or(Refusal::OWN_ADDRESS, |refusal| refusal.name());
+                self.refused.add(name, 1);
             }
             // Each of the packets is counted by the shard.
             Event::HeldBack { .. } => {}
@@ -90,6 +93,22 @@ impl Tally {
     }
 }
 
+/// Datagrams that the kernel dropped on their way in, because the buffer of their socket was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Overflowed {
+    /// From clients.
+    pub listeners: u64,
+    /// From peers.
+    pub relays: u64,
+}
+
+impl Overflowed {
+    const fn add(&mut self, other: Self) {
+        self.listeners += other.listeners;
+        self.relays += other.relays;
+    }
+}
+
 /// What a worker has done until now, or all of them together.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -99,8 +118,12 @@ pub struct Snapshot {
     pub tally: Tally,
     /// Allocations there are.
     pub allocations: usize,
-    /// Datagrams that the system did not take.
-    pub unsent: u64,
+    /// What was to be sent and was not.
+    pub unsent: Losses,
+    /// Datagrams that found the buffer of their socket full.
+    pub overflowed: Overflowed,
+    /// DTLS handshakes that were turned away, because there were too many at a time.
+    pub refused_handshakes: u64,
 }
 
 impl Snapshot {
@@ -109,6 +132,8 @@ impl Snapshot {
         self.statistics.add(&other.statistics);
         self.tally.add(&other.tally);
         self.allocations += other.allocations;
-        self.unsent += other.unsent;
+        self.unsent.add_all(&other.unsent);
+        self.overflowed.add(other.overflowed);
+        self.refused_handshakes += other.refused_handshakes;
     }
 }

@@ -22,6 +22,7 @@ use super::dtls::{Dtls, Hands, Plain};
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
+use super::losses::Loss;
 use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
@@ -169,11 +170,15 @@ impl Core {
     /// What this worker has done until now.
     pub(super) fn snapshot(&self) -> Snapshot {
         let state = self.state.borrow();
+        let mut unsent = state.egress.statistics.failed;
+        unsent.add_all(&state.io.lost());
         Snapshot {
             statistics: *state.shard.statistics(),
             tally: state.io.tally.clone(),
             allocations: state.shard.len(),
-            unsent: state.egress.statistics.failed,
+            unsent,
+            overflowed: state.io.overflowed(),
+            refused_handshakes: state.io.dtls.refused_handshakes(),
         }
     }
 
@@ -456,7 +461,11 @@ impl State {
                 let verdict = self.shard.from_client(now, client, packet, reply, &mut self.io);
                 if let Verdict::Reply(len) = verdict {
                     // An answer that cannot be sent is asked for again.
-                    let _ = answer(&self.io, client, self.reply.get(..len).unwrap_or_default());
+                    let answer =
+                        answer(&self.io, client, self.reply.get(..len).unwrap_or_default());
+                    if let Err(error) = answer {
+                        self.egress.statistics.failed.count(Loss::of(&error));
+                    }
                 } else {
                     forward(&mut self.egress, &mut self.io, verdict, bytes, start);
                 }
@@ -509,7 +518,9 @@ impl State {
             let bytes = self.reply.get(..len).unwrap_or_default();
             match client.via {
                 Via::Udp(_) => {
-                    let _ = answer(&self.io, client, bytes);
+                    if let Err(error) = answer(&self.io, client, bytes) {
+                        self.egress.statistics.failed.count(Loss::of(&error));
+                    }
                 }
                 Via::Stream { connection, .. } => {
                     if let Some(line) = self.io.line(connection) {
@@ -550,7 +561,7 @@ impl State {
                     }
                 }
                 // Over a connection nobody asks again: silence would keep the client waiting.
-                (Verdict::Drop(DropReason::Withheld), _) => {
+                (Verdict::Drop(DropReason::WrongCredentials), _) => {
                     break Err(io::Error::other("too many wrong credentials from this address"));
                 }
                 (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),

@@ -1,7 +1,7 @@
 //! How many connections there are, in all and from one address.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
@@ -13,6 +13,8 @@ use crate::stun::canonical_ip;
 pub struct Connections {
     in_all: AtomicU32,
     per_address: AtomicU32,
+    /// Turned away by the one limit and by the other.
+    refused: [AtomicU64; 2],
     open: Mutex<Open>,
 }
 
@@ -29,7 +31,7 @@ impl Connections {
     #[must_use]
     pub fn new(in_all: u32, per_address: u32) -> Self {
         let (in_all, per_address) = (AtomicU32::new(in_all), AtomicU32::new(per_address));
-        Self { in_all, per_address, open: Mutex::default() }
+        Self { in_all, per_address, refused: Default::default(), open: Mutex::default() }
     }
 
     /// Takes over the limits of `other`, for connections that begin from now on.
@@ -47,14 +49,24 @@ impl Connections {
         let from = prefix(from);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.by_address.get(&from).copied().unwrap_or(0);
-        if open.in_all >= self.in_all.load(Ordering::Relaxed)
-            || count >= self.per_address.load(Ordering::Relaxed)
-        {
+        let [by_all, by_address] = &self.refused;
+        if open.in_all >= self.in_all.load(Ordering::Relaxed) {
+            by_all.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        if count >= self.per_address.load(Ordering::Relaxed) {
+            by_address.fetch_add(1, Ordering::Relaxed);
             return None;
         }
         open.in_all += 1;
         open.by_address.insert(from, count + 1);
         Some(ConnectionTicket { connections: Arc::clone(self), from })
+    }
+
+    /// How many were turned away because of the limit in all, and because of that for an address.
+    #[must_use]
+    pub fn refused(&self) -> [u64; 2] {
+        self.refused.each_ref().map(|count| count.load(Ordering::Relaxed))
     }
 
     /// How many there are.
@@ -109,6 +121,7 @@ mod tests {
         assert!(connections.take(ip("192.0.2.2")).is_some());
         drop(first);
         assert!(connections.take(ip("192.0.2.1")).is_some());
+        assert_eq!(connections.refused(), [0, 1]);
     }
 
     #[test]
@@ -137,6 +150,7 @@ mod tests {
         let connections = Arc::new(Connections::new(3, 9));
         let all: Vec<_> = (1..=4).map(|n| connections.take(ip(&format!("192.0.2.{n}")))).collect();
         assert_eq!(all.iter().flatten().count(), 3);
+        assert_eq!(connections.refused(), [1, 0]);
         drop(all);
         assert_eq!(connections.open(), 0);
         assert!(connections.open.lock().unwrap().by_address.is_empty());

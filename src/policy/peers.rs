@@ -25,17 +25,26 @@ enum Rule {
 }
 
 impl Refusal {
-    /// The names of kinds among the metrics.
-    pub const KINDS: [&'static str; 3] = ["built_in", "own_address", "configured"];
+    /// What the metrics call the rule about this host's own addresses.
+    pub const OWN_ADDRESS: &'static str = "own address";
+    const NOT_GLOBAL_UNICAST: &'static str = "not global unicast";
+    const CONFIGURED: &'static str = "peers.deny";
 
-    /// Of which kind the rule is, among the metrics.
+    /// The names of all rules among the metrics. Some come more than once: a rule may have several
+    /// networks.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        let others = [Self::NOT_GLOBAL_UNICAST, Self::OWN_ADDRESS, Self::CONFIGURED];
+        BUILT_IN.iter().map(|(name, _)| *name).chain(others)
+    }
+
+    /// The rule's name among the metrics; all of `peers.deny` is one.
     #[must_use]
-    pub const fn kind(&self) -> &'static str {
-        let [built_in, own_address, configured] = Self::KINDS;
+    pub const fn name(&self) -> &'static str {
         match self.rule {
-            Rule::BuiltIn { .. } | Rule::NotGlobalUnicast => built_in,
-            Rule::OwnAddress => own_address,
-            Rule::Configured(_) => configured,
+            Rule::BuiltIn { name, .. } => name,
+            Rule::NotGlobalUnicast => Self::NOT_GLOBAL_UNICAST,
+            Rule::OwnAddress => Self::OWN_ADDRESS,
+            Rule::Configured(_) => Self::CONFIGURED,
         }
     }
 

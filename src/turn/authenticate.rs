@@ -103,7 +103,12 @@ impl Shard {
         };
         match fresh {
             Ok(()) => Ok(proven),
-            Err(_) => Err(Failure::challenge(ErrorCode::STALE_NONCE)),
+            Err(stale) => {
+                if let Some(count) = self.statistics.stale_nonces.get_mut(stale as usize) {
+                    *count += 1;
+                }
+                Err(Failure::challenge(ErrorCode::STALE_NONCE))
+            }
         }
     }
 

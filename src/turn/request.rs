@@ -152,8 +152,8 @@ impl Shard {
         let (now, client) = (request.now, request.client);
         let method = request.message.method();
         let fresh = self.freshness(request);
-        if !self.hears(request, fresh) {
-            return Verdict::Drop(DropReason::Withheld);
+        if let Err(reason) = self.hears(request, fresh) {
+            return Verdict::Drop(reason);
         }
         let proven = match self.authenticate(request, fresh, outside) {
             Ok(proven) => proven,

@@ -15,7 +15,7 @@ use super::timers::Timers;
 use super::types::{
     AllocationId, Carrier, Client, DropReason, RelayAddress, RelayId, Traffic, Verdict,
 };
-use crate::auth::{Authenticator, NonceKeys};
+use crate::auth::{Authenticator, NonceError, NonceKeys};
 use crate::clock::{Now, Tick};
 use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget};
 use crate::stun::{Family, Kind, TransactionId};
@@ -86,6 +86,8 @@ pub struct Statistics {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Requests answered, with whatever answer.
     pub answered: u64,
+    /// Good credentials with a stale nonce (438), by [`NonceError`].
+    pub stale_nonces: [u64; NonceError::ALL.len()],
     /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
     /// they end.
     pub relayed: [Traffic; Carrier::ALL.len()],
@@ -98,6 +100,9 @@ impl Statistics {
             *mine += theirs;
         }
         self.answered += other.answered;
+        for (mine, theirs) in self.stale_nonces.iter_mut().zip(other.stale_nonces) {
+            *mine += theirs;
+        }
         for (mine, theirs) in self.relayed.iter_mut().zip(other.relayed) {
             mine.add(theirs);
         }

@@ -3,7 +3,7 @@
 
 use super::request::Request;
 use super::shard::Shard;
-use super::types::{Client, Via};
+use super::types::{Client, DropReason, Via};
 use crate::auth::NonceError;
 
 impl Shard {
@@ -14,16 +14,22 @@ impl Shard {
 
     /// Whether a request that asks for more than Binding is looked at. `fresh` is what its nonce
     /// is worth: a good one has reached this source, so that its address is proven.
-    pub(super) fn hears(&self, request: &Request<'_>, fresh: Result<(), NonceError>) -> bool {
+    /// Otherwise the answer is why not.
+    pub(super) fn hears(
+        &self,
+        request: &Request<'_>,
+        fresh: Result<(), NonceError>,
+    ) -> Result<(), DropReason> {
         let proven = fresh.is_ok() || !matches!(request.client.via, Via::Udp(_));
         if !proven {
-            return self.has_room_for_stranger(request);
+            return self.has_room_for_stranger(request).then_some(()).ok_or(DropReason::Withheld);
         }
         let from = request.client.remote.0.ip();
         // A session that runs is not ended by a neighbour behind the same address.
-        self.has_allocation(&request.client)
+        let heard = self.has_allocation(&request.client)
             || self.rules.answers.exempts(from)
-            || !self.rules.failures.is_spent(request.now.tick, from)
+            || !self.rules.failures.is_spent(request.now.tick, from);
+        heard.then_some(()).ok_or(DropReason::WrongCredentials)
     }
 
     /// Notes that a source that has proven its address gave a wrong credential.

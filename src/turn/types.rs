@@ -253,7 +253,7 @@ pub enum DropReason {
     OwnAddress,
     /// Data of more bytes than the framing can hold.
     TooLong,
-    /// A request whose answer the limits for strangers, or for wrong credentials, withheld.
+    /// A request of a stranger, whose answer a limit withheld.
     Withheld,
     /// Beyond what one allocation may relay in a second.
     AllocationRate,
@@ -261,11 +261,13 @@ pub enum DropReason {
     UserRate,
     /// Beyond what may be relayed in all in a second.
     TotalRate,
+    /// A request from a source with too many wrong credentials.
+    WrongCredentials,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -278,6 +280,7 @@ impl DropReason {
         Self::AllocationRate,
         Self::UserRate,
         Self::TotalRate,
+        Self::WrongCredentials,
     ];
 
     /// Its name among the metrics.
@@ -296,6 +299,7 @@ impl DropReason {
             Self::AllocationRate => "allocation_rate",
             Self::UserRate => "user_rate",
             Self::TotalRate => "total_rate",
+            Self::WrongCredentials => "wrong_credentials",
         }
     }
 }

@@ -13,7 +13,10 @@ programs_for() {
     case $1 in
     checks) echo shellcheck:shellcheck ;;
     build) echo pkg-config:pkg-config libssl-dev:/usr/include/openssl/ssl.h ;;
-    check) echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl ;;
+    check)
+        echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl curl:curl
+        echo faketime:faketime prometheus:promtool
+        ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \

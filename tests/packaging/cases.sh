@@ -25,11 +25,21 @@ failed_logins() {
 LOG
 }
 
+# The same with format = "json".
+failed_logins_json() {
+    cat <<'LOG'
+{"timestamp":"2026-11-22T22:17:42.167273Z","level":"WARN","message":"authentication failed","client":"198.51.100.20:45326","transport":"udp","user":"1795387950:@alice:domain.org","reason":"wrong password or secret"}
+{"timestamp":"2026-11-22T22:17:42.167273Z","level":"WARN","message":"authentication failed","client":"[2001:db8::7]:45326","transport":"tls","user":"bob","reason":"unknown user"}
+LOG
+}
+
 # Nobody is banned for an old credential, nor for what another client has put into its name.
 other_lines() {
     cat <<'LOG'
 2026-11-22T22:17:42.167273Z  WARN authentication failed client=198.51.100.21:4532 transport="udp" user="1795387950:@alice:domain.org" reason="credential expired 3421 s ago"
 2026-11-22T22:17:42.167273Z  INFO session ended client=198.51.100.22:4532 transport="udp" user="authentication failed client=192.0.2.9:1 transport=\"udp\" user=\"\" reason=\"unknown user\"" seconds=1
+{"timestamp":"2026-11-22T22:17:42.167273Z","level":"WARN","message":"authentication failed","client":"198.51.100.21:4532","transport":"udp","user":"1795387950:@alice:domain.org","reason":"credential expired 3421 s ago"}
+{"timestamp":"2026-11-22T22:17:42.167273Z","level":"INFO","message":"session ended","client":"198.51.100.22:4532","transport":"udp","user":"\"message\":\"authentication failed\",\"client\":\"192.0.2.9:1\"","seconds":1}
 LOG
 }
 
@@ -40,11 +50,13 @@ banned() {
 
 case_fail2ban() {
     failed_logins >"$WORK/failed.log"
+    failed_logins_json >"$WORK/failed-json.log"
     other_lines >"$WORK/other.log"
     # The journal has no time in its messages.
     sed 's/^[^ ]* //' "$WORK/failed.log" >"$WORK/journal.log"
     expect_equal "$(banned "$WORK/failed.log")" "198.51.100.20 2001:db8::7 " &&
         expect_equal "$(banned "$WORK/journal.log")" "198.51.100.20 2001:db8::7 " &&
+        expect_equal "$(banned "$WORK/failed-json.log")" "198.51.100.20 2001:db8::7 " &&
         expect_equal "$(banned "$WORK/other.log")" "" &&
         the_server_writes_such_lines &&
         the_jail_is_one

@@ -26,12 +26,8 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    /// A username and password; `None` where there are none.
-    pub(super) fn login(&self) -> Option<Login> {
-        self.login_for(LIFETIME)
-    }
-
-    /// Likewise; where it is made here, it is good for `lifetime`.
+    /// A username and password; `None` where there are none. Where they are made here, they are good
+    /// for `lifetime`.
     pub(super) fn login_for(&self, lifetime: Duration) -> Option<Login> {
         match self {
             Self::None => None,

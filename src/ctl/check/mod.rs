@@ -37,7 +37,7 @@ use self::session::Outcome;
 use self::uris::Origin;
 use self::verdict::Tested;
 use super::CtlError;
-use super::client::{Roots, Spoken, TurnUri};
+use super::client::{Login, Roots, Spoken, TurnUri};
 use super::report::{Finding, Look, Report, Section, Status};
 use crate::config::Environment;
 use crate::policy::PortRange;
@@ -90,6 +90,8 @@ impl Default for Plan {
 /// What the tests of one run share.
 struct Run<'a> {
     plan: &'a Plan,
+    /// How long the usernames that are made here are good.
+    login_lifetime: Duration,
     roots: Roots,
     /// Whether UDP of this network is answered at all.
     udp_works: bool,
@@ -104,6 +106,11 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// A username and password; `None` where there are none.
+    fn login(&self) -> Option<Login> {
+        self.plan.credentials.login_for(self.login_lifetime)
+    }
+
     /// Where servers see this machine, in the family of `target`.
     fn mapped_for(&self, target: &Target) -> Option<SocketAddr> {
         let same = |mapped: &&SocketAddr| mapped.is_ipv4() == target.address.is_ipv4();
@@ -171,6 +178,7 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
     report.sections.push(names);
     let mut run = Run {
         plan,
+        login_lifetime: credentials::LIFETIME,
         roots: Roots::browsers_and(&plan.extra_roots),
         udp_works: false,
         mapped: Vec::new(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, LIFETIME};
 use super::reach::Target;
 use super::{Run, data, outside, quality, relay};
 use crate::auth::RestName;
@@ -23,7 +23,11 @@ pub(super) struct Outcome {
 /// Goes through the conversation.
 pub(super) async fn test(run: &mut Run<'_>, target: &Target, section: &mut Section) -> Outcome {
     let mut outcome = Outcome::default();
-    let Some((mut a, allocation)) = enter(run, target, section).await else { return outcome };
+    // Each server has a clock of its own. What one of them wants is good for all that is tested later.
+    let before = std::mem::replace(&mut run.login_lifetime, LIFETIME);
+    let entered = enter(run, target, section).await;
+    run.login_lifetime = run.login_lifetime.max(before);
+    let Some((mut a, allocation)) = entered else { return outcome };
     outcome.allocated = true;
     let address = relay::judge(run.plan, target, &allocation);
     let private = address.iter().any(|finding| finding.id == "relay-private");
@@ -76,7 +80,7 @@ pub(super) async fn test(run: &mut Run<'_>, target: &Target, section: &mut Secti
 
 /// Challenge, login, allocation; `None` where it gets no further.
 async fn enter(
-    run: &Run<'_>,
+    run: &mut Run<'_>,
     target: &Target,
     section: &mut Section,
 ) -> Option<(Client, Allocation)> {
@@ -100,7 +104,7 @@ async fn enter(
     };
     let title = format!("strangers get 401, and the realm \"{}\"", challenge.realm);
     section.push(Finding::pass("challenge", title));
-    let Some(login) = run.plan.credentials.login() else {
+    let Some(login) = run.login() else {
         section.push(Finding::skip(
             "login",
             "no login, no relay tested: pass --user NAME, or --secret-file FILE, or --homeserver URL",
@@ -122,13 +126,14 @@ async fn enter(
     // Which of the two clocks or secrets is wrong shows only with a longer-lived username.
     if refused.code() == Some(401)
         && let Credentials::Secret { .. } = run.plan.credentials
-        && let Some(login) = run.plan.credentials.login_for(Duration::from_secs(7 * 86400))
     {
-        client.log_in(&login, &challenge);
-        if let Ok(allocation) = client.allocate(None).await {
+        // By a connection of its own: coturn keeps the name that a client has come with first.
+        let lifetime = std::mem::replace(&mut run.login_lifetime, Duration::from_secs(7 * 86400));
+        if let Ok(entered) = another(run, target, None).await {
             section.push(server_clock_ahead());
-            return Some((client, allocation));
+            return Some(entered);
         }
+        run.login_lifetime = lifetime;
     }
     section.push(explain(run, &refused, &challenge));
     None
@@ -285,7 +290,7 @@ pub(super) async fn another(
     let allocation = match client.open().await? {
         Opened::Granted(allocation) => allocation,
         Opened::Challenged(challenge) => {
-            if let Some(login) = run.plan.credentials.login() {
+            if let Some(login) = run.login() {
                 client.log_in(&login, &challenge);
             }
             client.allocate(family).await?

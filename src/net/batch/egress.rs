@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::net::UdpSocket;
 
 use super::{BATCH, Outgoing, send};
+use crate::net::losses::{Loss, Losses};
 use crate::turn::Prefix;
 
 /// Segments in one send; the kernel's own limit is 64 (older kernels) or 128.
@@ -54,8 +55,8 @@ pub(in crate::net) struct SendStatistics {
     pub(in crate::net) datagrams: u64,
     /// System calls that sent them.
     pub(in crate::net) sends: u64,
-    /// Datagrams that could not be sent: a full buffer, an unreachable network, too long.
-    pub(in crate::net) failed: u64,
+    /// Datagrams that could not be sent.
+    pub(in crate::net) failed: Losses,
 }
 
 /// The datagrams of one batch on their way out.
@@ -212,7 +213,7 @@ fn send_one_by_one(
                 statistics.datagrams += 1;
                 statistics.sends += 1;
             }
-            Err(_) => statistics.failed += 1,
+            Err(error) => statistics.failed.count(Loss::of(&error)),
         }
         next = item.next;
     }

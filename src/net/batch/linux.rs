@@ -230,6 +230,27 @@ fn set(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// How many datagrams the kernel has dropped on their way into the socket, because its buffer was full
+/// (or its memory used up): a number that wraps around. 0 where the kernel does not tell (before 4.12).
+pub(in crate::net) fn overflowed(socket: &UdpSocket) -> u32 {
+    /// Of enum in linux/sock_diag.h: where the drops stand, and how many numbers there are.
+    const DROPS: usize = 8;
+    let mut info = [0_u32; DROPS + 1];
+    let mut len = size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the buffer is alive during the call and has the length given; the kernel writes no
+    // more than that.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            ptr::from_mut(&mut info).cast(),
+            &mut len,
+        )
+    };
+    if failed == 0 { info[DROPS] } else { 0 }
+}
+
 /// Sends one datagram, or several of one size.
 pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut name = Name::of(outgoing.destination);

@@ -16,9 +16,13 @@ use std::net::{IpAddr, SocketAddr};
 pub(super) use egress::{Destination, Egress};
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::{Ingress, dont_fragment, icmp_errors, prepare, send, tell_icmp_errors};
+pub(super) use linux::{
+    Ingress, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
+};
 #[cfg(not(target_os = "linux"))]
-pub(super) use portable::{Ingress, dont_fragment, icmp_errors, prepare, send, tell_icmp_errors};
+pub(super) use portable::{
+    Ingress, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
+};
 
 /// How many datagrams (or runs of coalesced datagrams) one batch holds.
 const BATCH: usize = 32;

@@ -59,6 +59,11 @@ pub(in crate::net) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool) -> io::Re
 /// None.
 pub(in crate::net) fn icmp_errors(_socket: &UdpSocket, _take: impl FnMut(SocketAddr, IcmpError)) {}
 
+/// Not every system tells.
+pub(in crate::net) fn overflowed(_socket: &UdpSocket) -> u32 {
+    0
+}
+
 /// Sends one datagram.
 pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut datagram = Vec::new();

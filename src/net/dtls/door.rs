@@ -17,6 +17,7 @@ use crate::dtls::{Admission, DtlsContext, Listener};
 use crate::net::batch::Destination;
 use crate::net::clock::Clock;
 use crate::net::listener::UdpListener;
+use crate::net::losses::{Loss, Losses};
 use crate::policy::Connections;
 use crate::turn::{Client, ClientAddr, Prefix, Via};
 
@@ -80,6 +81,8 @@ pub(in crate::net) struct Dtls {
     connections: Arc<Connections>,
     pub(super) half_open: Arc<Connections>,
     outbox: Outbox,
+    lost: Losses,
+    refused_handshakes: u64,
     /// Where a message is put together.
     message: Vec<u8>,
 }
@@ -107,6 +110,8 @@ impl Dtls {
             clock,
             first: u16::try_from(first).map_err(io::Error::other)?,
             outbox: Outbox::new(!doors.is_empty()),
+            lost: Losses::default(),
+            refused_handshakes: 0,
             doors,
             sessions: Slab::new(),
             by_tuple: AHashMap::new(),
@@ -191,7 +196,10 @@ impl Dtls {
                 self.outbox.push(to, sockets, answer);
                 return Admitted::Stranger;
             }
-            Admission::Drop => return refused,
+            Admission::Drop => {
+                self.refused_handshakes += u64::from(refused == Admitted::TooManyHandshakes);
+                return refused;
+            }
         };
         let Some(early_place) = early_place else { return Admitted::Stranger };
         let known = known.and_then(|known| self.sessions.get_mut(known as usize));
@@ -283,13 +291,27 @@ impl Dtls {
         let sent = session.connection.send(message);
         if sent.is_err() {
             session.dropped += 1;
+            let closed = session.connection.is_closed();
+            self.lost.count(if closed { Loss::Closed } else { Loss::RecordTooLong });
             // Not in the middle of a verdict: the worker ends it in its next turn.
-            if session.connection.is_closed() && now < session.queued {
+            if closed && now < session.queued {
                 session.queued = now;
                 self.deadlines.push(now, session.id(number));
             }
         }
         self.drain(number, sockets);
+    }
+
+    /// What was to be sent and was not.
+    pub(in crate::net) fn lost(&self) -> Losses {
+        let mut lost = self.lost;
+        lost.add_all(&self.outbox.unsent());
+        lost
+    }
+
+    /// Handshakes that were turned away, because there were too many at a time.
+    pub(in crate::net) const fn refused_handshakes(&self) -> u64 {
+        self.refused_handshakes
     }
 
     /// Sends what is in the outbox.

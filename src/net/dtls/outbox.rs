@@ -5,6 +5,7 @@ use std::fmt;
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::net::batch::{Destination, Egress};
 use crate::net::listener::UdpListener;
+use crate::net::losses::Losses;
 
 /// Bytes of the longest datagram that a connection has to send.
 const LONGEST: usize = MAX_PAYLOAD as usize + RECORD_OVERHEAD;
@@ -54,6 +55,11 @@ impl Outbox {
             room.get_mut(..datagram.len())?.copy_from_slice(datagram);
             Some(datagram.len())
         });
+    }
+
+    /// Datagrams that the system did not take.
+    pub(super) const fn unsent(&self) -> Losses {
+        self.egress.statistics.failed
     }
 
     /// Sends everything.

@@ -172,7 +172,10 @@ fn a_wrong_password_is_told_before_a_stale_nonce() {
     }
     rig.advance(seconds(3601));
     assert_eq!(code(&alice.raw(&signed("alice", &good, &guess)).reply()), 401);
+    assert_eq!(rig.shard(|shard| shard.statistics().stale_nonces), [0, 0]);
     assert_eq!(code(&alice.raw(&signed("alice", &good, &alice.key)).reply()), 438);
+    assert_eq!(code(&alice.raw(&signed("alice", b"", &alice.key)).reply()), 438);
+    assert_eq!(rig.shard(|shard| shard.statistics().stale_nonces), [1, 1]);
 }
 
 #[test]

@@ -1,0 +1,40 @@
+//! The form of the log's lines, on standard error.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing::Subscriber;
+use tracing_subscriber::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::config::LogFormat;
+
+/// Writes lines of this form. `journal_stream` is what systemd says of the journal's socket in
+/// `JOURNAL_STREAM`: text has no time there, for the journal has it. Colours are for terminals alone.
+#[must_use]
+pub fn log_lines<S>(
+    format: LogFormat,
+    journal_stream: Option<&str>,
+) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    match format {
+        // In a field of its own, the time disturbs nobody.
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text if journal_stream.is_some_and(leads_to_journal) => {
+            lines.without_time().boxed()
+        }
+        LogFormat::Text => lines.boxed(),
+    }
+}
+
+/// Whether standard error is the socket that `JOURNAL_STREAM` names (DEVICE:INODE): a service can have
+/// been told to write elsewhere.
+fn leads_to_journal(journal_stream: &str) -> bool {
+    rustix::fs::fstat(io::stderr())
+        .is_ok_and(|stat| journal_stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+}

@@ -1,10 +1,13 @@
-//! What the documents say can be followed: links lead somewhere, examples are configurations, and
-//! both languages have the same sections.
+//! What the documents say can be followed: links lead somewhere, examples are configurations, commands
+//! are commands, what they show is what the programs say, and both languages have the same sections.
+//! `tests/documents/run` runs the commands.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use taciturn::config::Config;
 
@@ -37,6 +40,8 @@ fn documents() -> BTreeMap<PathBuf, String> {
 /// A document in its parts.
 #[derive(Default)]
 struct Document {
+    /// Of blocks: the comment right before it, `<!-- ... -->`.
+    marks: Vec<(usize, String)>,
     /// Level and text.
     headings: Vec<(usize, String)>,
     /// Line number and target.
@@ -48,10 +53,15 @@ struct Document {
 fn read(text: &str) -> Document {
     let mut document = Document::default();
     let mut fence: Option<(usize, String, String)> = None;
+    let mut before = "";
     for (number, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line)) {
         if let Some(language) = line.trim_start().strip_prefix("```") {
             match fence.take() {
-                None => fence = Some((number, language.trim().to_owned(), String::new())),
+                None => {
+                    let mark = before.strip_prefix("<!-- ").and_then(|b| b.strip_suffix(" -->"));
+                    document.marks.extend(mark.map(|mark| (number, mark.to_owned())));
+                    fence = Some((number, language.trim().to_owned(), String::new()));
+                }
                 Some(block) => document.blocks.push(block),
             }
         } else if let Some((_, _, block)) = &mut fence {
@@ -66,6 +76,7 @@ fn read(text: &str) -> Document {
             }
             document.links.extend(links(line).map(|target| (number, target.to_owned())));
         }
+        before = line;
     }
     assert!(fence.is_none(), "a ``` is never closed");
     document
@@ -204,6 +215,121 @@ fn every_example_of_a_configuration_is_one() {
         }
     }
     assert!(examples > 0, "no document has an example any more");
+}
+
+fn document(name: &str) -> Document {
+    read(&documents()[Path::new(name)])
+}
+
+/// How tests/documents/run treats the commands that follow a mark.
+fn known_mark(mark: &str) -> bool {
+    let with_reason = ["not run: ", "may fail: "];
+    mark == "runs on"
+        || with_reason.iter().any(|with| mark.strip_prefix(with).is_some_and(|why| !why.is_empty()))
+}
+
+#[test]
+fn every_command_is_one_for_a_shell_and_its_mark_is_known() {
+    let mut commands = 0;
+    for (path, text) in documents() {
+        let document = read(&text);
+        for (line, language, block) in &document.blocks {
+            if language != "sh" {
+                continue;
+            }
+            commands += 1;
+            let mut bash = Command::new("bash");
+            let mut bash = bash.arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+            bash.stdin.take().unwrap().write_all(block.as_bytes()).unwrap();
+            assert!(bash.wait().unwrap().success(), "{}:{line}", path.display());
+            let mark = document.marks.iter().find(|(number, _)| number == line);
+            let unknown = mark.filter(|(_, mark)| !known_mark(mark));
+            assert!(unknown.is_none(), "{}: {unknown:?}", path.display());
+        }
+    }
+    assert!(commands > 0, "no document has a command any more");
+}
+
+#[test]
+fn the_recipes_are_what_turnctl_prints() {
+    let blocks: Vec<_> = document("docs/recipes.md").blocks.into_iter().map(|(.., b)| b).collect();
+    for target in [
+        "synapse",
+        "dendrite",
+        "conduit",
+        "continuwuity",
+        "tuwunel",
+        "livekit",
+        "nextcloud",
+        "jitsi",
+        "prosody",
+        "ejabberd",
+        "snikket",
+        "galene",
+        "mattermost",
+    ] {
+        let golden = Path::new(ROOT).join(format!("tests/golden/snippets/{target}.txt"));
+        let golden = fs::read_to_string(golden).unwrap();
+        // The secret of that test is one that each language has to quote in its own way.
+        let secrets = [
+            r#"a \"quoted\" secret's $value"#,
+            r#"a "quoted" secret\'s $value"#,
+            r#"a "quoted" secret'\''s $value"#,
+        ];
+        let plain = secrets.iter().fold(golden, |text, secret| text.replace(secret, "SECRET"));
+        // It has a listener behind a proxy as well, which these readers need not have.
+        let lines = plain.lines().filter(|line| !line.starts_with("# Note:"));
+        let expected: String = lines.map(|line| format!("{line}\n")).collect();
+        assert!(blocks.contains(&expected), "docs/recipes.md should have:\n{expected}");
+    }
+}
+
+#[test]
+fn the_findings_in_the_documents_are_those_of_turnctl() {
+    let mut sources = String::new();
+    let mut rest = vec![Path::new(ROOT).join("src/ctl")];
+    while let Some(dir) = rest.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                rest.push(path);
+            } else {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut seen = 0;
+    for (path, text) in documents().into_iter().filter(|(path, _)| !path.starts_with("tests")) {
+        for (line, text) in text.lines().enumerate() {
+            // At the end of a line of output, or `[so]` in prose.
+            let in_prose = text.split('`').skip(1).step_by(2).filter(|code| code.starts_with('['));
+            let output = text.starts_with("  ").then(|| text.rsplit(' ').next().unwrap());
+            for name in in_prose.chain(output) {
+                let Some(name) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'))
+                else {
+                    continue;
+                };
+                // Sections of the configuration have no hyphen.
+                if name.contains('-') && name.bytes().all(|b| b == b'-' || b.is_ascii_lowercase()) {
+                    seen += 1;
+                    let known = sources.contains(&format!("\"{name}\""));
+                    assert!(known, "{}:{}: no finding is called {name}", path.display(), line + 1);
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "the documents name findings: {seen}");
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let readme = document("README.md");
+    let targets: Vec<_> =
+        readme.links.iter().map(|(_, to)| to.split('#').next().unwrap().to_owned()).collect();
+    let pages = documents().into_keys().filter(|path| path.starts_with("docs"));
+    let lost: Vec<_> =
+        pages.filter(|path| !targets.iter().any(|to| Path::new(to) == path)).collect();
+    assert!(lost.is_empty(), "README.md has no link to {lost:?}");
 }
 
 #[test]

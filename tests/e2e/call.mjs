@@ -15,7 +15,8 @@
 //   --host NAME             how the URIs call the server (default: its address)
 //   --peers A,B             COMMAND of another peer (peers/README.md), or `chromium`
 //   --data-only             no video and audio: the data channel alone
-//   --transport udp|tcp|tls|dtls|none how to reach the TURN server; `none`: STUN only, no TURN
+//   --transport udp|tcp|tls|dtls|none how to reach the TURN server; `none`: STUN only, no TURN;
+//                                     `guide`: the four URIs of the usual guide for coturn
 //   --transport-b ...                 where B differs
 //   --policy relay|all      iceTransportPolicy (default relay)
 //   --port N --tls-port N   (default 3478, 5349)
@@ -77,6 +78,11 @@ function iceServers(transport) {
       return [{ urls: `stun:${server}:${port}` }];
     case 'tls':
       return [{ urls: `turns:${server}:${options['tls-port']}?transport=tcp`, ...credentials() }];
+    case 'guide': {
+      const urls = ['tcp', 'udp'].map((one) => `turns:${server}:${options['tls-port']}?transport=${one}`);
+      urls.push(...['tcp', 'udp'].map((one) => `turn:${server}:${port}?transport=${one}`));
+      return [{ urls, ...credentials() }];
+    }
     case 'dtls':
       return [{ urls: `turns:${server}:${options['tls-port']}?transport=udp`, ...credentials() }];
     default:

@@ -37,6 +37,10 @@ programs_for() {
         echo nginx:nginx libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
         ;;
     matrix-clients) clients_programs ;;
+    documents)
+        echo coturn:turnutils_uclient iproute2:ip openssl:openssl procps:ps util-linux:unshare bsdutils:script \
+            passwd:useradd sysvinit-utils:pidof
+        ;;
     compare) echo coturn:turnserver iproute2:ip ;;
     *) die "install.sh: no stage is called $1" ;;
     esac

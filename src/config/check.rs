@@ -168,6 +168,7 @@ fn realm(reader: &mut Reader<'_>) -> String {
         return DEFAULT_REALM.into();
     };
     let text = item.text.as_str();
+    //= 8489-9.2.4-realm-name, 8489-14.9-realm
     // RFC 8489 section 14.9: fewer than 128 characters, as they stand in a quoted-string.
     let fault = match text {
         _ if text.trim().is_empty() => Some("is empty".into()),
@@ -346,6 +347,7 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         failures_per_address: reader
             .integer("limits.failures_per_address", 0, 1000)
             .unwrap_or(default.failures_per_address),
+        //= 8656-7.2-max-lifetime
         // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
         max_lifetime: reader
             .duration("limits.max_lifetime", Duration::from_secs(600), DAY)

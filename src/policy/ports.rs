@@ -44,6 +44,7 @@ impl PortRange {
     ///
     /// # Errors
     /// When it is empty or reaches below 1024.
+    //= 8656-7.2-port-range, 8656-7.2-no-well-known-ports
     pub const fn new(first: u16, last: u16) -> Result<Self, PortRangeError> {
         if first > last {
             return Err(PortRangeError::Reversed { first, last });
@@ -102,6 +103,7 @@ impl FromStr for PortRange {
     }
 }
 
+//= 8656-7.2-reservation-30-s
 /// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
@@ -215,6 +217,7 @@ impl PortPool {
     ///
     /// # Errors
     /// When no port fits the wish.
+    //= 8656-6-unique-relayed
     pub fn lease(
         self: &Arc<Self>,
         family: Family,
@@ -258,6 +261,7 @@ impl PortPool {
     ///
     /// # Errors
     /// When there is no such reservation.
+    //= 8656-7.2-token-any-five-tuple
     pub fn redeem(
         self: &Arc<Self>,
         token: [u8; 8],
@@ -330,6 +334,7 @@ impl Ports {
             let port = range.first + offset as u16;
             let fits = match wish {
                 Wish::Any => true,
+                //= 8656-7.2-even-port
                 Wish::Even => port.is_multiple_of(2),
                 Wish::EvenAndNext => {
                     port.is_multiple_of(2) && port < range.last && self.is_free(range, port + 1)
@@ -444,6 +449,7 @@ mod tests {
         Arc::new(PortPool::new(PortRange::new(first, last).unwrap()))
     }
 
+    //= 8656-7.2-no-well-known-ports
     #[test]
     fn ranges_are_read_and_printed() {
         assert_eq!("59000-60100".parse(), Ok(PortRange::DEFAULT));
@@ -457,6 +463,7 @@ mod tests {
         assert_eq!("80-90".parse::<PortRange>(), Err(PortRangeError::Privileged));
     }
 
+    //= 8656-6-unique-relayed
     #[test]
     fn every_port_of_the_range_is_leased_once_and_none_outside() {
         let pool = pool(50000, 50099);
@@ -499,6 +506,7 @@ mod tests {
         assert_eq!(pool.redeem([7; 8], "alice", NOW).unwrap_err(), LeaseError::UnknownToken);
     }
 
+    //= 8656-7.2-reservation-30-s
     #[test]
     fn a_reservation_that_nobody_redeems_is_given_back_after_30_s() {
         let pool = pool(50000, 50001);

@@ -25,6 +25,7 @@ impl Quota {
 
     /// One more allocation for `user`; `None` when the user holds as many as it may.
     #[must_use]
+    //= 8656-5-user-limits
     pub fn take(self: &Arc<Self>, user: &str) -> Option<QuotaTicket> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let per_user = self.per_user.load(Ordering::Relaxed);

@@ -74,6 +74,13 @@ macro_rules! replayed {
 }
 
 replayed!(
-    acme_json, channel_data, config_toml, coturn_conf, differential, proxy_header, shard,
-    stream_frames, stun_message
+    acme_json,
+    channel_data,
+    config_toml,
+    coturn_conf,
+    differential,
+    proxy_header,
+    shard,
+    stream_frames,
+    stun_message
 );

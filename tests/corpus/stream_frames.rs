@@ -11,6 +11,7 @@ struct Cut {
 }
 
 /// The first byte says how the rest is split.
+//= 8489-6.2.2-framing
 pub(crate) fn run(bytes: &[u8]) {
     let Some((&split, stream)) = bytes.split_first() else { return };
     let whole = cut(std::iter::once(stream));

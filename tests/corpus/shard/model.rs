@@ -142,8 +142,7 @@ impl Model {
             let token = token.try_into().expect("8 bytes");
             self.tokens.push((token, now + Duration::from_secs(30), user));
         }
-        let granted =
-            Granted { user, expires: now + lifetime, relayed, ..Granted::default() };
+        let granted = Granted { user, expires: now + lifetime, relayed, ..Granted::default() };
         self.clients.insert(client, granted);
     }
 

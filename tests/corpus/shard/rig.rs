@@ -241,7 +241,11 @@ impl Rig {
             }
             Step::FromPeer { relay, peer, len } => self.peer_sends(*relay, *peer, *len),
             Step::Icmp { relay, peer, kind, code, mtu } => {
-                self.icmp(*relay, *peer, IcmpError { kind: *kind, code: *code, mtu: (*mtu).into() });
+                self.icmp(
+                    *relay,
+                    *peer,
+                    IcmpError { kind: *kind, code: *code, mtu: (*mtu).into() },
+                );
             }
             Step::Wait { span } => self.wait(*span),
             Step::HangUp { client } => {
@@ -299,13 +303,28 @@ impl Rig {
         let parsed = |text: &str| text.parse().expect("an address");
         match peer {
             Peer::Public(n) => parsed(
-                ["8.8.8.8:4000", "8.8.8.8:4001", "9.9.9.9:1", "[2a00::1]:4000", "[2a00::2]:4000",
-                 "[::ffff:8.8.8.8]:4000", "1.1.1.1:4000", "[2a00::3]:4000"][usize::from(n % 8)],
+                [
+                    "8.8.8.8:4000",
+                    "8.8.8.8:4001",
+                    "9.9.9.9:1",
+                    "[2a00::1]:4000",
+                    "[2a00::2]:4000",
+                    "[::ffff:8.8.8.8]:4000",
+                    "1.1.1.1:4000",
+                    "[2a00::3]:4000",
+                ][usize::from(n % 8)],
             ),
             Peer::Private(n) => parsed(
-                ["127.0.0.1:80", "10.0.0.1:80", "[::1]:80", "[::ffff:127.0.0.1]:80",
-                 "169.254.169.254:80", "0.0.0.0:80", "[64:ff9b::7f00:1]:80", "[fe80::1]:80"]
-                    [usize::from(n % 8)],
+                [
+                    "127.0.0.1:80",
+                    "10.0.0.1:80",
+                    "[::1]:80",
+                    "[::ffff:127.0.0.1]:80",
+                    "169.254.169.254:80",
+                    "0.0.0.0:80",
+                    "[64:ff9b::7f00:1]:80",
+                    "[fe80::1]:80",
+                ][usize::from(n % 8)],
             ),
             Peer::Relay(n) => {
                 let all: Vec<_> = self.world.sockets.values().map(|s| s.local).collect();
@@ -492,9 +511,13 @@ impl Rig {
                 assert!(socket.client == at && !socket.tcp, "another client's socket");
                 assert_eq!(Family::of(socket.local.ip()), Family::of(peer.ip()));
                 let (to, data) = self.destination(at, packet);
-                let seen = if self.settings.relay_addresses.iter().flatten().any(|r| {
-                    r.local == peer.ip() && r.local != r.public
-                }) {
+                let seen = if self
+                    .settings
+                    .relay_addresses
+                    .iter()
+                    .flatten()
+                    .any(|r| r.local == peer.ip() && r.local != r.public)
+                {
                     self.public(peer)
                 } else {
                     peer
@@ -551,14 +574,7 @@ impl Rig {
     }
 
     /// What a client receives from a peer.
-    fn delivered(
-        &self,
-        client: Client,
-        peer: SocketAddr,
-        prefix: &[u8],
-        data: &[u8],
-        padding: u8,
-    ) {
+    fn delivered(&self, client: Client, peer: SocketAddr, prefix: &[u8], data: &[u8], padding: u8) {
         let granted = self.model.clients.get(&client).expect("a client with an allocation");
         assert!(granted.permits(peer.ip(), self.now.tick), "{peer} was not permitted to send");
         let whole = [prefix, data, &[0; 3][..usize::from(padding)]].concat();
@@ -661,8 +677,7 @@ impl Rig {
         };
         let data = data(len);
         let (now, len) = (self.now, data.len());
-        let verdict =
-            self.shard.from_peer(now, socket.owner, family, from, len, &mut self.world);
+        let verdict = self.shard.from_peer(now, socket.owner, family, from, len, &mut self.world);
         match verdict {
             Verdict::ToClient { client, prefix, payload, padding } => {
                 assert_eq!(client, socket.client, "another client's data");
@@ -737,7 +752,8 @@ impl Rig {
         let granted = &self.model.clients[&socket.client];
         let ip = self.public(SocketAddr::new(canonical_ip(peer.ip()), peer.port())).ip();
         assert!(granted.permits(ip, self.now.tick), "RFC 6062 section 5.3: {peer}");
-        let there = super::world::Connection { owner: socket.owner, connecting: false, bound: false };
+        let there =
+            super::world::Connection { owner: socket.owner, connecting: false, bound: false };
         assert!(self.world.connections.insert(id.0, there).is_none(), "a number used twice");
     }
 

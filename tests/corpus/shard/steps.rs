@@ -60,14 +60,35 @@ pub(super) enum Step {
 #[derive(Arbitrary, Debug)]
 pub(super) enum Ask {
     Binding,
-    Allocate { tcp: bool, family: AskFamily, port: AskPort, lifetime: Lifetime, extra: u8 },
-    Refresh { lifetime: Lifetime, family: AskFamily },
-    Permit { peers: Vec<Peer> },
-    Bind { channel: u8, peer: Peer },
-    Connect { peer: Peer },
-    ConnectionBind { id: u8 },
+    Allocate {
+        tcp: bool,
+        family: AskFamily,
+        port: AskPort,
+        lifetime: Lifetime,
+        extra: u8,
+    },
+    Refresh {
+        lifetime: Lifetime,
+        family: AskFamily,
+    },
+    Permit {
+        peers: Vec<Peer>,
+    },
+    Bind {
+        channel: u8,
+        peer: Peer,
+    },
+    Connect {
+        peer: Peer,
+    },
+    ConnectionBind {
+        id: u8,
+    },
     /// A method and attributes that nobody would send.
-    Odd { method: u16, attributes: Vec<(u16, Vec<u8>)> },
+    Odd {
+        method: u16,
+        attributes: Vec<(u16, Vec<u8>)>,
+    },
 }
 
 /// Which address family an Allocate or Refresh names.
@@ -139,5 +160,8 @@ pub(super) enum Span {
     Seconds(u8),
     Minutes(u8),
     /// Exactly a permission, a channel, a reservation, an allocation; or a moment less or more.
-    Edge { which: u8, off: i8 },
+    Edge {
+        which: u8,
+        off: i8,
+    },
 }

@@ -876,6 +876,20 @@ fn text_that_no_client_can_send_is_refused() {
     }
 }
 
+/// RFC 8489 sections 14.3 and 14.9: a name has fewer than 509 bytes, a realm fewer than 128
+/// characters.
+//= 8489-14.3-username-configured, 8489-14.9-realm
+#[test]
+fn names_and_realms_that_are_too_long_are_refused() {
+    let user = |len| format!("[auth]\nusers = [\"{}:correct horse\"]", "b".repeat(len));
+    assert!(Config::from_toml(&user(508)).is_ok());
+    assert!(report(&user(509)).contains("has a name longer than 508 bytes"));
+    let realm = |len| format!("realm = \"{}\"\n{}", "\u{e9}".repeat(len), user(3));
+    assert!(Config::from_toml(&realm(127)).is_ok());
+    assert!(report(&realm(128)).contains("is longer than 127 characters"));
+}
+
+//= 8489-14.16-alternate-domain-form
 #[test]
 fn redirects_that_lead_nowhere_are_refused() {
     for (toml, said) in [
@@ -892,6 +906,10 @@ fn redirects_that_lead_nowhere_are_refused() {
         let report = report(&format!("[redirect]\n{toml}"));
         assert!(report.contains(said), "{report}");
     }
+    // RFC 8489 section 14.16: at most 255 characters.
+    let long = "a.".repeat(127) + "org";
+    let toml = format!("[redirect]\ntls_servers = [\"198.51.100.2:1\"]\ntls_domain = \"{long}\"");
+    assert!(report(&toml).contains("is no DNS name"));
     let told = report("alternate-server = \"198.51.100.2\"");
     assert!(told.contains("servers in the section [redirect]"), "{told}");
 }

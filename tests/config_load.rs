@@ -240,6 +240,21 @@ fn flags_are_lists_where_they_may_be_repeated() {
     assert!(config.auth.secrets.is_empty(), "a secret was made although there are users");
 }
 
+/// RFC 8656 sections 5 and 7.2 recommend them; RFC 8489 section 9.2.4 the provider's name as realm.
+//= 8489-9.2.4-realm-name, 8656-5-nonce-expires, 8656-7.2-port-range, 8656-7.2-max-lifetime
+#[test]
+fn defaults_are_those_that_the_rfcs_recommend() {
+    let config = config(&["--user", "alice:correct horse"], &[]);
+    let ports = config.relay_ports;
+    assert_eq!((ports.first(), ports.last()), (59000, 60100), "within 49152 to 65535");
+    assert_eq!(config.limits.max_lifetime, Duration::from_secs(3600), "an hour at most");
+    assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(3600), "an hour at most");
+    let named =
+        Config::from_toml("realm = \"turn.domain.org\"\n[auth]\nusers = [\"a:correct horse\"]");
+    assert_eq!(named.unwrap().config.realm, "turn.domain.org");
+}
+
+//= 8489-12-udp-and-tcp
 #[test]
 fn default_listeners_are_udp_and_tcp_and_with_a_certificate_tls() {
     let secret = ("TACITURN_AUTH_SECRETS", SECRET);
@@ -417,6 +432,7 @@ fn users_flag_says_that_it_is_visible_and_the_help_has_an_example() {
     assert!(help.contains("`ps`") && help.contains("Examples:"), "{help}");
 }
 
+//= 8489-14.3-username-configured, 8489-14.9-realm
 #[test]
 fn names_passwords_and_realm_are_prepared_as_opaque_strings() {
     // RFC 8489 sections 9.2.2 and 14.9, RFC 8265 section 4.2: NFC, and plain spaces.

@@ -86,6 +86,7 @@ async fn is_free_again(relayed: SocketAddr) {
     }
 }
 
+//= 8656-5-tcp-tls-dtls
 #[tokio::test]
 async fn a_client_verifies_the_server_agrees_on_alpn_and_relays() {
     let site = Site::new(PEERS);
@@ -101,6 +102,7 @@ async fn a_client_verifies_the_server_agrees_on_alpn_and_relays() {
     relays_both_ways(client).await;
 }
 
+//= 8489-6.3.1.2-answer-goes-back, 8489-12-binding
 #[tokio::test]
 async fn a_listener_on_all_addresses_answers_from_the_one_it_was_asked_at() {
     let listener = "transport = \"dtls\"\naddress = \"[::]:0\"";
@@ -193,6 +195,7 @@ async fn a_message_longer_than_a_record_is_dropped_and_said_at_the_end() {
     assert!(line.contains("dropped=2") && line.contains("longest=4096"), "{line}");
 }
 
+//= 8656-5-connection-ends
 #[tokio::test]
 async fn close_notify_ends_the_allocation() {
     let mut site = Site::new(PEERS);

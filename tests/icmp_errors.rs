@@ -22,6 +22,7 @@ fn configuration(protocol: &str) -> String {
     )
 }
 
+//= 8656-11.5-attributes
 #[tokio::test]
 async fn a_closed_port_is_told_and_data_to_an_open_one_go_on() {
     let server = Server::configured(&configuration("icmp_errors = true"));

@@ -54,6 +54,7 @@ async fn receive_relayed(relay: &(impl Conn + Send + Sync)) -> (Vec<u8>, SocketA
     (buffer[..len].to_vec(), from)
 }
 
+//= 8656-5-udp
 #[tokio::test]
 async fn data_pass_both_ways_between_a_client_and_a_peer() {
     let server = Server::start(&[USER, LOOPBACK_PEERS].concat());

@@ -72,12 +72,14 @@ impl TestCertificate {
     }
 }
 
+//= 8489-6.2.2-server-keeps-connection, 8489-12-udp-and-tcp, 8656-5-tcp-tls-dtls
 #[tokio::test]
 async fn a_tcp_client_relays_data_of_any_length_both_ways() {
     let server = Server::configured(&configuration(&["transport = \"tcp\""], PEERS));
     relays_both_ways(tcp(server.address).await).await;
 }
 
+//= 8656-5-tcp-tls-dtls
 #[tokio::test]
 async fn a_tls_client_verifies_the_server_agrees_on_alpn_and_relays() {
     let certificate = TestCertificate::new();
@@ -125,6 +127,7 @@ async fn clients_of_two_transports_reach_each_other() {
     assert_eq!(a.receive(channel()).await, b"from b");
 }
 
+//= 8489-6.2.2-framing
 #[tokio::test]
 async fn many_messages_in_one_write_are_each_relayed() {
     let server = Server::configured(&configuration(&["transport = \"tcp\""], PEERS));
@@ -144,6 +147,7 @@ async fn many_messages_in_one_write_are_each_relayed() {
     }
 }
 
+//= 8489-6.2.2-no-connection-back
 #[tokio::test]
 async fn the_end_of_a_connection_is_the_end_of_its_allocation() {
     let mut server = Server::configured(&configuration(&["transport = \"tcp\""], PEERS));
@@ -174,6 +178,7 @@ async fn bytes_that_are_no_stun_close_the_connection() {
     }
 }
 
+//= 8489-6.2.2-overload
 #[tokio::test]
 async fn a_stranger_may_not_announce_a_message_over_2_kib() {
     let server = Server::configured(&configuration(&["transport = \"tcp\""], ""));
@@ -183,6 +188,7 @@ async fn a_stranger_may_not_announce_a_message_over_2_kib() {
     assert!(client.read().await.is_none());
 }
 
+//= 8489-6.2.2-overload
 #[tokio::test]
 async fn connections_from_one_address_are_limited() {
     let limits = "[limits]\nconnections_per_address = 3\n";
@@ -200,6 +206,7 @@ async fn connections_from_one_address_are_limited() {
     held[0].mapped().await;
 }
 
+//= 8489-6.2.2-overload
 #[tokio::test]
 async fn a_client_that_does_not_read_delays_nobody() {
     let server = Server::configured(&configuration(&["transport = \"tcp\""], PEERS));

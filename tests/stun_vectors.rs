@@ -194,6 +194,7 @@ fn assert_same_up_to_integrity(ours: &[u8], vector: &[u8], integrity: usize, pad
     assert_eq!(ours.len(), vector.len());
 }
 
+//= 8489-14-padding, 8489-14.7-fingerprint
 #[test]
 fn rfc5769_section_2_1_sample_request_is_read() {
     let message = Message::parse(&SAMPLE_REQUEST).unwrap();
@@ -213,6 +214,7 @@ fn rfc5769_section_2_1_sample_request_is_read() {
     assert_eq!(message.unknown().types(), [PRIORITY.0]);
 }
 
+//= 8489-5-cookie, 8489-14-tlv
 #[test]
 fn rfc5769_section_2_1_sample_request_is_written() {
     let mut buffer = [0xEE; 200];
@@ -253,16 +255,19 @@ fn response(vector: &[u8], address: &str, integrity: usize) {
     assert_same_up_to_integrity(&buffer[..len], vector, integrity, &[35]);
 }
 
+//= 8489-5-same-transaction-id, 8489-14.2-xor-mapped-address
 #[test]
 fn rfc5769_section_2_2_ipv4_response_is_read_and_written() {
     response(&IPV4_RESPONSE, "192.0.2.1:32853", 48);
 }
 
+//= 8489-14.2-xor-mapped-address
 #[test]
 fn rfc5769_section_2_3_ipv6_response_is_read_and_written() {
     response(&IPV6_RESPONSE, "[2001:db8:1234:5678:11:2233:4455:6677]:32853", 60);
 }
 
+//= 8489-14.5-integrity
 #[test]
 fn rfc5769_section_2_4_long_term_request_is_read_and_written_byte_for_byte() {
     // The password is given after SASLprep.
@@ -290,6 +295,7 @@ fn rfc5769_section_2_4_long_term_request_is_read_and_written_byte_for_byte() {
     assert_eq!(buffer[..len], LONG_TERM_REQUEST);
 }
 
+//= 8489-14.4-userhash, 8489-14.6-integrity-sha256
 #[test]
 fn rfc8489_appendix_b_1_sha256_request_is_read_and_written_byte_for_byte() {
     let (username, realm) = ("マトリックス", "example.org");
@@ -322,6 +328,7 @@ fn rfc8489_appendix_b_1_sha256_request_is_read_and_written_byte_for_byte() {
 
 /// RFC 8489 sections 14.5 to 14.7. A flipped bit may hide FINGERPRINT behind another type or
 /// inside of another attribute; then MESSAGE-INTEGRITY still covers all in front of it.
+//= 8489-14.5-integrity
 #[test]
 fn no_flipped_bit_goes_unnoticed() {
     let long = |by| long_term_key_by(by, "マトリックス", "example.org", "TheMatrIX");
@@ -393,6 +400,7 @@ fn chrome_allocate_request_with_credentials() {
     assert!(message.unknown().is_empty());
 }
 
+//= 8489-14-padding
 #[test]
 fn coturn_answers_with_padding_that_is_not_zero() {
     let refused = bytes(COTURN_401);

@@ -214,6 +214,7 @@ async fn what_follows_the_bind_request_at_once_is_data() {
     hear(&mut data, b"from the peer").await;
 }
 
+//= 8489-6.2.2-no-close-before-answer
 #[tokio::test]
 async fn who_has_no_more_to_say_still_hears_the_other() {
     let server = configured(TCP, PEERS);

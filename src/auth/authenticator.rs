@@ -126,6 +126,7 @@ impl Authenticator {
     /// user has a key of it. A client that is told of hashed usernames must use them: they are
     /// offered only where all users are static.
     #[must_use]
+    //= 8489-9.2.4-anonymity-bit
     pub fn features(&self) -> SecurityFeatures {
         SecurityFeatures {
             password_algorithms: self.users.values().all(|keys| keys.sha256.is_some()),
@@ -311,6 +312,7 @@ mod tests {
         assert_eq!(by(rest, &password).unwrap().key.bytes().len(), 32);
     }
 
+    //= 8489-14.4-userhash
     #[test]
     fn a_userhash_finds_a_static_user_and_nobody_else() {
         // RFC 8489 section 14.4.
@@ -327,6 +329,7 @@ mod tests {
         assert!(authenticator().is_hash_of(&hash(rest), rest));
     }
 
+    //= 8489-9.2.4-anonymity-bit
     #[test]
     fn what_is_offered_works_for_every_user() {
         let user = |key| StaticUser { name: "alice".into(), key };
@@ -342,6 +345,7 @@ mod tests {
         assert_eq!(offered(&[user(StaticKey::Md5([1; 16]))], &[]), (false, true));
     }
 
+    //= 8489-16-rfc7616-5
     #[test]
     fn every_failure_takes_the_same_number_of_checks() {
         let checks = |claim| {

@@ -7,6 +7,7 @@ use crate::stun::PasswordAlgorithm;
 const COOKIE: &[u8; 9] = b"obMatJos2";
 
 /// The value of PASSWORD-ALGORITHMS in every offer: SHA-256 first, as it is preferred.
+//= 8489-18.5.1.1-md5
 pub const PASSWORD_ALGORITHMS: [u8; 8] = {
     let [a, b, c, d] = PasswordAlgorithm::Sha256.value();
     let [e, f, g, h] = PasswordAlgorithm::Md5.value();
@@ -34,6 +35,7 @@ impl SecurityFeatures {
 
     /// The nonce cookie: what a nonce begins with. Bit 0 is the most significant of 24, so both
     /// features are in the first of four base64 characters.
+    //= 8489-9.2-nonce-cookie, 8489-9.2-all-zero-features
     pub(super) const fn cookie(self) -> [u8; 13] {
         let first = match (self.password_algorithms, self.username_anonymity) {
             (false, false) => b'A',
@@ -79,6 +81,7 @@ pub struct NotOffered;
 ///
 /// # Errors
 /// When they do not fit each other or the offer.
+//= 8489-9.2.4-algorithms-match
 pub fn negotiate(
     nonce: &[u8],
     list: Option<&[u8]>,
@@ -109,6 +112,7 @@ mod tests {
     const BOTH: SecurityFeatures =
         SecurityFeatures { password_algorithms: true, username_anonymity: true };
 
+    //= 8489-9.2-nonce-cookie, 8489-9.2-all-zero-features
     #[test]
     fn bits_are_counted_from_the_most_significant() {
         // RFC 8489 sections 9.2 and 18.1: base64 of C0 00 00.
@@ -121,6 +125,7 @@ mod tests {
         }
     }
 
+    //= 8489-9.2.4-algorithms-match
     #[test]
     fn the_offer_is_repeated_with_one_of_its_algorithms_or_not_at_all() {
         // RFC 8489 section 9.2.4.

@@ -17,6 +17,7 @@ pub fn long_term_key(username: &str, realm: &str, password: &str) -> LongTermKey
 /// Computes the key of RFC 8489 sections 9.2.2 and 18.5.1: a hash of
 /// `username ":" realm ":" password`, each as OpaqueString has it ([`super::prepared`]).
 #[must_use]
+//= 8489-9.2.2-key
 pub fn long_term_key_by(
     algorithm: PasswordAlgorithm,
     username: &str,
@@ -32,6 +33,7 @@ pub fn long_term_key_by(
 
 /// Computes USERHASH (RFC 8489 section 14.4): `SHA-256(username ":" realm)`.
 #[must_use]
+//= 8489-14.4-userhash
 pub fn userhash(username: &str, realm: &str) -> [u8; 32] {
     hash::<Sha256>(&[username, ":", realm].map(str::as_bytes)).into()
 }
@@ -104,12 +106,14 @@ mod tests {
         assert_eq!(hex(key.bytes()), "0fb8f3958acf2cb0b8128026c1f18d3a");
     }
 
+    //= 8489-9.2.2-key
     #[test]
     fn key_of_the_example_in_rfc_8489_section_9_2_2() {
         let key = long_term_key("user", "realm", "pass");
         assert_eq!(hex(key.bytes()), "8493fbc53ba582fb4c044c456bdc40eb");
     }
 
+    //= 8489-9.2.2-key
     #[test]
     fn quotes_and_zero_bytes_around_a_username_do_not_count() {
         // RFC 8489 section 9.2.2.
@@ -121,6 +125,7 @@ mod tests {
         }
     }
 
+    //= 8656-6-no-password
     #[test]
     fn debug_output_shows_no_secret() {
         let user = StaticUser {

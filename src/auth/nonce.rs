@@ -59,6 +59,7 @@ pub struct Nonce {
 }
 
 impl Nonce {
+    //= 8489-14.10-nonce
     /// The text: 16 or 29 characters of ASCII.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -106,6 +107,7 @@ impl NonceKeys {
 
     /// A nonce for a client at `client` on the listener `listener`, which tells of `features`.
     #[must_use]
+    //= 8489-9.2.4-nonce-differs, 8656-5-random-nonce
     pub fn issue(
         &self,
         now: Tick,
@@ -128,6 +130,7 @@ impl NonceKeys {
     ///
     /// # Errors
     /// When it was not, or is too old.
+    //= 8489-9.2.1-bid-down, 8656-5-nonce-expires
     pub fn verify(
         &self,
         now: Tick,
@@ -227,6 +230,7 @@ mod tests {
         assert!(keys.rotation_due(Tick(10_000)));
     }
 
+    //= 8489-14.10-nonce, 8489-16-rfc7616-5, 8656-5-nonce-expires
     #[test]
     fn a_nonce_is_good_for_its_lifetime() {
         let keys = keys();
@@ -243,6 +247,7 @@ mod tests {
         );
     }
 
+    //= 8489-9.2.4-nonce-differs, 8656-5-random-nonce
     #[test]
     fn a_nonce_is_bound_to_address_port_and_listener() {
         let keys = keys();
@@ -253,6 +258,7 @@ mod tests {
         }
     }
 
+    //= 8656-5-random-nonce
     #[test]
     fn forged_and_malformed_nonces_are_foreign() {
         let keys = keys();
@@ -265,6 +271,7 @@ mod tests {
         }
     }
 
+    //= 8489-9.2-nonce-cookie, 8489-9.2.1-bid-down
     #[test]
     fn features_stand_in_front_and_cannot_be_taken_away() {
         // RFC 8489 section 9.2.1.

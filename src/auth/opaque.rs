@@ -38,6 +38,7 @@ mod tests {
         }
     }
 
+    //= 8489-9.2.2-key
     #[test]
     fn spaces_and_accents_have_one_form() {
         // RFC 8265 section 4.2.2; the examples of section 4.3.

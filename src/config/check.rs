@@ -172,6 +172,7 @@ fn realm(reader: &mut Reader<'_>) -> String {
         return DEFAULT_REALM.into();
     };
     let text = item.text.as_str();
+    //= 8489-9.2.4-realm-name, 8489-14.9-realm
     // RFC 8489 section 14.9: fewer than 128 characters, as they stand in a quoted-string.
     let fault = match text {
         _ if text.trim().is_empty() => Some("is empty".into()),
@@ -399,6 +400,7 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
             .duration("limits.port_quarantine", Duration::ZERO, Duration::from_secs(3600))
             .unwrap_or(default.port_quarantine),
         rates: rates(reader, default.rates),
+        //= 8656-7.2-max-lifetime
         // RFC 8656 section 3.2: an allocation lives 10 minutes unless refreshed.
         max_lifetime: reader
             .duration("limits.max_lifetime", Duration::from_secs(600), DAY)

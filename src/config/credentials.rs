@@ -8,6 +8,7 @@ use super::Secret;
 use super::error::Note;
 use super::read::{Item, Reader};
 
+//= 8489-14.3-username-configured
 /// RFC 8489 section 14.3: a USERNAME is shorter than 509 bytes.
 const LONGEST_NAME: usize = 508;
 const SHORTEST_PASSWORD: usize = 8;

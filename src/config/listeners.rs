@@ -1,4 +1,5 @@
 //! The `[[listen]]` sections, and the short form `udp:[::]:3478` of flags and the environment.
+//= 8489-12-udp-and-tcp
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

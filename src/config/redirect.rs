@@ -11,6 +11,7 @@ use super::read::Reader;
 const EXAMPLE: &str = "write an address with its port, like \"198.51.100.2:3478\" or\n\
      \"[2001:db8::2]:3478\": clients are told numbers, not names";
 
+//= 8489-14.16-alternate-domain-form
 /// RFC 8489 section 14.16: a DNS name of at most 255 characters.
 const LONGEST_DOMAIN: usize = 255;
 

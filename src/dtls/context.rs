@@ -1,4 +1,5 @@
 //! What all connections of a listener share: certificate, key, versions, ciphers.
+//= 8489-16-bcp195, 8656-3.1-bcp195
 #![forbid(unsafe_code)]
 
 use std::fmt;

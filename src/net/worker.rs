@@ -1,4 +1,5 @@
 //! One worker: a shard, its sockets, and the loop that joins them.
+//= 8656-5-udp
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
@@ -202,6 +203,7 @@ impl Core {
     ///
     /// # Errors
     /// When what follows is no message.
+    //= 8489-6.3.1.2-answer-goes-back
     pub(super) fn read_stream(&self, client: Client, bytes: &[u8]) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         let taken = state.read_stream(client, bytes);

@@ -45,6 +45,7 @@ impl Connections {
 
     /// One more connection; `None` when there are as many as may be.
     #[must_use]
+    //= 8489-6.2.2-overload
     pub fn take(self: &Arc<Self>, from: IpAddr) -> Option<ConnectionTicket> {
         let from = prefix(from);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

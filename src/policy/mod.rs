@@ -9,7 +9,7 @@ mod rates;
 mod strangers;
 
 pub use connections::{ConnectionTicket, Connections};
-pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public};
+pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,
 };

@@ -134,6 +134,16 @@ const BUILT_IN: &[(&str, IpNet)] = &[
 
 const GLOBAL_UNICAST: IpNet = v6([0x2000, 0, 0, 0, 0, 0, 0, 0], 3);
 
+const TEREDO: IpNet = v6([0x2001, 0, 0, 0, 0, 0, 0, 0], 32);
+const SIX_TO_FOUR: IpNet = v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16);
+
+/// Whether `ip` is one of a tunnel between IPv4 and IPv6: Teredo or 6to4. A relay between the two
+/// and such a tunnel can be made to send a packet back and forth (RFC 8656 section 21.4).
+#[must_use]
+pub fn is_tunnelled(ip: IpAddr) -> bool {
+    TEREDO.contains(&ip) || SIX_TO_FOUR.contains(&ip)
+}
+
 /// Whether `ip` is a host on the public Internet, by the built-in rules.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
@@ -178,6 +188,7 @@ impl PeerPolicy {
     ///
     /// # Errors
     /// When a rule denies it and `peers.allow` does not name it.
+    //= 8656-21.4-tunnels-as-peers
     pub fn check(&self, peer: IpAddr) -> Result<(), Refusal> {
         let peer = canonical_ip(peer);
         if self.allow.iter().any(|net| net.contains(&peer)) {
@@ -263,6 +274,7 @@ mod tests {
         }
     }
 
+    //= 8656-21.4-tunnels-as-peers
     #[test]
     fn mapped_and_embedded_ipv4_is_denied_like_the_address_it_reaches() {
         let policy = PeerPolicy::default();
@@ -281,6 +293,7 @@ mod tests {
         assert_eq!(check(&policy, "::ffff:8.8.8.8"), Ok(()));
     }
 
+    //= 8656-21.4-tunnels-as-peers
     #[test]
     fn ipv6_outside_of_global_unicast_is_denied() {
         let policy = PeerPolicy::default();

@@ -45,6 +45,7 @@ impl PortRange {
     ///
     /// # Errors
     /// When it is empty or reaches below 1024.
+    //= 8656-7.2-port-range, 8656-7.2-no-well-known-ports
     pub const fn new(first: u16, last: u16) -> Result<Self, PortRangeError> {
         if first > last {
             return Err(PortRangeError::Reversed { first, last });
@@ -103,6 +104,7 @@ impl FromStr for PortRange {
     }
 }
 
+//= 8656-7.2-reservation-30-s
 /// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
 const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
 
@@ -242,6 +244,7 @@ impl PortPool {
     ///
     /// # Errors
     /// When no port fits the wish, or no more than those to keep are free.
+    //= 8656-6-unique-relayed
     pub fn lease(
         self: &Arc<Self>,
         family: Family,
@@ -296,6 +299,7 @@ impl PortPool {
     ///
     /// # Errors
     /// When there is no such reservation.
+    //= 8656-7.2-token-any-five-tuple
     pub fn redeem(
         self: &Arc<Self>,
         token: [u8; 8],
@@ -370,6 +374,7 @@ impl Ports {
             // Of a pair the one that needs more rest counts.
             let worst = match wish {
                 Wish::Any => Some(left(rest)),
+                //= 8656-7.2-even-port
                 Wish::Even => port.is_multiple_of(2).then(|| left(rest)),
                 Wish::EvenAndNext if port.is_multiple_of(2) && port < range.last => {
                     self.rest_of(range, port + 1).map(|next| left(next).max(left(rest)))

@@ -89,6 +89,7 @@ impl Quota {
     ///
     /// # Errors
     /// With the limit that is reached.
+    //= 8656-5-user-limits
     pub fn take(self: &Arc<Self>, user: &str, now: Tick) -> Result<QuotaTicket, QuotaError> {
         let mut held = self.lock();
         held.forget(|meter| meter.is_whole(now));

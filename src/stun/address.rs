@@ -57,6 +57,7 @@ pub fn canonical_ip(ip: IpAddr) -> IpAddr {
 }
 
 /// Reads an XOR-…-ADDRESS value.
+//= 8489-14.1-address-length, 8489-14.1-first-byte
 pub(super) fn read_xored(value: &[u8], tid: TransactionId) -> Result<SocketAddr, BadAttribute> {
     let [_reserved, family, port_high, port_low, address @ ..] = value else {
         return Err(BadAttribute::Length);
@@ -117,6 +118,7 @@ pub(super) fn write_plain(address: SocketAddr, out: &mut [u8; 20]) -> usize {
     }
 }
 
+//= 8489-14.2-xor-mapped-address
 /// RFC 8489 section 14.2: an IPv6 address is XORed with the cookie and the transaction id.
 fn v6_mask(tid: TransactionId) -> [u8; 16] {
     let mut mask = [0; 16];
@@ -156,6 +158,7 @@ mod tests {
         }
     }
 
+    //= 8489-14.1-address-length
     #[test]
     fn addresses_of_wrong_length_or_family_are_refused() {
         let tid = TransactionId([0; 12]);

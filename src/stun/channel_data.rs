@@ -12,6 +12,7 @@ impl ChannelNumber {
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         match number {
+            //= 8656-12-reserved-numbers
             0x4000..=0x7FFF => Some(Self(number)),
             _ => None,
         }
@@ -55,6 +56,7 @@ impl<'a> ChannelData<'a> {
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let [n0, n1, l0, l1, rest @ ..] = bytes else { return None };
         let channel = ChannelNumber::new(u16::from_be_bytes([*n0, *n1]))?;
+        //= 8656-12.6-too-short
         let data = rest.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?;
         Some(Self { channel, data })
     }
@@ -84,6 +86,7 @@ mod tests {
         assert_eq!(ChannelData::parse(&[0x4F, 0xFF, 0, 0]).unwrap().data, b"");
     }
 
+    //= 8656-12-reserved-numbers
     #[test]
     fn short_messages_and_numbers_out_of_range_are_refused() {
         assert_eq!(ChannelData::parse(&[]), None);

@@ -33,6 +33,7 @@ impl ErrorCode {
 
     /// The phrase that the RFCs recommend.
     #[must_use]
+    //= 8489-6.3.1.1-reason-phrase
     pub const fn reason(self) -> &'static str {
         match self.0 {
             300 => "Try Alternate",

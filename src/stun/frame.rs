@@ -24,6 +24,7 @@ pub enum Frame {
 impl Frame {
     /// Looks at the front of `bytes`.
     #[must_use]
+    //= 8489-6.2.2-framing
     pub fn of(bytes: &[u8]) -> Self {
         let [_, _, high, low, rest @ ..] = bytes else {
             return match Kind::of(bytes) {
@@ -67,6 +68,7 @@ mod tests {
         bytes
     }
 
+    //= 8489-6.2.2-framing
     #[test]
     fn a_stun_message_is_whole_with_its_last_byte() {
         let bytes = stun(8);
@@ -79,6 +81,7 @@ mod tests {
         assert_eq!(Frame::of(&[bytes, vec![0x40]].concat()), Frame::Whole { len: 28, padded: 28 });
     }
 
+    //= 8489-6.2.2-framing
     #[test]
     fn channel_data_wait_for_their_padding() {
         // RFC 8656 section 12.5: over TCP and TLS it must be padded to a multiple of four.
@@ -95,6 +98,7 @@ mod tests {
         assert_eq!(Frame::of(&[0x40, 0, 0xFF, 0xFF]), Frame::Incomplete { needed: 0x1_0004 });
     }
 
+    //= 8489-6.2.2-framing
     #[test]
     fn what_is_neither_ends_the_stream() {
         for bytes in [&b"\r\n\r\n"[..], &[0x16, 3, 1, 0, 0x7C], &[0xFF], &[0x80; 20]] {

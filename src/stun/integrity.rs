@@ -30,6 +30,7 @@ impl PasswordAlgorithm {
         }
     }
 
+    //= 8489-14.12-algorithm-padding
     /// The value of PASSWORD-ALGORITHM (RFC 8489 section 14.12); neither algorithm has parameters.
     #[must_use]
     pub const fn value(self) -> [u8; 4] {

@@ -77,6 +77,7 @@ pub(super) const fn message_type(class: Class, method: Method) -> u16 {
         | ((class & 2) << 7)
 }
 
+//= 8489-5-class-and-method
 const fn split_type(kind: u16) -> (Class, Method) {
     let method = (kind & 0x000F) | ((kind & 0x00E0) >> 1) | ((kind & 0x3E00) >> 2);
     let class = match ((kind >> 4) & 1) | ((kind >> 7) & 2) {
@@ -206,13 +207,16 @@ impl<'a> Message<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let [t0, t1, l0, l1, cookie @ .., _, _, _, _, _, _, _, _, _, _, _, _] =
             bytes.first_chunk::<HEADER_LEN>().ok_or(Malformed::Short)?;
+        //= 8489-5-top-bits
         if t0 & 0xC0 != 0 {
             return Err(Malformed::TopBits);
         }
+        //= 8489-5-cookie
         if *cookie != MAGIC_COOKIE {
             return Err(Malformed::Cookie);
         }
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
+        //= 8489-5-length
         if !length.is_multiple_of(4) || bytes.len() != HEADER_LEN + length {
             return Err(Malformed::Length);
         }
@@ -247,6 +251,7 @@ impl<'a> Message<'a> {
         let mut walk = Walk { bytes, at: HEADER_LEN };
         while let Some(attribute) = walk.next()? {
             if message.has_fingerprint {
+                //= 8489-14.7-fingerprint-last
                 return Err(Malformed::AfterFingerprint);
             }
             if attribute.kind == T::FINGERPRINT {
@@ -254,6 +259,7 @@ impl<'a> Message<'a> {
                 if !message.has_integrity() {
                     message.attributes_end = attribute.at;
                 }
+            //= 8489-9-after-integrity, 8489-9-after-integrity-sha256
             } else if !message.has_integrity() {
                 message.take(&attribute);
             } else if attribute.kind == T::MESSAGE_INTEGRITY_SHA256
@@ -268,6 +274,7 @@ impl<'a> Message<'a> {
     /// Puts an attribute into its slot.
     fn take(&mut self, attribute: &Attribute<'a>) {
         let value = attribute.value;
+        //= 8489-14-first-counts
         let first = |slot: &mut Option<&'a [u8]>| {
             slot.get_or_insert(value);
         };
@@ -285,6 +292,7 @@ impl<'a> Message<'a> {
             T::XOR_PEER_ADDRESS => first(&mut self.peer),
             T::CONNECTION_ID => first(&mut self.connection_id),
             T::DATA => first(&mut self.data),
+            //= 8656-7.2-dont-fragment
             T::DONT_FRAGMENT => self.dont_fragment = true,
             T::USERHASH => first(&mut self.userhash),
             T::PASSWORD_ALGORITHM => first(&mut self.password_algorithm),
@@ -297,12 +305,14 @@ impl<'a> Message<'a> {
                 self.attributes_end = attribute.at;
                 self.integrity_sha256 = Some((attribute.at, value));
             }
+            //= 8489-6.3-unexpected-ignored
             // Known, and of no use in what a client sends.
             T::MAPPED_ADDRESS
             | T::ERROR_CODE
             | T::UNKNOWN_ATTRIBUTES
             | T::XOR_RELAYED_ADDRESS
             | T::XOR_MAPPED_ADDRESS => {}
+            //= 8489-6.3-optional-ignored
             kind if kind.comprehension_required() => self.unknown.push(kind),
             _ => {}
         }
@@ -364,15 +374,18 @@ impl<'a> Message<'a> {
     /// A MESSAGE-INTEGRITY-SHA256 of fewer than 32 bytes is wrong: section 14.6 lets a usage allow
     /// that, and RFC 8656 does not.
     #[must_use]
+    //= 8489-16-rfc7616-5
     pub fn verify_integrity(&self, key: &impl AsRef<[u8]>) -> bool {
         let key = key.as_ref();
         if let Some((at, tag)) = self.integrity_sha256 {
+            //= 8489-14.6-integrity-sha256-length
             return self.signed(at, 32, |parts| same(&sign_sha256(key, parts), tag));
         }
         let Some((at, tag)) = self.integrity else { return false };
         self.signed(at, 20, |parts| same(&sign_sha1(key, parts), tag))
     }
 
+    //= 8489-14.5-integrity, 8489-14.6-integrity-sha256
     /// Judges what an integrity attribute at `at`, with a value of `len` bytes, covers: the length
     /// field as if that attribute were the end (RFC 8489 sections 14.5 and 14.6).
     fn signed(&self, at: usize, len: usize, judge: impl FnOnce(&[&[u8]]) -> bool) -> bool {
@@ -389,6 +402,7 @@ impl<'a> Message<'a> {
         &self.unknown
     }
 
+    //= 8489-14.3-username-763
     /// USERNAME, at most 763 bytes of UTF-8: RFC 8489 section 14.3 wants so many read, though it
     /// lets a client send 508 only.
     ///
@@ -418,6 +432,7 @@ impl<'a> Message<'a> {
         self.password_algorithms
     }
 
+    //= 8489-14.9-realm
     /// REALM, at most 763 bytes of UTF-8 (RFC 8489 section 14.9).
     ///
     /// # Errors
@@ -440,6 +455,7 @@ impl<'a> Message<'a> {
         self.lifetime.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
     }
 
+    //= 8656-18.7-transport-rffu
     /// REQUESTED-TRANSPORT: the protocol number, 17 for UDP (RFC 8656 section 18.7).
     ///
     /// # Errors
@@ -450,6 +466,7 @@ impl<'a> Message<'a> {
             .transpose()
     }
 
+    //= 8656-18.6-family-reserved
     /// REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.6): `Some(None)` is a family that is neither
     /// IPv4 nor IPv6.
     ///
@@ -491,6 +508,7 @@ impl<'a> Message<'a> {
         self.dont_fragment
     }
 
+    //= 8656-18.1-channel-number-rffu
     /// CHANNEL-NUMBER (RFC 8656 section 18.1): `Some(None)` is a number out of range.
     ///
     /// # Errors
@@ -558,6 +576,7 @@ impl<'a> Message<'a> {
 
     /// ERROR-CODE of an answer; for clients and tests.
     #[must_use]
+    //= 8489-14.8-reserved-ignored
     pub fn error_code(&self) -> Option<u16> {
         match self.find_counted(T::ERROR_CODE)? {
             [_, _, class, number, ..] => Some(u16::from(class & 7) * 100 + u16::from(*number)),
@@ -608,6 +627,7 @@ impl<'a> Walk<'a> {
         };
         let length = usize::from(u16::from_be_bytes([*l0, *l1]));
         let value = tail.get(..length).ok_or(Malformed::Attribute)?;
+        //= 8489-14-tlv
         let padded = length.next_multiple_of(4);
         if padded > tail.len() {
             return Err(Malformed::Attribute);

@@ -31,6 +31,7 @@ pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 pub const HEADER_LEN: usize = 20;
 
 /// What FINGERPRINT's CRC-32 is XORed with (RFC 8489 section 14.7).
+//= 8489-14.7-fingerprint
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
 /// What the first byte of a datagram from a client says it is (RFC 7983 section 7).

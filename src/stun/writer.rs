@@ -42,6 +42,7 @@ impl<'b> Writer<'b> {
     }
 
     /// Adds any attribute.
+    //= 8489-14-padding, 8656-18-padding
     pub fn attribute(&mut self, kind: T, value: &[u8]) -> &mut Self {
         let (Ok(length), padded) = (u16::try_from(value.len()), value.len().next_multiple_of(4))
         else {
@@ -69,6 +70,7 @@ impl<'b> Writer<'b> {
         self.attribute(kind, &value[..len])
     }
 
+    //= 8489-14.15-alternate-server-form
     /// Adds ALTERNATE-SERVER or MAPPED-ADDRESS, which are not XORed (RFC 8489 section 14.1).
     pub fn plain_address(&mut self, kind: T, address: SocketAddr) -> &mut Self {
         let mut value = [0; 20];
@@ -78,7 +80,9 @@ impl<'b> Writer<'b> {
 
     /// Adds ERROR-CODE with a reason phrase (RFC 8489 section 14.8), of which at most 127 bytes are
     /// sent.
+    //= 8489-14.8-error-code-range
     pub fn error(&mut self, code: ErrorCode, reason: &str) -> &mut Self {
+        //= 8489-14.8-reason-length
         // RFC 8489 section 14.8: UTF-8, fewer than 128 characters. The end of one is looked for at
         // most three bytes back.
         let mut len = reason.len().min(127);
@@ -94,6 +98,7 @@ impl<'b> Writer<'b> {
         self.attribute(T::ERROR_CODE, &value[..4 + len])
     }
 
+    //= 8489-14.13-unknown-list
     /// Adds UNKNOWN-ATTRIBUTES (RFC 8489 section 14.13).
     pub fn unknown_attributes(&mut self, unknown: &Unknown) -> &mut Self {
         let mut value = [0; 16];
@@ -172,6 +177,7 @@ impl<'b> Writer<'b> {
     }
 }
 
+//= 8656-11.3-data-indication
 /// The STUN message in front of the data of a Data indication (RFC 8656 section 11.4): header,
 /// XOR-PEER-ADDRESS and the DATA attribute's own header. Returns its length, 36 or 48.
 ///

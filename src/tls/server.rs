@@ -22,6 +22,7 @@ pub const ALPN_PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 ///
 /// Sessions are resumed by tickets, so that the server keeps nothing for clients that are gone.
 #[must_use]
+//= 8489-6.2.3-ecdhe-rsa, 8489-6.2.3-weak-suites, 8489-16-bcp195
 pub fn server_config(store: Arc<CertStore>) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12]);

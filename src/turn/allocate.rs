@@ -11,10 +11,11 @@ use super::shard::Shard;
 use super::types::{AllocationId, Carrier};
 use crate::auth::Grant;
 use crate::clock::Now;
-use crate::policy::{LeaseError, PortLease, QuotaError, Wish};
+use crate::policy::{LeaseError, PortLease, QuotaError, Wish, is_tunnelled};
 use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// RFC 8656 section 3.2: the default lifetime, and the shortest that is granted.
+//= 8656-6-lifetime-600
 pub(super) const DEFAULT_LIFETIME: u32 = 600;
 
 /// The protocol number of UDP in REQUESTED-TRANSPORT.
@@ -52,12 +53,15 @@ impl Shard {
         outside: &mut impl Outside,
     ) -> Answer {
         if let Some((_, allocation)) = self.allocation_of(&request.client) {
+            //= 8489-6.3.1-retransmissions
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
+            //= 8656-7.2-retransmission
             if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
                 write_success(allocation, writer);
                 return Ok(());
             }
+            //= 8656-7.2-in-use
             let detail = "This 5-tuple has an allocation";
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, detail));
         }
@@ -85,6 +89,7 @@ impl Shard {
             }
             _ => None,
         };
+        //= 8656-7.2-half-of-two
         // RFC 8656 section 7.2: half of a dual allocation is better than none, whichever half.
         let address_error = match (first, second) {
             (Ok(()), None | Some(Ok(()))) => None,
@@ -119,10 +124,18 @@ impl Shard {
     fn wanted(&self, request: &Request<'_>) -> Result<Wanted, Failure> {
         let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
         let message = request.message;
+        // RFC 8656 section 21.4. Without an allocation there are no channels either.
+        //= 8656-21.4-teredo-and-6to4
+        if is_tunnelled(request.client.remote.0.ip()) {
+            let detail = "Teredo and 6to4 addresses are not served";
+            return Err(Failure::new(ErrorCode::FORBIDDEN, detail));
+        }
         let tcp = match message.requested_transport()? {
+            //= 8656-7.2-transport-missing
             None => return Err(bad("REQUESTED-TRANSPORT is missing")),
             Some(UDP) => false,
             Some(TCP) if self.settings.tcp_relay => true,
+            //= 8656-7.2-transport-unsupported
             Some(_) => return Err(Failure::new(ErrorCode::UNSUPPORTED_TRANSPORT, "")),
         };
         let (even, token) = (message.even_port()?, message.reservation_token()?);
@@ -135,12 +148,14 @@ impl Shard {
         }
         let (family, additional) = (message.requested_family()?, message.additional_family()?);
         let port = match (token, even) {
+            //= 8656-7.2-token-alone
             (Some(_), Some(_)) => return Err(bad("RESERVATION-TOKEN and EVEN-PORT together")),
             (Some(_), None) if family.is_some() || additional.is_some() => {
                 return Err(bad("RESERVATION-TOKEN and an address family together"));
             }
             (Some(token), None) => PortWish::Token(token),
             (None, Some(true)) if additional.is_some() => {
+                //= 8656-7.2-even-port-additional
                 return Err(bad("EVEN-PORT with R and ADDITIONAL-ADDRESS-FAMILY together"));
             }
             (None, Some(true)) => PortWish::Pool(Wish::EvenAndNext),
@@ -148,11 +163,14 @@ impl Shard {
             (None, None) => PortWish::Pool(Wish::Any),
         };
         if family.is_some() && additional.is_some() {
+            //= 8656-7.2-two-families
             return Err(bad("REQUESTED- and ADDITIONAL-ADDRESS-FAMILY together"));
         }
         if additional.is_some_and(|family| family != Some(Family::V6)) {
+            //= 8656-7.2-additional-ipv4
             return Err(bad("ADDITIONAL-ADDRESS-FAMILY can only be IPv6"));
         }
+        //= 8656-7.2-default-ipv4
         // Without the attribute it is IPv4 (RFC 8656 section 7.2).
         let family = family.unwrap_or(Some(Family::V4));
         let served = |family: &Family| self.settings.relay_addresses[*family as usize].is_some();
@@ -162,6 +180,7 @@ impl Shard {
             (PortWish::Token(_), None) => Family::V4,
             (PortWish::Pool(_), None) if additional.is_some() => Family::V4,
             (PortWish::Pool(_), None) => {
+                //= 8656-7.2-family-unsupported
                 let code = ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED;
                 return Err(Failure::new(code, "This server has no relay address of that family"));
             }
@@ -170,6 +189,7 @@ impl Shard {
         Ok(Wanted { tcp, family, additional: additional.is_some(), port, lifetime })
     }
 
+    //= 8656-7.2-lifetime
     /// RFC 8656 section 7.2: never shorter than the default, never longer than the maximum; with
     /// `strict_expiry` never beyond the credential.
     pub(super) fn granted_lifetime(&self, wanted: u32, expires: Option<u64>, unix: u64) -> u32 {
@@ -192,6 +212,7 @@ impl Shard {
         lifetime: u32,
         tcp: bool,
     ) -> Result<AllocationId, Failure> {
+        //= 8656-7.2-quota-by-user
         // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
         let quota = self.rules.quota.take(&grant.name, request.now.tick).map_err(|why| match why {
             QuotaError::User => {
@@ -230,6 +251,7 @@ impl Shard {
         let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         match wanted.port {
             PortWish::Token(token) => {
+                //= 8656-7.2-token-invalid
                 let lease = self
                     .rules
                     .ports
@@ -247,6 +269,7 @@ impl Shard {
         }
     }
 
+    //= 8656-7.2-reserve-next
     /// RFC 8656 section 7.2: EVEN-PORT with the R bit reserves the next port or fails.
     fn reserve_next(
         &mut self,
@@ -286,6 +309,7 @@ impl Shard {
         for _ in 0..PORT_TRIES {
             let mut random = [0; 4];
             outside.random(&mut random);
+            //= 8656-7.2-random-ports
             let random = u32::from_ne_bytes(random);
             let lease = match self.rules.ports.lease(family, wish, keep, random, now.tick) {
                 Ok(lease) => lease,
@@ -303,6 +327,7 @@ impl Shard {
                 Err((OpenError::Impossible, _)) => break,
             }
         }
+        //= 8656-7.2-no-capacity
         Err(full(NO_PORT))
     }
 
@@ -342,12 +367,15 @@ impl Shard {
     }
 }
 
+//= 8656-7.2-success
 /// RFC 8656 section 7.2: the attributes of a success.
+//= 8656-7.2-dual
 fn write_success(allocation: &Allocation, writer: &mut Writer<'_>) {
     for relay in allocation.relays.iter().flatten() {
         writer.address(T::XOR_RELAYED_ADDRESS, relay.public);
     }
     if let Some((family, code)) = allocation.address_error {
+        //= 8656-18.12-address-error-reserved, 8656-18.12-address-error-reason
         // RFC 8656 section 18.12.
         let number = code.number();
         let value = [family.number(), 0, (number / 100) as u8, (number % 100) as u8];

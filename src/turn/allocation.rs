@@ -44,6 +44,7 @@ impl Channel {
     }
 }
 
+//= 8656-12-five-minutes
 /// RFC 8656 section 12: so long after a binding has ended neither its number nor its peer may be
 /// bound otherwise. Data under way would reach the wrong peer.
 const REBIND_GUARD: Duration = Duration::from_secs(300);
@@ -63,6 +64,7 @@ pub(super) struct Allocation {
     pub(super) carrier: Carrier,
     pub(super) username: Box<str>,
     pub(super) key: LongTermKey,
+    //= 8656-6-no-password
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
     /// Gives the place in the user's quota back when dropped.
@@ -160,6 +162,7 @@ impl Allocation {
         new == 0 || self.permissions.len() + new <= limit
     }
 
+    //= 8656-9-refreshed-by
     /// Installs or refreshes a permission.
     pub(super) fn permit(&mut self, ip: IpAddr, expires: Tick) {
         match self.permissions.binary_search_by_key(&ip, |permission| permission.ip) {
@@ -177,6 +180,7 @@ impl Allocation {
         }
     }
 
+    //= 8656-12-per-allocation
     pub(super) fn channel(&self, number: ChannelNumber) -> Option<&Channel> {
         let at = self.channels.binary_search_by_key(&number, |channel| channel.number).ok()?;
         self.channels.get(at)

@@ -51,6 +51,7 @@ impl Credential<'_> {
         self.chosen.unwrap_or(PasswordAlgorithm::Md5)
     }
 
+    //= 8489-9.2.4-signed-with-sha256, 8489-9.2.4-signed-with-sha1
     /// RFC 8489 section 9.2.4: with an algorithm chosen it is MESSAGE-INTEGRITY-SHA256. A client
     /// that has chosen one and signs with MESSAGE-INTEGRITY all the same is answered in kind.
     fn signature(&self, message: &Message<'_>, key: &LongTermKey) -> Signature {
@@ -67,8 +68,10 @@ impl Shard {
         self.rules.nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce)
     }
 
+    //= 8489-9.2.4-order
     /// RFC 8489 section 9.2.4, in its order: 401 without integrity, 400 for a request that is not
     /// complete, 401 for a wrong user or password, and only then 438 for a stale nonce.
+    //= 8656-5-long-term
     pub(super) fn authenticate(
         &mut self,
         request: &Request<'_>,
@@ -76,10 +79,12 @@ impl Shard {
         outside: &mut impl Outside,
     ) -> Result<Proven, Failure> {
         let Request { client, message, .. } = request;
+        //= 8489-9.2.4-no-integrity
         if !message.has_integrity() {
             return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
         }
         let credential = self.credential(request)?;
+        //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
         let proven = match self.prove(request, &credential) {
             Ok(proven) => proven,
             Err(reason) => {
@@ -103,6 +108,7 @@ impl Shard {
         };
         match fresh {
             Ok(()) => Ok(proven),
+            //= 8489-9.2.4-stale-nonce
             Err(stale) => {
                 if let Some(count) = self.statistics.stale_nonces.get_mut(stale as usize) {
                     *count += 1;
@@ -124,6 +130,7 @@ impl Shard {
         };
         let (Some(claim), Some(_realm), Some(nonce)) = (claim, message.realm()?, message.nonce())
         else {
+            //= 8489-9.2.4-incomplete
             return Err(bad("USERNAME or USERHASH, REALM and NONCE belong to an integrity"));
         };
         let (list, choice) = (message.password_algorithms(), message.password_algorithm());
@@ -179,6 +186,7 @@ impl Shard {
             Some((_, allocation))
                 if request.message.method() != Method::ALLOCATE && !proven.made(allocation) =>
             {
+                //= 8656-5-wrong-credentials
                 let detail = "The allocation belongs to another user";
                 Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
             }

@@ -9,6 +9,7 @@ use super::shard::Shard;
 use crate::policy::{Refusal, Scope};
 use crate::stun::{ErrorCode, Family, canonical_ip};
 
+//= 8656-9-300-s
 /// RFC 8656 section 9: always 300 seconds.
 pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -23,13 +24,16 @@ impl Shard {
     ) -> Answer {
         let now = request.now.tick;
         let Some((index, _)) = self.allocation_of(&request.client) else {
+            //= 8656-5-no-allocation-request
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
+        //= 8656-10.2-all-or-none
         // RFC 8656 section 10.2: all of them or none, so each is judged before any is installed.
         let mut peers = [IpAddr::from([0, 0, 0, 0]); MAX_PEERS_A_REQUEST];
         let mut count = 0;
         for peer in request.message.peers() {
             let peer = self.judge_peer(request, index, peer?, None, outside)?;
+            //= 8656-9-by-address
             // RFC 8656 section 9: ports do not matter, so one address is one permission.
             if peers.get(..count).is_some_and(|known| known.contains(&peer.ip())) {
                 continue;
@@ -42,6 +46,7 @@ impl Shard {
         }
         let peers = peers.get(..count).unwrap_or_default();
         if peers.is_empty() {
+            //= 8656-10.2-at-least-one
             return Err(Failure::new(ErrorCode::BAD_REQUEST, "XOR-PEER-ADDRESS is missing"));
         }
         self.make_room(now, index, peers, outside)?;
@@ -68,6 +73,7 @@ impl Shard {
         if !fits(self) {
             self.sweep(now, index, outside);
             if !fits(self) {
+                //= 8656-10.2-no-capacity
                 let detail = "Too many permissions (limits.permissions_per_allocation)";
                 return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
             }
@@ -127,11 +133,13 @@ impl Shard {
             .get(index as usize)
             .is_some_and(|allocation| allocation.relay(Family::of(ip)).is_some());
         if !has_family {
+            //= 8656-10.2-family-mismatch, 8656-12.2-family-mismatch
             return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
         }
         let refused = self.peer_refusal(ip, port);
         if let Some(refusal) = refused {
             outside.event(Event::PeerRefused { client: request.client, peer: ip, refusal });
+            //= 8656-10.2-forbidden
             return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
         }
         Ok(SocketAddr::new(ip, peer.port()))

@@ -21,6 +21,7 @@ pub struct IcmpError {
 }
 
 impl IcmpError {
+    //= 8656-11.5-types
     /// Whether clients are told of it: unreachable and time exceeded, in IPv6 too big as well.
     const fn is_relayed(self, family: Family) -> bool {
         match family {
@@ -29,6 +30,7 @@ impl IcmpError {
         }
     }
 
+    //= 8656-18.13-icmp-reserved
     /// The value of the ICMP attribute (RFC 8656 section 18.13): 16 reserved bits, 7 for the type, 9
     /// for the code, then 32 bits of data, which are zero unless the datagram was too big.
     fn value(self, family: Family) -> [u8; 8] {
@@ -37,6 +39,7 @@ impl IcmpError {
             Family::V6 => self.kind == 2,
         };
         let [high, low] = (u16::from(self.kind) << 9 | u16::from(self.code)).to_be_bytes();
+        //= 8656-18.13-icmp-data
         let [a, b, c, d] = if too_big { self.mtu.to_be_bytes() } else { [0; 4] };
         [0, 0, high, low, a, b, c, d]
     }
@@ -59,6 +62,7 @@ impl Shard {
         let peer = self.public_address(family, peer);
         let index = self.find(allocation)?;
         let allocation = self.allocations.get(index as usize)?;
+        //= 8656-11.5-whose-permission
         // The permission is asked for of whom the datagram was for, not of who sent the error.
         if !error.is_relayed(family) || !allocation.permits(peer.ip(), now.tick) {
             return None;
@@ -67,6 +71,7 @@ impl Shard {
         let tid = self.tids.next(outside);
         let len = Writer::new(out, Class::Indication, Method::DATA, tid)
             .address(T::XOR_PEER_ADDRESS, peer)
+            //= 8656-11.5-attributes
             .attribute(T::ICMP, &error.value(family))
             .finish()
             .ok()?;

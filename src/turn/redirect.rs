@@ -30,6 +30,7 @@ pub(super) struct Alternate {
 
 impl Shard {
     /// Fails with 300 where clients of this transport and address family are sent elsewhere. Only a
+    //= 8489-10-alternate-server, 8489-14.8-try-alternate-authenticated
     /// proven client gets here (RFC 8489 section 14.8), and the answer is signed.
     ///
     /// There is no memory of who was sent away: a client that comes back within five minutes sees

@@ -18,6 +18,7 @@ impl Shard {
         let (now, message) = (request.now, request.message);
         let wanted = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
         let family = message.requested_family()?;
+        //= 8489-6.3.1-idempotent
         // RFC 8489 section 6.3.1: a retransmission of the request that ended it succeeds again and
         // does nothing, though there may be another allocation by now.
         if wanted == 0 && self.ended_by(now.tick, request.client, message.transaction_id()) {
@@ -25,6 +26,7 @@ impl Shard {
             return Ok(());
         }
         let Some((index, allocation)) = self.allocation_of(&request.client) else {
+            //= 8656-5-no-allocation-request
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
         // RFC 8656 section 8.2: with a family only that relayed address is meant.
@@ -32,11 +34,13 @@ impl Shard {
         if let Some(family) = family
             && !family.is_some_and(held)
         {
+            //= 8656-8.2-family-mismatch
             let code = ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH;
             return Err(Failure::new(code, "No relayed address of that family"));
         }
         let expires = allocation.credential_expires;
         let one_of_two = held(Family::V4) && held(Family::V6);
+        //= 8656-8.2-zero
         if wanted == 0 {
             match family.flatten().filter(|_| one_of_two) {
                 Some(family) => self.detach(now.tick, index, family, outside),
@@ -46,12 +50,14 @@ impl Shard {
             writer.lifetime(0);
             return Ok(());
         }
+        //= 8656-8.2-lifetime
         let granted = self.granted_lifetime(wanted, expires, now.unix);
         let deadline = now.tick + Duration::from_secs(u64::from(granted));
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.expires = deadline;
         }
         self.queue(index, deadline);
+        //= 8656-8.2-answer
         writer.lifetime(granted);
         Ok(())
     }

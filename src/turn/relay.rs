@@ -14,6 +14,7 @@ use crate::policy::{Direction, RateLimits, Scope};
 use crate::stun::{ChannelData, Family, Message, data_indication_prefix};
 
 impl Shard {
+    //= 8656-12.6-no-refresh
     /// RFC 8656 section 12.6.
     pub(super) fn channel_data(
         &mut self,
@@ -25,7 +26,9 @@ impl Shard {
         let Some(message) = ChannelData::parse(packet) else {
             return Verdict::Drop(DropReason::Malformed);
         };
+        //= 8656-12.6-empty
         let payload = ChannelData::HEADER_LEN..ChannelData::HEADER_LEN + message.data.len();
+        //= 8656-5-no-allocation-data
         let Some(index) = self.by_client.get(&client).copied() else {
             return Verdict::Drop(DropReason::NoAllocation);
         };
@@ -33,6 +36,7 @@ impl Shard {
             return Verdict::Drop(DropReason::NoAllocation);
         };
         let Some(channel) = allocation.channel(message.channel) else {
+            //= 8656-12.6-not-bound
             return Verdict::Drop(DropReason::NoChannel);
         };
         if !channel.is_open(now.tick) {
@@ -53,7 +57,9 @@ impl Shard {
         message: &Message<'_>,
         outside: &mut impl Outside,
     ) -> Verdict {
+        //= 8656-11.2-both-attributes
         let (Ok(Some(peer)), Some(data), true) =
+            //= 8489-6.3.2-indications
             (message.peer(), message.data(), message.unknown().is_empty())
         else {
             return Verdict::Drop(DropReason::BadIndication);
@@ -66,15 +72,20 @@ impl Shard {
             return Verdict::Drop(DropReason::BadIndication);
         }
         let peer = PeerAddr(SocketAddr::new(crate::stun::canonical_ip(peer.ip()), peer.port()));
+        //= 8656-11.2-permission
         if !allocation.permits(peer.0.ip(), now.tick) {
             return Verdict::Drop(DropReason::NoPermission);
         }
         let start = (data.as_ptr() as usize).saturating_sub(packet.as_ptr() as usize);
+        //= 8656-11.2-empty-data
         let payload = start..start + data.len();
+        //= 8656-13.1-ignore-dont-fragment
         // RFC 8656 section 13: from UDP to UDP, DONT-FRAGMENT is for IPv4 on both sides and is
         // ignored elsewhere. Section 15: from a connection it always counts.
         let both_v4 = client.remote.0.is_ipv4() && peer.0.is_ipv4();
+        //= 8656-15-tcp-to-udp
         let honoured = both_v4 || matches!(client.via, Via::Stream { .. });
+        //= 8656-11.2-dont-fragment
         let dont_fragment = message.dont_fragment() && honoured;
         self.send_to_peer(now.tick, index, peer, payload, dont_fragment, outside)
     }
@@ -125,6 +136,7 @@ impl Shard {
         if let Some(other) = other {
             return self.deliver(now, other, source, payload, outside);
         }
+        //= 8656-11.2-datagram
         Verdict::ToPeer { relay, peer: destination, payload, dont_fragment }
     }
 
@@ -144,8 +156,10 @@ impl Shard {
             return Verdict::Drop(DropReason::TooLong);
         };
         let client = allocation.client;
+        //= 8656-11.3-channel-first
         let channel = allocation.channel_to(PeerAddr(peer)).copied();
         let channel = channel.filter(|channel| channel.is_open(now));
+        //= 8656-9-no-permission
         if channel.is_none() && !allocation.permits(peer.ip(), now) {
             return Verdict::Drop(DropReason::NoPermission);
         }
@@ -158,12 +172,14 @@ impl Shard {
         if let Some(channel) = channel {
             allocation.traffic.count_to_client(len);
             self.statistics.relayed[allocation.carrier as usize].count_to_client(len);
+            //= 8656-12.5-padding
             // RFC 8656 section 12.5: padding over streams only. Records of DTLS keep their borders
             // as datagrams do.
             let padding = match client.via {
                 Via::Udp(_) | Via::Dtls { .. } => 0,
                 Via::Stream { .. } => padding(len),
             };
+            //= 8656-12.5-use-channel
             let prefix = Prefix::new(&ChannelData::header(channel.number, len));
             return Verdict::ToClient { client, prefix, payload, padding };
         }

@@ -84,6 +84,7 @@ impl Shard {
         reply: &mut [u8],
         outside: &mut impl Outside,
     ) -> Verdict {
+        //= 8489-6.3-checks-first
         let Ok(message) = Message::parse(packet) else {
             return Verdict::Drop(DropReason::Malformed);
         };
@@ -94,6 +95,7 @@ impl Shard {
             (Class::Indication, Method::SEND) => {
                 self.send_indication(now, client, packet, &message, outside)
             }
+            //= 8489-12-binding-without-credentials
             (Class::Request, Method::BINDING) => {
                 let request = Request { now, client, message: &message };
                 if !self.answers_binding(&request) {
@@ -143,6 +145,7 @@ impl Shard {
             }
     }
 
+    //= 8656-7.2-authenticated
     fn authenticated(
         &mut self,
         request: &Request<'_>,
@@ -180,6 +183,7 @@ impl Shard {
                 _ => self.channel_bind(request, outside),
             }
         } else {
+            //= 8489-6.3.1-unknown-attributes
             Err(Failure::unknown(*request.message.unknown()))
         };
         tracing::debug!(
@@ -215,39 +219,48 @@ impl Shard {
         reply: &mut [u8],
         answer: impl FnOnce(&mut Writer<'_>) -> Answer,
     ) -> Verdict {
+        //= 8489-5-same-transaction-id
         let (method, tid) = (request.message.method(), request.message.transaction_id());
         let mut writer = Writer::new(reply, Class::Success, method, tid);
         let Err(failure) = answer(&mut writer) else {
             return finish(request, signature, &mut writer);
         };
         let mut writer = Writer::new(reply, Class::Error, method, tid);
+        //= 8489-6.1-small-messages
         // What goes to strangers is as small as it can be: the number says it all.
         let reason = match (signature, failure.detail) {
             (None, _) => "",
             (Some(_), "") => failure.code.reason(),
             (Some(_), detail) => detail,
         };
+        //= 8489-6.3.1.1-error-code
         writer.error(failure.code, reason);
+        //= 8489-9.2.4-challenge-is-bare, 8489-9.2.4-incomplete-is-bare
         if failure.challenge {
             let Rules { authenticator, nonces, .. } = &self.rules;
             let (client, listener) = (request.client.remote.0, request.client.via.listener());
             let features = self.features(request.client.via);
+            //= 8489-9.2.4-fresh-nonce
             let nonce = nonces.issue(request.now.tick, client, listener, features);
             writer.attribute(AttributeType::REALM, authenticator.realm().as_bytes());
             writer.attribute(AttributeType::NONCE, nonce.as_bytes());
+            //= 8489-9.2.4-algorithms-bit
             if features.password_algorithms {
                 writer.attribute(AttributeType::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);
             }
         }
         if !failure.unknown.is_empty() {
+            //= 8489-6.3.1.1-unknown-attributes-attribute
             writer.unknown_attributes(&failure.unknown);
         }
         if let Some(alternate) = failure.alternate {
+            //= 8489-10-alternate-other-family
             for server in alternate.servers.into_iter().flatten() {
                 writer.plain_address(AttributeType::ALTERNATE_SERVER, server);
             }
             let domain = self.settings.redirect.as_ref().and_then(|to| to.domain.as_deref());
             if let Some(domain) = domain.filter(|_| alternate.domain) {
+                //= 8489-10-alternate-domain
                 writer.attribute(AttributeType::ALTERNATE_DOMAIN, domain.as_bytes());
             }
         }
@@ -255,6 +268,7 @@ impl Shard {
     }
 }
 
+//= 8489-6.3.1.1-authenticated-answers, 8489-9.2.4-answers-are-bare
 /// Signs the answer to a proven user, and adds FINGERPRINT where the request had one.
 fn finish(
     request: &Request<'_>,
@@ -264,6 +278,7 @@ fn finish(
     if let Some(signature) = signature {
         signature.sign(writer);
     }
+    //= 8489-12-fingerprint-optional
     if request.message.has_fingerprint() {
         writer.fingerprint();
     }

@@ -198,6 +198,7 @@ impl Shard {
     }
 
     /// The connection of a client is gone, and its allocation with it (RFC 8656 section 5).
+    //= 8656-5-connection-ends
     pub fn client_gone(&mut self, now: Now, client: Client, outside: &mut impl Outside) {
         if let Some(index) = self.by_client.get(&client).copied() {
             self.end(now.tick, index, EndReason::Disconnected, outside);
@@ -218,6 +219,7 @@ impl Shard {
             if allocation.queued != at {
                 continue; // an earlier deadline came in between
             }
+            //= 8656-6-expiry
             if allocation.expires <= now.tick {
                 let strict = self.rules.authenticator.strict_expiry();
                 let over = allocation.credential_expires.is_some_and(|expires| expires <= now.unix);
@@ -325,6 +327,7 @@ impl Shard {
     }
 
     /// Takes a relay away from an allocation and closes it.
+    //= 8656-8.1-one-family
     pub(super) fn detach(
         &mut self,
         now: Tick,
@@ -438,6 +441,7 @@ pub(super) fn relay_id(allocation: &Allocation, family: Family) -> Option<RelayI
     allocation.relay(family).map(|relay| relay.id)
 }
 
+//= 8489-5-random-transaction-id
 /// Random transaction ids, fetched from the OS some hundred at a time.
 #[derive(Debug)]
 pub(super) struct TransactionIds {

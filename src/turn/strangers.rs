@@ -33,6 +33,7 @@ impl Shard {
     }
 
     /// Notes that a source that has proven its address gave a wrong credential.
+    //= 8489-16-rfc7616-5
     pub(super) fn note_failure(&self, request: &Request<'_>) {
         // When nothing is left, `hears` will say so.
         let _ = self.rules.failures.take(request.now.tick, request.client.remote.0.ip());

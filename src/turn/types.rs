@@ -118,6 +118,7 @@ impl Carrier {
     }
 }
 
+//= 8656-5-five-tuple
 /// A client as RFC 8656 section 5 identifies it: the 5-tuple. The server's port and the transport
 /// follow from the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

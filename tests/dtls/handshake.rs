@@ -102,6 +102,7 @@ fn alpn_names() {
     assert!(client.failed.unwrap().contains("no application protocol"));
 }
 
+//= 8489-16-bcp195
 #[test]
 fn a_client_without_forward_secrecy_or_aead_gets_an_alert() {
     let pki = Pki::new(Kind::Rsa2048);
@@ -120,6 +121,7 @@ fn a_client_without_forward_secrecy_or_aead_gets_an_alert() {
     }
 }
 
+//= 8489-16-bcp195, 8656-3.1-bcp195
 #[test]
 fn dtls_1_0_gets_an_alert() {
     let pki = Pki::new(Kind::Rsa2048);

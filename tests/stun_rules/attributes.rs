@@ -9,6 +9,7 @@ use crate::common::{TID, raw_message};
 use crate::{ALLOCATE, address, parsed, written};
 
 /// RFC 8489 section 14: of an attribute that occurs twice the first counts.
+//= 8489-14-first-counts
 #[test]
 fn the_first_of_two_equal_attributes_counts() {
     let values: [(T, [&[u8]; 2]); 13] = [
@@ -50,6 +51,7 @@ fn the_first_of_two_equal_attributes_counts() {
 }
 
 /// A first one that is wrong is not passed over for a second one.
+//= 8489-14-first-counts
 #[test]
 fn a_wrong_first_attribute_is_an_error() {
     let bytes = raw_message(ALLOCATE, &[(T::LIFETIME, &[0; 3]), (T::LIFETIME, &[0; 4])]);
@@ -65,6 +67,7 @@ fn a_wrong_first_attribute_is_an_error() {
 
 /// RFC 8489 sections 6.3.1 and 14.13: each once; at most eight, for an answer must not grow with
 /// what a stranger sends.
+//= 8489-6.3.1.1-unknown-attributes-attribute, 8489-14.13-unknown-list
 #[test]
 fn unknown_comprehension_required_attributes_are_listed_once_and_at_most_eight() {
     let wanted: Vec<u16> = (0x7001..=0x7008).collect();
@@ -84,6 +87,7 @@ fn unknown_comprehension_required_attributes_are_listed_once_and_at_most_eight()
 
 /// RFC 8489 section 14: types from 0x8000 on may be ignored, those below may not. Every type there
 /// is, but for FINGERPRINT.
+//= 8489-6.3-optional-ignored
 #[test]
 fn comprehension_optional_attributes_are_ignored() {
     let known = [
@@ -101,6 +105,7 @@ fn comprehension_optional_attributes_are_ignored() {
 }
 
 /// RFC 8489 section 14.3: fewer than 509 bytes of UTF-8 when written, as many as 763 when read.
+//= 8489-14.3-username-763
 #[test]
 fn a_username_has_at_most_763_bytes() {
     for (text, fits) in [
@@ -119,6 +124,7 @@ fn a_username_has_at_most_763_bytes() {
 }
 
 /// RFC 8489 section 14.4: 32 bytes.
+//= 8489-14.4-userhash
 #[test]
 fn a_userhash_has_32_bytes() {
     for len in [0, 31, 32, 33] {
@@ -129,6 +135,7 @@ fn a_userhash_has_32_bytes() {
 }
 
 /// RFC 8489 section 18.5.1: MD5 and SHA-256 have no parameters.
+//= 8489-14.12-algorithm-padding
 #[test]
 fn a_password_algorithm_is_a_number_and_no_parameters() {
     let read = PasswordAlgorithm::from_value;
@@ -140,6 +147,7 @@ fn a_password_algorithm_is_a_number_and_no_parameters() {
 }
 
 /// RFC 8489 section 14.9: fewer than 128 characters, as many as 763 bytes when read.
+//= 8489-14.9-realm
 #[test]
 fn a_realm_has_at_most_763_bytes() {
     for (len, fits) in [(0, true), (127, true), (763, true), (764, false), (65_000, false)] {
@@ -217,6 +225,7 @@ fn dont_fragment_is_there_or_not() {
 }
 
 /// RFC 8656 section 18.6: other families are told apart from wrong lengths, for the answer is 440.
+//= 8656-18.6-family-reserved
 #[test]
 fn unknown_families_are_not_malformed() {
     for number in 0..=u8::MAX {
@@ -236,6 +245,7 @@ fn unknown_families_are_not_malformed() {
 }
 
 /// RFC 8489 section 14.2: 8 bytes for IPv4, 20 for IPv6, no other family.
+//= 8489-14.1-address-length
 #[test]
 fn addresses_have_the_length_of_their_family() {
     for len in 0..=32 {
@@ -257,6 +267,7 @@ fn addresses_have_the_length_of_their_family() {
 }
 
 /// RFC 8489 section 14.2: an IPv6 address is XORed with the transaction id as well.
+//= 8489-14.2-xor-mapped-address
 #[test]
 fn addresses_come_back_whatever_the_transaction_id() {
     for tid in [TransactionId([0; 12]), TransactionId([0xFF; 12]), TID] {
@@ -315,6 +326,7 @@ fn channel_numbers_are_4000_to_7fff_and_current_ones_end_at_4fff() {
 }
 
 /// RFC 8656 section 12.5: over UDP padding may follow; data that are cut off may not.
+//= 8656-12.6-too-short
 #[test]
 fn channel_data_is_as_long_as_it_says() {
     for length in 0..=u16::MAX {

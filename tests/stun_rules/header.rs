@@ -8,6 +8,7 @@ use crate::common::{TID, key, raw_message, set_length};
 use crate::{ALLOCATE, CLASSES, address, parsed, written};
 
 /// RFC 8489 section 5: the class is interleaved with the method.
+//= 8489-5-class-and-method
 #[test]
 fn every_method_and_class_comes_back() {
     let mut kinds = std::collections::HashSet::new();
@@ -26,6 +27,7 @@ fn every_method_and_class_comes_back() {
 }
 
 /// RFC 8489 section 5, figure 3, and appendix A of RFC 5389: known values.
+//= 8489-5-class-and-method
 #[test]
 fn message_types_have_their_layout() {
     for (class, method, kind) in [
@@ -61,6 +63,7 @@ fn a_method_of_more_than_twelve_bits_is_cut() {
 }
 
 /// RFC 8489 section 5.
+//= 8489-5-top-bits, 8489-5-cookie
 #[test]
 fn short_headers_top_bits_and_other_cookies_are_refused() {
     let good = raw_message(ALLOCATE, &[]);
@@ -80,6 +83,7 @@ fn short_headers_top_bits_and_other_cookies_are_refused() {
 }
 
 /// RFC 8489 section 5: the length counts all behind the header, nothing less and nothing more.
+//= 8489-5-length
 #[test]
 fn a_length_that_disagrees_with_the_datagram_is_refused() {
     let good = raw_message(ALLOCATE, &[(T::LIFETIME, &[0; 4]), (T::SOFTWARE, b"abcd")]);
@@ -95,6 +99,7 @@ fn a_length_that_disagrees_with_the_datagram_is_refused() {
 }
 
 /// RFC 8489 section 5: attributes are padded, so the last two bits of the length are zero.
+//= 8489-5-length
 #[test]
 fn a_length_that_is_no_multiple_of_four_is_refused() {
     for extra in 1..=3 {
@@ -106,6 +111,7 @@ fn a_length_that_is_no_multiple_of_four_is_refused() {
 }
 
 /// CVE-2026-68552: length + 20 wrapped around in 16 bits.
+//= 8489-5-length
 #[test]
 fn lengths_near_the_end_of_u16_do_not_wrap() {
     for length in [0xFFEC_u16, 0xFFF0, 0xFFF8, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF] {
@@ -128,6 +134,7 @@ fn lengths_near_the_end_of_u16_do_not_wrap() {
 }
 
 /// The same for the length of an attribute: 0xFFFD and more are 0x10000 with padding.
+//= 8489-14-tlv
 #[test]
 fn attributes_that_reach_past_the_end_are_refused() {
     for body in [0_usize, 4, 8, 0xFFF8] {

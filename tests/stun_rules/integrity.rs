@@ -6,6 +6,7 @@ use crate::common::{REALM, USERNAME, key, raw_message, set_length};
 use crate::{ALLOCATE, address, parsed, written};
 
 /// RFC 8489 section 14.5: what follows MESSAGE-INTEGRITY is not protected, and ignored.
+//= 8489-9-after-integrity
 #[test]
 fn attributes_after_message_integrity_are_ignored() {
     let peer = address("192.0.2.1:1000");
@@ -48,6 +49,7 @@ fn attributes_after_message_integrity_are_ignored() {
 }
 
 /// The same where nothing stands in front of it, and where it has a wrong length.
+//= 8489-9-after-integrity
 #[test]
 fn attributes_after_a_wrong_message_integrity_are_ignored_too() {
     for length in (0..=40).filter(|&length| length != 20) {
@@ -108,6 +110,7 @@ fn a_sha256_integrity_may_follow_the_other() {
 }
 
 /// RFC 8489 section 9: behind MESSAGE-INTEGRITY-SHA256 nothing counts, not even MESSAGE-INTEGRITY.
+//= 8489-9-after-integrity-sha256
 #[test]
 fn attributes_after_a_sha256_integrity_are_ignored() {
     let other = taciturn::auth::long_term_key("mallory", REALM, "password");
@@ -123,6 +126,7 @@ fn attributes_after_a_sha256_integrity_are_ignored() {
 }
 
 /// RFC 8489 section 14.6: a usage may allow a tag to be cut, down to 16 bytes. RFC 8656 does not.
+//= 8489-14.6-integrity-sha256-length
 #[test]
 fn a_sha256_integrity_is_whole() {
     for length in 0..40 {
@@ -134,6 +138,7 @@ fn a_sha256_integrity_is_whole() {
 
 /// RFC 8489 section 14.5: the text of the HMAC ends in front of MESSAGE-INTEGRITY, with the length
 /// as if that were the last attribute.
+//= 8489-14.5-integrity
 #[test]
 fn message_integrity_covers_what_is_in_front_of_it() {
     let bytes = written(|writer| {
@@ -157,6 +162,7 @@ fn message_integrity_covers_what_is_in_front_of_it() {
 }
 
 /// RFC 8489 section 14.7: FINGERPRINT is the last attribute.
+//= 8489-14.7-fingerprint-last
 #[test]
 fn fingerprint_must_be_last() {
     for kind in [T::SOFTWARE, T::LIFETIME, T(0x7777), T(0xFFFF)] {
@@ -187,6 +193,7 @@ fn with_right_fingerprint(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// RFC 8489 sections 6.3 and 14.7: a message whose FINGERPRINT is wrong is no STUN message.
+//= 8489-14.7-fingerprint
 #[test]
 fn fingerprint_must_be_right() {
     let good = written(|writer| {
@@ -206,6 +213,7 @@ fn fingerprint_must_be_right() {
 }
 
 /// RFC 8489 section 14.7: FINGERPRINT is optional.
+//= 8489-12-fingerprint-optional
 #[test]
 fn a_message_without_fingerprint_is_read() {
     assert!(!parsed(&raw_message(ALLOCATE, &[])).has_fingerprint());

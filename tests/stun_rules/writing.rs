@@ -10,6 +10,7 @@ use crate::{ALLOCATE, address, parsed, written};
 
 /// CVE-2020-4067: padding carried bytes of other clients' messages. RFC 8489 section 14 leaves its
 /// value open; ours is zero, whatever the buffer held.
+//= 8489-14-padding, 8656-18-padding
 #[test]
 fn padding_is_zero_in_every_attribute_written() {
     let reasons = ["", "a", "ab", "abc", "abcd"];
@@ -44,6 +45,8 @@ fn padding_is_zero_in_every_attribute_written() {
 }
 
 /// RFC 8656 sections 18.1, 18.6, 18.7: reserved bytes (RFFU) are zero when sent, ignored when read.
+//= 8489-14.1-first-byte, 8489-14.8-reserved-ignored, 8656-18.1-channel-number-rffu,
+//= 8656-18.6-family-reserved, 8656-18.7-transport-rffu
 #[test]
 fn reserved_bytes_are_written_as_zero_and_ignored_when_read() {
     let bytes = written(|writer| {
@@ -156,6 +159,7 @@ fn the_writer_reports_messages_that_the_length_field_cannot_hold() {
 }
 
 /// RFC 8489 section 14.8: a reason phrase is UTF-8 of fewer than 128 characters.
+//= 8489-14.8-reason-length
 #[test]
 fn a_long_reason_phrase_is_cut_between_characters() {
     for reason in [
@@ -184,6 +188,7 @@ fn a_long_reason_phrase_is_cut_between_characters() {
 }
 
 /// RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3.
+//= 8489-6.3.1.1-error-code, 8489-6.3.1.1-reason-phrase, 8489-14.8-error-code-range
 #[test]
 fn error_codes_come_back() {
     let codes = [300, 400, 401, 403, 420, 437, 438, 440, 441, 442, 443, 446, 447, 486, 500, 508];

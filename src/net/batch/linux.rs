@@ -198,6 +198,7 @@ pub(in crate::net) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<
     dont_fragment(socket, v6, false)
 }
 
+//= 8656-13-alternate-behaviour, 8656-13.2-flow-label, 8656-14-udp-to-udp
 /// Sets DF for what the socket sends from now on (RFC 8656 section 15), or clears it.
 pub(in crate::net) fn dont_fragment(socket: &UdpSocket, v6: bool, on: bool) -> io::Result<()> {
     // PROBE sets DF and leaves the path MTU that the kernel believes in aside: the client that

@@ -47,6 +47,7 @@ fn both_implementations_receive_what_was_sent() {
     assert_eq!(&ingress.bytes()[..received.len], b"two");
 }
 
+//= 8656-12.6-empty
 #[test]
 fn an_empty_datagram_is_a_datagram() {
     let (a, b) = (socket(), socket());

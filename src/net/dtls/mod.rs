@@ -10,6 +10,7 @@
 //! Nothing is kept for a source before it has returned its cookie; then it takes a place among
 //! `limits.connections`, and one of few for handshakes that are not finished. There is no task for
 //! a connection and no look at all of them: deadlines are in one heap for each worker.
+//= 8656-5-tcp-tls-dtls
 
 mod deadlines;
 mod door;

@@ -86,6 +86,7 @@ struct Conversation<'a, S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let closed = self.poll_read(context)?;
+        //= 8489-6.2.2-no-close-before-answer
         // After reading: the answer to what was read goes out in the same turn, also to a client
         // that has closed its side.
         self.line.poll_write(context, Pin::new(&mut self.stream))?;
@@ -147,6 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         while self.limit.as_mut().poll(context).is_ready() {
             let now = Instant::now();
             let silent = now >= self.heard + IDLE;
+            //= 8489-6.2.2-server-keeps-connection
             // Silence is fine for as long as there is an allocation: that has its own lifetime.
             if !self.spoken || (silent && !self.core.has_allocation(&self.client)) {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

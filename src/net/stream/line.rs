@@ -1,4 +1,5 @@
 //! What waits to be written to one connection.
+//= 8489-6.2.2-no-connection-back, 8656-16-udp-to-tcp
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -3,6 +3,7 @@
 //! A connection is a task of the worker that accepted it. What it reads goes to the worker's shard
 //! by a plain call; what the shard has for it is put into its [`line::Line`], which is bounded, so
 //! that a slow client delays nobody.
+//= 8656-5-tcp-tls-dtls
 
 mod accept;
 mod conversation;

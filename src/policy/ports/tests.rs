@@ -10,6 +10,7 @@ fn pool(first: u16, last: u16) -> Arc<PortPool> {
     Arc::new(PortPool::new(PortRange::new(first, last).unwrap(), PORT_QUARANTINE))
 }
 
+//= 8656-7.2-no-well-known-ports
 #[test]
 fn ranges_are_read_and_printed() {
     assert_eq!("59000-60100".parse(), Ok(PortRange::DEFAULT));
@@ -23,6 +24,7 @@ fn ranges_are_read_and_printed() {
     assert_eq!("80-90".parse::<PortRange>(), Err(PortRangeError::Privileged));
 }
 
+//= 8656-6-unique-relayed
 #[test]
 fn every_port_of_the_range_is_leased_once_and_none_outside() {
     let pool = pool(50000, 50099);
@@ -65,6 +67,7 @@ fn even_ports_and_reservations_of_the_next() {
     assert_eq!(pool.redeem([7; 8], "alice", NOW).unwrap_err(), LeaseError::UnknownToken);
 }
 
+//= 8656-7.2-reservation-30-s
 #[test]
 fn a_reservation_that_nobody_redeems_is_given_back_after_30_s() {
     let pool = pool(50000, 50001);

@@ -96,6 +96,7 @@ async fn exchange((client, server): &mut Pair) {
     assert_eq!(&bytes, b"pong");
 }
 
+//= 8489-6.2.3-ecdhe-rsa, 8489-6.2.3-weak-suites, 8489-16-bcp195, 8656-3.1-bcp195
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_served() {
     let world = World::new(&[&["turn.a.org"]]);
@@ -108,6 +109,7 @@ async fn tls_1_2_and_1_3_are_served() {
     }
 }
 
+//= 8489-6.2.3-ecdhe-rsa
 #[tokio::test]
 async fn rsa_certificates_are_served() {
     let world = World::new(&[&["turn.a.org"]]);
@@ -179,6 +181,7 @@ async fn a_new_connection_sees_the_new_certificate_and_an_old_one_goes_on() {
     exchange(&mut new).await;
 }
 
+//= 8489-6.2.3-weak-suites
 #[tokio::test]
 async fn what_is_no_tls_is_an_error_and_no_panic() {
     let world = World::new(&[&["turn.a.org"]]);

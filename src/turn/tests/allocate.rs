@@ -4,6 +4,7 @@ use super::*;
 use crate::stun::{AttributeType as T, Method};
 use crate::turn::DropReason;
 
+//= 8489-5-same-transaction-id, 8489-9.2.4-answers-are-bare, 8656-7.2-success
 #[test]
 fn a_success_tells_relayed_and_mapped_address_and_lifetime() {
     let rig = Rig::new();
@@ -18,6 +19,7 @@ fn a_success_tells_relayed_and_mapped_address_and_lifetime() {
     rig.assert_consistent();
 }
 
+//= 8656-7.2-transport-missing
 #[test]
 fn without_requested_transport_it_is_a_bad_request() {
     let rig = Rig::new();
@@ -28,6 +30,7 @@ fn without_requested_transport_it_is_a_bad_request() {
     rig.assert_empty();
 }
 
+//= 8656-7.2-transport-unsupported
 #[test]
 fn a_transport_other_than_udp_is_refused() {
     let rig = Rig::new();
@@ -39,6 +42,7 @@ fn a_transport_other_than_udp_is_refused() {
     rig.assert_empty();
 }
 
+//= 8656-7.2-transport-missing
 #[test]
 fn attributes_of_wrong_length_are_a_bad_request() {
     let rig = Rig::new();
@@ -57,6 +61,7 @@ fn attributes_of_wrong_length_are_a_bad_request() {
     rig.assert_empty();
 }
 
+//= 8489-6.3.1-retransmissions, 8656-7.2-retransmission
 #[test]
 fn a_retransmission_gets_the_same_answer_and_no_second_socket() {
     // RFC 8489 section 6.3.1.
@@ -71,6 +76,7 @@ fn a_retransmission_gets_the_same_answer_and_no_second_socket() {
     assert_eq!(rig.events().len(), 1, "announced once");
 }
 
+//= 8656-7.2-in-use
 #[test]
 fn a_second_allocate_on_the_5_tuple_is_a_mismatch() {
     // Section 7.2, step 2.
@@ -83,6 +89,7 @@ fn a_second_allocate_on_the_5_tuple_is_a_mismatch() {
     alice.allocate();
 }
 
+//= 8489-6.3.1.2-answer-goes-back, 8656-5-five-tuple
 #[test]
 fn the_5_tuple_is_listener_own_address_and_client_address() {
     let rig = Rig::new();
@@ -95,6 +102,7 @@ fn the_5_tuple_is_listener_own_address_and_client_address() {
     assert_eq!(rig.shard(|shard| shard.len()), 3);
 }
 
+//= 8656-7.2-no-capacity
 #[test]
 fn an_allocate_that_fails_leaves_nothing_behind() {
     let rig = Rig::with(|setup| setup.quota = 1);
@@ -111,6 +119,7 @@ fn an_allocate_that_fails_leaves_nothing_behind() {
     alice.allocate(); // the place in the quota was given back
 }
 
+//= 8656-5-user-limits, 8656-7.2-quota-by-user
 #[test]
 fn the_quota_stops_a_user_and_gives_way_again() {
     // Section 7.2: 486.
@@ -128,6 +137,7 @@ fn the_quota_stops_a_user_and_gives_way_again() {
     alice[0].allocate();
 }
 
+//= 8656-5-user-limits, 8656-7.2-quota-by-user
 #[test]
 fn the_quota_counts_the_person_behind_changing_rest_names() {
     let rig = Rig::with(|setup| setup.quota = 2);
@@ -139,6 +149,7 @@ fn the_quota_counts_the_person_behind_changing_rest_names() {
     rig.rest_client("192.0.2.3:4", "@dave:domain.org", 60).allocate();
 }
 
+//= 8489-6.3.1-idempotent
 #[test]
 fn a_lost_answer_to_allocate_costs_no_place_in_the_quota() {
     let rig = Rig::with(|setup| setup.quota = 1);

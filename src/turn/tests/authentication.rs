@@ -48,6 +48,7 @@ fn code(reply: &[u8]) -> u16 {
     Message::parse(reply).unwrap().error_code().expect("an error")
 }
 
+//= 8489-6.1-small-messages, 8489-9.2.4-no-integrity, 8489-9.2.4-challenge-is-bare, 8489-14.10-nonce
 #[test]
 fn the_first_answer_is_a_challenge_of_64_bytes() {
     // It goes to addresses that nobody has proven: 64 bytes for 28, and nothing that says more.
@@ -75,6 +76,8 @@ fn the_challenge_of_a_request_with_fingerprint_is_72_bytes() {
     assert!(Message::parse(&reply).unwrap().has_fingerprint());
 }
 
+//= 8489-9.2.4-no-integrity, 8489-12-binding-without-credentials, 8656-5-long-term,
+//= 8656-7.2-authenticated
 #[test]
 fn every_method_but_binding_is_challenged_first() {
     let rig = Rig::new();
@@ -94,6 +97,7 @@ fn every_method_but_binding_is_challenged_first() {
     assert_eq!(mapped, Some(addr("192.0.2.1:1001")));
 }
 
+//= 8489-9.2.4-incomplete, 8489-9.2.4-incomplete-is-bare
 #[test]
 fn message_integrity_without_username_realm_or_nonce_is_a_bad_request() {
     let rig = Rig::new();
@@ -119,6 +123,7 @@ fn message_integrity_without_username_realm_or_nonce_is_a_bad_request() {
     rig.assert_empty();
 }
 
+//= 8489-9.2.4-stale-nonce, 8489-9.2.4-fresh-nonce, 8656-5-nonce-expires
 #[test]
 fn a_nonce_goes_stale_and_the_fresh_one_works() {
     let rig = Rig::new();
@@ -135,6 +140,7 @@ fn a_nonce_goes_stale_and_the_fresh_one_works() {
     assert!(Message::parse(&reply).unwrap().relayed_address().is_some());
 }
 
+//= 8489-9.2.4-fresh-nonce
 #[test]
 fn a_running_call_goes_on_over_a_stale_nonce() {
     let rig = Rig::new();
@@ -148,6 +154,7 @@ fn a_running_call_goes_on_over_a_stale_nonce() {
     refresh.send().assert_ok();
 }
 
+//= 8489-9.2.4-stale-nonce
 #[test]
 fn a_nonce_that_was_never_made_here_is_stale() {
     let rig = Rig::new();
@@ -159,6 +166,7 @@ fn a_nonce_that_was_never_made_here_is_stale() {
     rig.assert_empty();
 }
 
+//= 8489-9.2.4-order
 #[test]
 fn a_wrong_password_is_told_before_a_stale_nonce() {
     // RFC 8489 section 9.2.4: 438 is the last check. coturn and RFC 5389 had it in front.
@@ -194,6 +202,7 @@ fn a_failure_is_reported_only_of_an_address_that_a_nonce_was_made_for() {
     assert_eq!(rig.events().len(), 2, "a nonce that has expired was made for it too");
 }
 
+//= 8489-9.2.4-nonce-differs
 #[test]
 fn a_nonce_of_another_client_address_is_stale() {
     let rig = Rig::new();
@@ -203,6 +212,7 @@ fn a_nonce_of_another_client_address_is_stale() {
     assert_eq!(rig.shard(|shard| shard.len()), 0);
 }
 
+//= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
 #[test]
 fn wrong_password_and_unknown_user_get_the_same_bytes() {
     // RFC 8489 section 16.1.1: nobody learns from the server which names exist.
@@ -226,6 +236,7 @@ fn wrong_password_and_unknown_user_get_the_same_bytes() {
     assert_eq!(rig.events()[0], Happened::AuthenticationFailed { username, reason });
 }
 
+//= 8489-9.2.4-wrong-integrity
 #[test]
 fn a_message_integrity_of_wrong_length_is_a_wrong_password() {
     let rig = Rig::new();
@@ -255,6 +266,7 @@ fn a_username_that_is_no_text_or_too_long_is_a_bad_request() {
     }
 }
 
+//= 8656-5-wrong-credentials
 #[test]
 fn another_valid_user_cannot_touch_an_allocation() {
     // Section 5: 441, and a proven user's errors are signed like all its answers.
@@ -300,6 +312,7 @@ fn a_stranger_cannot_touch_an_allocation() {
     assert_eq!(rig.shard(|shard| shard.len()), 1);
 }
 
+//= 8489-9-after-integrity
 #[test]
 fn attributes_behind_message_integrity_have_no_effect() {
     // RFC 8489 section 14.5: they are not covered by it. coturn obeyed them until 4.15.
@@ -335,6 +348,7 @@ fn attributes_behind_message_integrity_have_no_effect() {
     alice.raw(&asked).assert_dropped(DropReason::Malformed);
 }
 
+//= 8489-6.3-checks-first
 #[test]
 fn a_wrong_fingerprint_is_met_with_silence() {
     // RFC 8489 section 6.3: the message is not STUN, or not whole.
@@ -348,6 +362,7 @@ fn a_wrong_fingerprint_is_met_with_silence() {
     }
 }
 
+//= 8489-12-fingerprint-optional
 #[test]
 fn answers_carry_fingerprint_where_the_request_did() {
     let rig = Rig::new();
@@ -363,6 +378,7 @@ fn answers_carry_fingerprint_where_the_request_did() {
     }
 }
 
+//= 8489-6.3.1-unknown-attributes, 8489-6.3.1.1-unknown-attributes-attribute
 #[test]
 fn an_unknown_attribute_is_named_after_authentication() {
     // RFC 8489 section 6.3.1; section 9.2.4 puts authentication first.
@@ -382,6 +398,7 @@ fn an_unknown_attribute_is_named_after_authentication() {
     rig.assert_empty();
 }
 
+//= 8489-6.3.1-unknown-attributes
 #[test]
 fn a_binding_request_with_an_unknown_attribute_is_answered_420() {
     let asked = request(Method::BINDING, |writer| {
@@ -392,6 +409,7 @@ fn a_binding_request_with_an_unknown_attribute_is_answered_420() {
     assert!(reply.len() <= 2 * asked.len());
 }
 
+//= 8489-6.3-checks-first, 8489-6.3.2-indications
 #[test]
 fn what_is_no_request_of_ours_is_met_with_silence() {
     // RFC 8489 section 6.3: unknown methods, answers, indications that ask for nothing.

@@ -6,6 +6,7 @@ use crate::turn::DropReason;
 
 use super::client::channel_data;
 
+//= 8656-12.5-use-channel
 #[test]
 fn data_pass_both_ways() {
     let rig = Rig::new();
@@ -20,6 +21,7 @@ fn data_pass_both_ways() {
     assert_eq!(received, Received::channel(CHANNEL, b""));
 }
 
+//= 8656-12-reserved-numbers, 8656-12.2-range
 #[test]
 fn channel_numbers_are_0x4000_to_0x4fff() {
     // Section 12: RFC 5766 allowed more.
@@ -35,6 +37,7 @@ fn channel_numbers_are_0x4000_to_0x4fff() {
     alice.channel_data(0x4FFF, b"x").assert_reaches(OTHER_PEER, b"x");
 }
 
+//= 8656-12.2-range
 #[test]
 fn channel_numbers_of_rfc_5766_are_served_where_the_operator_wants_it() {
     // RFC 5766 section 11: 0x4000 to 0x7FFF.
@@ -50,6 +53,7 @@ fn channel_numbers_of_rfc_5766_are_served_where_the_operator_wants_it() {
     assert_eq!(received, Received::channel(0x7FFF, b"in"));
 }
 
+//= 8656-12-600-s, 8656-12.6-not-bound, 8656-12.6-no-refresh
 #[test]
 fn a_binding_lives_for_exactly_600_seconds() {
     let rig = Rig::new();
@@ -66,6 +70,7 @@ fn a_binding_lives_for_exactly_600_seconds() {
     assert_eq!(received, Received::data(PEER, b"x"));
 }
 
+//= 8656-12-600-s
 #[test]
 fn a_binding_ends_in_time_though_the_timer_is_late() {
     let rig = Rig::new();
@@ -89,6 +94,7 @@ fn a_binding_ends_in_time_though_the_timer_is_late() {
     alice.channel_data(CHANNEL, b"x").assert_reaches(PEER, b"x");
 }
 
+//= 8656-12.2-permission
 #[test]
 fn the_permission_of_a_channel_ends_after_300_seconds() {
     // Section 12: a binding does not keep its permission alive.
@@ -108,6 +114,7 @@ fn the_permission_of_a_channel_ends_after_300_seconds() {
     assert_eq!(received, Received::channel(CHANNEL, b"x"));
 }
 
+//= 8656-12-600-s
 #[test]
 fn binding_the_pair_again_refreshes_binding_and_permission() {
     let rig = Rig::new();
@@ -123,6 +130,7 @@ fn binding_the_pair_again_refreshes_binding_and_permission() {
     assert_eq!(rig.world(|world| world.announced), 1);
 }
 
+//= 8656-12.2-other-peer, 8656-12.2-other-channel
 #[test]
 fn a_bound_channel_takes_no_other_peer_and_a_bound_peer_no_other_channel() {
     // Section 12.2: 400, and nothing changes.
@@ -141,6 +149,7 @@ fn a_bound_channel_takes_no_other_peer_and_a_bound_peer_no_other_channel() {
     alice.bind(CHANNEL + 1, "8.8.8.8:4001");
 }
 
+//= 8656-12-five-minutes
 #[test]
 fn channel_and_peer_are_free_300_seconds_after_expiry() {
     // Section 12: the client must wait so long; one that does not is refused, so that what is on
@@ -164,6 +173,7 @@ fn channel_and_peer_are_free_300_seconds_after_expiry() {
     assert_eq!(received, Received::channel(CHANNEL + 1, b"x"));
 }
 
+//= 8656-12-five-minutes
 #[test]
 fn the_same_pair_may_be_bound_again_at_once() {
     let rig = Rig::new();
@@ -193,6 +203,7 @@ fn what_is_remembered_of_channels_does_not_grow() {
     assert!(remembered <= 4, "{remembered}");
 }
 
+//= 8656-10.2-family-mismatch, 8656-12.2-family-mismatch, 8656-12.2-forbidden
 #[test]
 fn a_denied_peer_is_403_and_one_of_another_family_443() {
     let rig = Rig::new();
@@ -206,6 +217,7 @@ fn a_denied_peer_is_403_and_one_of_another_family_443() {
     alice.bind(CHANNEL, PEER);
 }
 
+//= 8656-12.2-both-attributes
 #[test]
 fn missing_and_broken_attributes_are_a_bad_request() {
     let rig = Rig::new();
@@ -219,6 +231,7 @@ fn missing_and_broken_attributes_are_a_bad_request() {
     alice.try_bind(CHANNEL, "8.8.8.8:0").assert_error(400);
 }
 
+//= 8656-5-no-allocation-request
 #[test]
 fn without_an_allocation_it_is_a_mismatch() {
     let rig = Rig::new();
@@ -227,6 +240,7 @@ fn without_an_allocation_it_is_a_mismatch() {
     alice.channel_data(CHANNEL, b"x").assert_dropped(DropReason::NoAllocation);
 }
 
+//= 8656-12.2-no-capacity
 #[test]
 fn the_limit_stops_new_channels_and_no_refresh() {
     let rig = Rig::with(|setup| setup.max_channels = 2);
@@ -241,6 +255,7 @@ fn the_limit_stops_new_channels_and_no_refresh() {
     alice.bind(CHANNEL + 2, "1.1.1.1:1");
 }
 
+//= 8489-6.3.1-retransmissions
 #[test]
 fn a_retransmitted_channel_bind_succeeds_again() {
     let rig = Rig::new();
@@ -254,6 +269,7 @@ fn a_retransmitted_channel_bind_succeeds_again() {
     assert_eq!(asked.once(), answer);
 }
 
+//= 8656-5-no-allocation-data, 8656-12.6-too-short
 #[test]
 fn channel_data_that_are_not_whole_are_dropped() {
     let rig = Rig::new();
@@ -268,6 +284,7 @@ fn channel_data_that_are_not_whole_are_dropped() {
     alice.channel_data(0x5000, b"x").assert_dropped(DropReason::NoChannel);
 }
 
+//= 8656-12.5-padding
 #[test]
 fn padding_from_a_client_is_taken_off_over_udp_too() {
     // Section 12.5: a client may pad over UDP.
@@ -280,6 +297,7 @@ fn padding_from_a_client_is_taken_off_over_udp_too() {
     alice.raw(&packet).assert_reaches(PEER, b"five!");
 }
 
+//= 8656-12.5-padding, 8656-12.6-empty
 #[test]
 fn data_of_any_length_come_unpadded_over_datagrams_and_padded_over_streams() {
     // Section 12.5. `Received::read` holds the framing.
@@ -306,6 +324,7 @@ fn data_of_any_length_come_unpadded_over_datagrams_and_padded_over_streams() {
     }
 }
 
+//= 8656-11.3-channel-first, 8656-12.5-use-channel
 #[test]
 fn a_peer_with_a_channel_comes_by_it_and_another_by_indication() {
     // Section 12.7. The other may share the address: a channel is for a port as well.

@@ -5,6 +5,7 @@ use crate::auth::Denied;
 use crate::stun::Method;
 use crate::turn::EndReason;
 
+//= 8656-5-long-term
 #[test]
 fn static_users_and_shared_secrets_serve_at_once() {
     let rig = Rig::new();
@@ -13,6 +14,7 @@ fn static_users_and_shared_secrets_serve_at_once() {
     assert_eq!(rig.shard(|shard| shard.len()), 2);
 }
 
+//= 8656-6-no-password
 #[test]
 fn a_running_call_outlives_its_credential() {
     let rig = Rig::new();
@@ -83,6 +85,7 @@ fn strict_expiry_leaves_static_users_alone() {
     assert_eq!(alice.refresh(3600).lifetime(), 3600);
 }
 
+//= 8656-5-wrong-credentials
 #[test]
 fn a_newer_credential_of_the_same_person_cannot_take_over_an_allocation() {
     // Section 5: the same username and password for all requests of an allocation.

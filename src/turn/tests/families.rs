@@ -28,12 +28,14 @@ fn socket(rig: &Rig, family: Family) -> SocketAddr {
     rig.world(|world| world.open.values().find_map(of)).expect("a socket")
 }
 
+//= 8656-7.2-default-ipv4
 #[test]
 fn without_a_family_it_is_ipv4() {
     let rig = Rig::new();
     assert!(rig.alice().allocate().is_ipv4());
 }
 
+//= 8656-10.2-family-mismatch
 #[test]
 fn an_ipv6_relay_serves_ipv6_peers() {
     let rig = Rig::new();
@@ -48,6 +50,7 @@ fn an_ipv6_relay_serves_ipv6_peers() {
     alice.channel_data(CHANNEL, b"out").assert_reaches(PEER_V6, b"out");
 }
 
+//= 8656-7.2-family-unsupported
 #[test]
 fn a_family_that_is_not_served_is_refused() {
     let rig = Rig::with(|setup| setup.v6 = None);
@@ -60,6 +63,7 @@ fn a_family_that_is_not_served_is_refused() {
     rig.alice().allocate_v6();
 }
 
+//= 8656-7.2-two-families, 8656-7.2-even-port-additional, 8656-7.2-additional-ipv4
 #[test]
 fn requested_and_additional_family_exclude_each_other() {
     let rig = Rig::new();
@@ -74,6 +78,7 @@ fn requested_and_additional_family_exclude_each_other() {
     rig.assert_empty();
 }
 
+//= 8656-7.2-dual
 #[test]
 fn an_additional_family_gives_two_relays() {
     let rig = Rig::new();
@@ -95,6 +100,7 @@ fn an_additional_family_gives_two_relays() {
     rig.assert_empty();
 }
 
+//= 8656-7.2-half-of-two, 8656-18.12-address-error-reserved, 8656-18.12-address-error-reason
 #[test]
 fn half_of_a_dual_allocation_is_told_with_the_reason() {
     // Section 7.2 and 18.12: success, with ADDRESS-ERROR-CODE for the family that could not be had.
@@ -120,6 +126,7 @@ fn half_of_a_dual_allocation_is_told_with_the_reason() {
     assert_eq!(dual(&full), (false, Some((1, 508))));
 }
 
+//= 8656-7.2-even-port
 #[test]
 fn even_port_holds_for_both_families() {
     let rig = Rig::new();
@@ -131,6 +138,7 @@ fn even_port_holds_for_both_families() {
     assert!(rig.world(|world| world.open.len() == 16 && world.open.values().all(even)));
 }
 
+//= 8656-7.2-half-of-two
 #[test]
 fn a_dual_allocation_of_which_nothing_can_be_had_fails() {
     let rig = Rig::new();
@@ -139,6 +147,7 @@ fn a_dual_allocation_of_which_nothing_can_be_had_fails() {
     rig.assert_empty();
 }
 
+//= 8656-8.1-one-family, 8656-8.2-zero
 #[test]
 fn one_family_of_a_dual_allocation_can_be_given_back() {
     // Section 8.2.

@@ -12,6 +12,7 @@ fn reasons(rig: &Rig) -> Vec<EndReason> {
     rig.events().iter().filter_map(reason).collect()
 }
 
+//= 8656-5-connection-ends
 #[test]
 fn the_end_of_a_connection_ends_its_allocation() {
     let rig = Rig::new();
@@ -163,6 +164,7 @@ fn the_shard_asks_to_be_woken_when_something_ends() {
     assert_eq!(due(), None);
 }
 
+//= 8656-12.6-not-bound
 #[test]
 fn drops_and_answers_are_counted() {
     let rig = Rig::new();

@@ -14,6 +14,7 @@ fn told(bytes: &[u8]) -> (SocketAddr, Vec<u8>) {
     (message.peer().unwrap().unwrap(), message.find(T::ICMP).unwrap().to_vec())
 }
 
+//= 8656-11.5-whose-permission, 8656-11.5-attributes, 8656-18.13-icmp-reserved
 #[test]
 fn an_error_reaches_the_client_with_the_peer_it_is_about() {
     let rig = Rig::new();
@@ -30,6 +31,7 @@ fn an_error_reaches_the_client_with_the_peer_it_is_about() {
     assert!(rig.icmp("8.8.8.8:1", relayed, UNREACHABLE).is_some());
 }
 
+//= 8656-18.13-icmp-data
 #[test]
 fn the_mtu_is_told_where_a_datagram_was_too_big_and_nowhere_else() {
     let rig = Rig::new();
@@ -51,6 +53,7 @@ fn the_mtu_is_told_where_a_datagram_was_too_big_and_nowhere_else() {
     assert_eq!(value(PEER_V6, v6, 3, 0), Some(vec![0, 0, 0x06, 0x00, 0, 0, 0, 0]));
 }
 
+//= 8656-11.5-types, 8656-11.5-whose-permission
 #[test]
 fn other_types_and_peers_without_permission_are_dropped() {
     let rig = Rig::new();

@@ -14,6 +14,7 @@ fn alice_permitted(rig: &Rig) -> (TestClient, SocketAddr) {
     (alice, relayed)
 }
 
+//= 8656-11.2-empty-data, 8656-11.2-datagram
 #[test]
 fn a_send_indication_relays_exactly_its_data() {
     let rig = Rig::new();
@@ -42,6 +43,7 @@ fn the_order_of_attributes_does_not_matter() {
     outcome.assert_reaches(PEER, b"data");
 }
 
+//= 8656-11.2-both-attributes
 #[test]
 fn without_data_or_peer_it_is_dropped() {
     let rig = Rig::new();
@@ -60,6 +62,7 @@ fn without_data_or_peer_it_is_dropped() {
     outcome.assert_dropped(DropReason::BadIndication);
 }
 
+//= 8656-5-no-allocation-data, 8656-11.2-permission
 #[test]
 fn without_permission_or_allocation_it_is_dropped() {
     let rig = Rig::new();
@@ -69,6 +72,7 @@ fn without_permission_or_allocation_it_is_dropped() {
     rig.bob().send(PEER, b"x").assert_dropped(DropReason::NoAllocation);
 }
 
+//= 8489-6.3.2-indications
 #[test]
 fn an_unknown_attribute_that_must_be_understood_drops_it() {
     // RFC 8489 section 6.3.2: an indication gets no error.
@@ -81,6 +85,7 @@ fn an_unknown_attribute_that_must_be_understood_drops_it() {
     outcome.assert_dropped(DropReason::BadIndication);
 }
 
+//= 8656-11.2-dont-fragment, 8656-14-udp-to-udp
 #[test]
 fn dont_fragment_is_passed_on() {
     let rig = Rig::new();
@@ -94,6 +99,8 @@ fn dont_fragment_is_passed_on() {
     rig.bob().allocation().attribute(T::DONT_FRAGMENT, b"").send().assert_ok();
 }
 
+//= 8656-11.2-dont-fragment, 8656-13-alternate-behaviour, 8656-13.1-ignore-dont-fragment,
+//= 8656-13.2-flow-label, 8656-15-tcp-to-udp
 #[test]
 fn dont_fragment_counts_from_ipv4_to_ipv4_and_from_connections() {
     // Section 13: ignored wherever IPv6 takes part in a relay from UDP to UDP. Section 15: over
@@ -120,6 +127,7 @@ fn dont_fragment_counts_from_ipv4_to_ipv4_and_from_connections() {
     assert!(df(&stream, PEER) && df(&stream, PEER_V6));
 }
 
+//= 8656-11.3-data-indication
 #[test]
 fn a_data_indication_names_the_peer_and_holds_its_data() {
     let rig = Rig::new();
@@ -130,6 +138,7 @@ fn a_data_indication_names_the_peer_and_holds_its_data() {
     }
 }
 
+//= 8489-5-random-transaction-id
 #[test]
 fn data_indications_have_transaction_ids_without_a_pattern() {
     // RFC 8489 section 5: uniformly and randomly chosen.

@@ -4,12 +4,14 @@ use super::*;
 use crate::stun::{Family, Method};
 use crate::turn::EndReason;
 
+//= 8656-6-lifetime-600
 #[test]
 fn the_default_lifetime_is_ten_minutes() {
     let rig = Rig::new();
     assert_eq!(rig.alice().allocation().send().lifetime(), 600);
 }
 
+//= 8656-7.2-lifetime
 #[test]
 fn a_shorter_lifetime_is_raised_to_ten_minutes() {
     // Section 7.2: a lifetime below the default is not granted; that holds for 0 too.
@@ -19,6 +21,7 @@ fn a_shorter_lifetime_is_raised_to_ten_minutes() {
     assert_eq!(rig.alice().refresh(1).lifetime(), 600);
 }
 
+//= 8656-7.2-lifetime
 #[test]
 fn a_longer_lifetime_is_cut_to_the_maximum() {
     let rig = Rig::with(|setup| setup.max_lifetime = seconds(1800));
@@ -28,6 +31,7 @@ fn a_longer_lifetime_is_cut_to_the_maximum() {
     assert_eq!(alice.refresh(1200).lifetime(), 1200);
 }
 
+//= 8656-6-expiry
 #[test]
 fn an_allocation_ends_exactly_at_its_deadline() {
     let rig = Rig::new();
@@ -49,6 +53,7 @@ fn an_allocation_ends_exactly_at_its_deadline() {
     assert_eq!(rig.peer_sends(PEER, relayed, b"late"), Outcome::NobodyListens);
 }
 
+//= 8656-8.2-lifetime
 #[test]
 fn a_refresh_counts_from_its_own_moment() {
     let rig = Rig::new();
@@ -64,6 +69,7 @@ fn a_refresh_counts_from_its_own_moment() {
     rig.assert_empty();
 }
 
+//= 8656-8.2-lifetime
 #[test]
 fn a_refresh_can_shorten_the_lifetime() {
     let rig = Rig::new();
@@ -74,6 +80,7 @@ fn a_refresh_can_shorten_the_lifetime() {
     rig.assert_empty();
 }
 
+//= 8656-8.2-lifetime, 8656-8.2-answer
 #[test]
 fn a_refresh_without_lifetime_asks_for_the_default() {
     let rig = Rig::new();
@@ -82,6 +89,7 @@ fn a_refresh_without_lifetime_asks_for_the_default() {
     assert_eq!(alice.request(Method::REFRESH).send().lifetime(), 600);
 }
 
+//= 8656-8.2-zero
 #[test]
 fn refresh_to_zero_ends_at_once_and_frees_everything() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_000));
@@ -94,6 +102,7 @@ fn refresh_to_zero_ends_at_once_and_frees_everything() {
     assert_eq!(bob.allocate(), relayed, "the only port there is");
 }
 
+//= 8489-6.3.1-retransmissions
 #[test]
 fn a_retransmitted_refresh_to_zero_succeeds_again() {
     // RFC 8489 section 6.3.1.
@@ -111,6 +120,7 @@ fn a_retransmitted_refresh_to_zero_succeeds_again() {
     refresh.once().assert_error(437);
 }
 
+//= 8489-6.3.1-retransmissions
 #[test]
 fn a_late_duplicate_of_refresh_to_zero_does_not_end_the_next_allocation() {
     // RFC 8489 section 6.3.1: UDP duplicates and reorders; the same request acts once.
@@ -125,6 +135,7 @@ fn a_late_duplicate_of_refresh_to_zero_does_not_end_the_next_allocation() {
     assert_eq!(alice.refresh(600).lifetime(), 600);
 }
 
+//= 8656-5-no-allocation-request
 #[test]
 fn refresh_without_an_allocation_is_a_mismatch() {
     // Section 8.2: 437, never silence: a client finds out that the server was restarted.
@@ -137,6 +148,7 @@ fn refresh_without_an_allocation_is_a_mismatch() {
     alice.refresh(600).assert_error(437);
 }
 
+//= 8656-8.2-family-mismatch
 #[test]
 fn refresh_names_a_family_that_the_allocation_has() {
     // Section 8.2: otherwise 443.

@@ -11,6 +11,7 @@ mod allocate;
 mod authentication;
 mod bytes;
 mod channels;
+mod conformance;
 mod credentials;
 mod families;
 mod housekeeping;

@@ -37,6 +37,7 @@ fn two_allocations_of_one_shard_meet_inside() {
     }
 }
 
+//= 8656-16-udp-to-tcp
 #[test]
 fn a_stream_client_and_a_udp_client_meet_each_in_its_framing() {
     let rig = Rig::new();

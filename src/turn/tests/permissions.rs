@@ -4,6 +4,7 @@ use super::*;
 use crate::stun::{AttributeType as T, Method};
 use crate::turn::DropReason;
 
+//= 8656-9-no-permission
 #[test]
 fn data_pass_where_there_is_a_permission_and_nowhere_else() {
     let rig = Rig::new();
@@ -19,6 +20,7 @@ fn data_pass_where_there_is_a_permission_and_nowhere_else() {
     rig.peer_sends(OTHER_PEER, relayed, b"in").assert_dropped(DropReason::NoPermission);
 }
 
+//= 8656-10.2-at-least-one
 #[test]
 fn several_peers_in_one_request() {
     let rig = Rig::new();
@@ -30,6 +32,7 @@ fn several_peers_in_one_request() {
     }
 }
 
+//= 8656-10.2-all-or-none
 #[test]
 fn one_denied_peer_spoils_the_whole_request() {
     // Section 10.2: all or nothing.
@@ -44,6 +47,7 @@ fn one_denied_peer_spoils_the_whole_request() {
     alice.send(PEER, b"x").assert_dropped(DropReason::NoPermission);
 }
 
+//= 8656-10.2-forbidden
 #[test]
 fn one_answer_for_every_denied_peer() {
     // A relay that said more than 403 could be used to map the network behind it.
@@ -92,6 +96,7 @@ fn a_mapped_ipv6_peer_is_judged_and_served_as_the_ipv4_peer_it_is() {
     ipv6.try_permit(&["[::ffff:8.8.8.8]:1"]).assert_error(443);
 }
 
+//= 8656-9-300-s
 #[test]
 fn a_permission_lives_for_exactly_300_seconds() {
     let rig = Rig::new();
@@ -106,6 +111,7 @@ fn a_permission_lives_for_exactly_300_seconds() {
     rig.peer_sends(PEER, relayed, b"x").assert_dropped(DropReason::NoPermission);
 }
 
+//= 8656-9-300-s
 #[test]
 fn a_permission_ends_in_time_though_the_timer_is_late() {
     let rig = Rig::new();
@@ -121,6 +127,7 @@ fn a_permission_ends_in_time_though_the_timer_is_late() {
     alice.send(PEER, b"x").assert_reaches(PEER, b"x");
 }
 
+//= 8656-9-refreshed-by, 8656-11.2-permission, 8656-12.2-permission, 8656-12.6-no-refresh
 #[test]
 fn create_permission_and_channel_bind_refresh_it_and_data_do_not() {
     let rig = Rig::new();
@@ -139,6 +146,7 @@ fn create_permission_and_channel_bind_refresh_it_and_data_do_not() {
     alice.send(PEER, b"x").assert_dropped(DropReason::NoPermission);
 }
 
+//= 8656-9-by-address
 #[test]
 fn the_port_of_a_permission_is_ignored() {
     // Section 9: permissions are for addresses.
@@ -151,6 +159,7 @@ fn the_port_of_a_permission_is_ignored() {
     assert_eq!(received, Received::data("8.8.8.8:4321", b"y"));
 }
 
+//= 8656-10.2-at-least-one
 #[test]
 fn without_a_peer_it_is_a_bad_request() {
     let rig = Rig::new();
@@ -164,6 +173,7 @@ fn without_a_peer_it_is_a_bad_request() {
     }
 }
 
+//= 8656-5-no-allocation-request
 #[test]
 fn without_an_allocation_it_is_a_mismatch() {
     let rig = Rig::new();
@@ -171,6 +181,7 @@ fn without_an_allocation_it_is_a_mismatch() {
     rig.alice().try_permit(&[]).assert_error(437);
 }
 
+//= 8489-6.3.1-idempotent
 #[test]
 fn a_retransmission_succeeds_again() {
     let rig = Rig::new();
@@ -181,6 +192,7 @@ fn a_retransmission_succeeds_again() {
     assert_eq!(asked.once(), answer);
 }
 
+//= 8656-10.2-no-capacity
 #[test]
 fn the_limit_stops_new_permissions_and_no_refresh() {
     let rig = Rig::with(|setup| setup.max_permissions = 3);
@@ -198,6 +210,7 @@ fn the_limit_stops_new_permissions_and_no_refresh() {
     alice.permit("1.1.1.4:1");
 }
 
+//= 8656-9-by-address
 #[test]
 fn one_address_with_many_ports_is_one_permission() {
     let rig = Rig::with(|setup| setup.max_permissions = 2);
@@ -208,6 +221,7 @@ fn one_address_with_many_ports_is_one_permission() {
     alice.try_permit(&["1.1.1.3:1"]).assert_error(508);
 }
 
+//= 8656-10.2-all-or-none
 #[test]
 fn a_request_with_more_peers_than_one_may_hold_installs_none() {
     let rig = Rig::new();
@@ -220,6 +234,7 @@ fn a_request_with_more_peers_than_one_may_hold_installs_none() {
     alice.try_permit(&peers[..32]).assert_ok();
 }
 
+//= 8656-10.2-forbidden
 #[test]
 fn the_operators_allow_and_deny_lists_rule() {
     let rig = Rig::with(|setup| {
@@ -233,6 +248,7 @@ fn the_operators_allow_and_deny_lists_rule() {
     alice.try_permit(&["8.8.8.8:1"]).assert_error(403);
 }
 
+//= 8656-12-per-allocation
 #[test]
 fn permissions_of_one_client_are_of_no_use_to_another() {
     let rig = Rig::new();

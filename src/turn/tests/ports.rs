@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::stun::{AttributeType as T, Family};
 
+//= 8656-6-unique-relayed, 8656-7.2-port-range
 #[test]
 fn every_relayed_port_lies_in_the_range_and_is_given_once() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_019));
@@ -15,6 +16,7 @@ fn every_relayed_port_lies_in_the_range_and_is_given_once() {
     rig.assert_consistent();
 }
 
+//= 8656-7.2-random-ports
 #[test]
 fn ports_do_not_come_in_order() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 59_999));
@@ -39,6 +41,7 @@ fn ports_that_others_hold_are_skipped() {
     rig.bob().allocate();
 }
 
+//= 8656-7.2-no-capacity
 #[test]
 fn a_full_range_is_508_until_a_port_is_given_back() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_001));
@@ -67,6 +70,7 @@ fn a_port_that_was_given_back_rests_while_there_are_others() {
     assert_eq!(alice.allocate(), first, "the one that has rested longest");
 }
 
+//= 8656-7.2-even-port
 #[test]
 fn even_port_gives_an_even_port() {
     let rig = Rig::with(|setup| setup.ports = (50_001, 50_010));
@@ -80,6 +84,7 @@ fn even_port_gives_an_even_port() {
     rig.bob().allocate();
 }
 
+//= 8656-7.2-token-any-five-tuple, 8656-7.2-reserve-next
 #[test]
 fn even_port_with_the_r_bit_reserves_the_next_port_for_the_same_user() {
     let rig = Rig::new();
@@ -97,6 +102,7 @@ fn even_port_with_the_r_bit_reserves_the_next_port_for_the_same_user() {
     rig.assert_empty();
 }
 
+//= 8489-6.3.1-idempotent, 8656-7.2-retransmission
 #[test]
 fn a_retransmission_tells_the_same_token() {
     let rig = Rig::new();
@@ -107,6 +113,7 @@ fn a_retransmission_tells_the_same_token() {
     assert_eq!(rig.used_ports(), 2);
 }
 
+//= 8656-7.2-token-invalid
 #[test]
 fn a_token_is_of_no_use_to_another_user_nor_a_second_time() {
     let rig = Rig::new();
@@ -122,6 +129,7 @@ fn a_token_is_of_no_use_to_another_user_nor_a_second_time() {
     assert_eq!(rig.used_ports(), 2);
 }
 
+//= 8656-7.2-token-invalid, 8656-7.2-reservation-30-s
 #[test]
 fn a_token_lives_for_30_seconds() {
     let redeem_after = |wait| {
@@ -156,6 +164,7 @@ fn nobody_piles_up_reservations() {
     assert_eq!(rig.used_ports(), 3);
 }
 
+//= 8656-7.2-reservation-30-s
 #[test]
 fn a_reserved_port_goes_to_nobody_else() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_001));
@@ -163,6 +172,7 @@ fn a_reserved_port_goes_to_nobody_else() {
     rig.bob().allocation().send().assert_error(508);
 }
 
+//= 8656-7.2-reserve-next
 #[test]
 fn a_reservation_needs_two_free_ports_in_a_row() {
     let rig = Rig::with(|setup| setup.ports = (50_000, 50_002));
@@ -188,6 +198,7 @@ fn a_reserved_port_that_another_process_took_is_508_and_given_back() {
     rig.assert_consistent();
 }
 
+//= 8656-7.2-token-alone
 #[test]
 fn a_token_goes_with_neither_even_port_nor_a_family() {
     // Section 7.2: 400, and the reservation stands.

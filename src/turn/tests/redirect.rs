@@ -17,6 +17,8 @@ fn elsewhere(servers: &[&str], tls_servers: &[&str], domain: Option<&str>) -> Ri
 /// ALTERNATE-SERVER is coded like MAPPED-ADDRESS: not XORed.
 const V4: [u8; 8] = [0, 1, 0x0D, 0x96, 198, 51, 100, 2];
 
+//= 8489-10-alternate-server, 8489-10-alternate-other-family, 8489-14.8-try-alternate-authenticated,
+//= 8489-14.15-alternate-server-form
 #[test]
 fn a_proven_client_is_sent_elsewhere_and_nothing_is_made_for_it() {
     let rig = elsewhere(&["198.51.100.2:3478", "[2001:db8::2]:3478"], &[], None);
@@ -43,6 +45,7 @@ fn a_bad_request_is_told_so_first() {
     rig.alice().allocation().attribute(T(0x7FFF), b"").send().assert_error(420);
 }
 
+//= 8489-10-alternate-server
 #[test]
 fn a_client_of_a_family_without_an_alternate_is_served() {
     // RFC 8489 section 10: the first alternate is of the client's own family.
@@ -59,6 +62,7 @@ fn tls_clients_have_servers_of_their_own() {
     rig.stream_client("192.0.2.1:2", "alice").allocation().send().assert_error(300);
 }
 
+//= 8489-10-alternate-domain
 #[test]
 fn the_name_of_another_certificate_goes_with_tls_and_sha256() {
     // RFC 8489 section 10: only then is the client known to understand ALTERNATE-DOMAIN.

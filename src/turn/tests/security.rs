@@ -41,6 +41,7 @@ fn code(client: &TestClient, packet: &[u8]) -> Option<u16> {
     Message::parse(&client.raw(packet).reply()).unwrap().error_code()
 }
 
+//= 8489-9.2-nonce-cookie, 8489-9.2.4-algorithms-bit, 8489-9.2.4-anonymity-bit, 8489-18.5.1.1-md5
 #[test]
 fn a_connection_is_offered_algorithms_and_hashed_names() {
     // Section 9.2.4: the list, the strongest first, and the bits in the nonce.
@@ -65,6 +66,7 @@ fn a_stranger_over_udp_is_offered_nothing() {
     assert!(nonce_of(&bytes).starts_with(b"obMatJos2gAAA"), "hashed names fail with secrets");
 }
 
+//= 8489-6.3.1.1-authenticated-answers, 8489-9.2.4-signed-with-sha256, 8489-18.5.1.1-md5
 #[test]
 fn a_session_with_sha256_from_its_first_request_to_its_last() {
     // `TestClient` holds each answer to MESSAGE-INTEGRITY-SHA256 with the SHA-256 key.
@@ -99,6 +101,7 @@ fn a_session_with_sha256_from_its_first_request_to_its_last() {
     }
 }
 
+//= 8489-9.2.4-stale-nonce
 #[test]
 fn a_stale_nonce_over_a_connection_is_answered_with_the_offer() {
     // Section 9.2.4: 438 holds NONCE, REALM and PASSWORD-ALGORITHMS.
@@ -113,6 +116,7 @@ fn a_stale_nonce_over_a_connection_is_answered_with_the_offer() {
     assert_eq!(stale.message().attribute_types(), expected);
 }
 
+//= 8489-9.2.4-signed-with-sha1
 #[test]
 fn a_client_of_rfc_5389_is_served_as_ever() {
     // Section 9.2.4: neither attribute, and MD5 it is, with MESSAGE-INTEGRITY in the answers.
@@ -122,6 +126,7 @@ fn a_client_of_rfc_5389_is_served_as_ever() {
     assert!(alice.nonce.borrow().starts_with(b"obMatJos2wAAA"));
 }
 
+//= 8489-9.2.4-signed-with-sha256
 #[test]
 fn md5_may_be_chosen_too() {
     let (_, alice) = over_tcp();
@@ -146,6 +151,7 @@ fn md5_may_be_chosen_too() {
     }
 }
 
+//= 8489-9.2.1-bid-down, 8489-9.2.4-algorithms-match
 #[test]
 fn an_offer_that_was_cut_on_the_way_is_noticed() {
     // Section 9.2.1: somebody in between wants MD5.
@@ -196,6 +202,7 @@ fn an_algorithm_that_was_not_offered_is_passed_over() {
     assert_eq!(code(&alice, &request(PasswordAlgorithm::Md5)), None);
 }
 
+//= 8489-14.6-integrity-sha256
 #[test]
 fn of_both_integrities_the_sha256_one_is_judged() {
     // Section 9.2.4. MESSAGE-INTEGRITY may be of any key then; what stands between has no effect.
@@ -220,6 +227,7 @@ fn of_both_integrities_the_sha256_one_is_judged() {
     assert_eq!(rig.shard(|shard| shard.len()), 1);
 }
 
+//= 8489-14.6-integrity-sha256-length
 #[test]
 fn a_shortened_sha256_integrity_is_refused() {
     // Section 14.6: a usage may allow it, and TURN does not.
@@ -250,6 +258,7 @@ fn len_padded(len: u8) -> usize {
     usize::from(len).next_multiple_of(4)
 }
 
+//= 8489-9.2.4-unknown-user
 #[test]
 fn a_hash_of_nobody_gets_the_bytes_of_a_wrong_password() {
     let (rig, alice) = over_tcp();
@@ -311,6 +320,7 @@ fn the_maker_of_an_allocation_may_go_on_by_hash_and_nobody_else() {
     assert_eq!(rig.events().iter().filter(|event| denied(event)).count(), 1);
 }
 
+//= 8489-14.3-username-763
 #[test]
 fn names_of_up_to_763_bytes_are_read() {
     // Section 14.3: to be compatible with RFC 5389.

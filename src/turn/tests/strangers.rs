@@ -104,6 +104,7 @@ fn from_this_host_everybody_may_fail_for_a_proxy_may_stand_before_them() {
     rig.client("127.0.0.1:4", "bob").allocate();
 }
 
+//= 8489-16-rfc7616-5
 #[test]
 fn who_guesses_is_heard_no_more_and_a_session_that_runs_is() {
     let rig = Rig::with(|setup| setup.failures = 2);

@@ -84,6 +84,7 @@ fn what_is_for_udp_alone_is_refused() {
     rig.assert_empty();
 }
 
+//= 8656-7.2-transport-unsupported
 #[test]
 fn other_transports_are_not_supported() {
     // Section 5.1, step 1.

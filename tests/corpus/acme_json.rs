@@ -1,0 +1,43 @@
+//! Any bytes as Traefik's acme.json.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use taciturn::tls::{CertSource, load};
+use tempfile::TempDir;
+
+/// The host name that is looked for; the corpus has certificates for it.
+const DOMAIN: &str = "turn.example.org";
+
+thread_local! {
+    static DIRECTORY: TempDir = TempDir::new().expect("a directory for temporary files");
+}
+
+/// Reads `bytes` as an acme.json that may hold the certificate of [`DOMAIN`].
+pub(crate) fn run(bytes: &[u8]) {
+    let path: PathBuf = DIRECTORY.with(|directory| directory.path().join("acme.json"));
+    fs::write(&path, bytes).expect("room for the file");
+    match load(&CertSource::Acme { path, domain: DOMAIN.into() }) {
+        Ok(chain) => {
+            assert!(chain.covers(DOMAIN), "a certificate for another host");
+            assert!(!chain.certs_der().is_empty() && !chain.key_der().is_empty());
+        }
+        Err(error) => {
+            let text = format!("{error} {error:?}");
+            assert!(!text.is_empty());
+            // The file is full of private keys.
+            let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+            for key in keys(&value).into_iter().filter(|key| key.len() >= 24) {
+                assert!(!text.contains(key), "a key in an error's text");
+            }
+        }
+    }
+}
+
+/// Every text under the name `key` in a list of certificates.
+fn keys(value: &Value) -> Vec<&str> {
+    let resolvers = value.as_object().into_iter().flat_map(|object| object.values());
+    let lists = resolvers.filter_map(|resolver| resolver.get("Certificates")?.as_array());
+    lists.flatten().filter_map(|entry| entry.get("key")?.as_str()).collect()
+}

@@ -1,0 +1,879 @@
+//! A shard with its clients: plays steps, and holds every outcome against the model.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use taciturn::auth::{
+    Authenticator, LongTermKey, NonceKeys, PASSWORD_ALGORITHMS, PasswordAlgorithm, SharedSecret,
+    StaticKey, StaticUser, long_term_key, long_term_key_by,
+};
+use taciturn::clock::{Now, Tick};
+use taciturn::policy::{
+    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
+    SourceBudget, Wish,
+};
+use taciturn::stun::{
+    AttributeType as T, ChannelData, Class, Family, Kind, Message, Method, TransactionId, Writer,
+    canonical_ip,
+};
+use taciturn::turn::{
+    Client, ClientAddr, ConnectionId, ConnectionIds, EndReason, IcmpError, RelayAddress, Rules,
+    Settings, Shard, Traffic, Verdict, Via, Whose,
+};
+use zeroize::Zeroizing;
+
+use super::model::{Model, address, attributes};
+use super::steps::{Ask, AskFamily, AskPort, Lifetime, Peer, Setup, Span, Step, Twist};
+use super::world::World;
+
+const REALM: &str = "example.org";
+const START: u64 = 1_700_000_000;
+const START_TICK: Tick = Tick(5_000_000);
+
+/// Bounds that an input reaches soon.
+const PORTS: (u16, u16) = (50_000, 50_015);
+const QUOTA: u32 = 3;
+const MAX_PERMISSIONS: usize = 6;
+const MAX_CHANNELS: usize = 4;
+const MAX_LIFETIME: Duration = Duration::from_secs(3600);
+const MAX_CONNECTIONS: usize = 5;
+const CONNECTIONS_IN_ALL: usize = 8;
+
+/// What an answer may hold. To a stranger over UDP it is as small as it can be (docs/protocol.md):
+/// 20 for the header, 8 for ERROR-CODE, 16 for REALM, 20 for NONCE, 8 for FINGERPRINT.
+const TO_STRANGER: usize = 72;
+/// With SHA-256 on offer, or where UNKNOWN-ATTRIBUTES is told.
+const UNSIGNED: usize = 100;
+const SIGNED: usize = 300;
+
+/// Who there is: name, password.
+static USERS: LazyLock<Vec<User>> = LazyLock::new(|| {
+    let rest = |name: &str| {
+        let password = SharedSecret::new("a shared secret").password_for(name);
+        User::new(name, &password)
+    };
+    vec![
+        User::new("alice", "alice's password"),
+        User::new("bob", "bob's password"),
+        rest(&format!("{}:carol", START + 700)),
+        rest(&format!("{}:dave", START + 1_000_000)),
+    ]
+});
+
+struct User {
+    name: String,
+    password: String,
+    md5: LongTermKey,
+    sha256: LongTermKey,
+}
+
+impl User {
+    fn new(name: &str, password: &str) -> Self {
+        Self {
+            name: name.into(),
+            password: password.into(),
+            md5: long_term_key(name, REALM, password),
+            sha256: long_term_key_by(PasswordAlgorithm::Sha256, name, REALM, password),
+        }
+    }
+
+    fn has_made(&self, message: &Message<'_>) -> bool {
+        message.verify_integrity(&self.md5) || message.verify_integrity(&self.sha256)
+    }
+}
+
+/// Keys are made once: they are most of what a server's start costs.
+static AUTHENTICATORS: LazyLock<[Arc<Authenticator>; 4]> = LazyLock::new(|| {
+    std::array::from_fn(|number| {
+        let users: Vec<StaticUser> = USERS[..2]
+            .iter()
+            .map(|user| StaticUser {
+                name: user.name.clone(),
+                key: StaticKey::Password(Zeroizing::new(user.password.clone())),
+            })
+            .collect();
+        let secrets = match number & 1 {
+            0 => Vec::new(),
+            _ => vec![SharedSecret::new("a shared secret")],
+        };
+        Arc::new(Authenticator::new(REALM, &users, secrets, number & 2 != 0))
+    })
+});
+
+/// One client, and what it remembers.
+struct Party {
+    at: Client,
+    nonce: Vec<u8>,
+    old_nonce: Vec<u8>,
+    last: Vec<u8>,
+    /// Its connection carries data of a peer now.
+    is_pipe: bool,
+}
+
+pub(super) struct Rig {
+    shard: Shard,
+    rules: Rules,
+    settings: Settings,
+    world: World,
+    model: Model,
+    parties: Vec<Party>,
+    now: Now,
+    tids: u64,
+    /// CONNECTION-IDs that clients were told.
+    connection_ids: Vec<u32>,
+    everybody_denied: bool,
+}
+
+impl Rig {
+    pub(super) fn new(setup: &Setup) -> Self {
+        let relay = |public: &str, local: &str| {
+            let local = if setup.nat { local } else { public };
+            let [public, local] = [public, local].map(|ip| ip.parse().expect("an address"));
+            RelayAddress { public, local }
+        };
+        let v4 = Some(relay("203.0.113.7", "10.0.0.7"));
+        let v6 = (!setup.no_v6).then(|| relay("2001:db8::7", "fd00::7"));
+        let authenticator = usize::from(setup.shared_secret) + 2 * usize::from(setup.strict_expiry);
+        let answers = if setup.limited_answers { (4, 20) } else { (0, 0) };
+        let range = PortRange::new(PORTS.0, PORTS.1).expect("a range");
+        let keys = NonceKeys::new(Duration::from_secs(3600), [[1; 32], [2; 32]], START_TICK);
+        let relay_addresses = [v4, v6];
+        let own = |relay: &RelayAddress| [relay.public, relay.local];
+        let own: Vec<IpAddr> = relay_addresses.iter().flatten().flat_map(own).collect();
+        let rules = Rules {
+            authenticator: Arc::clone(&AUTHENTICATORS[authenticator]),
+            nonces: Arc::new(keys),
+            peers: Arc::new(PeerPolicy::new(vec![], vec![], own)),
+            ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
+            quota: Arc::new(Quota::new(QUOTA, 0)),
+            rates: Arc::new(RateLimits::new(Rates::default())),
+            answers: Arc::new(AnswerLimit::new(answers.0, answers.1, Vec::new())),
+            failures: Arc::new(SourceBudget::new(answers.0)),
+            connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
+        };
+        let settings = Settings {
+            relay_addresses,
+            max_lifetime: MAX_LIFETIME,
+            max_permissions: MAX_PERMISSIONS,
+            max_channels: MAX_CHANNELS,
+            rfc5766_channels: setup.rfc5766_channels,
+            tcp_relay: setup.tcp_relay,
+            max_peer_connections: MAX_CONNECTIONS,
+            ports_reserved_percent: 0,
+            rfc8489_over_udp: setup.rfc8489_over_udp,
+            redirect: None,
+            icmp_errors: true,
+        };
+        let udp = Via::Udp(0);
+        let stream = |connection| Via::Stream { connection, listener: 1 };
+        let dtls = Via::Dtls { connection: 8, listener: 2 };
+        let parties = [
+            (udp, "192.0.2.1:1001"),
+            (udp, "192.0.2.1:1002"),
+            (udp, "[2001:db8:1::1]:1003"),
+            (stream(5), "192.0.2.2:1004"),
+            (stream(6), "192.0.2.3:1005"),
+            (stream(7), "[2001:db8:1::2]:1006"),
+            (dtls, "192.0.2.4:1007"),
+        ]
+        .map(|(via, from)| {
+            let remote = ClientAddr(from.parse().expect("an address"));
+            let at = Client { via, local: IpAddr::from([203, 0, 113, 7]), remote };
+            let (nonce, old_nonce, last) = Default::default();
+            Party { at, nonce, old_nonce, last, is_pipe: false }
+        });
+        Self {
+            shard: Shard::new(settings.clone(), rules.clone()),
+            rules,
+            settings,
+            world: World::default(),
+            model: Model::default(),
+            parties: parties.into(),
+            now: Now { tick: START_TICK, unix: START },
+            tids: 0,
+            connection_ids: Vec::new(),
+            everybody_denied: false,
+        }
+    }
+
+    pub(super) fn play(&mut self, step: &Step) {
+        match step {
+            Step::Ask { client, user, what, twist } => {
+                let client = self.party(*client);
+                let request = self.request(client, usize::from(*user % 4), what, *twist);
+                self.parties[client].last.clone_from(&request);
+                self.client_sends(client, &request);
+            }
+            Step::Again { client } => {
+                let client = self.party(*client);
+                let request = self.parties[client].last.clone();
+                self.client_sends(client, &request);
+            }
+            Step::Changed { client, at, byte } => {
+                let client = self.party(*client);
+                let mut request = self.parties[client].last.clone();
+                if let Some(slot) = request.get_mut(usize::from(*at)) {
+                    *slot ^= *byte;
+                }
+                self.client_sends(client, &request);
+            }
+            Step::Send { client, peer, len, dont_fragment } => {
+                let client = self.party(*client);
+                let (peer, data) = (self.peer(*peer), data(*len));
+                let mut buffer = vec![0; 2000];
+                let tid = self.fresh_tid();
+                let mut writer = Writer::new(&mut buffer, Class::Indication, Method::SEND, tid);
+                writer.address(T::XOR_PEER_ADDRESS, peer).attribute(T::DATA, &data);
+                if *dont_fragment {
+                    writer.attribute(T::DONT_FRAGMENT, &[]);
+                }
+                let len = writer.finish().expect("room");
+                self.client_sends(client, &buffer[..len]);
+            }
+            Step::Channel { client, channel, len, more } => {
+                let client = self.party(*client);
+                let data = data(*len);
+                let number = channel_number(*channel).to_be_bytes();
+                let length = (data.len() as u16).to_be_bytes();
+                let mut packet = [&number[..], &length, &data].concat();
+                packet.resize(packet.len() + usize::from(more % 4), 0xFF);
+                self.client_sends(client, &packet);
+            }
+            Step::Raw { client, bytes } => {
+                let client = self.party(*client);
+                self.client_sends(client, bytes);
+            }
+            Step::FromPeer { relay, peer, len } => self.peer_sends(*relay, *peer, *len),
+            Step::Icmp { relay, peer, kind, code, mtu } => {
+                self.icmp(
+                    *relay,
+                    *peer,
+                    IcmpError { kind: *kind, code: *code, mtu: (*mtu).into() },
+                );
+            }
+            Step::Wait { span } => self.wait(*span),
+            Step::HangUp { client } => {
+                let client = self.party(*client);
+                if !matches!(self.parties[client].at.via, Via::Udp(_)) {
+                    self.shard.client_gone(self.now, self.parties[client].at, &mut self.world);
+                    self.parties[client].is_pipe = false;
+                }
+            }
+            Step::Connected { attempt, accepts } => self.connected(*attempt, *accepts),
+            Step::Arrives { relay, peer } => self.arrives(*relay, *peer),
+            Step::PipeEnds { which } => {
+                let bound = self.world.connections.iter().filter(|(_, c)| c.bound);
+                let bound: Vec<_> = bound.map(|(id, c)| (*id, c.owner)).collect();
+                if let Some((id, owner)) = pick(&bound, *which) {
+                    self.world.connections.remove(&id);
+                    self.shard.peer_closed(owner, ConnectionId(id), Traffic::default());
+                }
+            }
+            Step::Kick { user } => {
+                let user = Some(USERS[usize::from(*user % 4)].name.clone());
+                let whose = Whose { user, client: None };
+                self.shard.kick(self.now, &whose, &mut self.world);
+            }
+            Step::Deny { everybody } => self.deny(*everybody),
+            Step::Drain => self.shard.drain(),
+            Step::Rotate => {
+                let fresh = self.now.tick.0.to_le_bytes().repeat(4);
+                let fresh = fresh.try_into().expect("32 bytes");
+                self.rules.nonces.rotate(fresh, self.now.tick);
+            }
+            Step::Occupied { port, taken } => {
+                let port = PORTS.0 + u16::from(*port % 16);
+                match taken {
+                    true => self.world.taken.insert(port),
+                    false => self.world.taken.remove(&port),
+                };
+            }
+        }
+        self.settle();
+    }
+
+    fn party(&self, number: u8) -> usize {
+        usize::from(number) % self.parties.len()
+    }
+
+    fn fresh_tid(&mut self) -> TransactionId {
+        self.tids += 1;
+        let mut tid = [0; 12];
+        tid[4..].copy_from_slice(&self.tids.to_be_bytes());
+        TransactionId(tid)
+    }
+
+    fn peer(&self, peer: Peer) -> SocketAddr {
+        let parsed = |text: &str| text.parse().expect("an address");
+        match peer {
+            Peer::Public(n) => parsed(
+                [
+                    "8.8.8.8:4000",
+                    "8.8.8.8:4001",
+                    "9.9.9.9:1",
+                    "[2a00::1]:4000",
+                    "[2a00::2]:4000",
+                    "[::ffff:8.8.8.8]:4000",
+                    "1.1.1.1:4000",
+                    "[2a00::3]:4000",
+                ][usize::from(n % 8)],
+            ),
+            Peer::Private(n) => parsed(
+                [
+                    "127.0.0.1:80",
+                    "10.0.0.1:80",
+                    "[::1]:80",
+                    "[::ffff:127.0.0.1]:80",
+                    "169.254.169.254:80",
+                    "0.0.0.0:80",
+                    "[64:ff9b::7f00:1]:80",
+                    "[fe80::1]:80",
+                ][usize::from(n % 8)],
+            ),
+            Peer::Relay(n) => {
+                let all: Vec<_> = self.world.sockets.values().map(|s| s.local).collect();
+                pick(&all, n).map_or_else(|| parsed("203.0.113.7:50000"), |at| self.public(at))
+            }
+            Peer::Own(port) => SocketAddr::new(IpAddr::from([203, 0, 113, 7]), port),
+            Peer::Any(ip, port) => SocketAddr::new(IpAddr::from(ip), port),
+        }
+    }
+
+    /// A relay's address as clients know it.
+    fn public(&self, local: SocketAddr) -> SocketAddr {
+        let relay = self.settings.relay_addresses[Family::of(local.ip()) as usize];
+        match relay {
+            Some(relay) if relay.local == local.ip() => SocketAddr::new(relay.public, local.port()),
+            _ => local,
+        }
+    }
+
+    fn is_own(&self, ip: IpAddr) -> bool {
+        self.settings.relay_addresses.iter().flatten().any(|relay| relay.public == ip)
+    }
+
+    /// Puts a request together as a client would, but for its twist.
+    fn request(&mut self, client: usize, user: usize, what: &Ask, twist: Twist) -> Vec<u8> {
+        let method = match what {
+            Ask::Binding => Method::BINDING,
+            Ask::Allocate { .. } => Method::ALLOCATE,
+            Ask::Refresh { .. } => Method::REFRESH,
+            Ask::Permit { .. } => Method::CREATE_PERMISSION,
+            Ask::Bind { .. } => Method::CHANNEL_BIND,
+            Ask::Connect { .. } => Method::CONNECT,
+            Ask::ConnectionBind { .. } => Method::CONNECTION_BIND,
+            Ask::Odd { method, .. } => Method(method & 0xFFF),
+        };
+        let tid = self.fresh_tid();
+        let mut buffer = vec![0; 70_000];
+        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
+        self.attributes(what, &mut writer);
+        if twist == Twist::UnknownAttribute {
+            writer.attribute(T(0x7F00), b"?");
+        }
+        self.sign(client, &USERS[user], twist, &mut writer);
+        if method == Method::BINDING || twist == Twist::Fingerprint {
+            writer.fingerprint();
+        }
+        writer.finish().map_or_else(|_| Vec::new(), |len| buffer[..len].to_vec())
+    }
+
+    fn attributes(&self, what: &Ask, writer: &mut Writer<'_>) {
+        let family = |family: AskFamily, writer: &mut Writer<'_>| {
+            let (requested, additional) = match family {
+                AskFamily::None => (None, None),
+                AskFamily::V4 => (Some(1), None),
+                AskFamily::V6 => (Some(2), None),
+                AskFamily::Additional => (None, Some(2)),
+                AskFamily::Both => (Some(1), Some(2)),
+                AskFamily::Unknown(number) => (Some(number), None),
+            };
+            for (kind, number) in [
+                (T::REQUESTED_ADDRESS_FAMILY, requested),
+                (T::ADDITIONAL_ADDRESS_FAMILY, additional),
+            ] {
+                if let Some(number) = number {
+                    writer.attribute(kind, &[number, 0, 0, 0]);
+                }
+            }
+        };
+        let lifetime = |lifetime: Lifetime, writer: &mut Writer<'_>| {
+            match lifetime {
+                Lifetime::None => {}
+                Lifetime::Zero => drop(writer.lifetime(0)),
+                Lifetime::Short(seconds) => drop(writer.lifetime(seconds.into())),
+                Lifetime::Long(seconds) => drop(writer.lifetime(seconds)),
+            };
+        };
+        match what {
+            Ask::Binding => {}
+            Ask::Allocate { tcp, family: asked, port, lifetime: wanted, extra } => {
+                writer.requested_transport(if *tcp { 6 } else { 17 });
+                family(*asked, writer);
+                match port {
+                    AskPort::Any => {}
+                    AskPort::Even => drop(writer.attribute(T::EVEN_PORT, &[0])),
+                    AskPort::EvenAndNext => drop(writer.attribute(T::EVEN_PORT, &[0x80])),
+                    AskPort::Token(n) => {
+                        let token = pick(&self.model.tokens, *n).map_or([0; 8], |token| token.0);
+                        writer.attribute(T::RESERVATION_TOKEN, &token);
+                    }
+                    AskPort::WrongToken(token) => {
+                        writer.attribute(T::RESERVATION_TOKEN, token);
+                    }
+                }
+                lifetime(*wanted, writer);
+                if extra & 7 == 1 {
+                    writer.attribute(T::DONT_FRAGMENT, &[]);
+                }
+            }
+            Ask::Refresh { lifetime: wanted, family: asked } => {
+                lifetime(*wanted, writer);
+                family(*asked, writer);
+            }
+            Ask::Permit { peers } => {
+                for peer in peers.iter().take(40) {
+                    writer.address(T::XOR_PEER_ADDRESS, self.peer(*peer));
+                }
+            }
+            Ask::Bind { channel, peer } => {
+                let [high, low] = channel_number(*channel).to_be_bytes();
+                writer.attribute(T::CHANNEL_NUMBER, &[high, low, 0, 0]);
+                writer.address(T::XOR_PEER_ADDRESS, self.peer(*peer));
+            }
+            Ask::Connect { peer } => {
+                writer.address(T::XOR_PEER_ADDRESS, self.peer(*peer));
+            }
+            Ask::ConnectionBind { id } => {
+                writer.connection_id(pick(&self.connection_ids, *id).unwrap_or(7));
+            }
+            Ask::Odd { attributes, .. } => {
+                for (kind, value) in attributes {
+                    writer.attribute(T(*kind), value);
+                }
+            }
+        }
+    }
+
+    fn sign(&self, client: usize, user: &User, twist: Twist, writer: &mut Writer<'_>) {
+        if twist == Twist::Unsigned {
+            return;
+        }
+        let party = &self.parties[client];
+        let nonce = match twist {
+            Twist::OldNonce => &party.old_nonce,
+            // That of another client: RFC 8656 section 7.1 has the nonce bound to nobody, this
+            // server to the address.
+            Twist::ForeignNonce => &self.parties[(client + 1) % self.parties.len()].nonce,
+            _ => &party.nonce,
+        };
+        writer.attribute(T::USERNAME, user.name.as_bytes());
+        writer.attribute(T::REALM, REALM.as_bytes());
+        if twist != Twist::NoNonce {
+            writer.attribute(T::NONCE, nonce);
+        }
+        match twist {
+            Twist::Sha256 => {
+                writer.attribute(T::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);
+                writer.attribute(T::PASSWORD_ALGORITHM, &PASSWORD_ALGORITHMS[..4]);
+                writer.integrity_sha256(&user.sha256);
+            }
+            Twist::WrongPassword => {
+                writer.integrity(&long_term_key(&user.name, REALM, "a wrong password"));
+            }
+            _ => {
+                writer.integrity(&user.md5);
+            }
+        }
+        if twist == Twist::AfterIntegrity {
+            // RFC 8489 section 14.5: whoever adds these did not know the key.
+            writer.lifetime(0).attribute(T::XOR_PEER_ADDRESS, &[0, 1, 0, 0, 0, 0, 0, 0]);
+        }
+    }
+
+    fn client_sends(&mut self, client: usize, packet: &[u8]) {
+        if self.parties[client].is_pipe {
+            return;
+        }
+        let at = self.parties[client].at;
+        let mut reply = [0xAA; 1500];
+        self.world.asking = Some(at);
+        let verdict = self.shard.from_client(self.now, at, packet, &mut reply, &mut self.world);
+        self.world.asking = None;
+        match verdict {
+            Verdict::Drop(_) => self.nothing_was_due(at, packet),
+            Verdict::Reply(len) => self.answered(client, packet, &reply[..len]),
+            Verdict::Later => {
+                let peer = self.world.connected_to.take().expect("a connection was begun");
+                let (ip, family) = (self.public(peer).ip(), Family::of(peer.ip()));
+                let live = self.rules.ports.is_live_for_tcp(family, peer.port());
+                let own = self.is_own(ip) && live && !self.everybody_denied;
+                assert!(own || self.rules.peers.check(ip).is_ok(), "a connection to {peer}");
+            }
+            Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
+                let socket = self.world.sockets.get(&relay.0).expect("an open socket");
+                assert!(socket.client == at && !socket.tcp, "another client's socket");
+                assert_eq!(Family::of(socket.local.ip()), Family::of(peer.ip()));
+                let (to, data) = self.destination(at, packet);
+                let seen = if self
+                    .settings
+                    .relay_addresses
+                    .iter()
+                    .flatten()
+                    .any(|r| r.local == peer.ip() && r.local != r.public)
+                {
+                    self.public(peer)
+                } else {
+                    peer
+                };
+                assert_eq!((to, data), (seen, &packet[payload]), "destination and data");
+                self.assert_permitted(at, to);
+                let asked = Kind::of(packet) == Kind::Stun
+                    && attributes(packet).any(|(kind, _)| kind == T::DONT_FRAGMENT.0);
+                assert!(asked || !dont_fragment, "DF that nobody asked for");
+            }
+            Verdict::ToClient { client: target, prefix, payload, padding } => {
+                // Two users of this relay: both sides have allowed it.
+                let (to, data) = self.destination(at, packet);
+                self.assert_permitted(at, to);
+                assert_eq!(data, &packet[payload.clone()]);
+                let is_it = |local: SocketAddr| self.public(local) == to;
+                let owner = self.world.sockets.values().find(|s| !s.tcp && is_it(s.local));
+                assert_eq!(owner.expect("a live relay").client, target);
+                let family = Family::of(to.ip());
+                let source = self.model.clients[&at].relayed.iter();
+                let source = source.copied().find(|own| Family::of(own.ip()) == family);
+                let source = source.expect("a relayed address of that family");
+                self.delivered(target, source, prefix.as_bytes(), &packet[payload], padding);
+            }
+        }
+    }
+
+    /// Where a packet says that it goes, and what it carries.
+    fn destination<'p>(&self, from: Client, packet: &'p [u8]) -> (SocketAddr, &'p [u8]) {
+        if Kind::of(packet) == Kind::ChannelData {
+            let length = usize::from(u16::from_be_bytes([packet[2], packet[3]]));
+            let number = u16::from_be_bytes([packet[0], packet[1]]);
+            let granted = self.model.clients.get(&from).expect("relayed for nobody");
+            let peer = granted.peer_of(number, self.now.tick).expect("a bound channel");
+            return (peer, &packet[4..4 + length]);
+        }
+        assert_eq!(packet[..2], [0x00, 0x16], "only Send indications are relayed");
+        let first = |kind: T| {
+            let found = attributes(packet).find(|(found, _)| *found == kind.0);
+            found.expect("an attribute that is there").1
+        };
+        let peer = address(packet, first(T::XOR_PEER_ADDRESS)).expect("an address");
+        (peer, first(T::DATA))
+    }
+
+    #[track_caller]
+    fn assert_permitted(&self, client: Client, peer: SocketAddr) {
+        let granted = self.model.clients.get(&client).expect("relayed for nobody");
+        assert!(granted.permits(peer.ip(), self.now.tick), "{peer} was not permitted");
+        // Whatever was granted, and when: the rules of now hold.
+        let fine = self.rules.peers.check(peer.ip()).is_ok();
+        let live = self.rules.ports.is_live(Family::of(peer.ip()), peer.port());
+        assert!(fine || (self.is_own(peer.ip()) && live), "{peer} is denied");
+    }
+
+    /// What a client receives from a peer.
+    fn delivered(&self, client: Client, peer: SocketAddr, prefix: &[u8], data: &[u8], padding: u8) {
+        let granted = self.model.clients.get(&client).expect("a client with an allocation");
+        assert!(granted.permits(peer.ip(), self.now.tick), "{peer} was not permitted to send");
+        let whole = [prefix, data, &[0; 3][..usize::from(padding)]].concat();
+        if let Some(message) = ChannelData::parse(&whole) {
+            let number = message.channel.number();
+            assert_eq!(granted.peer_of(number, self.now.tick), Some(peer));
+            assert_eq!(message.data, data);
+            // RFC 8656 section 12.5.
+            match client.via {
+                Via::Stream { .. } => assert!(whole.len().is_multiple_of(4)),
+                Via::Udp(_) | Via::Dtls { .. } => assert_eq!(padding, 0),
+            }
+            return;
+        }
+        let message = Message::parse(&whole).expect("a Data indication");
+        assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
+        assert_eq!((message.peer(), message.data()), (Ok(Some(peer)), Some(data)));
+    }
+
+    /// A packet was dropped: it was none that a live channel should have carried.
+    fn nothing_was_due(&self, from: Client, packet: &[u8]) {
+        let Some(message) = ChannelData::parse(packet) else { return };
+        let Some(granted) = self.model.clients.get(&from) else { return };
+        let peer = granted.peer_of(message.channel.number(), self.now.tick);
+        if let Some(peer) = peer.filter(|peer| !self.is_own(peer.ip())) {
+            let family = Family::of(peer.ip());
+            let has = granted.relayed.iter().any(|own| Family::of(own.ip()) == family);
+            let permitted = granted.permits(peer.ip(), self.now.tick);
+            assert!(!has || !permitted, "a live channel to {peer} carries nothing");
+        }
+    }
+
+    fn answered(&mut self, client: usize, request: &[u8], reply: &[u8]) {
+        let at = self.parties[client].at;
+        let answer = Message::parse(reply).expect("an answer is a message");
+        let asked = Message::parse(request).expect("only messages are answered");
+        assert_eq!(asked.class(), Class::Request, "only requests are answered");
+        assert_eq!(answer.method(), asked.method());
+        assert_eq!(answer.transaction_id(), asked.transaction_id());
+        assert!(asked.has_fingerprint() || !answer.has_fingerprint());
+
+        let user = USERS.iter().position(|user| user.has_made(&asked));
+        let small = matches!(at.via, Via::Udp(_)) && !self.settings.rfc8489_over_udp;
+        let refused_attributes = answer.find(T::UNKNOWN_ATTRIBUTES).is_some();
+        let most = match (answer.has_integrity(), small && !refused_attributes) {
+            (true, _) => SIGNED,
+            (false, true) => TO_STRANGER,
+            (false, false) => UNSIGNED,
+        };
+        assert!(reply.len() <= most, "an answer of {} bytes, {most} allowed", reply.len());
+        if answer.has_integrity() {
+            let user = user.expect("an answer signed for nobody");
+            assert!(USERS[user].has_made(&answer), "signed with another user's key");
+        }
+        match answer.class() {
+            Class::Success if asked.method() == Method::BINDING => {
+                let mapped = answer.mapped_address().expect("XOR-MAPPED-ADDRESS");
+                assert_eq!(mapped, at.remote.0);
+            }
+            Class::Success => {
+                let user = user.expect("a success without a credential");
+                assert!(answer.has_integrity(), "a success that is not signed");
+                assert!(asked.unknown().is_empty(), "RFC 8489 section 6.3.1: 420");
+                self.model.succeeded(self.now.tick, at, user, &asked, reply);
+                if asked.method() == Method::CONNECTION_BIND {
+                    self.parties[client].is_pipe = true;
+                }
+            }
+            Class::Error => {
+                let code = answer.error_code().expect("ERROR-CODE");
+                assert!((300..700).contains(&code), "{code}");
+                if matches!(code, 401 | 438) {
+                    let nonce = answer.nonce().expect("RFC 8489 section 9.2.4").to_vec();
+                    assert_eq!(answer.realm(), Ok(Some(REALM)));
+                    let party = &mut self.parties[client];
+                    party.old_nonce = std::mem::replace(&mut party.nonce, nonce);
+                }
+                assert_eq!(code == 420, refused_attributes);
+                assert_ne!(code, 500, "the server's own fault");
+            }
+            class => panic!("{class:?} as an answer"),
+        }
+    }
+
+    fn peer_sends(&mut self, relay: u8, peer: Peer, len: u16) {
+        let sockets: Vec<_> = self.world.sockets.values().copied().filter(|s| !s.tcp).collect();
+        let Some(socket) = pick(&sockets, relay) else { return };
+        let family = Family::of(socket.local.ip());
+        let named = self.peer(peer);
+        let named = SocketAddr::new(canonical_ip(named.ip()), named.port());
+        if Family::of(named.ip()) != family {
+            return;
+        }
+        // Behind a 1:1 NAT, what this server's own relays send comes from the private side.
+        let own = self.settings.relay_addresses[family as usize].expect("a socket of that family");
+        let live = self.rules.ports.is_live(family, named.port());
+        let from = match named.ip() == own.public && live {
+            true => SocketAddr::new(own.local, named.port()),
+            false => named,
+        };
+        let data = data(len);
+        let (now, len) = (self.now, data.len());
+        let verdict = self.shard.from_peer(now, socket.owner, family, from, len, &mut self.world);
+        match verdict {
+            Verdict::ToClient { client, prefix, payload, padding } => {
+                assert_eq!(client, socket.client, "another client's data");
+                assert_eq!(payload, 0..len);
+                self.delivered(client, named, prefix.as_bytes(), &data, padding);
+            }
+            Verdict::Drop(_) => {
+                let granted = &self.model.clients[&socket.client];
+                assert!(!granted.permits(named.ip(), now.tick), "{named} is permitted");
+            }
+            other => panic!("{other:?} for a packet of a peer"),
+        }
+    }
+
+    fn icmp(&mut self, relay: u8, peer: Peer, error: IcmpError) {
+        let sockets: Vec<_> = self.world.sockets.values().copied().filter(|s| !s.tcp).collect();
+        let Some(socket) = pick(&sockets, relay) else { return };
+        let family = Family::of(socket.local.ip());
+        let peer = self.peer(peer);
+        let mut out = [0xAA; 100];
+        let owner = (socket.owner, family);
+        let told = self.shard.from_icmp(self.now, owner, peer, error, &mut out, &mut self.world);
+        let Some((client, len)) = told else { return };
+        assert_eq!(client, socket.client);
+        let message = Message::parse(&out[..len]).expect("a Data indication");
+        assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
+        let told = message.peer().expect("an address").expect("a peer");
+        let granted = &self.model.clients[&client];
+        assert!(granted.permits(told.ip(), self.now.tick), "RFC 8656 section 11.5");
+    }
+
+    fn wait(&mut self, span: Span) {
+        let span = match span {
+            Span::Milliseconds(n) => Duration::from_millis(n.into()),
+            Span::Seconds(n) => Duration::from_secs(n.into()),
+            Span::Minutes(n) => Duration::from_secs(60 * u64::from(n)),
+            Span::Edge { which, off } => {
+                let seconds = [300, 600, 30, 3600][usize::from(which % 4)];
+                let off = i64::from(off.signum());
+                Duration::from_millis((seconds * 1000_u64).saturating_add_signed(off))
+            }
+        };
+        let tick = self.now.tick + span;
+        self.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+        self.shard.handle_timeout(self.now, &mut self.world);
+        assert!(self.shard.next_timeout().is_none_or(|next| next > tick), "a deadline is left");
+    }
+
+    fn connected(&mut self, attempt: u8, accepts: bool) {
+        let connecting = self.world.connections.iter().filter(|(_, c)| c.connecting);
+        let connecting: Vec<_> = connecting.map(|(id, c)| (*id, c.owner)).collect();
+        let Some((id, owner)) = pick(&connecting, attempt) else { return };
+        if accepts {
+            if let Some(connection) = self.world.connections.get_mut(&id) {
+                connection.connecting = false;
+            }
+            let id = ConnectionId(id);
+            self.shard.peer_connected(self.now, owner, id, &mut self.world);
+        } else {
+            self.world.connections.remove(&id);
+            self.shard.connect_failed(owner, ConnectionId(id), &mut self.world);
+        }
+    }
+
+    fn arrives(&mut self, relay: u8, peer: Peer) {
+        let sockets: Vec<_> = self.world.sockets.values().copied().filter(|s| s.tcp).collect();
+        let Some(socket) = pick(&sockets, relay) else { return };
+        let (family, peer) = (Family::of(socket.local.ip()), self.peer(peer));
+        let world = &mut self.world;
+        let taken = self.shard.peer_arrived(self.now, socket.owner, family, peer, world);
+        let Some(id) = taken else { return };
+        let granted = &self.model.clients[&socket.client];
+        let ip = self.public(SocketAddr::new(canonical_ip(peer.ip()), peer.port())).ip();
+        assert!(granted.permits(ip, self.now.tick), "RFC 6062 section 5.3: {peer}");
+        let there =
+            super::world::Connection { owner: socket.owner, connecting: false, bound: false };
+        assert!(self.world.connections.insert(id.0, there).is_none(), "a number used twice");
+    }
+
+    /// The operator denies everybody by name, or goes back to the rules built in.
+    fn deny(&mut self, everybody: bool) {
+        let all = ["0.0.0.0/0", "::/0"].map(|net| net.parse().expect("a network"));
+        let denied = if everybody { all.to_vec() } else { Vec::new() };
+        let own = self.settings.relay_addresses.iter().flatten();
+        let own = own.flat_map(|relay| [relay.public, relay.local]).collect();
+        self.rules.peers = Arc::new(PeerPolicy::new(vec![], denied, own));
+        self.everybody_denied = everybody;
+        let (settings, rules) = (self.settings.clone(), self.rules.clone());
+        self.shard.set_rules(self.now, settings, rules, &mut self.world);
+        if everybody {
+            self.model.clients.values_mut().for_each(|granted| granted.withdraw(|_| true));
+        }
+    }
+
+    /// Takes up what the shard has said on the way.
+    fn settle(&mut self) {
+        for (client, reason) in std::mem::take(&mut self.world.ended) {
+            let known = self.model.clients.get(&client);
+            match reason {
+                EndReason::Released => assert!(known.is_none(), "nobody asked to release it"),
+                EndReason::Expired | EndReason::CredentialExpired => {
+                    assert!(known.is_some_and(|granted| granted.expires <= self.now.tick));
+                }
+                EndReason::Disconnected | EndReason::Kicked | EndReason::Shutdown => {}
+            }
+            self.model.clients.remove(&client);
+        }
+        for (client, bytes) in std::mem::take(&mut self.world.told) {
+            let message = Message::parse(&bytes).expect("what is told is a message");
+            assert!(bytes.len() <= SIGNED);
+            if message.class() == Class::Error {
+                assert_eq!(message.method(), Method::CONNECT);
+                continue;
+            }
+            let id = message.connection_id().expect("4 bytes").expect("CONNECTION-ID");
+            assert!(self.model.clients.contains_key(&client));
+            self.connection_ids.push(id);
+        }
+    }
+
+    /// What must hold at any time.
+    pub(super) fn check(&self) {
+        let now = self.now.tick;
+        let model = &self.model;
+        assert_eq!(self.shard.len(), model.clients.len(), "allocations");
+        for granted in model.clients.values() {
+            assert!(now < granted.expires, "an allocation outlived its lifetime");
+            assert!(granted.live_permissions(now) <= MAX_PERMISSIONS);
+            assert!(granted.live_channels(now) <= MAX_CHANNELS);
+        }
+        for user in 0..USERS.len() {
+            let held = model.clients.values().filter(|granted| granted.user == user).count();
+            assert!(held <= QUOTA as usize, "a quota is overdrawn");
+        }
+        let mut relayed: Vec<_> = model.clients.values().flat_map(|g| g.relayed.clone()).collect();
+        let mut open: Vec<_> = self.world.sockets.values().map(|s| self.public(s.local)).collect();
+        relayed.sort();
+        open.sort();
+        assert_eq!(relayed, open, "relayed addresses that clients know, and sockets");
+
+        let ports = &self.rules.ports;
+        let used = (ports.used(Family::V4) + ports.used(Family::V6)) as usize;
+        assert!(open.len() <= used, "a socket without a lease");
+        assert!(used <= open.len() + self.model.tokens.len(), "a port has leaked");
+        assert!(self.world.connections.len() <= CONNECTIONS_IN_ALL);
+        assert_eq!(self.rules.connection_ids.len(), self.world.connections.len());
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (sessions, next) = self.shard.sessions(self.now, &Whose::default(), at);
+            for session in sessions {
+                assert!(session.permissions <= MAX_PERMISSIONS);
+                assert!(session.channels <= MAX_CHANNELS);
+            }
+            from = next;
+        }
+    }
+
+    /// Everybody goes; nothing is left.
+    pub(super) fn end(&mut self) {
+        self.play(&Step::Wait { span: Span::Minutes(61) });
+        self.check();
+        assert!(self.shard.is_empty(), "an allocation lives on");
+        assert_eq!(self.shard.next_timeout(), None, "a timer is left");
+        // Reservations are looked at when somebody wants a port.
+        for family in [Family::V4, Family::V6] {
+            drop(self.rules.ports.lease(family, Wish::Any, 0, 0, self.now.tick));
+            assert_eq!(self.rules.ports.used(family), 0, "a port is left");
+        }
+        assert_eq!(self.rules.quota.users(), 0, "a place in a quota is left");
+        assert!(self.world.sockets.is_empty() && self.world.channels.is_empty());
+        assert!(self.rules.connection_ids.is_empty() && self.world.connections.is_empty());
+    }
+}
+
+/// One of several by a number.
+fn pick<T: Clone>(all: &[T], number: u8) -> Option<T> {
+    all.get(usize::from(number).checked_rem(all.len())?).cloned()
+}
+
+/// Data that tell their length.
+fn data(len: u16) -> Vec<u8> {
+    (0..len % 1400).map(|at| (at ^ len) as u8).collect()
+}
+
+/// A few numbers of today's range, its borders, and those of RFC 5766.
+fn channel_number(number: u8) -> u16 {
+    match number % 12 {
+        n @ 0..=7 => 0x4000 + u16::from(n),
+        8 => 0x4FFF,
+        9 => 0x5000,
+        10 => 0x7FFF,
+        _ => 0x3FFF,
+    }
+}

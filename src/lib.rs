@@ -14,7 +14,7 @@
 //! * [`stun`]: the wire. Messages, attributes, integrity, ChannelData. No I/O, no clock.
 //! * [`clock`]: time as an argument; knows nothing of the others.
 //! * [`auth`]: who may. Static users, shared secrets, nonces.
-//! * [`policy`]: what they may. Peer rules, port pool, quotas.
+//! * [`policy`]: what they may. Peer rules, port pool, quotas, rates.
 //! * [`turn`]: the protocol as a state machine. Time, randomness and sockets come in from
 //!   outside; what must happen goes out as verdicts and commands.
 //! * [`net`]: the only room with sockets. `unsafe` in two of its files.

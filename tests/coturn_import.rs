@@ -191,7 +191,7 @@ fn server_starts_from_coturns_file_and_says_what_is_lost() {
     assert_eq!(loaded.config.relay_ports.to_string(), "59000-59100", "flags win");
     let told: Vec<_> = loaded.notes.iter().map(|note| (note.level, note.text.as_str())).collect();
     let has = |level, words: &str| told.iter().any(|(l, text)| *l == level && text.contains(words));
-    assert!(has(NoteLevel::Warning, "everything.conf, line 40, max-bps: "), "{told:#?}");
+    assert!(has(NoteLevel::Warning, "everything.conf, line 29, userdb: "), "{told:#?}");
     assert!(has(NoteLevel::Warning, "(not supported)"), "{told:#?}");
     assert!(has(NoteLevel::Info, "turnctl import-coturn"), "{told:#?}");
 

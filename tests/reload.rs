@@ -253,3 +253,28 @@ async fn certificates_that_cannot_be_read_refuse_the_reload() {
     }
     StreamClient::new(tcp(&server).await).allocate().await;
 }
+
+#[tokio::test]
+async fn limits_on_allocations_follow_and_count_what_is_there() {
+    let configured = |limits: &str| configuration("", &alice(), &format!("[limits]\n{limits}\n"));
+    let mut server = Server::configured(&configured(""));
+    let mut first = StreamClient::new(tcp(&server).await);
+    first.allocate().await;
+    for (limits, answer) in [
+        ("allocations = 1", Some(508)),
+        ("allocations_per_user = 1", Some(486)),
+        ("allocations = 2\nports_reserved_percent = 50\nport_quarantine = \"0s\"", None),
+    ] {
+        server.reload(&configured(limits));
+        let got = StreamClient::new(tcp(&server).await).try_allocate().await;
+        assert_eq!(got.err(), answer, "{limits}");
+    }
+    let log = server.log();
+    assert!(log.contains("limits.port_quarantine: 2m -> 0s"), "{log}");
+    assert!(log.contains("limits.ports_reserved_percent: 10 -> 50"), "{log}");
+    for limit in ["limits.allocations)", "limits.allocations_per_user)"] {
+        let told = |line: &&str| line.contains("request refused") && line.contains(limit);
+        let line = log.lines().find(told).unwrap_or_default();
+        assert!(line.contains(&format!("user=\"{USER}\"")), "{log}");
+    }
+}

@@ -1,4 +1,4 @@
-//! What those who may use the relay may do with it: peer rules, the port pool, quotas.
+//! What those who may use the relay may do with it: peer rules, the port pool, quotas, rates.
 #![forbid(unsafe_code)]
 
 mod connections;

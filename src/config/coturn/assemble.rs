@@ -89,23 +89,11 @@ impl Collected {
             .copied()
             .collect();
         lines.sort_unstable();
-        let mut range = PortRange::DEFAULT;
         if !lines.is_empty() {
-            match PortRange::new(first, last) {
-                Ok(given) => range = given,
-                Err(error) => set(settings, &lines, Outcome::Error(error.to_string())),
+            if let Err(error) = PortRange::new(first, last) {
+                set(settings, &lines, Outcome::Error(error.to_string()));
             }
             self.draft.relay_ports = Some(Sourced { value: format!("{first}-{last}"), lines });
-        }
-        if let Some(quota) = &self.total_quota
-            && quota.value < u64::from(range.len())
-        {
-            let text = format!(
-                "there is no bound on all allocations but the number of relay_ports, {}: make the \
-                 range smaller",
-                range.len()
-            );
-            set(settings, &quota.lines, Outcome::Unsupported(text));
         }
     }
 

@@ -205,9 +205,9 @@ pub const OPTIONS: &[CoturnOption] = &[
     ),
     // Limits
     row(&["user-quota"], Number, Mapped("limits.allocations_per_user")),
-    row(&["total-quota"], Number, Judged("relay_ports")),
-    row(&["max-bps"], Number, Judged("")),
-    row(&["bps-capacity"], Number, Judged("")),
+    row(&["total-quota"], Number, Mapped("limits.allocations")),
+    row(&["max-bps"], Number, Mapped("limits.bytes_per_second_per_allocation")),
+    row(&["bps-capacity"], Number, Mapped("limits.bytes_per_second")),
     row(&["max-allocate-lifetime"], Number, Mapped("limits.max_lifetime")),
     row(&["channel-lifetime"], Number, Judged("")),
     row(&["permission-lifetime"], Number, Judged("")),

@@ -83,7 +83,6 @@ pub(super) struct Collected {
     pub(super) min_port: Option<Sourced<u16>>,
     pub(super) max_port: Option<Sourced<u16>>,
     pub(super) cpus: Option<Sourced<u64>>,
-    pub(super) total_quota: Option<Sourced<u64>>,
     /// Lines of `use-auth-secret` and `static-auth-secret`: with them coturn forgets its users.
     pub(super) rest: Vec<usize>,
 }
@@ -315,14 +314,20 @@ impl Collected {
             },
             "total-quota" => match number(value)? {
                 0 => return not_needed("0 is no bound; the number of relay_ports is one"),
-                quota => {
-                    self.total_quota = Some(Sourced::line(quota, line));
-                    return not_needed("the number of relay_ports is the bound, and it is smaller");
-                }
+                quota => draft.set(key, quota.min(1_000_000).to_string(), line),
             },
             "max-bps" | "bps-capacity" => match number(value)? {
-                0 => return not_needed("0 is no bound, and there is none here"),
-                _ => return unsupported("this version does not bound the bandwidth of a client"),
+                0 => return not_needed("0 is no bound, and there is none here by default"),
+                rate => {
+                    if name == "bps-capacity" {
+                        remarks.push(
+                            "coturn refuses calls for which no share is left; here all are served, \
+                             and packets beyond it are dropped"
+                                .into(),
+                        );
+                    }
+                    draft.set(key, rate.min(1_000_000_000).to_string(), line);
+                }
             },
             "channel-lifetime" | "permission-lifetime" => {
                 let usual = if name == "channel-lifetime" { 600 } else { 300 };

@@ -193,6 +193,9 @@ fn the_ports_to_keep_are_kept_of_each_family_and_for_pairs() {
     assert_eq!(lease(Family::V4, Wish::Any, 2).unwrap_err(), LeaseError::Exhausted);
 }
 
+/// A port of a family.
+type Place = (Family, u16);
+
 /// What may be done with a pool.
 #[derive(Clone, Debug)]
 enum Step {
@@ -230,12 +233,12 @@ proptest! {
         let mut held: Vec<PortLease> = Vec::new();
         let mut elsewhere = false;
         // Port and family to the time of its last use.
-        let mut used: HashMap<(Family, u16), Tick> = HashMap::new();
-        let mut reserved: HashMap<[u8; 8], ((Family, u16), &str, Tick)> = HashMap::new();
+        let mut used: HashMap<Place, Tick> = HashMap::new();
+        let mut reserved: HashMap<[u8; 8], (Place, &str, Tick)> = HashMap::new();
         let name = |alice| if alice { "alice" } else { "bob" };
         for step in steps {
             reserved.retain(|_, (_, _, expires)| now < *expires);
-            let is_free = |held: &[PortLease], place: (Family, u16)| {
+            let is_free = |held: &[PortLease], place: Place| {
                 !held.iter().any(|lease| (lease.family(), lease.port()) == place)
                     && !reserved.values().any(|(other, _, _)| *other == place)
             };

@@ -333,6 +333,29 @@ fn every_page_can_be_reached_from_the_readme() {
 }
 
 #[test]
+fn the_figures_in_the_readmes_are_those_that_were_measured() {
+    let documents = documents();
+    let measured = &documents[Path::new("docs/performance.md")];
+    for (readme, heading) in
+        [("README.md", "\n## Performance\n"), ("README.ru.md", "\n## Производительность\n")]
+    {
+        let (_, section) = documents[Path::new(readme)].split_once(heading).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        let cells = section.lines().filter(|line| line.starts_with('|')).skip(2).flat_map(|line| {
+            // The first is what was measured.
+            line.split('|').skip(2).map(str::trim).filter(|cell| !cell.is_empty())
+        });
+        let mut figures = 0;
+        for figure in cells {
+            figures += 1;
+            let there = measured.contains(&format!("| {figure} |"));
+            assert!(there, "{readme}: {figure} is not in docs/performance.md");
+        }
+        assert!(figures > 0, "{readme} has no figures");
+    }
+}
+
+#[test]
 fn faults_of_examples_links_and_anchors_are_seen() {
     let dir = tempfile::tempdir().unwrap();
     assert!(!faults("relam = \"turn.domain.org\"\n", dir.path()).is_empty());

@@ -10,6 +10,7 @@ mod world;
 mod allocate;
 mod authentication;
 mod bytes;
+mod captured;
 mod channels;
 mod conformance;
 mod credentials;

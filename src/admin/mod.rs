@@ -9,8 +9,12 @@ mod certificates;
 pub mod control;
 mod difference;
 pub mod http;
+mod listeners;
 mod metrics;
+mod served;
 
 pub use board::{Board, Health};
 pub use certificates::{CertificateError, Certificates, Successors};
 pub use difference::{Change, Plan};
+pub use listeners::{InTheWay, ListenError, ListenerTable, Moved};
+pub use served::Served;

@@ -14,6 +14,7 @@ mod credentials;
 mod error;
 mod listeners;
 mod load;
+mod log;
 mod read;
 mod redirect;
 mod schema;
@@ -39,6 +40,7 @@ pub use check::parse_host;
 pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
+pub use log::{BadFilter, Log, LogFilter};
 pub use read::{parse_duration, show_duration};
 pub use secrets::{control_sockets, secret_in};
 
@@ -77,6 +79,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
+    /// What is written to the log.
+    pub log: Log,
     /// Where the running server tells of itself.
     pub admin: Admin,
     /// What the process may.

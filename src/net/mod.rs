@@ -28,7 +28,7 @@ mod tcp_relay;
 mod worker;
 
 pub use dtls::DtlsSettings;
-pub use listener::{BindError, DtlsUnavailable, Listeners};
+pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
 pub use tally::{Counts, Snapshot, Tally};

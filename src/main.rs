@@ -44,7 +44,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log = match Log::start(&loaded.config.log.level, &start.environment) {
+    let log = match Log::start(&loaded.config.log_level, &start.environment) {
         Ok(log) => log,
         Err(error) => {
             complain(&error);

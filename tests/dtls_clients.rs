@@ -368,26 +368,26 @@ async fn a_listener_comes_and_goes_while_the_server_runs() {
     let reload = |listeners: &[&str]| {
         site.server.reload(&Site::text(site.certificate.path(), listeners, PEERS));
     };
-    let connect = async || {
-        let connecting = DtlsStream::connect(address, site.client());
-        timeout(Duration::from_millis(1500), connecting).await
-    };
+    let connect =
+        async || StreamClient::new(DtlsStream::connect(address, site.client()).await.unwrap());
     reload(&[udp, &dtls]);
-    let mut call = StreamClient::new(connect().await.unwrap().unwrap());
+    let mut call = connect().await;
     let relayed = call.allocate().await;
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     call.bind(channel(), peer.local_addr().unwrap()).await;
-    let mut idle = StreamClient::new(connect().await.unwrap().unwrap());
+    let mut idle = connect().await;
     idle.mapped().await;
 
     reload(&[udp]);
     assert_eq!(idle.read().await, None, "who has no allocation is taken leave of");
-    assert!(!connect().await.is_ok_and(|made| made.is_ok()), "nobody is let in");
+    let stranger = DtlsStream::connect(address, site.client());
+    let stranger = timeout(Duration::from_millis(1500), stranger).await;
+    assert!(!stranger.is_ok_and(|made| made.is_ok()), "nobody is let in");
     peer.send_to(b"goes on!", relayed).await.unwrap();
     assert_eq!(call.receive(channel()).await, b"goes on!");
 
     reload(&[udp, &dtls]);
-    let mut another = StreamClient::new(connect().await.unwrap().unwrap());
+    let mut another = connect().await;
     another.allocate().await;
     reload(&[udp]);
     peer.send_to(b"still on", relayed).await.unwrap();

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use super::listeners::{InTheWay, movable};
 use crate::auth::{StaticKey, StaticUser};
 use crate::config::{
-    Admin, Auth, Config, ExternalIp, Limits, Listen, Log, Peers, Process, Protocol, Redirect,
+    Admin, Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect,
     RelayAddress, Secret, Tls, Tuning, show_duration,
 };
 
@@ -82,7 +82,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         redirect,
         protocol,
         tuning,
-        log,
+        log_level,
         admin,
         process,
         state_dir,
@@ -106,8 +106,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
-    let Log { level } = log;
-    list.value("log.level", level, &new.log.level);
+    list.value("log.level", log_level, &new.log_level);
     let Admin { metrics, socket } = admin;
     let path = |socket: &Option<std::path::PathBuf>| {
         socket.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
@@ -241,7 +240,9 @@ fn compare_listeners(old: &[Listen], new: &[Listen], list: &mut List) {
     let stuck = movable(old, new).err();
     if let (Some(change), Some(InTheWay { holder, .. })) = (list.0.get_mut(before), stuck) {
         change.needs_restart = true;
-        change.what.push_str(&format!("; {holder} cannot make room before its calls have ended"));
+        change
+            .what
+            .push_str(&format!("; {holder} has the address and cannot make room for it at once"));
         return;
     }
     let certificates = |listen: &[Listen]| -> Vec<String> {

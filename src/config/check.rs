@@ -14,7 +14,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
-    credentials, listeners, log, redirect, secrets, tls,
+    credentials, listeners, log_level, redirect, secrets, tls,
 };
 
 /// The realm when none is configured.
@@ -70,7 +70,7 @@ pub(super) fn check(
                 None => Tuning::default().wake_delay,
             },
         },
-        log: log::log(reader),
+        log_level: log_level::log_level(reader),
         admin: Admin { metrics: metrics(reader), socket: None },
         process: Process {
             user: process_user(reader),

@@ -14,7 +14,7 @@ mod credentials;
 mod error;
 mod listeners;
 mod load;
-mod log;
+mod log_level;
 mod read;
 mod redirect;
 mod schema;
@@ -40,7 +40,7 @@ pub use check::parse_host;
 pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
-pub use log::{BadFilter, Log, LogFilter};
+pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
 pub use secrets::{control_sockets, secret_in};
 
@@ -80,7 +80,7 @@ pub struct Config {
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
     /// What is written to the log.
-    pub log: Log,
+    pub log_level: LogFilter,
     /// Where the running server tells of itself.
     pub admin: Admin,
     /// What the process may.

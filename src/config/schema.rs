@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(shown.limits, default.limits);
         assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.tuning, default.tuning);
-        assert_eq!(shown.log, default.log);
+        assert_eq!(shown.log_level, default.log_level);
         assert_eq!(shown.admin, default.admin);
         assert_eq!(shown.process.sandbox, default.process.sandbox);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);

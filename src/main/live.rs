@@ -237,7 +237,7 @@ impl Live<'_> {
         self.renew_dtls();
         self.board.serve(Served::new(&self.config, &self.certificates, host(&self.config)));
         tell(&loaded.notes, &mut self.told);
-        if let Err(error) = self.log.configure(&self.config.log.level) {
+        if let Err(error) = self.log.configure(&self.config.log_level) {
             tracing::error!("log level: {error}");
         }
         if !bound.is_empty() {

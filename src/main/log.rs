@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
 use taciturn::config::{Environment, LogFilter, show_duration};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, fmt, registry, reload};
 
 use super::Failure;
 
 /// Writes to standard error. What is written can be changed while the server runs.
 pub(super) struct Log {
-    set: Box<dyn Fn(EnvFilter) -> Result<(), String>>,
+    filter: reload::Handle<EnvFilter, Registry>,
     /// What the configuration wants.
     configured: LogFilter,
     now: LogFilter,
@@ -21,25 +23,17 @@ pub(super) struct Log {
 impl Log {
     /// Begins to write what `filter` lets through.
     pub(super) fn start(filter: &LogFilter, environment: &Environment) -> Result<Self, Failure> {
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_new(filter.as_str())?)
+        let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter.as_str())?);
+        let lines = fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(io::stderr().is_terminal())
             .with_target(false);
-        let told = |error: tracing_subscriber::reload::Error| error.to_string();
-        let set: Box<dyn Fn(EnvFilter) -> Result<(), String>> =
-            if environment.get("JOURNAL_STREAM").is_some() {
-                let log = log.without_time().with_filter_reloading(); // the journal has the time
-                let handle = log.reload_handle();
-                log.init();
-                Box::new(move |filter| handle.reload(filter).map_err(told))
-            } else {
-                let log = log.with_filter_reloading();
-                let handle = log.reload_handle();
-                log.init();
-                Box::new(move |filter| handle.reload(filter).map_err(told))
-            };
-        Ok(Self { set, configured: filter.clone(), now: filter.clone(), until: None })
+        let log = registry().with(layer);
+        match environment.get("JOURNAL_STREAM") {
+            Some(_) => log.with(lines.without_time()).init(), // the journal has the time
+            None => log.with(lines).init(),
+        }
+        Ok(Self { filter: handle, configured: filter.clone(), now: filter.clone(), until: None })
     }
 
     /// Writes what `filter` lets through, from now on or for so long.
@@ -49,7 +43,7 @@ impl Log {
         within: Option<Duration>,
     ) -> Result<(), String> {
         let parsed = EnvFilter::try_new(filter.as_str()).map_err(|error| error.to_string())?;
-        (self.set)(parsed)?;
+        self.filter.reload(parsed).map_err(|error| error.to_string())?;
         self.now = filter.clone();
         self.until = within.and_then(|within| Instant::now().checked_add(within));
         Ok(())

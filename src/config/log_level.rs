@@ -1,4 +1,4 @@
-//! The `[log]` section: what is written to the log.
+//! What is written to the log.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,14 +11,7 @@ use super::schema::nearest;
 /// From the quietest on.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
-/// The `[log]` section.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Log {
-    /// What is logged.
-    pub level: LogFilter,
-}
-
-/// What is logged: a level, or levels by module, in tracing's syntax: `info,taciturn::net=debug`.
+/// The key `log.level`: a level, or levels by module, in tracing's syntax: `info,taciturn::net=debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
 
@@ -89,16 +82,13 @@ impl FromStr for LogFilter {
     }
 }
 
-/// Reads the section.
-pub(super) fn log(reader: &mut Reader<'_>) -> Log {
-    let mut log = Log::default();
-    if let Some(item) = reader.text("log.level", "\"info\"") {
-        match item.text.parse() {
-            Ok(level) => log.level = level,
-            Err(BadFilter { what, help }) => reader.error(&item, what, &help),
-        }
-    }
-    log
+/// Reads the key.
+pub(super) fn log_level(reader: &mut Reader<'_>) -> LogFilter {
+    let Some(item) = reader.text("log.level", "\"info\"") else { return LogFilter::default() };
+    item.text.parse().unwrap_or_else(|BadFilter { what, help }| {
+        reader.error(&item, what, &help);
+        LogFilter::default()
+    })
 }
 
 #[cfg(test)]

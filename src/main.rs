@@ -1,46 +1,36 @@
 //! taciturn: arguments, configuration, workers, signals.
 
+#[path = "main/live.rs"]
+mod live;
+#[path = "main/log.rs"]
+mod log;
+
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use taciturn::admin::control::Order;
-use taciturn::admin::{self, Board, Certificates, Change, Plan};
+use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
 use taciturn::auth::Authenticator;
-use taciturn::config::{
-    Config, Environment, ExternalIp, LogFormat, Note, NoteLevel, ServerArgs, Transport,
-};
+use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
 use taciturn::ctl::homeserver::{self, BlockOptions};
 use taciturn::ctl::uris::Host;
 use taciturn::net::external::{self, External};
-use taciturn::net::{DtlsSettings, Listeners, Running, Shared, Speaks, StreamSettings};
+use taciturn::net::{Listeners, Shared};
 use taciturn::notify::{self, Supervisor};
 use taciturn::policy::{
     AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
 };
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::stun::Family;
-use taciturn::tls::{CertSource, TlsServer};
-use taciturn::turn::{ConnectionIds, Rules, Settings, Withdrawn};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{Receiver, Sender};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
+use taciturn::tls::CertSource;
+use taciturn::turn::{ConnectionIds, Rules, Settings};
 
-/// How often the nonce key's age is looked at, the workers' health, and the certificate files.
-const HOUSEKEEPING: Duration = Duration::from_secs(5);
-
-/// How often certificates are judged again: they expire while the server runs.
-const DAY: Duration = Duration::from_secs(86400);
-
-/// How often a server that drains looks whether its last call has ended.
-const DRAIN_LOOK: Duration = Duration::from_millis(500);
+use self::live::{Live, Signals};
+use self::log::Log;
 
 /// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
@@ -56,13 +46,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Err(error) = start_log(&start.environment, loaded.config.log_format) {
-        complain(&error);
-        return ExitCode::from(2);
-    }
+    let log =
+        match Log::start(loaded.config.log_format, &loaded.config.log_level, &start.environment) {
+            Ok(log) => log,
+            Err(error) => {
+                complain(&error);
+                return ExitCode::FAILURE;
+            }
+        };
     let mut told = Vec::new();
     tell(&loaded.notes, &mut told);
-    match serve(&start, loaded.config, told) {
+    match serve(&start, loaded.config, log, told) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             complain(&error);
@@ -81,23 +75,12 @@ fn complain(error: &dyn std::fmt::Display) {
     let _ = writeln!(io::stderr(), "taciturn: {error}");
 }
 
-/// Lines on standard error. `TACITURN_LOG` takes a level, or tracing's filter syntax.
-fn start_log(environment: &Environment, format: LogFormat) -> Result<(), Failure> {
-    let wanted = environment.get("TACITURN_LOG").and_then(|value| value.to_str()).unwrap_or("info");
-    let filter = EnvFilter::try_new(wanted).map_err(|error| {
-        format!("TACITURN_LOG={wanted}: {error}. Use error, warn, info, debug or trace")
-    })?;
-    let journal = environment.get("JOURNAL_STREAM").and_then(|value| value.to_str());
-    tracing_subscriber::registry().with(filter).with(admin::log_lines(format, journal)).init();
-    Ok(())
-}
-
-fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure> {
+fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(), Failure> {
     let config_in_use = config;
     let config = &config_in_use;
     let mut supervisor = Supervisor::of(|name| start.environment.get(name))?;
     let certificates = Certificates::open(config)?;
-    let Wanted { udp, dtls, streams } = listeners(config, &certificates)?;
+    let listeners = ListenerTable::new(config, &certificates)?;
     let given = match &config.external_ip {
         ExternalIp::Auto => &[][..],
         ExternalIp::Given(given) => given,
@@ -112,7 +95,7 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
     raise_descriptor_limit(config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = runtime.block_on(async { Signals::take() })?;
-    let bound = Listeners::bind(&udp, &dtls, &streams, config.workers.get())?;
+    let bound = Listeners::bind(&listeners.wanted(), config.workers.get())?;
     let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
     // Before the file system is shut, and before root is given up.
     let socket = config.admin.socket.as_ref().and_then(|path| match admin::control::bind(path) {
@@ -138,7 +121,8 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
         tracing::warn!("cannot print to standard output: {error}");
     }
     supervisor.ready(&status(&shared.rules));
-    let board = Board::new(running.workers(), &shared, &certificates);
+    let served = Served::new(config, &certificates, host(config));
+    let board = Board::new(running.workers(), &shared, served);
     if let Some(address) = config.admin.metrics {
         let _inside = runtime.enter();
         match admin::http::start(address, board.clone()) {
@@ -155,16 +139,16 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
         admin::control::start(socket, board.clone(), orderer.clone())?;
     }
     let mut live = Live {
-        // Kept here too, so that the channel stays open where there is no socket.
         _orderer: orderer,
         orders,
         drain: None,
+        log,
         board,
         start,
         config: config_in_use,
         external,
         certificates,
-        dtls,
+        listeners,
         shared,
         running: &running,
         sandboxed,
@@ -218,44 +202,6 @@ fn confine(config: &Config) -> Result<bool, Failure> {
         }
     }
     Ok(false)
-}
-
-/// Where to listen for datagrams, for DTLS, and for connections.
-#[derive(Default)]
-struct Wanted {
-    udp: Vec<SocketAddr>,
-    dtls: Vec<Arc<DtlsSettings>>,
-    streams: Vec<Arc<StreamSettings>>,
-}
-
-/// A configured listener is never dropped in silence.
-fn listeners(config: &Config, certificates: &Certificates) -> Result<Wanted, Failure> {
-    let mut wanted = Wanted::default();
-    for listen in &config.listen {
-        let tls = || certificates.store(listen).map(TlsServer::new);
-        let speaks = match listen.transport {
-            Transport::Udp => {
-                wanted.udp.push(listen.address);
-                continue;
-            }
-            Transport::Tcp => Speaks::Plain,
-            Transport::Tls => Speaks::Tls(tls()?),
-            Transport::Auto => Speaks::Either(tls()?),
-            Transport::Dtls => {
-                let store = certificates.store(listen)?;
-                let settings = DtlsSettings::new(&listen.name, listen.address, store)?;
-                wanted.dtls.push(Arc::new(settings));
-                continue;
-            }
-        };
-        wanted.streams.push(Arc::new(StreamSettings {
-            name: listen.name.clone(),
-            address: listen.address,
-            speaks,
-            trusted_proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
-        }));
-    }
-    Ok(wanted)
 }
 
 fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Shared {
@@ -383,196 +329,6 @@ fn status(rules: &Rules) -> String {
     notify::status(used, rules.quota.users())
 }
 
-/// What stops the server, and what makes it read its configuration again.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
-impl Signals {
-    /// From now on they end nothing by themselves. Within a runtime.
-    fn take() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-}
-
-/// A server that runs, and all that a change of it needs to know.
-struct Live<'a> {
-    _orderer: Sender<Order>,
-    orders: Receiver<Order>,
-    /// Until when calls may run at most, once no new ones are taken.
-    drain: Option<Option<Instant>>,
-    board: Board,
-    start: &'a Start,
-    /// What is in use: the configuration read last, but for what needs a restart.
-    config: Config,
-    external: External,
-    certificates: Certificates,
-    dtls: Vec<Arc<DtlsSettings>>,
-    shared: Shared,
-    running: &'a Running,
-    sandboxed: bool,
-    /// Notes that were given, so that each is given once.
-    told: Vec<String>,
-}
-
-impl Live<'_> {
-    /// Until a signal, or until a worker fails.
-    async fn wait(
-        &mut self,
-        signals: &mut Signals,
-        supervisor: &mut Supervisor,
-    ) -> Result<(), Failure> {
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        let mut day = tokio::time::interval(DAY);
-        day.reset(); // the first warnings were given at start
-        let mut look = tokio::time::interval(DRAIN_LOOK);
-        let mut heartbeat = tokio::time::interval(supervisor.period());
-        let mut withheld = Withheld::default();
-        loop {
-            tokio::select! {
-                _ = signals.terminate.recv() => return Ok(()),
-                _ = signals.interrupt.recv() => return Ok(()),
-                _ = signals.hang_up.recv() => {
-                    let _ = self.reload_and_say().await;
-                }
-                Some(order) = self.orders.recv() => match order {
-                    // Who has gone away needs no answer.
-                    Order::Reload(done) => {
-                        let _ = done.send(self.reload_and_say().await);
-                    }
-                    Order::Drain(within, done) => {
-                        let _ = done.send(self.drain(within).await);
-                    }
-                },
-                _ = look.tick(), if self.drain.is_some() => if self.is_drained().await {
-                    return Ok(());
-                },
-                _ = housekeeping.tick() => {
-                    if self.running.has_failed() {
-                        return Err("a worker has ended by itself".into());
-                    }
-                    self.running.rotate_nonce_key(&self.shared.rules)?;
-                    withheld.report(&self.shared.rules.answers);
-                    self.certificates.poll();
-                    self.renew_dtls();
-                }
-                _ = heartbeat.tick() => {
-                    supervisor.beat(self.running.beat(), &status(&self.shared.rules));
-                }
-                _ = day.tick() => self.certificates.warn(host(&self.config).as_deref()),
-            }
-        }
-    }
-
-    /// Reloads, and says in the log and to the caller how it went.
-    async fn reload_and_say(&mut self) -> Result<Vec<String>, String> {
-        let outcome = self.reload().await;
-        self.board.health().reloaded(outcome.is_ok());
-        match outcome {
-            Ok(changes) => {
-                say(&changes);
-                Ok(changes.iter().map(ToString::to_string).collect())
-            }
-            Err(error) => {
-                tracing::error!("reload refused, nothing is changed: {error}");
-                Err(format!("reload refused, nothing is changed: {error}"))
-            }
-        }
-    }
-
-    /// Takes nobody new from now on. Where that is so already, the time limit is set anew.
-    async fn drain(&mut self, within: Option<Duration>) -> Result<Vec<String>, String> {
-        self.board.workers().drain().await.map_err(|error| error.to_string())?;
-        self.board.health().drained();
-        self.drain = Some(within.and_then(|within| Instant::now().checked_add(within)));
-        let running = self.board.workers().count().await.map_err(|error| error.to_string())?;
-        let told = format!("draining: {} allocations are left", running.allocations);
-        tracing::info!("{told}");
-        Ok(vec![told])
-    }
-
-    /// Whether the last call has ended, or has had its time.
-    async fn is_drained(&self) -> bool {
-        let over = self.drain.flatten().is_some_and(|until| until <= Instant::now());
-        over || self.board.workers().count().await.is_ok_and(|now| now.allocations == 0)
-    }
-
-    /// Reads the configuration again and goes on with it: all of it, but for what needs a restart,
-    /// or nothing.
-    async fn reload(&mut self) -> Result<Vec<Change>, Failure> {
-        let loaded = Config::load(&self.start.args, &self.start.environment);
-        let loaded = loaded.map_err(|errors| self.explain(&errors))?;
-        let Plan { changes, config } = Plan::new(&self.config, loaded.config);
-        check_redirect(&config, &self.external)?;
-        check_icmp_errors(&config)?;
-        let successors = self.certificates.successors(&config, &self.dtls);
-        let successors = successors.map_err(|error| self.explain(&error))?;
-        let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
-        // Nothing can be refused from here on.
-        let shared = share(&config, &self.external, nonces).in_place_of(&self.shared);
-        let withdrawn = self.running.set_rules(&shared).await?;
-        successors.take_over();
-        self.renew_dtls();
-        tell(&loaded.notes, &mut self.told);
-        if changes.iter().any(|c| ["limits.connections", "protocol.tcp_relay"].contains(&c.key)) {
-            raise_descriptor_limit(&config);
-        }
-        if changes.iter().any(|c| ["tls", "listen.cert", "host", "realm"].contains(&c.key)) {
-            self.certificates.warn(host(&config).as_deref());
-        }
-        (self.config, self.shared) = (config, shared);
-        if withdrawn != Withdrawn::default() {
-            let Withdrawn { permissions, channels, connections } = withdrawn;
-            tracing::info!(
-                permissions,
-                channels,
-                connections,
-                "the new peer rules have ended what they refuse"
-            );
-        }
-        Ok(changes)
-    }
-
-    fn renew_dtls(&self) {
-        for error in self.dtls.iter().filter_map(|settings| settings.renew().err()) {
-            tracing::error!("{error}");
-        }
-    }
-
-    /// An error, and what the sandbox may have to do with it.
-    fn explain(&self, error: &dyn std::fmt::Display) -> String {
-        let text = error.to_string();
-        if !self.sandboxed || !text.contains("Permission denied") {
-            return text;
-        }
-        format!(
-            "{text}\n  note: since its start this server can read only in the directories of the files that \
-             were configured then (sandbox in [process]). A file in another directory needs a restart"
-        )
-    }
-}
-
-/// Says in the log what a reload has changed.
-fn say(changes: &[Change]) {
-    for change in changes {
-        match change.needs_restart {
-            true => tracing::warn!("{change}"),
-            false => tracing::info!("reload: {change}"),
-        }
-    }
-    let taken_up = changes.iter().filter(|change| !change.needs_restart).count();
-    match (changes.len(), taken_up) {
-        (0, _) => tracing::info!("configuration read again: no change"),
-        (_, n) => tracing::info!("configuration read again: {n} changes taken up"),
-    }
-}
-
 /// Gives the notes that were not given before.
 fn tell(notes: &[Note], told: &mut Vec<String>) {
     for note in notes.iter().filter(|note| !told.contains(&note.text)) {
@@ -596,34 +352,5 @@ fn check_icmp_errors(config: &Config) -> Result<(), Failure> {
     match config.protocol.icmp_errors && !cfg!(target_os = "linux") {
         true => Err("protocol.icmp_errors works on Linux only; remove it".into()),
         false => Ok(()),
-    }
-}
-
-/// Tells of answers that were withheld from strangers, now and then.
-#[derive(Default)]
-struct Withheld {
-    told: u64,
-    quiet_rounds: u32,
-}
-
-impl Withheld {
-    /// To be called once a housekeeping.
-    fn report(&mut self, answers: &AnswerLimit) {
-        /// One line a minute at most.
-        const ROUNDS: u32 = 12;
-        self.quiet_rounds = self.quiet_rounds.saturating_sub(1);
-        // A reload begins to count anew.
-        self.told = self.told.min(answers.withheld());
-        let more = answers.withheld() - self.told;
-        if more > 0 && self.quiet_rounds == 0 {
-            tracing::warn!(
-                "{more} requests were not answered: more came than limits.unverified_answers_per_address or \
-                 limits.unverified_answers allow to senders whose address is not proven. Calls that run are \
-                 not affected. A flood, or many users behind one address: for those there is \
-                 limits.unverified_exempt"
-            );
-            self.told += more;
-            self.quiet_rounds = ROUNDS;
-        }
     }
 }

@@ -195,6 +195,7 @@ fn every_key_is_a_variable() {
     assert!(config.protocol.tcp_relay);
     assert_eq!(config.limits.channels_per_allocation, 7);
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(600));
+    assert_eq!(config.log_level.as_str(), "debug");
 }
 
 #[test]

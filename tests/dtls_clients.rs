@@ -42,7 +42,12 @@ impl Site {
         let pki = Pki::new(Kind::P256);
         let certificate = tempfile::tempdir().unwrap();
         pki.write(certificate.path());
-        let at = certificate.path().display();
+        let server = Server::configured(&Self::text(certificate.path(), listeners, more));
+        Self { server, pki, certificate }
+    }
+
+    fn text(certificate: &std::path::Path, listeners: &[&str], more: &str) -> String {
+        let at = certificate.display();
         let mut text = format!(
             "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\n[auth]\nusers = [\"{USER}:{PASSWORD}\"]\n\
              [tls]\ncert = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n{more}\n"
@@ -50,7 +55,7 @@ impl Site {
         for listener in listeners {
             text.push_str(&format!("[[listen]]\n{listener}\n"));
         }
-        Self { server: Server::configured(&text), pki, certificate }
+        text
     }
 
     fn address(&self) -> SocketAddr {
@@ -353,6 +358,46 @@ async fn a_renewed_certificate_is_served_to_new_connections_while_a_call_goes_on
     peer.send_to(b"and after", relayed).await.unwrap();
     assert_eq!(call.receive(channel()).await, b"and after");
     assert!(DtlsStream::connect(site.address(), site.client()).await.is_err(), "the old one");
+}
+
+#[tokio::test]
+async fn a_listener_comes_and_goes_while_the_server_runs() {
+    // An address that no other process has.
+    let id = std::process::id().to_be_bytes();
+    let address = SocketAddr::from(([127, 64 + (id[1] & 63), id[2], id[3].max(1)], 42_001));
+    let udp = "transport = \"udp\"\naddress = \"127.0.0.1:0\"";
+    let dtls = format!("transport = \"dtls\"\naddress = \"{address}\"");
+    let site = Site::listening(&[udp], PEERS);
+    let reload = |listeners: &[&str]| {
+        site.server.reload(&Site::text(site.certificate.path(), listeners, PEERS));
+    };
+    let connect =
+        async || StreamClient::new(DtlsStream::connect(address, site.client()).await.unwrap());
+    reload(&[udp, &dtls]);
+    let mut call = connect().await;
+    let relayed = call.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    call.bind(channel(), peer.local_addr().unwrap()).await;
+    let mut idle = connect().await;
+    idle.mapped().await;
+
+    reload(&[udp]);
+    assert_eq!(idle.read().await, None, "who has no allocation is taken leave of");
+    let stranger = DtlsStream::connect(address, site.client());
+    let stranger = timeout(Duration::from_millis(1500), stranger).await;
+    assert!(!stranger.is_ok_and(|made| made.is_ok()), "nobody is let in");
+    peer.send_to(b"goes on!", relayed).await.unwrap();
+    assert_eq!(call.receive(channel()).await, b"goes on!");
+
+    reload(&[udp, &dtls]);
+    let mut another = connect().await;
+    another.allocate().await;
+    reload(&[udp]);
+    peer.send_to(b"still on", relayed).await.unwrap();
+    assert_eq!(call.receive(channel()).await, b"still on");
+    call.stream().close().await;
+    another.stream().close().await;
+    site.server.wait_for_log("listener \"dtls:42001\" is closed", 1);
 }
 
 /// Prints what docs/performance.md has.

@@ -288,6 +288,29 @@ fn health_and_everything_else() {
     assert!(http(&server, &endless).0.starts_with("HTTP/1.1 200"));
 }
 
+#[tokio::test]
+async fn a_server_that_drains_is_alive_and_not_ready_until_that_is_cancelled() {
+    let server = Server::configured(&configuration(""));
+    // Without a call, the server would end at once.
+    let mut client = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    client.allocate().await;
+    let drain = |arguments: &[&str]| {
+        let mut turnctl = std::process::Command::new(env!("CARGO_BIN_EXE_turnctl"));
+        turnctl.arg("drain").args(arguments).arg("--socket");
+        assert!(turnctl.arg(server.state.path().join("control.sock")).status().unwrap().success());
+    };
+    for (arguments, status, ready) in
+        [(&[][..], "HTTP/1.1 503", 0.0), (&["--cancel"], "HTTP/1.1 200", 1.0)]
+    {
+        drain(arguments);
+        let (head, body) = get(&server, "/ready");
+        assert!(head.starts_with(status), "{head} {body}");
+        assert_eq!(body == "draining\n", ready == 0.0, "{body}");
+        assert!(get(&server, "/live").0.starts_with("HTTP/1.1 200"));
+        assert_eq!(metrics(&server)["taciturn_ready"], ready);
+    }
+}
+
 #[test]
 fn a_reload_is_seen_in_the_metrics() {
     let server = Server::configured(&configuration(""));

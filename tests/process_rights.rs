@@ -6,6 +6,7 @@
 mod server;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use server::Server;
 
@@ -65,4 +66,36 @@ fn secrets_are_in_neither_the_arguments_nor_the_log() {
     }
     assert!(!server.announced.contains(secret));
     assert!(!server.log().contains(secret));
+}
+
+#[test]
+fn a_port_that_only_root_may_have_needs_a_restart_once_root_is_given_up() {
+    // Containers may let everybody have any port.
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    if !rustix::process::geteuid().is_root() || first.trim() != "1024" {
+        return;
+    }
+    let listening = |address: &str| {
+        format!(
+            "external_ip = \"127.0.0.1\"\nstate_dir = \"/nonexistent\"\n[auth]\nsecrets = [\"a secret for this test\"]\n\
+             [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n{address}\n[process]\nuser = \"nobody\"\n\
+             sandbox = false\n[admin]\nsocket = \"off\"\nmetrics = \"off\"\n"
+        )
+    };
+    let server = Server::configured(&listening(""));
+    let id = std::process::id().to_be_bytes();
+    let more = format!(
+        "[[listen]]\ntransport = \"tcp\"\naddress = \"127.{}.{}.{}:443\"",
+        64 + (id[1] & 63),
+        id[2],
+        id[3].max(1)
+    );
+    server.write_configuration(&listening(&more));
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(server.state.path(), everybody).unwrap();
+    let file = server.state.path().join("taciturn.toml");
+    std::os::unix::fs::chown(file, Some(65_534), Some(65_534)).unwrap();
+    server.signal(rustix::process::Signal::HUP);
+    server.wait_for_log("reload refused, nothing is changed: cannot listen on", 1);
+    server.wait_for_log("it needs a restart. Ports below 1024", 1);
 }

@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Certificates;
+use arc_swap::ArcSwap;
+
+use super::served::Served;
 use crate::net::{Shared, Workers};
 use crate::policy::{Connections, PortPool, Quota};
-use crate::tls::CertStore;
 
 /// Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Board {
     pub(super) ports: Arc<PortPool>,
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
-    pub(super) certificates: Vec<Arc<CertStore>>,
+    served: Arc<ArcSwap<Served>>,
     pub(super) health: Arc<Health>,
 }
 
@@ -40,16 +41,17 @@ pub(super) struct Reload {
 }
 
 impl Board {
-    /// Of a server that has just begun. What is asked here stays through reloads.
+    /// Of a server that has just begun. What is asked here stays through reloads, but for the
+    /// certificates: see [`Board::serve`].
     #[must_use]
-    pub fn new(workers: Workers, shared: &Shared, certificates: &Certificates) -> Self {
+    pub fn new(workers: Workers, shared: &Shared, served: Served) -> Self {
         let started = unix_now();
         Self {
             workers,
             ports: Arc::clone(&shared.rules.ports),
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
-            certificates: certificates.all().map(Arc::clone).collect(),
+            served: Arc::new(ArcSwap::from_pointee(served)),
             health: Arc::new(Health {
                 ready: AtomicBool::new(true),
                 started,
@@ -63,6 +65,16 @@ impl Board {
     #[must_use]
     pub const fn workers(&self) -> &Workers {
         &self.workers
+    }
+
+    /// Other certificates, or other listeners that serve them.
+    pub fn serve(&self, served: Served) {
+        self.served.store(Arc::new(served));
+    }
+
+    /// The certificates as of now.
+    pub(super) fn served(&self) -> Arc<Served> {
+        self.served.load_full()
     }
 
     /// How it is.
@@ -82,9 +94,9 @@ impl Health {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// New allocations are not made any more.
-    pub fn drained(&self) {
-        self.ready.store(false, Ordering::Relaxed);
+    /// Whether new allocations are made from now on.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
     }
 
     /// Whether new allocations are made.

@@ -45,6 +45,8 @@ pub struct Certificates {
 /// Certificates that were read and checked, and wait to be used.
 #[derive(Debug)]
 pub struct Successors {
+    /// All of them, as the new configuration has them: stores that stay, and new ones.
+    certificates: Certificates,
     /// The store in use, and what is to be in it.
     pairs: Vec<(Arc<CertStore>, CertStore)>,
 }
@@ -82,35 +84,44 @@ impl Certificates {
         })
     }
 
-    /// Reads those of another configuration with the same listeners, and sees whether the `dtls`
-    /// listeners can serve them. Nothing is in use yet.
+    /// Reads those of another configuration, and sees whether the `dtls` listeners that serve some
+    /// of these can serve them. Nothing is in use yet.
     ///
     /// # Errors
     /// The first one that cannot be used.
-    pub fn successors(
+    pub fn successors<'a>(
         &self,
         config: &Config,
-        dtls: &[Arc<DtlsSettings>],
+        dtls: impl Iterator<Item = &'a Arc<DtlsSettings>>,
     ) -> Result<Successors, CertificateError> {
         let mut pairs = Vec::new();
-        if let (Some(store), sources @ [_, ..]) = (&self.general, &config.tls.certificates[..]) {
-            pairs.push((Arc::clone(store), store.successor(sources.to_vec())?));
-        }
+        let mut next = |known: Option<&Arc<CertStore>>, sources| match known {
+            Some(store) => {
+                pairs.push((Arc::clone(store), store.successor(sources)?));
+                Ok(Arc::clone(store))
+            }
+            None => CertStore::open(sources).map(Arc::new),
+        };
+        let general = match &config.tls.certificates[..] {
+            [] => None,
+            sources => Some(next(self.general.as_ref(), sources.to_vec())?),
+        };
+        let mut single = Vec::new();
         for (name, source) in own_sources(config) {
-            let Some((_, store)) = self.single.iter().find(|(known, _)| known == name) else {
-                continue;
-            };
-            let successor = store.successor(vec![source.clone()]).map_err(|error| {
-                CertificateError::Single { name: name.to_owned(), error: error.into() }
+            let known = self.single.iter().find(|(known, _)| known == name);
+            let store = next(known.map(|(_, store)| store), vec![source.clone()]);
+            let store = store.map_err(|error| CertificateError::Single {
+                name: name.to_owned(),
+                error: error.into(),
             })?;
-            pairs.push((Arc::clone(store), successor));
+            single.push((name.to_owned(), store));
         }
-        for (store, successor) in &pairs {
-            for settings in dtls.iter().filter(|settings| settings.serves(store)) {
+        for settings in dtls {
+            for (_, successor) in pairs.iter().filter(|(store, _)| settings.serves(store)) {
                 settings.check(successor)?;
             }
         }
-        Ok(Successors { pairs })
+        Ok(Successors { certificates: Self { general, single }, pairs })
     }
 
     /// All of them.
@@ -140,11 +151,19 @@ impl Certificates {
 }
 
 impl Successors {
+    /// The stores as they will be. Those that stay have not taken over yet.
+    #[must_use]
+    pub const fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// New connections get them from now on; those that run keep what they began with.
-    pub fn take_over(self) {
+    #[must_use]
+    pub fn take_over(self) -> Certificates {
         for (store, successor) in self.pairs {
             store.take_over(&successor);
         }
+        self.certificates
     }
 }
 

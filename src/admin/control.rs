@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::board::Board;
+use crate::config::LogFilter;
 use crate::stun::Family;
 use crate::turn::{Session, Whose};
 
@@ -59,6 +60,17 @@ pub enum Request {
         /// End after so many seconds in any case.
         timeout_seconds: Option<u64>,
     },
+    /// Make allocations again.
+    CancelDrain,
+    /// What is logged.
+    LogLevel {
+        /// Log this from now on.
+        filter: Option<String>,
+        /// And what was logged before, after so many seconds.
+        for_seconds: Option<u64>,
+    },
+    /// The certificates in use.
+    Certs,
 }
 
 /// What only the main loop can do.
@@ -68,6 +80,10 @@ pub enum Order {
     Reload(oneshot::Sender<Result<Vec<String>, String>>),
     /// Drain, and end after so long in any case.
     Drain(Option<Duration>, oneshot::Sender<Result<Vec<String>, String>>),
+    /// Take clients again.
+    CancelDrain(oneshot::Sender<Result<Vec<String>, String>>),
+    /// Log this, where it is given, for so long; the answer is what is logged.
+    LogLevel(Option<(LogFilter, Option<Duration>)>, oneshot::Sender<Result<Vec<String>, String>>),
 }
 
 /// Takes the place of a socket that nobody listens on (any more).
@@ -179,6 +195,17 @@ async fn answer(
             let within = timeout_seconds.map(Duration::from_secs);
             obeyed(orders, |done| Order::Drain(within, done)).await
         }
+        Request::CancelDrain => obeyed(orders, Order::CancelDrain).await,
+        Request::LogLevel { filter, for_seconds } => {
+            let filter = filter.map(|text| text.parse::<LogFilter>()).transpose();
+            let within = for_seconds.map(Duration::from_secs);
+            let wanted = filter.map_err(|error| error.to_string())?.map(|filter| (filter, within));
+            obeyed(orders, |done| Order::LogLevel(wanted, done)).await
+        }
+        Request::Certs => {
+            let certificates = board.served().told(std::time::SystemTime::now());
+            Ok(json!({ "certificates": certificates }))
+        }
     }
 }
 
@@ -198,7 +225,7 @@ async fn status(board: &Board) -> io::Result<Value> {
     let now = board.workers.count().await?;
     let health = board.health();
     let mut certificates = Vec::new();
-    for chain in board.certificates.iter().flat_map(|store| store.all()) {
+    for chain in board.served().chains() {
         let until = chain.not_after().duration_since(std::time::UNIX_EPOCH);
         certificates.push(json!({
             "names": chain.names(),
@@ -221,6 +248,8 @@ async fn status(board: &Board) -> io::Result<Value> {
         },
         "bytes_to_peers": relayed.bytes_to_peers,
         "bytes_to_clients": relayed.bytes_to_client,
+        "packets_to_peers": relayed.packets_to_peers,
+        "packets_to_clients": relayed.packets_to_client,
         "last_reload": { "taken_up": health.last_reload().taken_up, "at": health.last_reload().at },
         "certificates": certificates,
     }))

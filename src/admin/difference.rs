@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
+use super::listeners::{InTheWay, movable};
 use crate::auth::{StaticKey, StaticUser};
 use crate::config::{
     Admin, Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect,
@@ -84,6 +85,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         protocol,
         tuning,
         log_format,
+        log_level,
         admin,
         process,
         state_dir,
@@ -108,6 +110,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
     list.restart("log.format", log_format.name(), new.log_format.name());
+    list.value("log.level", log_level, &new.log_level);
     let Admin { metrics, socket } = admin;
     let path = |socket: &Option<std::path::PathBuf>| {
         socket.as_ref().map_or_else(|| "off".to_owned(), |path| path.display().to_string())
@@ -123,6 +126,11 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     let micros = |delay: std::time::Duration| delay.as_micros();
     list.value("tuning.wake_delay_us", micros(*wake_delay), micros(new.tuning.wake_delay));
     compare_listeners(listen, &new.listen, list);
+    let all_stay = list.0.iter().any(|change| change.key == "listen" && change.needs_restart);
+    if all_stay && tls.certificates.is_empty() != new.tls.certificates.is_empty() {
+        // Those that stay need what they serve.
+        list.0.iter_mut().filter(|c| c.key == "tls").for_each(|c| c.needs_restart = true);
+    }
 }
 
 fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
@@ -146,12 +154,7 @@ fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
 
 fn compare_tls(old: &Tls, new: &Tls, list: &mut List) {
     let Tls { certificates } = old;
-    // Where TLS was off there is nobody who could serve it, and the other way round.
-    let other_kind = certificates.is_empty() != new.certificates.is_empty();
     list.entries("tls", certificates, &new.certificates);
-    if other_kind && let Some(change) = list.0.last_mut() {
-        change.needs_restart = true;
-    }
 }
 
 fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
@@ -238,7 +241,8 @@ fn compare_redirect(old: Option<&Redirect>, new: Option<&Redirect>, list: &mut L
     list.value("redirect.tls_domain", shown(old.as_ref()), shown(new.as_ref()));
 }
 
-/// Sockets stay as they are; only certificates change under a listener.
+/// Listeners come, go and change as they like, but for those that would need the address of one
+/// that still has its calls: then all of them stay.
 fn compare_listeners(old: &[Listen], new: &[Listen], list: &mut List) {
     let bound = |listen: &Listen| {
         let Listen { name, transport, address, explicit: _, cert, proxy_protocol, trusted_proxies } =
@@ -258,18 +262,19 @@ fn compare_listeners(old: &[Listen], new: &[Listen], list: &mut List) {
         (old.iter().map(bound).collect(), new.iter().map(bound).collect());
     let before = list.0.len();
     list.entries("listen", &was, &is);
-    match list.0.get_mut(before) {
-        Some(change) => change.needs_restart = true,
-        None => {
-            let certificates = |listen: &[Listen]| -> Vec<String> {
-                let own = |listen: &Listen| {
-                    Some(format!("{} for {}", listen.cert.as_ref()?, listen.name))
-                };
-                listen.iter().filter_map(own).collect()
-            };
-            list.entries("listen.cert", &certificates(old), &certificates(new));
-        }
+    let stuck = movable(old, new).err();
+    if let (Some(change), Some(InTheWay { holder, .. })) = (list.0.get_mut(before), stuck) {
+        change.needs_restart = true;
+        change
+            .what
+            .push_str(&format!("; {holder} has the address and cannot make room for it at once"));
+        return;
     }
+    let certificates = |listen: &[Listen]| -> Vec<String> {
+        let own = |listen: &Listen| Some(format!("{} for {}", listen.cert.as_ref()?, listen.name));
+        listen.iter().filter_map(own).collect()
+    };
+    list.entries("listen.cert", &certificates(old), &certificates(new));
 }
 
 fn addresses(external_ip: &ExternalIp) -> String {
@@ -420,6 +425,7 @@ mod tests {
                 "redirect.servers: nothing -> 8.8.8.8:3478",
             ),
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
+            ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
             ("", "[tuning]\nwake_delay_us = 300", "tuning.wake_delay_us: 0 -> 300"),
             ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),
@@ -439,12 +445,13 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_stays_as_it_was_and_the_rest_is_taken_up() {
-        let listen = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3479\"";
+        // The address of a listener that is there cannot be had while it has its calls.
+        let listen = "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:3478\"";
         let plan = plan("relay_ports = \"59000-59999\"\nrealm = \"turn.domain.org\"", listen);
         let told = words(&plan);
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(
-            told[2].starts_with("needs a restart: listen: added udp [::]:3479 (udp:3479)"),
+            told[2].starts_with("needs a restart: listen: added udp 127.0.0.1:3478 (udp:3478)"),
             "{told:?}"
         );
         let old = config("", "");
@@ -456,14 +463,29 @@ mod tests {
     }
 
     #[test]
-    fn certificates_change_in_place_and_tls_that_was_off_needs_a_restart() {
+    fn listeners_come_and_go() {
+        let listen = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3479\"";
+        let plan = plan("", listen);
+        let told = "listen: added udp [::]:3479 (udp:3479); removed udp [::]:3478 (udp:3478), tcp [::]:3478 (tcp:3478)";
+        assert_eq!(words(&plan), [told]);
+        assert_eq!(plan.config.listen.len(), 1);
+    }
+
+    #[test]
+    fn certificates_change_in_place_and_tls_is_turned_on() {
         let pem = |name: &str| format!("[tls]\ncert = \"/c/{name}.pem\"\nkey = \"/c/{name}.key\"");
         let plan = Plan::new(&config("", &pem("a")), config("", &pem("b")));
         assert_eq!(plan.changes.len(), 1);
         assert_eq!((plan.changes[0].key, plan.changes[0].needs_restart), ("tls", false));
         let plan = Plan::new(&config("", ""), config("", &pem("a")));
         let keys: Vec<_> = plan.changes.iter().map(|c| (c.key, c.needs_restart)).collect();
+        assert_eq!(keys, [("tls", false), ("listen", false)]);
+        assert_eq!((plan.config.tls.certificates.len(), plan.config.listen.len()), (1, 3));
+        // Where the listeners have to stay, so has what they serve.
+        let moved = "[[listen]]\ntransport = \"tcp\"\naddress = \"127.0.0.1:5349\"";
+        let plan = Plan::new(&config("", &pem("a")), config("", moved));
+        let keys: Vec<_> = plan.changes.iter().map(|c| (c.key, c.needs_restart)).collect();
         assert_eq!(keys, [("tls", true), ("listen", true)]);
-        assert!(plan.config.tls.certificates.is_empty());
+        assert_eq!((plan.config.tls.certificates.len(), plan.config.listen.len()), (1, 3));
     }
 }

@@ -120,7 +120,7 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
 fn server(page: &mut Page, board: &Board) {
     let help = "When a certificate expires, in seconds since 1970.";
     page.family("taciturn_certificate_expiry_timestamp_seconds", GAUGE, help);
-    let chains = board.certificates.iter().flat_map(|store| store.all());
+    let chains = board.served().chains().into_iter();
     let mut expiries: Vec<_> = chains
         .map(|chain| {
             let name = chain.names().first().cloned().unwrap_or_default();

@@ -9,10 +9,14 @@ mod certificates;
 pub mod control;
 mod difference;
 pub mod http;
+mod listeners;
 mod log_lines;
 mod metrics;
+mod served;
 
 pub use board::{Board, Health};
 pub use certificates::{CertificateError, Certificates, Successors};
 pub use difference::{Change, Plan};
+pub use listeners::{InTheWay, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
+pub use served::Served;

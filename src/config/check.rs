@@ -14,7 +14,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
-    credentials, listeners, log_format, redirect, secrets, tls,
+    credentials, listeners, log_format, log_level, redirect, secrets, tls,
 };
 
 /// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
@@ -74,6 +74,7 @@ pub(super) fn check(
             },
         },
         log_format: log_format::log_format(reader),
+        log_level: log_level::log_level(reader),
         admin: Admin { metrics: metrics(reader), socket: None },
         process: Process {
             user: process_user(reader),

@@ -267,7 +267,7 @@ pub(super) fn environment(env: &Environment, settings: &mut Settings, findings: 
             continue;
         }
         let origin = Origin::Variable(name.clone());
-        let Some(key) = KEYS.iter().find(|key| schema::variable(key.path) == *name) else {
+        let Some(key) = schema::of_variable(name) else {
             let names: Vec<_> = KEYS.iter().map(|key| schema::variable(key.path)).collect();
             let known = names.iter().map(String::as_str).chain(["TACITURN_CONFIG"]);
             let help = schema::nearest(name, known).map_or_else(

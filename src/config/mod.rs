@@ -15,6 +15,7 @@ mod error;
 mod listeners;
 mod load;
 mod log_format;
+mod log_level;
 mod read;
 mod redirect;
 mod schema;
@@ -41,6 +42,7 @@ pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
 pub use load::Environment;
 pub use log_format::LogFormat;
+pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
 pub use secrets::{control_sockets, secret_in};
 
@@ -81,6 +83,8 @@ pub struct Config {
     pub tuning: Tuning,
     /// How the log is written.
     pub log_format: LogFormat,
+    /// What is written to the log.
+    pub log_level: LogFilter,
     /// Where the running server tells of itself.
     pub admin: Admin,
     /// What the process may.

@@ -81,6 +81,7 @@ pub(super) const KEYS: &[Key] = &[
     key("protocol.icmp_errors", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
     key("log.format", Kind::Text),
+    key("log.level", Kind::Text),
     key("admin.metrics", Kind::Text),
     key("admin.socket", Kind::Text),
     key("process.user", Kind::Text),
@@ -91,9 +92,11 @@ pub(super) const KEYS: &[Key] = &[
 pub(super) const LISTEN_KEYS: &[&str] =
     &["transport", "address", "name", "cert", "key", "proxy_protocol", "trusted_proxies"];
 
-/// Variables of this prefix that are no keys: the file itself, and the log filter.
-pub(super) const OTHER_VARIABLES: &[&str] =
-    &["TACITURN_CONFIG", "TACITURN_COTURN_CONFIG", "TACITURN_LOG"];
+/// Variables of this prefix that are no keys: the file itself.
+pub(super) const OTHER_VARIABLES: &[&str] = &["TACITURN_CONFIG", "TACITURN_COTURN_CONFIG"];
+
+/// Short names of variables, and their keys.
+const SHORT_VARIABLES: &[(&str, &str)] = &[("TACITURN_LOG", "log.level")];
 
 /// What people coming from coturn write, and what it is called here.
 const COTURN: &[(&str, &str)] = &[
@@ -144,6 +147,14 @@ pub(super) fn is_section(name: &str) -> bool {
 /// The environment variable of a key: `auth.users` is `TACITURN_AUTH_USERS`.
 pub(super) fn variable(path: &str) -> String {
     format!("TACITURN_{}", path.to_ascii_uppercase().replace('.', "_"))
+}
+
+/// The key that a variable is for.
+pub(super) fn of_variable(name: &str) -> Option<&'static Key> {
+    let short = SHORT_VARIABLES.iter().find(|(short, _)| *short == name);
+    short
+        .and_then(|(_, path)| find(path))
+        .or_else(|| KEYS.iter().find(|key| variable(key.path) == name))
 }
 
 /// Names that may stand in `section` (`""` for the top level).
@@ -293,6 +304,7 @@ mod tests {
         assert_eq!(shown.protocol, default.protocol);
         assert_eq!(shown.tuning, default.tuning);
         assert_eq!(shown.log_format, default.log_format);
+        assert_eq!(shown.log_level, default.log_level);
         assert_eq!(shown.admin, default.admin);
         assert_eq!(shown.process.sandbox, default.process.sandbox);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);

@@ -1,32 +1,17 @@
-//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload` and
-//! `drain`.
+//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`,
+//! `drain` and `log-level`.
 
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::CtlError;
+use super::socket::{SocketArgs, ask, text};
 use crate::admin::control::Request;
-use crate::config::{Environment, control_sockets, parse_duration, show_duration};
-
-/// How long the server may take for a line.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Where the server is.
-#[derive(Clone, Debug, Args)]
-pub struct SocketArgs {
-    /// The control socket (default: where a server of this machine or user has it)
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
-    /// Print what the server says as lines of JSON
-    #[arg(long)]
-    json: bool,
-}
+use crate::config::{Environment, LogFilter, parse_duration, show_duration};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
@@ -56,39 +41,41 @@ pub struct KickArgs {
 
 /// The arguments of `drain`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  turnctl drain --timeout 1h")]
+#[command(
+    after_help = "Examples:\n  turnctl drain --timeout 1h\n  turnctl drain --cancel\n      Takes clients again."
+)]
 pub struct DrainArgs {
     #[command(flatten)]
     socket: SocketArgs,
     /// End after so long even if calls still run, like 1h
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
+    /// Take clients again: the server goes on
+    #[arg(long, conflicts_with = "timeout")]
+    cancel: bool,
+}
+
+/// The arguments of `log-level`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  turnctl log-level\n  turnctl log-level debug --for 10m\n  \
+    turnctl log-level info,taciturn::net=debug")]
+pub struct LogLevelArgs {
+    #[command(flatten)]
+    socket: SocketArgs,
+    /// off, error, warn, info, debug or trace, or levels by module; without it, shows what is logged
+    #[arg(value_name = "LEVEL", value_parser = filter)]
+    level: Option<LogFilter>,
+    /// Go back to what is configured after so long, like 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "level")]
+    within: Option<Duration>,
+}
+
+fn filter(text: &str) -> Result<LogFilter, String> {
+    text.parse().map_err(|error: crate::config::BadFilter| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
-}
-
-/// Why the server could not be asked, or refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ControlError {
-    /// There is no socket.
-    #[error(
-        "no server is running here: there is no control socket at {0}. Name it with --socket; who may \
-         use it is root, and the user and group of the server"
-    )]
-    NoSocket(String),
-    /// It cannot be asked.
-    #[error("cannot ask the server at {path}: {error}. Does it run, and may you use the socket?")]
-    Unreachable {
-        /// The socket.
-        path: String,
-        /// Why.
-        error: std::io::Error,
-    },
-    /// It said no.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// How the server is.
@@ -206,9 +193,25 @@ pub(super) fn drain(
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
     let timeout_seconds = args.timeout.map(|timeout| timeout.as_secs());
-    let request = Request::Drain { timeout_seconds };
+    let request = match args.cancel {
+        true => Request::CancelDrain,
+        false => Request::Drain { timeout_seconds },
+    };
     let result = ask(&args.socket, env, &request, out, |_, _| Ok(()))?;
     told(&args.socket, result.as_ref(), "draining", out)
+}
+
+/// Shows what is logged, or has something else logged.
+pub(super) fn log_level(
+    args: &LogLevelArgs,
+    env: &Environment,
+    out: &mut dyn Write,
+) -> Result<(), CtlError> {
+    let filter = args.level.as_ref().map(ToString::to_string);
+    let for_seconds = args.within.map(|within| within.as_secs());
+    let request = Request::LogLevel { filter, for_seconds };
+    let result = ask(&args.socket, env, &request, out, |_, _| Ok(()))?;
+    told(&args.socket, result.as_ref(), "", out)
 }
 
 fn told(
@@ -226,43 +229,4 @@ fn told(
         writeln!(out, "{line}")?;
     }
     Ok(())
-}
-
-fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-/// Sends a request; gives `each` every line but the last, and answers the result in that.
-fn ask(
-    args: &SocketArgs,
-    env: &Environment,
-    request: &Request,
-    out: &mut dyn Write,
-    mut each: impl FnMut(&Value, &mut dyn Write) -> std::io::Result<()>,
-) -> Result<Option<Value>, CtlError> {
-    let candidates = args.socket.clone().map_or_else(|| control_sockets(env), |path| vec![path]);
-    let Some(path) = candidates.iter().find(|path| path.exists()) else {
-        let all: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        return Err(ControlError::NoSocket(all.join(" or ")).into());
-    };
-    let unreachable = |error| ControlError::Unreachable { path: path.display().to_string(), error };
-    let mut stream = UnixStream::connect(path).map_err(unreachable)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    let request = serde_json::to_string(request).map_err(|error| unreachable(error.into()))?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(unreachable)?;
-    for line in BufReader::new(stream).lines() {
-        let line = line.map_err(unreachable)?;
-        let value: Value =
-            serde_json::from_str(&line).map_err(|error| unreachable(error.into()))?;
-        if args.json {
-            writeln!(out, "{line}")?;
-        }
-        match value.get("ok").and_then(Value::as_bool) {
-            Some(true) => return Ok(value.get("result").cloned()),
-            Some(false) => return Err(ControlError::Refused(text(&value["error"]).into()).into()),
-            None if args.json => {}
-            None => each(&value, out)?,
-        }
-    }
-    Err(unreachable(std::io::ErrorKind::UnexpectedEof.into()).into())
 }

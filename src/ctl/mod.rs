@@ -1,6 +1,7 @@
 //! turnctl, one file a subcommand.
 #![forbid(unsafe_code)]
 
+mod certs;
 pub mod check;
 pub mod client;
 mod control;
@@ -15,6 +16,8 @@ mod private_file;
 pub mod report;
 mod server_files;
 mod snippet;
+mod socket;
+mod top;
 pub mod uris;
 
 use std::io::{self, Write};
@@ -25,7 +28,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{ConfigErrors, Environment};
 
 pub use check::CheckArgs;
-pub use control::{DrainArgs, KickArgs, SessionsArgs, SocketArgs};
+pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
 pub use generated::{CompletionsArgs, ManArgs};
@@ -35,6 +38,8 @@ pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
+pub use socket::SocketArgs;
+pub use top::TopArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -82,6 +87,8 @@ pub enum Command {
     Status(SocketArgs),
     /// List the allocations of the running server
     Sessions(SessionsArgs),
+    /// Watch the allocations of the running server, the busiest first
+    Top(TopArgs),
     /// End allocations of a user or a client
     Kick(KickArgs),
     /// Have the running server read its configuration again, and show what changes
@@ -89,6 +96,11 @@ pub enum Command {
     Reload(SocketArgs),
     /// Let the running server take nobody new, and end with its last call
     Drain(DrainArgs),
+    /// Show or change what the running server logs
+    LogLevel(LogLevelArgs),
+    /// Show the certificates in use; exit status 1 where one ends within 14 days
+    #[command(after_help = "Example:\n  turnctl certs || echo 'renew them'")]
+    Certs(SocketArgs),
 }
 
 /// Why a subcommand could not do its work.
@@ -128,7 +140,7 @@ pub enum CtlError {
     Health(#[from] HealthError),
     /// The running server cannot be asked, or refuses.
     #[error("error: {0}")]
-    Control(#[from] control::ControlError),
+    Control(#[from] socket::ControlError),
     /// `--host` is no host.
     #[error(
         "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
@@ -142,7 +154,7 @@ pub enum CtlError {
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
     /// 2 for a mistake in the arguments or the configuration, 1 when the server is not well or `out`
-    /// cannot be written to; `doctor` and `check` have their own.
+    /// cannot be written to; `doctor`, `check` and `certs` have their own.
     pub fn run(&self, env: &Environment, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
         let ok = |()| 0;
         let done = match &self.command {
@@ -158,9 +170,12 @@ impl Cli {
             Command::Man(args) => generated::man(args, err).map(ok),
             Command::Status(args) => control::status(args, env, out).map(ok),
             Command::Sessions(args) => control::sessions(args, env, out).map(ok),
+            Command::Top(args) => top::run(args, env, out).map(ok),
             Command::Kick(args) => control::kick(args, env, out).map(ok),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
             Command::Drain(args) => control::drain(args, env, out).map(ok),
+            Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
+            Command::Certs(args) => certs::run(args, env, out),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {
             Ok((code, ())) => return ExitCode::from(code),

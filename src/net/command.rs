@@ -1,10 +1,12 @@
 //! What a running worker is asked from outside: seldom, and never for a packet.
 
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::worker::Core;
 use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
@@ -24,8 +26,14 @@ pub(super) enum Command {
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
     /// End these allocations.
     Kick { whose: Whose, done: oneshot::Sender<usize> },
-    /// Make no allocation any more.
-    Drain { done: oneshot::Sender<()> },
+    /// Make no allocation any more, or again.
+    Drain { on: bool, done: oneshot::Sender<()> },
+    /// Listen on more sockets.
+    Listen { listeners: Box<Listeners>, done: oneshot::Sender<io::Result<()>> },
+    /// Go on with listeners in another way.
+    Change { changes: Vec<ListenerChange>, done: oneshot::Sender<()> },
+    /// Tell how many clients these listeners have.
+    Clients { of: Vec<ListenerId>, done: oneshot::Sender<Vec<usize>> },
     /// Tell what you have done until now.
     Count { done: oneshot::Sender<Box<Snapshot>> },
 }
@@ -45,9 +53,19 @@ pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
             Command::Kick { whose, done } => {
                 let _ = done.send(core.kick(&whose));
             }
-            Command::Drain { done } => {
-                core.drain();
+            Command::Drain { on, done } => {
+                core.drain(on);
                 let _ = done.send(());
+            }
+            Command::Listen { listeners, done } => {
+                let _ = done.send(core.listen(*listeners));
+            }
+            Command::Change { changes, done } => {
+                changes.into_iter().for_each(|change| core.change_listener(change));
+                let _ = done.send(());
+            }
+            Command::Clients { of, done } => {
+                let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
             }
             Command::Count { done } => {
                 let _ = done.send(Box::new(core.snapshot()));

@@ -14,7 +14,7 @@ use super::batch::{Egress, dont_fragment, overflowed, tell_icmp_errors};
 use super::clock::Clock;
 use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
-use super::listener::{UdpListener, open_relay};
+use super::listener::{ListenerId, UdpListener, UdpListeners, open_relay};
 use super::losses::{Loss, Losses};
 use super::stream::Line;
 use super::tally::{Overflowed, Tally};
@@ -28,6 +28,9 @@ use crate::turn::{
 
 /// Relay sockets have the numbers from here on, listeners those below.
 const FIRST_RELAY: usize = 1 << 16;
+
+/// Numbers of listeners for connections begin here, those of UDP listeners at 0.
+pub(super) const FIRST_STREAM_LISTENER: u16 = 1 << 15;
 
 /// A relay socket.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ pub(super) struct RelaySocket {
 #[derive(Debug)]
 pub(super) struct Io {
     registry: Registry,
-    listeners: Vec<UdpListener>,
+    listeners: UdpListeners,
     relays: Slab<RelaySocket>,
     closing: Vec<usize>,
     /// The connections of this worker.
@@ -96,22 +99,17 @@ impl Which {
 }
 
 impl Io {
-    /// Takes over the listening sockets of a worker, the last of which are those of `dtls`.
+    /// No sockets yet.
     pub(super) fn new(
         clock: Clock,
         registry: Registry,
-        listeners: Vec<UdpListener>,
         dtls: Dtls,
         handover: Arc<Handover>,
         icmp_errors: bool,
-    ) -> std::io::Result<Self> {
-        for (number, listener) in listeners.iter().enumerate() {
-            let fd = listener.socket.as_raw_fd();
-            registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE)?;
-        }
-        Ok(Self {
+    ) -> Self {
+        Self {
             registry,
-            listeners,
+            listeners: Slab::new(),
             relays: Slab::new(),
             closing: Vec::new(),
             lines: Slab::new(),
@@ -123,7 +121,45 @@ impl Io {
             overflowed: 0,
             icmp_errors,
             now: Tick(0),
-        })
+        }
+    }
+
+    /// Takes a listening socket in; answers its number.
+    ///
+    /// # Errors
+    /// When epoll does not take it, or there are too many.
+    pub(super) fn listen(&mut self, listener: UdpListener) -> std::io::Result<u16> {
+        let entry = self.listeners.vacant_entry();
+        let number = u16::try_from(entry.key()).ok().filter(|n| *n < FIRST_STREAM_LISTENER);
+        let number = number.ok_or_else(|| std::io::Error::other("too many listeners"))?;
+        let fd = listener.socket.as_raw_fd();
+        self.registry.register(
+            &mut SourceFd(&fd),
+            Token(usize::from(number)),
+            Interest::READABLE,
+        )?;
+        entry.insert(listener);
+        Ok(number)
+    }
+
+    /// The numbers of a listener: one for each address family.
+    pub(super) fn numbers(&self, id: ListenerId) -> Vec<u16> {
+        let of_it = self.listeners.iter().filter(|(_, listener)| listener.id == id);
+        of_it.filter_map(|(number, _)| u16::try_from(number).ok()).collect()
+    }
+
+    /// Closes a listening socket.
+    pub(super) fn close_listener(&mut self, number: u16) {
+        if let Some(listener) = self.listeners.try_remove(usize::from(number)) {
+            let fd = listener.socket.as_raw_fd();
+            // Closing takes it out of epoll too; an error here changes nothing.
+            let _ = self.registry.deregister(&mut SourceFd(&fd));
+        }
+    }
+
+    /// Has every connection looked at, although nothing has come for it.
+    pub(super) fn nudge_connections(&self) {
+        self.lines.iter().for_each(|(_, line)| line.nudge());
     }
 
     /// Whether relay sockets that are opened from now on tell ICMP errors.
@@ -199,12 +235,12 @@ impl Io {
     /// What the sockets have missed so far: a system call for each, so to be asked now and then.
     pub(super) fn overflowed(&self) -> Overflowed {
         let listeners =
-            self.listeners.iter().map(|listener| u64::from(overflowed(&listener.socket)));
+            self.listeners.iter().map(|(_, listener)| u64::from(overflowed(&listener.socket)));
         let relays = self.relays.iter().map(|(_, relay)| u64::from(overflowed(&relay.socket)));
         Overflowed { listeners: listeners.sum(), relays: self.overflowed + relays.sum::<u64>() }
     }
 
-    pub(super) fn dtls_and_sockets(&mut self) -> (&mut Dtls, &[UdpListener]) {
+    pub(super) fn dtls_and_sockets(&mut self) -> (&mut Dtls, &UdpListeners) {
         (&mut self.dtls, &self.listeners)
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
 use std::sync::Arc;
 
+use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{Wishes, prepare};
@@ -54,9 +55,43 @@ fn explain(address: SocketAddr, protocol: &str, error: &io::Error) -> String {
 #[error("{0}")]
 pub struct DtlsUnavailable(pub(super) String);
 
+/// A listener of the configuration, for as long as the server runs: the same in every worker, and
+/// never given to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ListenerId(pub u32);
+
+/// What is to be listened for. `[::]` stands for all addresses of both families.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Datagrams.
+    Udp(SocketAddr),
+    /// Datagrams of DTLS.
+    Dtls(Arc<DtlsSettings>),
+    /// Connections.
+    Stream(Arc<StreamSettings>),
+}
+
+/// How a listener that runs is to go on.
+#[derive(Clone, Debug)]
+pub enum ListenerChange {
+    /// With other settings for those who come; it stays where it is, and of its kind.
+    Settings(ListenerId, Wanted),
+    /// With those who have an allocation, and nobody else: connections without one end, and no
+    /// allocation is made. No more connections come in; datagrams are still read.
+    Retire(ListenerId),
+    /// As before it was retired: for datagrams only.
+    Revive(ListenerId),
+    /// Not at all: its sockets are closed.
+    Close(ListenerId),
+}
+
+/// The UDP listening sockets of a worker, those of DTLS among them, by their numbers.
+pub(super) type UdpListeners = Slab<UdpListener>;
+
 /// One UDP listening socket of one worker.
 #[derive(Debug)]
 pub(super) struct UdpListener {
+    pub(super) id: ListenerId,
     pub(super) socket: UdpSocket,
     /// Where it listens; the port is never 0.
     pub(super) address: SocketAddr,
@@ -64,8 +99,7 @@ pub(super) struct UdpListener {
     pub(super) queued: bool,
 }
 
-/// The listening sockets of one worker, in the order of the configuration. The number of a
-/// listener is the same in each worker.
+/// Listening sockets of one worker.
 #[derive(Debug, Default)]
 pub struct Listeners {
     pub(super) udp: Vec<UdpListener>,
@@ -74,46 +108,38 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds every address for every worker: `udp` for datagrams, `dtls` for datagrams of DTLS,
-    /// `streams` for connections.
+    /// Binds every address for every worker.
     ///
     /// `[::]` stands for all addresses of both families: one IPv6 and one IPv4 socket. Where the
     /// kernel has no IPv6, the IPv4 socket alone is bound.
     ///
     /// # Errors
     /// When one of them cannot be bound; none stays bound then.
-    pub fn bind(
-        udp: &[SocketAddr],
-        dtls: &[Arc<DtlsSettings>],
-        streams: &[Arc<StreamSettings>],
-        workers: usize,
-    ) -> Result<Vec<Self>, BindError> {
+    pub fn bind(wanted: &[(ListenerId, Wanted)], workers: usize) -> Result<Vec<Self>, BindError> {
         let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
-        for &address in udp {
-            bind_each(address, "udp", probe, listen, &mut all, |worker, socket, address| {
-                worker.udp.push(UdpListener { socket, address, queued: false });
-            })?;
-        }
-        for settings in dtls {
-            let at = settings.address;
-            bind_each(at, "udp", probe, listen, &mut all, |worker, socket, address| {
-                let listener = UdpListener { socket, address, queued: false };
-                worker.dtls.push((listener, Arc::clone(settings)));
-            })?;
-        }
-        for settings in streams {
-            let (probe, listen) = (stream::probe, stream::listen);
-            bind_each(
-                settings.address,
-                "tcp",
-                probe,
-                listen,
-                &mut all,
-                |worker, socket, address| {
-                    let settings = Arc::clone(settings);
-                    worker.streams.push(StreamListener { socket, address, settings });
-                },
-            )?;
+        for (id, wanted) in wanted {
+            let id = *id;
+            let udp = |socket, address| UdpListener { id, socket, address, queued: false };
+            match wanted {
+                Wanted::Udp(at) => {
+                    bind_each(*at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                        worker.udp.push(udp(socket, address));
+                    })?;
+                }
+                Wanted::Dtls(settings) => {
+                    let at = settings.address;
+                    bind_each(at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                        worker.dtls.push((udp(socket, address), Arc::clone(settings)));
+                    })?;
+                }
+                Wanted::Stream(settings) => {
+                    let (at, probe, listen) = (settings.address, stream::probe, stream::listen);
+                    bind_each(at, "tcp", probe, listen, &mut all, |worker, socket, address| {
+                        let settings = Arc::clone(settings);
+                        worker.streams.push(StreamListener { id, socket, address, settings });
+                    })?;
+                }
+            }
         }
         Ok(all)
     }

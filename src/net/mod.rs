@@ -29,7 +29,7 @@ mod tcp_relay;
 mod worker;
 
 pub use dtls::DtlsSettings;
-pub use listener::{BindError, DtlsUnavailable, Listeners};
+pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};

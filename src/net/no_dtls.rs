@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::batch::{Egress, Ingress};
 use super::clock::Clock;
 use super::io::Io;
-use super::listener::{DtlsUnavailable, UdpListener};
+use super::listener::{DtlsUnavailable, UdpListeners};
 use super::losses::Losses;
 use crate::clock::{Now, Tick};
 use crate::policy::Connections;
@@ -69,13 +69,22 @@ impl DtlsSettings {
 pub(super) struct Dtls;
 
 impl Dtls {
-    pub(super) fn new(
-        _: Clock,
-        _: usize,
-        _: Vec<Arc<DtlsSettings>>,
-        _: &Arc<Connections>,
-    ) -> io::Result<Self> {
-        Ok(Self)
+    pub(super) fn new(_: Clock, _: &Arc<Connections>) -> Self {
+        Self
+    }
+
+    pub(super) fn open(&mut self, _: u16, settings: Arc<DtlsSettings>) -> io::Result<()> {
+        Err(io::Error::other(format!("{} cannot be served", settings.name)))
+    }
+
+    pub(super) fn set(&mut self, _: u16, _: Arc<DtlsSettings>) {}
+
+    pub(super) fn retire(&mut self, _: u16, _: bool) {}
+
+    pub(super) fn close(&mut self, _: u16) {}
+
+    pub(super) fn on_listener(&self, _: u16) -> Vec<u32> {
+        Vec::new()
     }
 
     pub(super) fn serves(&self, _: u16) -> bool {
@@ -86,15 +95,7 @@ impl Dtls {
         None
     }
 
-    pub(super) fn media(
-        &mut self,
-        _: Tick,
-        _: u32,
-        _: &Prefix,
-        _: &[u8],
-        _: u8,
-        _: &[UdpListener],
-    ) {
+    pub(super) fn media(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {
     }
 
     pub(super) fn lost(&self) -> Losses {
@@ -105,7 +106,7 @@ impl Dtls {
         0
     }
 
-    pub(super) fn flush(&mut self, _: &[UdpListener]) {}
+    pub(super) fn flush(&mut self, _: &UdpListeners) {}
 }
 
 /// No records.
@@ -129,6 +130,8 @@ impl Hands<'_> {
     }
 
     pub(super) fn handle_timeout(&mut self, _: Now) {}
+
+    pub(super) fn leave_listener(&mut self, _: Now, _: u16, _: bool) {}
 
     pub(super) fn shut_down(&mut self) {}
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::clock::Clock;
 use super::command::{self, Command};
 use super::heartbeat::Heartbeat;
-use super::listener::Listeners;
+use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::tcp_relay::Handover;
 use super::worker;
@@ -139,14 +139,14 @@ impl Workers {
         Ok(kicked)
     }
 
-    /// Lets no worker make an allocation any more. What runs goes on.
+    /// Lets no worker make an allocation any more, or lets them again. What runs goes on.
     ///
     /// # Errors
     /// When a worker is no longer there.
-    pub async fn drain(&self) -> io::Result<()> {
+    pub async fn drain(&self, on: bool) -> io::Result<()> {
         for worker in &self.commands {
             let (done, answer) = oneshot::channel();
-            worker.send(Command::Drain { done }).await.map_err(|_| gone())?;
+            worker.send(Command::Drain { on, done }).await.map_err(|_| gone())?;
             answer.await.map_err(|_| gone())?;
         }
         Ok(())
@@ -235,6 +235,52 @@ impl Running {
             withdrawn = withdrawn.and(answer.await.map_err(|_| gone())?);
         }
         Ok(withdrawn)
+    }
+
+    /// Listens on more sockets: `listeners` has those of each worker, from [`Listeners::bind`].
+    ///
+    /// # Errors
+    /// When a worker cannot take them, or is no longer there. Some of them may be in use then:
+    /// [`ListenerChange::Close`] takes them away.
+    pub async fn listen(&self, listeners: Vec<Listeners>) -> io::Result<()> {
+        for (worker, listeners) in self.workers.commands.iter().zip(listeners) {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Listen { listeners: Box::new(listeners), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())??;
+        }
+        Ok(())
+    }
+
+    /// Lets every worker go on with listeners in another way.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn change_listeners(&self, changes: &[ListenerChange]) -> io::Result<()> {
+        for worker in &self.workers.commands {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Change { changes: changes.to_vec(), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?;
+        }
+        Ok(())
+    }
+
+    /// How many clients each of these listeners has on all workers. For UDP those with an allocation
+    /// count, otherwise connections.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn clients_of(&self, listeners: &[ListenerId]) -> io::Result<Vec<usize>> {
+        let mut all = vec![0; listeners.len()];
+        for worker in &self.workers.commands {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Clients { of: listeners.to_vec(), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            let some = answer.await.map_err(|_| gone())?;
+            all.iter_mut().zip(some).for_each(|(all, some)| *all += some);
+        }
+        Ok(all)
     }
 
     /// Whether a worker has ended by itself, which none should.

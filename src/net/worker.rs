@@ -1,6 +1,8 @@
 //! One worker: a shard, its sockets, and the loop that joins them.
 //= 8656-5-udp
 
+mod listening;
+
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
@@ -16,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
 
+use self::listening::Doors;
 use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
 use super::command::{self, Commands};
@@ -27,10 +30,11 @@ use super::losses::Loss;
 use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
-use super::stream::{self, Line};
+use super::stream::Line;
 use super::tally::Snapshot;
 use super::tcp_relay::{self, BoundPeer, Handover};
 use crate::clock::{Now, Tick};
+use crate::policy::Connections;
 use crate::stun::{Family, Frame};
 use crate::turn::{
     AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayId, Rules,
@@ -50,33 +54,31 @@ const REPLY: usize = 1500;
 /// Bytes that a connection reads at a time.
 const ROOM: usize = 64 * 1024;
 
-/// Numbers of listeners for connections begin here, those of UDP listeners at 0.
-const FIRST_STREAM_LISTENER: u16 = 1 << 15;
-
 /// Serves the clients that the kernel gives to `listeners`, until `stop` turns true.
 pub(super) async fn run(
     clock: Clock,
-    mut listeners: Listeners,
+    listeners: Listeners,
     shared: &Shared,
     handover: Arc<Handover>,
     mut stop: Receiver<bool>,
     mut heart: Heart,
     commands: Commands,
 ) -> io::Result<()> {
-    let streams = std::mem::take(&mut listeners.streams);
     let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, listeners, shared, handover)?),
+        state: RefCell::new(State::new(clock, shared, handover)?),
         room: RefCell::new(vec![0; ROOM].into()),
         deadline_moved: Notify::new(),
+        connections: Arc::clone(&shared.connections),
+        doors: RefCell::default(),
     });
     core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
     let tasks = LocalSet::new();
-    for (number, listener) in (FIRST_STREAM_LISTENER..).zip(streams) {
-        let connections = Arc::clone(&shared.connections);
-        tasks.spawn_local(stream::serve(Rc::clone(&core), listener, number, connections));
-    }
     tasks.spawn_local(command::obey(Rc::clone(&core), commands));
-    tasks.run_until(core.pump(clock, &mut stop, &mut heart)).await
+    let work = async {
+        core.listen(listeners)?;
+        core.pump(clock, &mut stop, &mut heart).await
+    };
+    tasks.run_until(work).await
 }
 
 /// A worker as its tasks share it: the one that serves the sockets, and one for each connection.
@@ -87,6 +89,8 @@ pub(super) struct Core {
     room: RefCell<Box<[u8]>>,
     /// Tells the pump that a deadline has come before the one it waits for.
     deadline_moved: Notify,
+    connections: Arc<Connections>,
+    doors: RefCell<Doors>,
 }
 
 impl Core {
@@ -163,9 +167,9 @@ impl Core {
         kicked
     }
 
-    /// Makes no allocation any more.
-    pub(super) fn drain(&self) {
-        self.state.borrow_mut().shard.drain();
+    /// Makes no allocation any more, or again.
+    pub(super) fn drain(&self, on: bool) {
+        self.state.borrow_mut().shard.drain(on);
     }
 
     /// What this worker has done until now.
@@ -322,20 +326,11 @@ struct State {
 }
 
 impl State {
-    fn new(
-        clock: Clock,
-        listeners: Listeners,
-        shared: &Shared,
-        handover: Arc<Handover>,
-    ) -> io::Result<Self> {
+    fn new(clock: Clock, shared: &Shared, handover: Arc<Handover>) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let Listeners { mut udp, dtls, .. } = listeners;
-        let first = udp.len();
-        let (sockets, settings): (Vec<_>, Vec<_>) = dtls.into_iter().unzip();
-        udp.extend(sockets);
-        let dtls = Dtls::new(clock, first, settings, &shared.connections)?;
+        let dtls = Dtls::new(clock, &shared.connections);
         let icmp_errors = shared.settings.icmp_errors;
-        let io = Io::new(clock, poll.registry().try_clone()?, udp, dtls, handover, icmp_errors)?;
+        let io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);
         Ok(Self {
             clock,
             poll,

@@ -147,6 +147,12 @@ impl CertifiedChain {
         &self.facts.names
     }
 
+    /// Who issued it, as the certificate writes it: `C=US, O=Let's Encrypt, CN=R11`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.facts.issuer
+    }
+
     /// From when on the certificate is good.
     #[must_use]
     pub fn not_before(&self) -> SystemTime {

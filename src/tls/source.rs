@@ -49,6 +49,16 @@ impl CertSource {
         }
     }
 
+    /// What kind of place it is: `file`, `certbot` or `acme`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Pem { .. } => "file",
+            Self::Certbot { .. } => "certbot",
+            Self::Acme { .. } => "acme",
+        }
+    }
+
     /// The state of all files behind it, without reading them.
     pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
         let stamped = |path: PathBuf| {

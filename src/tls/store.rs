@@ -74,6 +74,21 @@ struct Slot {
     settled: Option<Vec<(PathBuf, Stamp)>>,
     /// The failure last told, so that it is told once.
     failure: Option<String>,
+    /// Since when its certificate is in use.
+    since: SystemTime,
+}
+
+/// What a store knows of one of its sources.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Where the certificate comes from.
+    pub source: CertSource,
+    /// What is served.
+    pub chain: Arc<CertifiedChain>,
+    /// Since when.
+    pub since: SystemTime,
+    /// Why there is no newer one, where the source could not be read when it was last tried.
+    pub failure: Option<String>,
 }
 
 /// What became of one source in a [`CertStore::reload`] or [`CertStore::poll`].
@@ -163,6 +178,12 @@ impl CertStore {
     pub fn take_over(&self, successor: &Self) {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let mut theirs = successor.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, (new, theirs)) in successor.all().iter().zip(&mut theirs.slots).enumerate() {
+            // What is the same as before has not begun anew.
+            let same = self.all().get(at).is_some_and(|old| old.same_as(new));
+            let slot = watched.slots.get(at).filter(|slot| same && slot.source == theirs.source);
+            theirs.since = slot.map_or(theirs.since, |slot| slot.since);
+        }
         self.chains.store(successor.chains.load_full());
         std::mem::swap(&mut *watched, &mut *theirs);
     }
@@ -175,7 +196,8 @@ impl CertStore {
             let seen = source.stamps();
             generation += 1;
             chains.push(Arc::new(load(&source)?.with_generation(generation)));
-            slots.push(Slot { source, seen, settled: None, failure: None });
+            let since = SystemTime::now();
+            slots.push(Slot { source, seen, settled: None, failure: None, since });
         }
         let mut chains = chains.into_iter();
         let first = chains.next().ok_or(CertError::NoSources)?;
@@ -195,6 +217,20 @@ impl CertStore {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<CertifiedChain>> {
         self.chains.load().iter().map(Arc::clone).collect()
+    }
+
+    /// All sources and what is served of them, as of now.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Report> {
+        let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = watched.slots.iter().zip(self.all());
+        all.map(|(slot, chain)| Report {
+            source: slot.source.clone(),
+            chain,
+            since: slot.since,
+            failure: slot.failure.clone(),
+        })
+        .collect()
     }
 
     /// What clients will not like at the time `now`: about each certificate, and which of the
@@ -287,6 +323,7 @@ impl CertStore {
                     *generation += 1;
                     *chain = Arc::new(loaded.with_generation(*generation));
                     slot.failure = None;
+                    slot.since = SystemTime::now();
                     swap = true;
                     (ReloadOutcome::Replaced { source, chain: Arc::clone(chain) }, true)
                 }

@@ -76,6 +76,10 @@ impl Shard {
                 let detail = "The server is being drained";
                 return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
             }
+            if self.retired.contains(&request.client.via.listener()) {
+                let detail = "This listener is being removed";
+                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            }
         }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);

@@ -1,4 +1,4 @@
-//! What an operator asks of a shard: who is there, end these, take nobody new.
+//! What an operator asks of a shard: who is there, end these, take nobody new, here or on one listener.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,9 +74,34 @@ impl Shard {
         meant.len()
     }
 
-    /// From now on no allocation is made, but for ports that running calls have reserved.
-    pub const fn drain(&mut self) {
-        self.draining = true;
+    /// Whether from now on no allocation is made, but for ports that running calls have reserved.
+    pub const fn drain(&mut self, on: bool) {
+        self.draining = on;
+    }
+
+    /// Whether from now on clients of this listener get no allocation, likewise. Those that have one
+    /// keep it.
+    pub fn retire_listener(&mut self, listener: u16, on: bool) {
+        self.retired.retain(|retired| *retired != listener);
+        if on {
+            self.retired.push(listener);
+        }
+    }
+
+    /// How many allocations the clients of a listener have.
+    #[must_use]
+    pub fn clients_of_listener(&self, listener: u16) -> usize {
+        self.by_client.keys().filter(|client| client.via.listener() == listener).count()
+    }
+
+    /// The listener is gone, with its number: the next one of that number is another.
+    pub fn close_listener(&mut self, now: Now, listener: u16, outside: &mut impl Outside) {
+        let of_it = self.by_client.iter().filter(|(client, _)| client.via.listener() == listener);
+        let left: Vec<u32> = of_it.map(|(_, index)| *index).collect();
+        for index in left {
+            self.end(now.tick, index, EndReason::Shutdown, outside);
+        }
+        self.retire_listener(listener, false);
     }
 
     fn is_of(&self, at: usize, whose: &Whose) -> bool {

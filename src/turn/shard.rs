@@ -122,6 +122,8 @@ pub struct Shard {
     pub(super) timers: Timers,
     /// Whether no allocation is made any more.
     pub(super) draining: bool,
+    /// Listeners that take no new clients; their clients may stay.
+    pub(super) retired: Vec<u16>,
     next_generation: u32,
     ended: std::collections::VecDeque<(Client, TransactionId, Tick)>,
     pub(super) statistics: Statistics,
@@ -141,6 +143,7 @@ impl Shard {
             by_port: [AHashMap::new(), AHashMap::new()],
             timers: Timers::default(),
             draining: false,
+            retired: Vec::new(),
             next_generation: 0,
             ended: std::collections::VecDeque::new(),
             statistics: Statistics::default(),

@@ -16,7 +16,7 @@ use crate::clock::Tick;
 use crate::dtls::{Admission, DtlsContext, Listener};
 use crate::net::batch::Destination;
 use crate::net::clock::Clock;
-use crate::net::listener::UdpListener;
+use crate::net::listener::UdpListeners;
 use crate::net::losses::{Loss, Losses};
 use crate::policy::Connections;
 use crate::turn::{Client, ClientAddr, Prefix, Via};
@@ -51,6 +51,8 @@ struct Door {
     listener: Listener,
     /// What it serves new connections with.
     served: Arc<DtlsContext>,
+    /// Whether it takes nobody new.
+    retired: bool,
 }
 
 /// What became of a datagram from somebody without a connection.
@@ -69,9 +71,8 @@ pub(super) enum Admitted {
 /// The DTLS connections of one worker.
 pub(in crate::net) struct Dtls {
     clock: Clock,
-    /// The number of the first listening socket that speaks DTLS; those after it do too.
-    first: u16,
-    doors: Vec<Door>,
+    /// By the number of the listening socket. Most are of those that speak no DTLS.
+    doors: Vec<Option<Door>>,
     pub(super) sessions: Slab<Session>,
     pub(super) by_tuple: AHashMap<Tuple, u32>,
     pub(super) deadlines: Deadlines,
@@ -88,31 +89,14 @@ pub(in crate::net) struct Dtls {
 }
 
 impl Dtls {
-    /// Serves the listening sockets from number `first` on, one for each of `settings`.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
-    pub(in crate::net) fn new(
-        clock: Clock,
-        first: usize,
-        settings: Vec<Arc<DtlsSettings>>,
-        connections: &Arc<Connections>,
-    ) -> io::Result<Self> {
-        let start = clock.instant(clock.now().tick).into_std();
-        let mut doors = Vec::with_capacity(settings.len());
-        for settings in settings {
-            let served = settings.served();
-            let context = DtlsContext::clone(&served);
-            let listener = Listener::new(context, start).map_err(io::Error::other)?;
-            doors.push(Door { settings, listener, served });
-        }
-        Ok(Self {
+    /// Serves no listening socket yet.
+    pub(in crate::net) fn new(clock: Clock, connections: &Arc<Connections>) -> Self {
+        Self {
             clock,
-            first: u16::try_from(first).map_err(io::Error::other)?,
-            outbox: Outbox::new(!doors.is_empty()),
+            doors: Vec::new(),
+            outbox: Outbox::default(),
             lost: Losses::default(),
             refused_handshakes: 0,
-            doors,
             sessions: Slab::new(),
             by_tuple: AHashMap::new(),
             deadlines: Deadlines::default(),
@@ -121,17 +105,77 @@ impl Dtls {
             connections: Arc::clone(connections),
             half_open: Arc::new(Connections::new(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
             message: Vec::new(),
-        })
+        }
+    }
+
+    /// Serves a listening socket.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub(in crate::net) fn open(
+        &mut self,
+        listener: u16,
+        settings: Arc<DtlsSettings>,
+    ) -> io::Result<()> {
+        let start = self.clock.instant(self.clock.now().tick).into_std();
+        let served = settings.served();
+        let context = DtlsContext::clone(&served);
+        let stranger = Listener::new(context, start).map_err(io::Error::other)?;
+        let door = Door { settings, listener: stranger, served, retired: false };
+        let at = usize::from(listener);
+        if self.doors.len() <= at {
+            self.doors.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.doors.get_mut(at) {
+            *slot = Some(door);
+        }
+        self.outbox.open();
+        Ok(())
+    }
+
+    /// Other settings for those who come from now on.
+    pub(in crate::net) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) {
+        if let Some(door) = self.door(listener) {
+            // What it serves is not what these settings have: the next ClientHello sees that.
+            door.settings = settings;
+        }
+    }
+
+    /// Whether it takes nobody new.
+    pub(in crate::net) fn retire(&mut self, listener: u16, on: bool) {
+        if let Some(door) = self.door(listener) {
+            door.retired = on;
+        }
+    }
+
+    /// Forgets a listening socket, whose connections must have ended.
+    pub(in crate::net) fn close(&mut self, listener: u16) {
+        if let Some(slot) = self.doors.get_mut(usize::from(listener)) {
+            *slot = None;
+        }
+    }
+
+    /// The connections that came in by a listening socket.
+    pub(in crate::net) fn on_listener(&self, listener: u16) -> Vec<u32> {
+        let of_it = self.sessions.iter();
+        let of_it = of_it.filter(|(_, session)| session.client.via.listener() == listener);
+        // SAFE: sessions have u32 numbers.
+        #[allow(clippy::cast_possible_truncation)]
+        of_it.map(|(number, _)| number as u32).collect()
+    }
+
+    fn door(&mut self, listener: u16) -> Option<&mut Door> {
+        self.doors.get_mut(usize::from(listener))?.as_mut()
     }
 
     /// Whether a listening socket speaks DTLS.
     pub(in crate::net) fn serves(&self, listener: u16) -> bool {
-        listener >= self.first && !self.doors.is_empty()
+        self.doors.get(usize::from(listener)).is_some_and(Option::is_some)
     }
 
     /// The name of a listener, for logs.
     pub(super) fn name(&self, listener: u16) -> &str {
-        let door = listener.checked_sub(self.first).and_then(|n| self.doors.get(usize::from(n)));
+        let door = self.doors.get(usize::from(listener)).and_then(Option::as_ref);
         door.map_or("", |door| &door.settings.name)
     }
 
@@ -153,10 +197,10 @@ impl Dtls {
         tuple: Tuple,
         datagram: &[u8],
         known: Option<u32>,
-        sockets: &[UdpListener],
+        sockets: &UdpListeners,
     ) -> Admitted {
-        let Some(door) = tuple.listener.checked_sub(self.first) else { return Admitted::Stranger };
-        let Some(door) = self.doors.get_mut(usize::from(door)) else { return Admitted::Stranger };
+        let door = self.doors.get_mut(usize::from(tuple.listener)).and_then(Option::as_mut);
+        let Some(door) = door.filter(|door| !door.retired) else { return Admitted::Stranger };
         if let Some(renewed) = door.settings.news(&door.served) {
             door.listener.set_context(DtlsContext::clone(&renewed));
             door.served = renewed;
@@ -253,7 +297,7 @@ impl Dtls {
     }
 
     /// Puts what a connection has to send into the outbox.
-    pub(super) fn drain(&mut self, number: u32, sockets: &[UdpListener]) {
+    pub(super) fn drain(&mut self, number: u32, sockets: &UdpListeners) {
         if let Some(session) = self.sessions.get_mut(number as usize) {
             let connection = &mut session.connection;
             self.outbox.fill(session.to, sockets, |room| connection.poll_transmit(room));
@@ -268,7 +312,7 @@ impl Dtls {
         prefix: &Prefix,
         payload: &[u8],
         padding: u8,
-        sockets: &[UdpListener],
+        sockets: &UdpListeners,
     ) {
         self.message.clear();
         self.message.extend_from_slice(prefix.as_bytes());
@@ -285,7 +329,7 @@ impl Dtls {
         now: Tick,
         number: u32,
         message: &[u8],
-        sockets: &[UdpListener],
+        sockets: &UdpListeners,
     ) {
         let Some(session) = self.sessions.get_mut(number as usize) else { return };
         let sent = session.connection.send(message);
@@ -315,7 +359,7 @@ impl Dtls {
     }
 
     /// Sends what is in the outbox.
-    pub(in crate::net) fn flush(&mut self, sockets: &[UdpListener]) {
+    pub(in crate::net) fn flush(&mut self, sockets: &UdpListeners) {
         self.outbox.flush(sockets);
     }
 }

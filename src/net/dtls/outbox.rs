@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::net::batch::{Destination, Egress};
-use crate::net::listener::UdpListener;
+use crate::net::listener::UdpListeners;
 use crate::net::losses::Losses;
 
 /// Bytes of the longest datagram that a connection has to send.
@@ -14,6 +14,7 @@ const LONGEST: usize = MAX_PAYLOAD as usize + RECORD_OVERHEAD;
 const ROOM: usize = 256 * 1024;
 
 /// Datagrams that wait for the end of the batch. Those for one client leave in one system call.
+#[derive(Default)]
 pub(super) struct Outbox {
     bytes: Box<[u8]>,
     used: usize,
@@ -21,17 +22,18 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// An outbox; one without room where there is nothing to serve.
-    pub(super) fn new(serves: bool) -> Self {
-        let bytes = vec![0; if serves { ROOM } else { 0 }].into_boxed_slice();
-        Self { bytes, used: 0, egress: Egress::default() }
+    /// Makes room, without which nothing is taken: only where there is something to serve.
+    pub(super) fn open(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = vec![0; ROOM].into_boxed_slice();
+        }
     }
 
     /// Takes datagrams from `next`, which writes one and gives its length, until it has none.
     pub(super) fn fill(
         &mut self,
         to: Destination,
-        sockets: &[UdpListener],
+        sockets: &UdpListeners,
         mut next: impl FnMut(&mut [u8]) -> Option<usize>,
     ) {
         loop {
@@ -48,7 +50,7 @@ impl Outbox {
     }
 
     /// Takes one datagram.
-    pub(super) fn push(&mut self, to: Destination, sockets: &[UdpListener], datagram: &[u8]) {
+    pub(super) fn push(&mut self, to: Destination, sockets: &UdpListeners, datagram: &[u8]) {
         let mut once = Some(datagram);
         self.fill(to, sockets, |room| {
             let datagram = once.take()?;
@@ -63,7 +65,7 @@ impl Outbox {
     }
 
     /// Sends everything.
-    pub(super) fn flush(&mut self, sockets: &[UdpListener]) {
+    pub(super) fn flush(&mut self, sockets: &UdpListeners) {
         if self.used > 0 {
             let socket =
                 |number: u32| sockets.get(number as usize).map(|listener| &listener.socket);

@@ -158,6 +158,17 @@ impl Hands<'_> {
         self.flush();
     }
 
+    /// Takes leave of the clients of a listener that have no allocation, or of all of them.
+    pub(in crate::net) fn leave_listener(&mut self, now: Now, listener: u16, all: bool) {
+        for number in self.io.dtls.on_listener(listener) {
+            let client = self.io.dtls.session(number).map(|session| session.client);
+            if client.is_some_and(|client| all || !self.shard.has_allocation(&client)) {
+                self.leave(now, number, "the listener was removed");
+            }
+        }
+        self.flush();
+    }
+
     /// Takes leave of every client; the server stops.
     pub(in crate::net) fn shut_down(&mut self) {
         let (dtls, sockets) = self.io.dtls_and_sockets();

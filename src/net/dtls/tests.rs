@@ -18,7 +18,7 @@ use crate::dtls::{DtlsContext, Listener};
 use crate::net::batch::Egress;
 use crate::net::clock::Clock;
 use crate::net::io::Io;
-use crate::net::listener::UdpListener;
+use crate::net::listener::{ListenerId, UdpListener};
 use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
 use crate::policy::{
     AnswerLimit, Connections, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
@@ -53,19 +53,14 @@ impl Rig {
         let settings = Arc::new(DtlsSettings::new("dtls:5349", at, store).unwrap());
         let socket = UdpSocket::bind(at).unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = UdpListener { socket, address, queued: false };
+        let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
         let connections = Arc::new(Connections::new(limit, limit));
         let poll = Poll::new().unwrap();
-        let dtls = Dtls::new(Clock::start(), 0, vec![settings], &connections).unwrap();
-        let io = Io::new(
-            Clock::start(),
-            poll.registry().try_clone().unwrap(),
-            vec![listener],
-            dtls,
-            Arc::default(),
-            false,
-        )
-        .unwrap();
+        let dtls = Dtls::new(Clock::start(), &connections);
+        let registry = poll.registry().try_clone().unwrap();
+        let mut io = Io::new(Clock::start(), registry, dtls, Arc::default(), false);
+        let number = io.listen(listener).unwrap();
+        io.dtls.open(number, settings).unwrap();
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
         let reply = vec![0; 1500];
         let (egress, plain) = (Egress::default(), Plain::default());

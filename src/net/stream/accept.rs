@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::conversation::converse;
 use super::rewound::Rewound;
-use super::{Line, Speaks, StreamListener, StreamSettings};
+use super::{Door, Line, Speaks, StreamSettings};
 use crate::net::patience::HANDSHAKE_TIME;
 use crate::net::worker::Core;
 use crate::policy::{ConnectionTicket, Connections};
@@ -32,17 +32,22 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 /// What a TLS record of a handshake begins with (RFC 7983 section 7).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Accepts connections until the worker ends, each into a task of its own.
+/// Accepts connections until the listener is retired or the worker ends, each into a task of its
+/// own.
 pub(in crate::net) async fn serve(
     core: Rc<Core>,
-    listener: StreamListener,
-    number: u16,
+    socket: TcpListener,
+    door: Rc<Door>,
     connections: Arc<Connections>,
-) -> io::Result<()> {
-    let StreamListener { socket, settings, .. } = listener;
-    let socket = TcpListener::from_std(socket)?;
+) {
     loop {
-        let (stream, from) = match socket.accept().await {
+        let accepted = tokio::select! {
+            biased;
+            () = door.closed() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let settings = door.settings();
+        let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // One connection that went away at once, or no descriptors. The others go on.
@@ -58,8 +63,8 @@ pub(in crate::net) async fn serve(
         };
         let arrival = Arrival {
             core: Rc::clone(&core),
-            settings: Arc::clone(&settings),
-            number,
+            settings,
+            door: Rc::clone(&door),
             connections: Arc::clone(&connections),
         };
         tokio::task::spawn_local(async move {
@@ -74,7 +79,7 @@ pub(in crate::net) async fn serve(
 struct Arrival {
     core: Rc<Core>,
     settings: Arc<StreamSettings>,
-    number: u16,
+    door: Rc<Door>,
     connections: Arc<Connections>,
 }
 
@@ -181,11 +186,14 @@ impl Arrival {
         local: IpAddr,
         transport: &'static str,
     ) -> io::Result<()> {
+        if self.door.is_retired() {
+            return Err(io::Error::other("the listener was removed"));
+        }
         let line = Rc::new(Line::new(transport));
         let connection = self.core.connect(Rc::clone(&line));
-        let via = Via::Stream { connection, listener: self.number };
+        let via = Via::Stream { connection, listener: self.door.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
-        let outcome = converse(&self.core, client, &line, stream).await;
+        let outcome = converse(&self.core, client, &line, &self.door, stream).await;
         self.core.disconnect(client, connection);
         if line.dropped() > 0 {
             tracing::info!(

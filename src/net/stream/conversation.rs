@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::Line;
+use super::{Door, Line};
 use crate::net::patience::{FIRST_MESSAGE, IDLE};
 use crate::net::tcp_relay::BoundPeer;
 use crate::net::worker::Core;
@@ -38,12 +38,14 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     core: &Rc<Core>,
     client: Client,
     line: &Line,
+    door: &Door,
     stream: S,
 ) -> io::Result<()> {
     let mut conversation = Conversation {
         core,
         client,
         line,
+        door,
         stream,
         unread: Vec::new(),
         bound: None,
@@ -70,6 +72,7 @@ struct Conversation<'a, S> {
     core: &'a Core,
     client: Client,
     line: &'a Line,
+    door: &'a Door,
     stream: S,
     /// The front of a message whose rest has not come yet.
     unread: Vec<u8>,
@@ -92,6 +95,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         self.line.poll_write(context, Pin::new(&mut self.stream))?;
         if closed.is_ready() {
             return Poll::Ready(Ok(()));
+        }
+        // Not before its last answer is out.
+        if self.door.is_retired() && self.line.is_clear() && !self.core.has_allocation(&self.client)
+        {
+            return Poll::Ready(Err(io::Error::other("the listener was removed")));
         }
         self.poll_limit(context)
     }

@@ -51,6 +51,16 @@ impl Line {
         self.transport
     }
 
+    /// Wakes the connection's task, if it waits for news.
+    pub(in crate::net) fn nudge(&self) {
+        self.writer.wake();
+    }
+
+    /// Whether nothing waits to be written, nor to be flushed.
+    pub(super) fn is_clear(&self) -> bool {
+        self.waiting.borrow().is_empty() && self.flushed.get()
+    }
+
     /// How many relayed messages were dropped because the client was slow.
     pub(in crate::net) fn dropped(&self) -> u64 {
         self.dropped.get()

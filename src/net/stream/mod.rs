@@ -7,6 +7,7 @@
 
 mod accept;
 mod conversation;
+mod door;
 mod line;
 mod rewound;
 
@@ -17,9 +18,11 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::listener::ListenerId;
 use crate::tls::TlsServer;
 
 pub(super) use accept::serve;
+pub(super) use door::Door;
 pub(super) use line::Line;
 
 /// What is spoken on a listener for connections.
@@ -61,6 +64,7 @@ pub struct StreamSettings {
 /// A bound listener of one worker.
 #[derive(Debug)]
 pub(super) struct StreamListener {
+    pub(super) id: ListenerId,
     pub(super) socket: std::net::TcpListener,
     pub(super) address: SocketAddr,
     pub(super) settings: Arc<StreamSettings>,

@@ -51,7 +51,7 @@ fn while_draining_nothing_new_is_made_and_what_runs_goes_on() {
     let rig = Rig::new();
     let (alice, bob) = (rig.alice(), rig.bob());
     let token = alice.allocation().even_port(true).send().token();
-    rig.drain();
+    rig.drain(true);
     bob.allocation().send().assert_error(508);
     alice.permit(PEER);
     alice.send(PEER, b"x").assert_reaches(PEER, b"x");
@@ -67,4 +67,40 @@ fn while_draining_nothing_new_is_made_and_what_runs_goes_on() {
         client.refresh(0).assert_ok();
     }
     rig.assert_empty();
+}
+
+#[test]
+fn a_drain_that_is_cancelled_lets_everybody_in_again() {
+    let rig = Rig::new();
+    rig.drain(true);
+    rig.alice().allocation().send().assert_error(508);
+    rig.drain(false);
+    rig.alice().allocate();
+}
+
+#[test]
+fn a_listener_that_is_removed_keeps_its_calls_and_takes_no_other() {
+    let rig = Rig::new();
+    let (alice, bob) = (rig.alice(), rig.bob());
+    let listener = alice.at.via.listener();
+    alice.allocate();
+    rig.retire_listener(listener, true);
+    assert_eq!(rig.shard(|shard| shard.clients_of_listener(listener)), 1);
+    bob.allocation().send().assert_error(508);
+    let tcp = rig.tcp_client(1, "bob");
+    assert_ne!(tcp.at.via.listener(), listener, "another listener");
+    tcp.allocate();
+    alice.permit(PEER);
+    alice.send(PEER, b"x").assert_reaches(PEER, b"x");
+    alice.refresh(600).assert_ok();
+    rig.retire_listener(listener, false);
+    bob.allocate();
+    rig.retire_listener(listener, true);
+    alice.refresh(0).assert_ok();
+    alice.allocation().send().assert_error(508);
+    assert_eq!(rig.shard(|shard| shard.clients_of_listener(listener)), 1);
+    rig.events();
+    rig.close_listener(listener);
+    assert!(matches!(rig.events()[..], [Happened::Ended { reason: EndReason::Shutdown, .. }]));
+    rig.bob().allocate();
 }

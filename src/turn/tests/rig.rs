@@ -388,8 +388,17 @@ impl Rig {
         inner.shard.kick(inner.now, whose, &mut inner.world)
     }
 
-    pub(super) fn drain(&self) {
-        self.0.borrow_mut().shard.drain();
+    pub(super) fn drain(&self, on: bool) {
+        self.0.borrow_mut().shard.drain(on);
+    }
+
+    pub(super) fn retire_listener(&self, listener: u16, on: bool) {
+        self.0.borrow_mut().shard.retire_listener(listener, on);
+    }
+
+    pub(super) fn close_listener(&self, listener: u16) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.close_listener(inner.now, listener, &mut inner.world);
     }
 
     /// What a client was told unasked, or later; the oldest first.

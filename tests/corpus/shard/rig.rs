@@ -276,7 +276,7 @@ impl Rig {
                 self.shard.kick(self.now, &whose, &mut self.world);
             }
             Step::Deny { everybody } => self.deny(*everybody),
-            Step::Drain => self.shard.drain(),
+            Step::Drain => self.shard.drain(true),
             Step::Rotate => {
                 let fresh = self.now.tick.0.to_le_bytes().repeat(4);
                 let fresh = fresh.try_into().expect("32 bytes");

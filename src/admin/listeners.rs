@@ -1,0 +1,377 @@
+//! The listeners of a running server: what each serves, and which stay, come and go when another
+//! configuration takes the place of the one in use.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::{CertificateError, Certificates};
+use crate::config::{Config, Listen, Transport};
+use crate::net::{DtlsSettings, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted};
+use crate::tls::{CertStore, TlsServer};
+
+/// An address that cannot be bound because this server has it itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "listener \"{wanted}\": {address} is still held by the listener \"{holder}\", which was removed and serves its \
+     calls until they end. Reload again when they have, or restart the server"
+)]
+pub struct InTheWay {
+    /// The listener that is to come.
+    pub wanted: String,
+    /// Its address.
+    pub address: SocketAddr,
+    /// The listener that goes.
+    pub holder: String,
+}
+
+/// Why the listeners of a configuration cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// For want of a certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// An address is in use.
+    #[error(transparent)]
+    InTheWay(#[from] InTheWay),
+}
+
+/// One listener.
+#[derive(Clone, Debug)]
+struct Entry {
+    id: ListenerId,
+    listen: Listen,
+    store: Option<Arc<CertStore>>,
+    wanted: Wanted,
+}
+
+/// All of them: those that take clients, and those that were removed and have some left.
+#[derive(Clone, Debug, Default)]
+pub struct ListenerTable {
+    next: u32,
+    open: Vec<Entry>,
+    retired: Vec<Entry>,
+}
+
+/// The table of another configuration, and what it takes to get there.
+#[derive(Clone, Debug)]
+pub struct Moved {
+    /// The table as it will be.
+    pub table: ListenerTable,
+    /// What is to be bound, before anything is changed.
+    pub added: Vec<(ListenerId, Wanted)>,
+    /// What becomes of the others.
+    pub changes: Vec<ListenerChange>,
+}
+
+impl ListenerTable {
+    /// The listeners of a server that starts. A configured listener is never dropped in silence.
+    ///
+    /// # Errors
+    /// When one cannot be served.
+    pub fn new(config: &Config, certificates: &Certificates) -> Result<Self, CertificateError> {
+        let mut table = Self::default();
+        for listen in &config.listen {
+            let entry = table.entry(listen, certificates)?;
+            table.open.push(entry);
+        }
+        Ok(table)
+    }
+
+    /// What is to be bound for those that take clients.
+    #[must_use]
+    pub fn wanted(&self) -> Vec<(ListenerId, Wanted)> {
+        self.open.iter().map(|entry| (entry.id, entry.wanted.clone())).collect()
+    }
+
+    /// Those that speak DTLS.
+    pub fn dtls(&self) -> impl Iterator<Item = &Arc<DtlsSettings>> {
+        self.open.iter().filter_map(|entry| match &entry.wanted {
+            Wanted::Dtls(settings) => Some(settings),
+            Wanted::Udp(_) | Wanted::Stream(_) => None,
+        })
+    }
+
+    /// Those that were removed and are still to be closed.
+    #[must_use]
+    pub fn retired(&self) -> Vec<ListenerId> {
+        self.retired.iter().map(|entry| entry.id).collect()
+    }
+
+    /// Forgets one that was removed, and answers its name.
+    pub fn forget(&mut self, id: ListenerId) -> Option<String> {
+        let at = self.retired.iter().position(|entry| entry.id == id)?;
+        Some(self.retired.remove(at).listen.name)
+    }
+
+    /// The way to the listeners of another configuration, of which `certificates` are. Nothing is
+    /// changed yet.
+    ///
+    /// # Errors
+    /// When one of them cannot be served, or its address is held by one that was removed.
+    pub fn successor(
+        &self,
+        config: &Config,
+        certificates: &Certificates,
+    ) -> Result<Moved, ListenError> {
+        let mut table = Self { next: self.next, ..Self::default() };
+        let (mut leaving, mut retired) = (self.open.clone(), self.retired.clone());
+        let (mut added, mut changes) = (Vec::new(), Vec::new());
+        for listen in &config.listen {
+            let stays = take(&mut leaving, listen, same_socket);
+            // What is gone but for its calls comes back. Of connections nothing is left to come back.
+            let revived = |listen: &Listen, other: &Listen| {
+                same_socket(listen, other) && listen.transport.is_datagram() && has_port(listen)
+            };
+            let known = match stays {
+                Some(entry) => Some(entry),
+                None => take(&mut retired, listen, revived).inspect(|entry| {
+                    changes.push(ListenerChange::Revive(entry.id));
+                }),
+            };
+            let Some(known) = known else {
+                let entry = table.entry(listen, certificates)?;
+                added.push((entry.id, entry.wanted.clone()));
+                table.open.push(entry);
+                continue;
+            };
+            let store = store_for(listen, certificates)?;
+            let entry = if known.serves_as(listen, store.as_ref()) {
+                Entry { listen: listen.clone(), ..known }
+            } else {
+                let wanted = wanted(listen, store.as_ref())?;
+                changes.push(ListenerChange::Settings(known.id, wanted.clone()));
+                Entry { id: known.id, listen: listen.clone(), store, wanted }
+            };
+            table.open.push(entry);
+        }
+        // Connections go on without their listener: it can make room at once.
+        let datagrams = |entry: &&Entry| entry.listen.transport.is_datagram();
+        let holders = leaving.iter().chain(retired.iter().filter(datagrams));
+        for entry in table.open.iter().filter(|entry| added.iter().any(|(id, _)| *id == entry.id)) {
+            if let Some(holder) =
+                holders.clone().find(|other| in_the_way(&entry.listen, &other.listen))
+            {
+                let (wanted, holder) = (entry.listen.name.clone(), holder.listen.name.clone());
+                return Err(InTheWay { wanted, address: entry.listen.address, holder }.into());
+            }
+        }
+        changes.extend(leaving.iter().map(|entry| ListenerChange::Retire(entry.id)));
+        table.retired = retired;
+        table.retired.extend(leaving);
+        Ok(Moved { table, added, changes })
+    }
+
+    fn entry(
+        &mut self,
+        listen: &Listen,
+        certificates: &Certificates,
+    ) -> Result<Entry, CertificateError> {
+        let id = ListenerId(self.next);
+        self.next += 1;
+        let store = store_for(listen, certificates)?;
+        let wanted = wanted(listen, store.as_ref())?;
+        Ok(Entry { id, listen: listen.clone(), store, wanted })
+    }
+}
+
+impl Entry {
+    /// Whether it serves what another configuration wants already.
+    fn serves_as(&self, listen: &Listen, store: Option<&Arc<CertStore>>) -> bool {
+        let Listen { name, transport, proxy_protocol, trusted_proxies, .. } = &self.listen;
+        let same_store = match (&self.store, store) {
+            (Some(ours), Some(theirs)) => Arc::ptr_eq(ours, theirs),
+            (None, None) => true,
+            _ => false,
+        };
+        same_store
+            && *name == listen.name
+            && *transport == listen.transport
+            && *proxy_protocol == listen.proxy_protocol
+            && *trusted_proxies == listen.trusted_proxies
+    }
+}
+
+/// Whether a configuration can be taken up while the server runs: `Err` names the first listener
+/// whose address another one has, which cannot make room for it.
+pub(super) fn movable(old: &[Listen], new: &[Listen]) -> Result<(), InTheWay> {
+    let mut leaving: Vec<&Listen> = old.iter().collect();
+    let mut coming = Vec::new();
+    for listen in new {
+        match leaving.iter().position(|other| same_socket(listen, other)) {
+            Some(at) => drop(leaving.remove(at)),
+            None => coming.push(listen),
+        }
+    }
+    for listen in coming {
+        if let Some(holder) = leaving.iter().find(|other| in_the_way(listen, other)) {
+            let (wanted, holder) = (listen.name.clone(), holder.name.clone());
+            return Err(InTheWay { wanted, address: listen.address, holder });
+        }
+    }
+    Ok(())
+}
+
+/// Takes the first one that fits out of a list.
+fn take(
+    from: &mut Vec<Entry>,
+    listen: &Listen,
+    fits: impl Fn(&Listen, &Listen) -> bool,
+) -> Option<Entry> {
+    let at = from.iter().position(|entry| fits(listen, &entry.listen))?;
+    Some(from.remove(at))
+}
+
+/// Whether two listeners can have the same socket: connections are told apart when they come in,
+/// UDP and DTLS are not the same to a client that is there.
+fn same_socket(a: &Listen, b: &Listen) -> bool {
+    let kind = |listen: &Listen| match listen.transport {
+        Transport::Udp => 0,
+        Transport::Dtls => 1,
+        Transport::Tcp | Transport::Tls | Transport::Auto => 2,
+    };
+    // Of several on "any free port" the name says which is meant.
+    kind(a) == kind(b) && a.address == b.address && (has_port(a) || a.name == b.name)
+}
+
+/// Whether one cannot be bound while the other is.
+fn in_the_way(a: &Listen, b: &Listen) -> bool {
+    let covers = |a: IpAddr, b: IpAddr| match a {
+        IpAddr::V6(ip) => ip.is_unspecified(), // every address of both families
+        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
+    };
+    let (ip_a, ip_b) = (a.address.ip(), b.address.ip());
+    a.transport.is_datagram() == b.transport.is_datagram()
+        && has_port(a)
+        && a.address.port() == b.address.port()
+        && (ip_a == ip_b || covers(ip_a, ip_b) || covers(ip_b, ip_a))
+}
+
+/// Whether it is not on "any free port".
+const fn has_port(listen: &Listen) -> bool {
+    listen.address.port() != 0
+}
+
+fn store_for(
+    listen: &Listen,
+    certificates: &Certificates,
+) -> Result<Option<Arc<CertStore>>, CertificateError> {
+    listen.transport.is_secure().then(|| certificates.store(listen)).transpose()
+}
+
+fn wanted(listen: &Listen, store: Option<&Arc<CertStore>>) -> Result<Wanted, CertificateError> {
+    let store = || {
+        store.map(Arc::clone).ok_or_else(|| CertificateError::Missing {
+            name: listen.name.clone(),
+            transport: listen.transport.name(),
+        })
+    };
+    let speaks = match listen.transport {
+        Transport::Udp => return Ok(Wanted::Udp(listen.address)),
+        Transport::Dtls => {
+            let settings = DtlsSettings::new(&listen.name, listen.address, store()?)?;
+            return Ok(Wanted::Dtls(Arc::new(settings)));
+        }
+        Transport::Tcp => Speaks::Plain,
+        Transport::Tls => Speaks::Tls(TlsServer::new(store()?)),
+        Transport::Auto => Speaks::Either(TlsServer::new(store()?)),
+    };
+    Ok(Wanted::Stream(Arc::new(StreamSettings {
+        name: listen.name.clone(),
+        address: listen.address,
+        speaks,
+        trusted_proxies: listen.proxy_protocol.then(|| listen.trusted_proxies.clone()),
+    })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server with these listeners, each `transport address name`.
+    fn config(listeners: &[&str]) -> Config {
+        let mut text = "[auth]\nsecrets = [\"a secret for this test\"]\n".to_owned();
+        for listener in listeners {
+            let [transport, address, name] =
+                listener.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            text.push_str(&format!(
+                "[[listen]]\ntransport = \"{transport}\"\naddress = \"{address}\"\nname = \"{name}\"\n"
+            ));
+        }
+        Config::from_toml(&text).unwrap().config
+    }
+
+    fn none() -> Certificates {
+        Certificates::open(&config(&["udp [::]:1 u"])).unwrap()
+    }
+
+    fn table(listeners: &[&str]) -> ListenerTable {
+        ListenerTable::new(&config(listeners), &none()).unwrap()
+    }
+
+    fn moved(from: &ListenerTable, to: &[&str]) -> Result<Moved, String> {
+        from.successor(&config(to), &none()).map_err(|error| error.to_string())
+    }
+
+    /// The changes in short: kind and number.
+    fn short(moved: &Moved) -> Vec<(char, u32)> {
+        let short = |change: &ListenerChange| match change {
+            ListenerChange::Settings(id, _) => ('s', id.0),
+            ListenerChange::Retire(id) => ('-', id.0),
+            ListenerChange::Revive(id) => ('^', id.0),
+            ListenerChange::Close(id) => ('x', id.0),
+        };
+        let added = moved.added.iter().map(|(id, _)| ('+', id.0));
+        added.chain(moved.changes.iter().map(short)).collect()
+    }
+
+    #[test]
+    fn listeners_come_and_go_and_the_others_stay() {
+        let first = table(&["udp [::]:3478 u", "tcp [::]:3478 t"]);
+        let same = moved(&first, &["tcp [::]:3478 t", "udp [::]:3478 u"]).unwrap();
+        assert_eq!(short(&same), []);
+        let other = moved(&first, &["udp [::]:3478 u", "udp [::]:3479 v"]).unwrap();
+        assert_eq!(short(&other), [('+', 2), ('-', 1)]);
+        assert_eq!(other.table.retired(), [ListenerId(1)]);
+        let mut table = other.table;
+        assert_eq!(table.forget(ListenerId(1)).as_deref(), Some("t"));
+        assert_eq!(table.forget(ListenerId(1)), None);
+        let renamed = moved(&table, &["udp [::]:3478 u", "udp [::]:3479 w"]).unwrap();
+        assert_eq!(short(&renamed), [('s', 2)]);
+    }
+
+    #[test]
+    fn datagrams_come_back_to_the_socket_that_serves_their_calls() {
+        let first = table(&["udp [::]:3478 u", "tcp [::]:3478 t"]);
+        let gone = moved(&first, &["udp [::]:1 other"]).unwrap();
+        assert_eq!(short(&gone), [('+', 2), ('-', 0), ('-', 1)]);
+        let back = moved(&gone.table, &["udp [::]:3478 u", "tcp [::]:3478 t"]).unwrap();
+        // A listener for connections has closed its socket, and is made anew.
+        assert_eq!(short(&back), [('+', 3), ('^', 0), ('-', 2)]);
+        assert_eq!(back.table.retired(), [ListenerId(1), ListenerId(2)]);
+    }
+
+    #[test]
+    fn an_address_that_is_held_is_said_so() {
+        let first = table(&["udp [::]:3478 old", "udp 127.0.0.1:9 other"]);
+        for new in ["udp 127.0.0.1:3478 new", "udp 0.0.0.0:3478 new", "udp [::1]:3478 new"] {
+            let error = moved(&first, &[new]).unwrap_err();
+            assert!(error.contains("\"new\"") && error.contains("\"old\""), "{error}");
+            assert!(
+                movable(&config(&["udp [::]:3478 old"]).listen, &config(&[new]).listen).is_err()
+            );
+        }
+        let gone = moved(&first, &["udp 127.0.0.1:9 other"]).unwrap().table;
+        assert!(moved(&gone, &["udp 127.0.0.1:3478 new"]).is_err(), "it has calls still");
+        assert!(moved(&first, &["udp [::]:3478 old", "tcp 127.0.0.1:3478 new"]).is_ok());
+        assert!(moved(&first, &["udp [::]:3478 old", "udp 127.0.0.2:9 new"]).is_ok());
+    }
+
+    #[test]
+    fn of_listeners_on_any_port_the_name_tells_them_apart() {
+        let first = table(&["udp 127.0.0.1:0 a", "udp 127.0.0.1:0 b"]);
+        let fewer = moved(&first, &["udp 127.0.0.1:0 b"]).unwrap();
+        assert_eq!(short(&fewer), [('-', 0)]);
+        let again = moved(&fewer.table, &["udp 127.0.0.1:0 b", "udp 127.0.0.1:0 a"]).unwrap();
+        assert_eq!(short(&again), [('+', 2)]);
+    }
+}

@@ -1,0 +1,126 @@
+//! `turnctl top`: the sessions of the running server, the busiest first, again and again.
+
+mod rates;
+mod screen;
+mod show;
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use serde_json::Value;
+
+use self::rates::{Sample, Server, Session};
+use self::screen::Screen;
+use super::CtlError;
+use super::socket::{ControlError, SocketArgs, ask};
+use crate::admin::control::Request;
+use crate::config::{Environment, parse_duration};
+
+/// How long a paused screen waits for a key at a time.
+const PAUSED: Duration = Duration::from_secs(60);
+
+/// The longest interval: beyond it nobody watches.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// The arguments of `top`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Keys:\n  q quit, s sort by another column, p pause, u show users whose name has this,\n  \
+    arrows, PgUp, PgDn and Home scroll\n\n\
+    Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds."
+)]
+pub struct TopArgs {
+    /// The control socket (default: where a server of this machine or user has it)
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// How long to measure each time, like 5s
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    interval: Duration,
+    /// Measure once and print a plain table, as is done where the output is no terminal
+    #[arg(long)]
+    once: bool,
+    /// Of this user alone: the USERNAME, or the name behind its expiry
+    #[arg(long)]
+    user: Option<String>,
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let good = |time: &Duration| !time.is_zero() && *time <= LONGEST;
+    parse_duration(text).filter(good).ok_or_else(|| "write 1s to 1h".to_owned())
+}
+
+/// Runs it until a key ends it, or once.
+pub(super) fn run(args: &TopArgs, env: &Environment, out: &mut dyn Write) -> Result<(), CtlError> {
+    // A server that cannot be asked at all is told before the terminal is taken.
+    let first = sample(args, env)?;
+    if args.once || !io::stdout().is_terminal() {
+        std::thread::sleep(args.interval);
+        return Ok(show::table(&first, &sample(args, env)?, out)?);
+    }
+    let mut terminal = ratatui::try_init()?;
+    let outcome = watch(args, env, &mut terminal, first);
+    ratatui::try_restore()?;
+    Ok(outcome?)
+}
+
+fn watch(
+    args: &TopArgs,
+    env: &Environment,
+    terminal: &mut DefaultTerminal,
+    first: Sample,
+) -> io::Result<()> {
+    let mut screen = Screen::new(first);
+    let mut next = Instant::now() + args.interval;
+    loop {
+        terminal.draw(|frame| screen.draw(frame))?;
+        let wait = match screen.is_paused() {
+            true => PAUSED,
+            false => next.saturating_duration_since(Instant::now()),
+        };
+        if event::poll(wait)? {
+            if let Event::Key(key) = event::read()?
+                && key.kind != KeyEventKind::Release
+                && !screen.key(key)
+            {
+                return Ok(());
+            }
+        } else if !screen.is_paused() {
+            match sample(args, env) {
+                Ok(sample) => screen.take(sample),
+                // It may be restarting: what was seen last stays.
+                Err(error) => screen.failed(error.to_string()),
+            }
+            next = Instant::now() + args.interval;
+        }
+    }
+}
+
+/// Asks the server how it is and who is there.
+fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
+    let socket = SocketArgs { socket: args.socket.clone(), json: false };
+    let nothing = &mut io::sink();
+    let status = ask(&socket, env, &Request::Status, nothing, |_, _| Ok(()))?;
+    let server: Server = understood(status.unwrap_or_default())?;
+    let mut sessions: Vec<Session> = Vec::new();
+    let mut strange = None;
+    let request = Request::Sessions { user: args.user.clone() };
+    ask(&socket, env, &request, nothing, |line, _| {
+        match serde_json::from_value(line["session"].clone()) {
+            Ok(session) => sessions.push(session),
+            Err(error) => strange = Some(error),
+        }
+        Ok(())
+    })?;
+    match strange {
+        Some(error) => Err(ControlError::Strange(error.to_string()).into()),
+        None => Ok(Sample { at: Instant::now(), server, sessions }),
+    }
+}
+
+fn understood<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CtlError> {
+    Ok(serde_json::from_value(value).map_err(|error| ControlError::Strange(error.to_string()))?)
+}

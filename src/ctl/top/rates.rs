@@ -1,0 +1,246 @@
+//! Two looks at a server, and what it has relayed in between.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+/// What the server said at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    pub(super) at: Instant,
+    pub(super) server: Server,
+    pub(super) sessions: Vec<Session>,
+}
+
+/// The server as a whole, as `status` tells it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Server {
+    pub(super) version: String,
+    /// In seconds since 1970.
+    pub(super) started: u64,
+    pub(super) ready: bool,
+    pub(super) allocations: u64,
+    pub(super) users: u64,
+    /// Of each address family.
+    pub(super) relay_ports: u64,
+    pub(super) relay_ports_used: Ports,
+    bytes_to_peers: u64,
+    bytes_to_clients: u64,
+    packets_to_peers: u64,
+    packets_to_clients: u64,
+}
+
+/// Relay ports in use.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct Ports {
+    pub(super) ipv4: u64,
+    pub(super) ipv6: u64,
+}
+
+/// An allocation, as `sessions` tells it.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Session {
+    pub(super) client: String,
+    pub(super) transport: String,
+    pub(super) user: String,
+    pub(super) relayed: Vec<String>,
+    pub(super) peers: u64,
+    pub(super) age_seconds: u64,
+    pub(super) bytes_to_peers: u64,
+    pub(super) bytes_to_client: u64,
+    pub(super) packets_to_peers: u64,
+    pub(super) packets_to_client: u64,
+}
+
+/// Bytes and packets each way, in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counters {
+    bytes: [u64; 2],
+    packets: [u64; 2],
+}
+
+impl Counters {
+    /// What has come since `before`; `None` where a counter has begun anew.
+    fn since(self, before: Self) -> Option<Self> {
+        let less = |now: [u64; 2], before: [u64; 2]| -> Option<[u64; 2]> {
+            Some([now[0].checked_sub(before[0])?, now[1].checked_sub(before[1])?])
+        };
+        let bytes = less(self.bytes, before.bytes)?;
+        Some(Self { bytes, packets: less(self.packets, before.packets)? })
+    }
+
+    fn over(self, time: Duration) -> Rate {
+        // Clocks that stand still must not divide by zero.
+        let seconds = time.as_secs_f64().max(0.001);
+        #[allow(clippy::cast_precision_loss)]
+        let each = |counts: [u64; 2], unit: f64| counts.map(|count| count as f64 * unit / seconds);
+        Rate { bits: each(self.bytes, 8.0), packets: each(self.packets, 1.0) }
+    }
+}
+
+/// What goes through in a second: to peers, and to clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Rate {
+    pub(super) bits: [f64; 2],
+    pub(super) packets: [f64; 2],
+}
+
+impl Rate {
+    /// Both ways.
+    pub(super) fn all_bits(&self) -> f64 {
+        self.bits.iter().sum()
+    }
+}
+
+impl Server {
+    fn counters(&self) -> Counters {
+        Counters {
+            bytes: [self.bytes_to_peers, self.bytes_to_clients],
+            packets: [self.packets_to_peers, self.packets_to_clients],
+        }
+    }
+}
+
+impl Session {
+    fn counters(&self) -> Counters {
+        Counters {
+            bytes: [self.bytes_to_peers, self.bytes_to_client],
+            packets: [self.packets_to_peers, self.packets_to_client],
+        }
+    }
+
+    /// Who it is. The server has no other of the same at a time.
+    fn id(&self) -> (&str, &str, &[String]) {
+        (&self.client, &self.transport, &self.relayed)
+    }
+
+    /// What it has relayed, both ways.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes_to_peers.saturating_add(self.bytes_to_client)
+    }
+}
+
+/// What the server relays, by two samples; `None` where it was restarted in between.
+pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
+    let counters = now.server.counters().since(before.server.counters());
+    let same = before.server.started == now.server.started;
+    let time = now.at.saturating_duration_since(before.at);
+    counters.filter(|_| same).map(|counters| counters.over(time))
+}
+
+/// What each session of the later sample relays, in its order. A session that was not there before
+/// counts from its beginning, if that was in between. `None` is not known.
+pub(super) fn of_sessions(before: &Sample, now: &Sample) -> Vec<Option<Rate>> {
+    let time = now.at.saturating_duration_since(before.at);
+    let earlier: HashMap<_, _> = before.sessions.iter().map(|s| (s.id(), s)).collect();
+    let rate = |session: &Session| {
+        let counters = session.counters();
+        // The same client may have made another allocation: it has counted from zero, and is younger.
+        let known = earlier.get(&session.id());
+        let known = known.filter(|earlier| earlier.age_seconds <= session.age_seconds);
+        if let Some(more) = known.and_then(|earlier| counters.since(earlier.counters())) {
+            return Some(more.over(time));
+        }
+        // Ages are whole seconds, rounded down.
+        let new = session.age_seconds <= time.as_secs();
+        new.then(|| counters.over(time))
+    };
+    now.sessions.iter().map(rate).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn session(client: &str, age: u64, bytes: [u64; 2]) -> Session {
+        Session {
+            client: client.to_owned(),
+            transport: "udp".to_owned(),
+            user: "2000000000:@alice:domain.org".to_owned(),
+            relayed: vec!["192.0.2.1:59000".to_owned()],
+            peers: 2,
+            age_seconds: age,
+            bytes_to_peers: bytes[0],
+            bytes_to_client: bytes[1],
+            packets_to_peers: bytes[0] / 100,
+            packets_to_client: bytes[1] / 100,
+        }
+    }
+
+    /// Of a server that began with the clock, this many milliseconds later.
+    pub(in super::super) fn sample(
+        start: Instant,
+        millis: u64,
+        bytes: [u64; 2],
+        sessions: Vec<Session>,
+    ) -> Sample {
+        let server = Server {
+            version: "1.2.3".to_owned(),
+            started: 1000,
+            ready: true,
+            allocations: sessions.len() as u64,
+            users: 1,
+            relay_ports: 1101,
+            relay_ports_used: Ports { ipv4: sessions.len() as u64, ipv6: 0 },
+            bytes_to_peers: bytes[0],
+            bytes_to_clients: bytes[1],
+            packets_to_peers: bytes[0] / 100,
+            packets_to_clients: bytes[1] / 100,
+        };
+        Sample { at: start + Duration::from_millis(millis), server, sessions }
+    }
+
+    #[test]
+    fn a_rate_is_what_came_between_two_samples() {
+        let start = Instant::now();
+        let before = sample(start, 0, [1000, 0], vec![session("a", 60, [1000, 500])]);
+        let now = sample(start, 2000, [3000, 800], vec![session("a", 62, [2000, 500])]);
+        let rates = of_sessions(&before, &now);
+        assert_eq!(rates, [Some(Rate { bits: [4000.0, 0.0], packets: [5.0, 0.0] })]);
+        let server = of_server(&before, &now).unwrap();
+        assert_eq!(server, Rate { bits: [8000.0, 3200.0], packets: [10.0, 4.0] });
+        assert_eq!(server.all_bits(), 11_200.0);
+    }
+
+    #[test]
+    fn a_session_that_vanished_is_gone_and_a_new_one_counts_from_its_beginning() {
+        let start = Instant::now();
+        let before = sample(start, 0, [0; 2], vec![session("gone", 60, [9000, 9000])]);
+        let sessions = vec![session("new", 1, [1000, 0]), session("hidden before", 50, [1000, 0])];
+        let rates = of_sessions(&before, &sample(start, 2000, [0; 2], sessions));
+        assert_eq!(rates.len(), 2);
+        assert_eq!(rates[0].unwrap().bits, [4000.0, 0.0]);
+        assert_eq!(rates[1], None, "when it relayed that is not known");
+    }
+
+    #[test]
+    fn another_allocation_of_the_same_client_does_not_count_backwards() {
+        let start = Instant::now();
+        let before = sample(start, 0, [0; 2], vec![session("a", 60, [9000, 9000])]);
+        for bytes in [[100, 100], [9500, 9500]] {
+            let now = sample(start, 2000, [0; 2], vec![session("a", 1, bytes)]);
+            let rate = of_sessions(&before, &now)[0].unwrap();
+            #[allow(clippy::cast_precision_loss)]
+            let expected = bytes.map(|bytes: u64| bytes as f64 * 4.0);
+            assert_eq!(rate.bits, expected);
+        }
+    }
+
+    #[test]
+    fn a_server_that_was_restarted_has_no_rate_yet() {
+        let start = Instant::now();
+        let before = sample(start, 0, [100; 2], Vec::new());
+        let mut now = sample(start, 2000, [5000; 2], Vec::new());
+        now.server.started = 1001;
+        assert_eq!(of_server(&before, &now), None);
+        assert_eq!(of_server(&now, &before), None, "counters that went back");
+    }
+
+    #[test]
+    fn two_samples_at_one_moment_divide_nothing_by_zero() {
+        let now = sample(Instant::now(), 0, [100; 2], vec![session("a", 0, [100; 2])]);
+        let rates = [of_server(&now, &now), of_sessions(&now, &now)[0]];
+        assert!(rates.iter().all(|rate| rate.unwrap().all_bits().is_finite()));
+    }
+}

@@ -1,0 +1,83 @@
+//! The log of this process, and what of it is written.
+
+use std::time::{Duration, Instant};
+
+use taciturn::admin;
+use taciturn::config::{Environment, LogFilter, LogFormat, show_duration};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, registry, reload};
+
+use super::Failure;
+
+/// Writes to standard error. What is written can be changed while the server runs.
+pub(super) struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// What the configuration wants.
+    configured: LogFilter,
+    now: LogFilter,
+    /// When that is over, and the configuration holds again.
+    until: Option<Instant>,
+}
+
+impl Log {
+    /// Begins to write what `filter` lets through.
+    pub(super) fn start(
+        format: LogFormat,
+        filter: &LogFilter,
+        environment: &Environment,
+    ) -> Result<Self, Failure> {
+        let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter.as_str())?);
+        let journal = environment.get("JOURNAL_STREAM").and_then(|value| value.to_str());
+        registry().with(layer).with(admin::log_lines(format, journal)).init();
+        Ok(Self { filter: handle, configured: filter.clone(), now: filter.clone(), until: None })
+    }
+
+    /// Writes what `filter` lets through, from now on or for so long.
+    pub(super) fn set(
+        &mut self,
+        filter: &LogFilter,
+        within: Option<Duration>,
+    ) -> Result<(), String> {
+        let parsed = EnvFilter::try_new(filter.as_str()).map_err(|error| error.to_string())?;
+        self.filter.reload(parsed).map_err(|error| error.to_string())?;
+        self.now = filter.clone();
+        self.until = within.and_then(|within| Instant::now().checked_add(within));
+        Ok(())
+    }
+
+    /// The configuration wants this now. Where that is something else than before, it ends what
+    /// [`Log::set`] has begun.
+    pub(super) fn configure(&mut self, filter: &LogFilter) -> Result<(), String> {
+        if self.configured == *filter {
+            return Ok(());
+        }
+        self.configured = filter.clone();
+        self.set(filter, None)
+    }
+
+    /// Goes back to the configuration where the time for something else is over.
+    pub(super) fn look(&mut self) {
+        if self.until.is_some_and(|until| until <= Instant::now()) {
+            let configured = self.configured.clone();
+            match self.set(&configured, None) {
+                Ok(()) => tracing::info!("log level: {configured} again"),
+                Err(error) => tracing::error!("log level: {error}"),
+            }
+        }
+    }
+
+    /// What is written, in words.
+    pub(super) fn told(&self) -> String {
+        let Self { now, configured, until, .. } = self;
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        match left {
+            Some(left) => {
+                let left = show_duration(Duration::from_secs(left.as_secs() + 1));
+                format!("{now} (for {left}, then {configured})")
+            }
+            None if now == configured => now.to_string(),
+            None => format!("{now} (configured: {configured})"),
+        }
+    }
+}

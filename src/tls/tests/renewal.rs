@@ -215,3 +215,25 @@ fn a_store_does_not_open_without_every_certificate() {
     let error = CertStore::open(vec![certbot(dir.path()), certbot(&gone)]).unwrap_err();
     assert!(error.to_string().contains("gone/fullchain.pem"), "{error}");
 }
+
+#[test]
+fn a_report_has_since_when_a_certificate_is_in_use_and_why_there_is_no_newer_one() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    ca.leaf(&["turn.a.org"]).write(dir.path());
+    let store = CertStore::open(vec![certbot(dir.path())]).unwrap();
+    let since = |store: &CertStore| store.reports()[0].since;
+    let first = since(&store);
+    // SystemTime has nanoseconds, and a successor is opened later.
+    store.take_over(&store.successor(vec![certbot(dir.path())]).unwrap());
+    assert_eq!(since(&store), first, "the same certificate has not begun anew");
+    fs::write(dir.path().join("privkey.pem"), "no key").unwrap();
+    assert!(matches!(one(store.reload()), ReloadOutcome::Kept { .. }));
+    let report = store.reports().remove(0);
+    assert!(report.failure.is_some_and(|failure| failure.contains("privkey.pem")));
+    assert_eq!((report.since, report.chain.names()), (first, &["turn.a.org".to_owned()][..]));
+    ca.leaf(&["turn.b.org"]).write(dir.path());
+    assert!(matches!(one(store.reload()), ReloadOutcome::Replaced { .. }));
+    let report = store.reports().remove(0);
+    assert_eq!((report.failure, report.chain.names()), (None, &["turn.b.org".to_owned()][..]));
+    assert!(report.since > first);
+}

@@ -448,6 +448,8 @@ impl Live<'_> {
                     }
                     Order::Drain(within, done) => {
                         let _ = done.send(self.drain(within).await);
+                        // A server without calls would end before the answer is on its way.
+                        look.reset();
                     }
                 },
                 _ = look.tick(), if self.drain.is_some() => if self.is_drained().await {

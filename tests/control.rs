@@ -106,6 +106,14 @@ async fn a_drain_ends_in_time_even_if_a_call_does_not() {
 }
 
 #[test]
+fn a_server_without_calls_answers_before_it_ends() {
+    let mut server = Server::configured(&configuration(""));
+    let told = turnctl(&server, &["drain"]);
+    assert_eq!(told, (0, "draining: 0 allocations are left\n".to_owned()));
+    assert!(server.wait().success());
+}
+
+#[test]
 fn without_a_server_it_says_where_it_looked() {
     let nowhere = tempfile::tempdir().unwrap();
     let path = nowhere.path().join("control.sock");

@@ -152,3 +152,21 @@ fn directory_that_cannot_be_written_is_named() {
     let told = text(&output.stderr);
     assert!(told.contains(dir.to_str().unwrap()) && told.contains("--dir DIR"), "{told}");
 }
+
+#[test]
+fn the_unit_that_it_asks_for_can_read_the_certificate_of_pangolin() {
+    let dir = tempfile::tempdir().unwrap();
+    let unit = |args: &[&str]| {
+        assert!(init(dir.path(), args).status.success());
+        let config = dir.path().join("etc/taciturn.toml");
+        let output = turnctl(&["snippet", "systemd", "--config", config.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    assert!(unit(&[]).contains("\nDynamicUser=yes\n"));
+    let pangolin = dir.path().join("pangolin");
+    acme_json(&pangolin, "turn.domain.org");
+    let unit = unit(&["--force", "--pangolin", pangolin.to_str().unwrap()]);
+    assert!(unit.contains("\nUser=root\n") && !unit.contains("DynamicUser"), "{unit}");
+    assert!(unit.contains("\nCapabilityBoundingSet=\n"), "{unit}");
+}

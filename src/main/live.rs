@@ -96,6 +96,8 @@ impl Live<'_> {
                     }
                     Order::Drain(within, done) => {
                         let _ = done.send(self.drain(within).await);
+                        // A server without calls would end before the answer is on its way.
+                        look.reset();
                     }
                     Order::CancelDrain(done) => {
                         let _ = done.send(self.cancel_drain().await);

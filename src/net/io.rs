@@ -62,8 +62,8 @@ pub(super) struct Io {
     pub(super) tally: Tally,
     /// What clients have lost whose connections have ended.
     lost: Losses,
-    /// What relay sockets have missed that are closed.
-    overflowed: u64,
+    /// What sockets have missed that are closed.
+    overflowed: Overflowed,
     /// Whether relay sockets tell ICMP errors.
     icmp_errors: bool,
     /// The time of the batch at hand.
@@ -118,7 +118,7 @@ impl Io {
             log: EventLog::default(),
             tally: Tally::default(),
             lost: Losses::default(),
-            overflowed: 0,
+            overflowed: Overflowed::default(),
             icmp_errors,
             now: Tick(0),
         }
@@ -151,6 +151,7 @@ impl Io {
     /// Closes a listening socket.
     pub(super) fn close_listener(&mut self, number: u16) {
         if let Some(listener) = self.listeners.try_remove(usize::from(number)) {
+            self.overflowed.listeners += u64::from(overflowed(&listener.socket));
             let fd = listener.socket.as_raw_fd();
             // Closing takes it out of epoll too; an error here changes nothing.
             let _ = self.registry.deregister(&mut SourceFd(&fd));
@@ -237,7 +238,10 @@ impl Io {
         let listeners =
             self.listeners.iter().map(|(_, listener)| u64::from(overflowed(&listener.socket)));
         let relays = self.relays.iter().map(|(_, relay)| u64::from(overflowed(&relay.socket)));
-        Overflowed { listeners: listeners.sum(), relays: self.overflowed + relays.sum::<u64>() }
+        Overflowed {
+            listeners: self.overflowed.listeners + listeners.sum::<u64>(),
+            relays: self.overflowed.relays + relays.sum::<u64>(),
+        }
     }
 
     pub(super) fn dtls_and_sockets(&mut self) -> (&mut Dtls, &UdpListeners) {
@@ -260,7 +264,7 @@ impl Io {
     pub(super) fn close_given_up(&mut self) {
         for relay in self.closing.drain(..) {
             if let Some(relay) = self.relays.try_remove(relay) {
-                self.overflowed += u64::from(overflowed(&relay.socket));
+                self.overflowed.relays += u64::from(overflowed(&relay.socket));
                 let fd = relay.socket.as_raw_fd();
                 // Closing takes it out of epoll too; an error here changes nothing.
                 let _ = self.registry.deregister(&mut SourceFd(&fd));

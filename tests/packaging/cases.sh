@@ -281,22 +281,27 @@ another_process() {
     [ "$now" != 0 ] && [ "$now" != "$1" ] && [ "$(inside systemctl is-active taciturn)" = active ]
 }
 
-# Traefik's file belongs to root and is for nobody else. The drop-in that the unit's comment names.
+# Traefik's file belongs to root and is for nobody else. It lies where Pangolin's installer keeps it, and
+# the drop-in is that of docs/pangolin.md.
 case_acme_of_root() {
-    make_acme_json "$WORK/debian/etc/acme.json" || return 1
+    local dir=$WORK/debian/etc/systemd/system/taciturn.service.d
+    mkdir -p "$WORK/debian/root/pangolin/config/letsencrypt" || return 1
+    make_acme_json "$WORK/debian/root/pangolin/config/letsencrypt/acme.json" || return 1
     configure <<'TOML'
 [tls]
-acme = "/etc/acme.json"
+acme = "/root/pangolin/config/letsencrypt/acme.json"
 acme_domains = ["turn.e2e.test"]
 TOML
     ! inside systemctl restart taciturn || { say "the server's own user could read it"; return 1; }
     inside systemctl reset-failed taciturn
-    printf '[Service]\nUser=root\nGroup=root\n' >"$WORK/debian/etc/systemd/system/taciturn.service.d/acme.conf"
+    mkdir -p "$dir"
+    sed -n '/^```ini$/,/^```$/{/^```/!p}' "$ROOT/docs/pangolin.md" >"$dir/acme.conf"
+    grep -q '^User=root$' "$dir/acme.conf" || return 1
     inside systemctl daemon-reload && inside systemctl restart taciturn &&
         inside turnctl health tls:127.0.0.1:5349
     local status=$?
     inside journalctl -u taciturn --no-pager | tail -n 10
-    rm -r "$WORK/debian/etc/acme.json" "$WORK/debian/etc/systemd/system/taciturn.service.d"
+    rm -r "$WORK/debian/root/pangolin" "$dir"
     return $status
 }
 

@@ -155,25 +155,39 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
         }
         let _ = writeln!(load, "Environment=TACITURN_AUTH_SECRET_FILES={}", names.join(","));
     }
+    let of_root = facts
+        .config
+        .tls
+        .certificates
+        .iter()
+        .any(|source| matches!(source, CertSource::Acme { .. }));
+    let account = if of_root {
+        "# Traefik keeps its certificates readable for root only. It has no capability here.\n\
+         User=root\n"
+    } else {
+        "DynamicUser=yes\n"
+    };
     let capability = if has_low_port(facts) { "CAP_NET_BIND_SERVICE" } else { "" };
     let mut text = format!(
         "[Unit]\nDescription=taciturn TURN server\nWants=network-online.target\n\
          After=network-online.target\n\n\
-         [Service]\n{load}ExecStart=/usr/local/bin/taciturn{argument}\nRestart=on-failure\n\
-         DynamicUser=yes\nStateDirectory=taciturn\nLimitNOFILE={}\n\
+         [Service]\n{load}ExecStart=/usr/bin/taciturn{argument}\nRestart=on-failure\n\
+         {account}StateDirectory=taciturn\nLimitNOFILE={}\n\
          AmbientCapabilities={capability}\nCapabilityBoundingSet={capability}\n",
         file_limit(facts)
     );
     let dirs = certificate_dirs(facts);
-    if !dirs.is_empty() {
+    if !dirs.is_empty() && !of_root {
         let _ = write!(
             text,
             "# A group that may read the certificates in {}.\n#SupplementaryGroups=ssl-cert\n",
             dirs.join(", ")
         );
     }
+    let at_home = dirs.iter().any(|dir| dir.starts_with("/root/") || dir.starts_with("/home/"));
+    let _ = writeln!(text, "ProtectHome={}", if at_home { "read-only" } else { "yes" });
     text.push_str(
-        "NoNewPrivileges=yes\nProtectSystem=strict\nProtectHome=yes\nPrivateTmp=yes\n\
+        "NoNewPrivileges=yes\nProtectSystem=strict\nPrivateTmp=yes\n\
          PrivateDevices=yes\nProtectKernelTunables=yes\nProtectKernelModules=yes\n\
          ProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\nProtectHostname=yes\n\
          RestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\n\

@@ -11,7 +11,10 @@ use tempfile::TempDir;
 const DOMAIN: &str = "turn.example.org";
 
 thread_local! {
-    static DIRECTORY: TempDir = TempDir::new().expect("a directory for temporary files");
+    /// In memory where there is such a place: a disk would be written for each input.
+    static DIRECTORY: TempDir = TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .expect("a directory for temporary files");
 }
 
 /// Reads `bytes` as an acme.json that may hold the certificate of [`DOMAIN`].

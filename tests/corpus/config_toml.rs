@@ -7,7 +7,10 @@ use taciturn::config::{Config, Environment, ServerArgs};
 use tempfile::TempDir;
 
 thread_local! {
-    static DIRECTORY: TempDir = TempDir::new().expect("a directory for temporary files");
+    /// In memory where there is such a place: a disk would be written for each input.
+    static DIRECTORY: TempDir = TempDir::new_in("/dev/shm")
+        .or_else(|_| TempDir::new())
+        .expect("a directory for temporary files");
 }
 
 /// Reads `bytes` as a taciturn.toml, and writes nothing anywhere.

@@ -22,6 +22,8 @@ const STEPS: usize = 150;
 //= 8489-6.1-small-messages, 8489-6.3.1.1-error-code, 8489-6.3.1.1-authenticated-answers,
 //= 8489-12-binding, 8656-5-wrong-credentials, 8656-6-expiry, 8656-8.1-one-family,
 //= 8656-9-no-permission, 8656-11.2-datagram, 8656-12-per-allocation, 8656-12.6-no-refresh
+//= 8489-9.2.4-challenge-is-bare, 8489-9.2.4-incomplete-is-bare, 8489-9.2.4-answers-are-bare
+//= 8656-6-unique-relayed, 8656-7.2-quota-by-user, 8656-9-300-s, 8656-12-600-s, 8656-12.5-padding
 pub(crate) fn run(bytes: &[u8]) {
     let mut input = Unstructured::new(bytes);
     let Ok(setup) = Setup::arbitrary(&mut input) else { return };

@@ -630,6 +630,13 @@ impl Rig {
             (false, false) => UNSIGNED,
         };
         assert!(reply.len() <= most, "an answer of {} bytes, {most} allowed", reply.len());
+        // RFC 8489 section 9.2.4: what proves a client is not sent back, and REALM and NONCE come with
+        // what asks for a proof alone.
+        let has = |kind: T| answer.find(kind).is_some();
+        assert!(!has(T::USERNAME) && !has(T::USERHASH));
+        let challenges = matches!(answer.error_code(), Some(401 | 438));
+        assert_eq!((has(T::REALM), has(T::NONCE)), (challenges, challenges));
+        assert!(!challenges || !answer.has_integrity());
         if answer.has_integrity() {
             let user = user.expect("an answer signed for nobody");
             assert!(USERS[user].has_made(&answer), "signed with another user's key");

@@ -3,5 +3,7 @@
 
 #[path = "../../tests/corpus/acme_json.rs"]
 mod target;
+#[path = "../../tests/common/unnamed_file.rs"]
+mod unnamed_file;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target::run(bytes));

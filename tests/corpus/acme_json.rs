@@ -1,26 +1,16 @@
 //! Any bytes as Traefik's acme.json.
 
-use std::fs;
-use std::path::PathBuf;
-
 use serde_json::Value;
 use taciturn::tls::{CertSource, load};
-use tempfile::TempDir;
+
+use crate::unnamed_file;
 
 /// The host name that is looked for; the corpus has certificates for it.
 const DOMAIN: &str = "turn.example.org";
 
-thread_local! {
-    /// In memory where there is such a place: a disk would be written for each input.
-    static DIRECTORY: TempDir = TempDir::new_in("/dev/shm")
-        .or_else(|_| TempDir::new())
-        .expect("a directory for temporary files");
-}
-
 /// Reads `bytes` as an acme.json that may hold the certificate of [`DOMAIN`].
 pub(crate) fn run(bytes: &[u8]) {
-    let path: PathBuf = DIRECTORY.with(|directory| directory.path().join("acme.json"));
-    fs::write(&path, bytes).expect("room for the file");
+    let path = unnamed_file::holding(bytes);
     match load(&CertSource::Acme { path, domain: DOMAIN.into() }) {
         Ok(chain) => {
             assert!(chain.covers(DOMAIN), "a certificate for another host");

@@ -8,6 +8,8 @@
 mod agree;
 #[path = "../common/stun.rs"]
 mod common;
+#[path = "../common/unnamed_file.rs"]
+mod unnamed_file;
 
 mod acme_json;
 mod channel_data;

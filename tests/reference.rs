@@ -144,6 +144,8 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "redirect.tls_domain" => {
             with("\"turn2.domain.org\"", "redirect.tls_servers", "[\"8.8.8.8:5349\"]")
         }
+        "log.format" => vec![plain("\"json\"")],
+        "log.level" => vec![plain("\"warn\"")],
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
         "process.user" => vec![plain("\"turn\"")],

@@ -19,6 +19,7 @@ pub struct Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
     BuiltIn { name: &'static str, net: IpNet },
+    Isatap,
     NotGlobalUnicast,
     OwnAddress,
     Configured(IpNet),
@@ -27,13 +28,14 @@ enum Rule {
 impl Refusal {
     /// What the metrics call the rule about this host's own addresses.
     pub const OWN_ADDRESS: &'static str = "own address";
+    const ISATAP: &'static str = "ISATAP";
     const NOT_GLOBAL_UNICAST: &'static str = "not global unicast";
     const CONFIGURED: &'static str = "peers.deny";
 
     /// The names of all rules among the metrics. Some come more than once: a rule may have several
     /// networks.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let others = [Self::NOT_GLOBAL_UNICAST, Self::OWN_ADDRESS, Self::CONFIGURED];
+        let others = [Self::ISATAP, Self::NOT_GLOBAL_UNICAST, Self::OWN_ADDRESS, Self::CONFIGURED];
         BUILT_IN.iter().map(|(name, _)| *name).chain(others)
     }
 
@@ -42,6 +44,7 @@ impl Refusal {
     pub const fn name(&self) -> &'static str {
         match self.rule {
             Rule::BuiltIn { name, .. } => name,
+            Rule::Isatap => Self::ISATAP,
             Rule::NotGlobalUnicast => Self::NOT_GLOBAL_UNICAST,
             Rule::OwnAddress => Self::OWN_ADDRESS,
             Rule::Configured(_) => Self::CONFIGURED,
@@ -65,7 +68,7 @@ impl Refusal {
                     "private" | "carrier-grade NAT" | "link-local" | "unique local" | "loopback"
                 )
             }
-            Rule::NotGlobalUnicast | Rule::OwnAddress | Rule::Configured(_) => false,
+            Rule::Isatap | Rule::NotGlobalUnicast | Rule::OwnAddress | Rule::Configured(_) => false,
         }
     }
 }
@@ -74,6 +77,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
             Rule::BuiltIn { name, net } => write!(f, "built-in rule: {name} ({net})"),
+            Rule::Isatap => f.write_str("built-in rule: ISATAP (an IPv4 address in an IPv6 one)"),
             Rule::NotGlobalUnicast => f.write_str("built-in rule: only 2000::/3 is global unicast"),
             Rule::OwnAddress => f.write_str("an address of this server, but no relayed one"),
             Rule::Configured(net) => write!(f, "peers.deny ({net})"),
@@ -144,6 +148,12 @@ pub fn is_tunnelled(ip: IpAddr) -> bool {
     TEREDO.contains(&ip) || SIX_TO_FOUR.contains(&ip)
 }
 
+/// Whether the address is one of ISATAP (RFC 5214 section 6.1): it ends in an IPv4 address, to which a
+/// host with such a tunnel sends the packet. They exist within every IPv6 prefix.
+fn is_isatap(ip: Ipv6Addr) -> bool {
+    matches!(ip.segments(), [.., 0 | 0x200, 0x5efe, _, _])
+}
+
 /// Whether `ip` is a host on the public Internet, by the built-in rules.
 #[must_use]
 pub fn is_public(ip: IpAddr) -> bool {
@@ -205,6 +215,9 @@ impl PeerPolicy {
         if let Some((name, net)) = BUILT_IN.iter().find(|(_, net)| net.contains(&peer)) {
             return Some(Rule::BuiltIn { name, net: *net });
         }
+        if matches!(peer, IpAddr::V6(v6) if is_isatap(v6)) {
+            return Some(Rule::Isatap);
+        }
         if peer.is_ipv6() && !GLOBAL_UNICAST.contains(&peer) {
             return Some(Rule::NotGlobalUnicast);
         }
@@ -261,6 +274,44 @@ mod tests {
         }
     }
 
+    /// The table of docs/security.md: what each range is called, and where that is written down.
+    #[test]
+    fn the_denied_ranges_are_those_of_the_document() {
+        let text = include_str!("../../docs/security.md");
+        let (_, rest) = text.split_once("<!-- denied ranges -->").unwrap();
+        let (table, _) = rest.split_once("<!-- end of denied ranges -->").unwrap();
+        let mut told = Vec::new();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<_> = row.split('|').map(str::trim).collect();
+            let [_, net, name, source, _] = cells[..] else { panic!("{row}") };
+            let vendor = source.starts_with("Microsoft");
+            assert!(vendor || source.starts_with("RFC "), "where is it from: {row}");
+            told.push((name, net.trim_matches('`').parse::<IpNet>().unwrap()));
+        }
+        let mut denied = BUILT_IN.to_vec();
+        told.sort();
+        denied.sort();
+        assert_eq!(told, denied);
+    }
+
+    /// What IANA's special-purpose address registries have, as of RFC 9780: all of it is denied.
+    #[test]
+    fn every_range_of_the_special_purpose_registries_is_denied() {
+        const REGISTRIES: &str = "0.0.0.0/8 0.0.0.0/32 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 \
+            169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.0.0/29 192.0.0.8/32 192.0.0.9/32 \
+            192.0.0.10/32 192.0.0.170/32 192.0.0.171/32 192.0.2.0/24 192.31.196.0/24 \
+            192.52.193.0/24 192.88.99.0/24 192.88.99.2/32 192.168.0.0/16 192.175.48.0/24 \
+            198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 240.0.0.0/4 255.255.255.255/32 \
+            ::1/128 ::/128 ::ffff:0:0/96 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 \
+            2001::/23 2001::/32 2001:1::1/128 2001:1::2/128 2001:1::3/128 2001:2::/48 \
+            2001:3::/32 2001:4:112::/48 2001:10::/28 2001:20::/28 2001:30::/28 2001:db8::/32 \
+            2002::/16 2620:4f:8000::/48 3fff::/20 5f00::/16 fc00::/7 fe80::/10";
+        for text in REGISTRIES.split_whitespace() {
+            let net: IpNet = text.parse().unwrap();
+            assert!(built_in_rule(&net).is_some(), "{net}");
+        }
+    }
+
     #[test]
     fn public_means_reachable_from_the_internet() {
         for ip in ["8.8.8.8", "2a01:4f8::1", "100.128.0.1"] {
@@ -287,6 +338,9 @@ mod tests {
             "2002:7f00:1::1",
             "::ffff:0:127.0.0.1",
             "2001:0:7f00:1::",
+            "2a00:1:2:3:0:5efe:10.0.0.1",
+            "2a00:1:2:3:200:5efe:127.0.0.1",
+            "fe80::5efe:192.168.1.1",
         ] {
             assert!(check(&policy, peer).is_err(), "{peer}");
         }

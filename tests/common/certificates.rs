@@ -45,6 +45,11 @@ impl Authority {
         Self { root, intermediate, issuer: Issuer::new(params, key) }
     }
 
+    /// The root, which clients trust.
+    pub(crate) const fn root(&self) -> &CertificateDer<'static> {
+        &self.root
+    }
+
     /// A new certificate with a new key.
     pub(crate) fn issue(&self) -> Issued {
         let key = KeyPair::generate().unwrap();

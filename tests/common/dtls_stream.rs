@@ -143,7 +143,12 @@ impl AsyncWrite for DtlsStream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Takes leave, as [`Self::close`] does.
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = self.client.stream.shutdown();
+        for datagram in self.client.sent() {
+            self.socket.try_send(&datagram)?;
+        }
         Poll::Ready(Ok(()))
     }
 }

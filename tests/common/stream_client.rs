@@ -96,6 +96,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         Message::parse(&answer).unwrap().mapped_address().unwrap()
     }
 
+    /// Asks for an allocation without credentials, and keeps the nonce of the answer.
+    pub(crate) async fn challenged(&mut self) {
+        let challenge = self.ask(Method::ALLOCATE, |writer| {
+            writer.requested_transport(17);
+        });
+        let challenge = challenge.await;
+        let challenge = Message::parse(&challenge).unwrap();
+        assert_eq!(challenge.error_code(), Some(401));
+        self.nonce = challenge.nonce().unwrap().to_vec();
+    }
+
     /// Makes an allocation; answers the relayed address.
     pub(crate) async fn allocate(&mut self) -> SocketAddr {
         self.try_allocate().await.unwrap()
@@ -103,13 +114,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
 
     /// Makes an allocation; answers the relayed address, or the code of the error.
     pub(crate) async fn try_allocate(&mut self) -> Result<SocketAddr, u16> {
+        self.challenged().await;
         let wish = |writer: &mut Writer<'_>| {
             writer.requested_transport(17);
         };
-        let challenge = self.ask(Method::ALLOCATE, wish).await;
-        let challenge = Message::parse(&challenge).unwrap();
-        assert_eq!(challenge.error_code(), Some(401));
-        self.nonce = challenge.nonce().unwrap().to_vec();
         let answer = self.ask(Method::ALLOCATE, wish).await;
         let answer = Message::parse(&answer).unwrap();
         if let Some(code) = answer.error_code() {

@@ -196,3 +196,22 @@ fn a_client_hello_in_the_clear_does_not_disturb_a_connection() {
     client.send(b"still here").iter().for_each(|d| server.handle_datagram(d));
     assert_eq!(server.recv(&mut [0; 64]), Some(10));
 }
+
+/// pion/dtls chose the nonces of AES-GCM at random, so that two records could have the same: here
+/// they go up (RFC 5288 section 3).
+#[test]
+fn cve_2026_26014_no_two_records_have_the_same_nonce() {
+    let wants = Wants { ciphers: Some("ECDHE-ECDSA-AES128-GCM-SHA256"), ..Wants::default() };
+    let (mut client, mut server) = connected(&Pki::new(Kind::P256), &wants);
+    let mut last = None;
+    for _ in 0..500 {
+        server.send(b"the same plain text").unwrap();
+        let record = flush(&mut server).concat();
+        client.deliver(&record);
+        assert!(client.recv().is_ok_and(|data| data.is_some()));
+        // Behind the header (RFC 6347 section 4.1) stands the explicit part.
+        let nonce = u64::from_be_bytes(record[13..21].try_into().unwrap());
+        assert!(last.is_none_or(|last: u64| last.wrapping_add(1) == nonce), "{last:?} {nonce}");
+        last = Some(nonce);
+    }
+}

@@ -17,6 +17,7 @@ programs_for() {
         echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl curl:curl
         echo faketime:faketime prometheus:promtool
         ;;
+    attacks) echo coturn:turnserver faketime:faketime iproute2:ip nftables:nft ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \

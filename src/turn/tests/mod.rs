@@ -7,6 +7,7 @@ mod client;
 mod rig;
 mod world;
 
+mod advisories;
 mod allocate;
 mod authentication;
 mod bytes;
@@ -14,6 +15,7 @@ mod captured;
 mod channels;
 mod conformance;
 mod credentials;
+mod denied_peers;
 mod families;
 mod housekeeping;
 mod icmp;

@@ -1,0 +1,170 @@
+//! A server on every transport, clients of each kind, and what its process holds.
+#![allow(dead_code, clippy::unwrap_used)] // not every test binary uses all of it
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use openssl::x509::X509;
+use taciturn::stun::{ChannelData, Message, Method};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::sleep;
+
+use crate::certificates::{Authority, HOST};
+use crate::dtls_stream::DtlsStream;
+use crate::server::Server;
+use crate::stream_client::{PASSWORD, REALM, StreamClient, USER};
+use crate::support;
+
+pub(crate) const TRANSPORTS: [&str; 4] = ["udp", "tcp", "tls", "dtls"];
+
+/// Any way to the server.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire for S {}
+
+pub(crate) type AnyClient = StreamClient<Box<dyn Wire>>;
+
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    authority: Authority,
+    pub(crate) root: X509,
+    certificate: tempfile::TempDir,
+}
+
+impl Site {
+    /// A server with one worker that listens for all of [`TRANSPORTS`], and `more` in its
+    /// configuration.
+    pub(crate) fn new(more: &str) -> Self {
+        let authority = Authority::new();
+        let certificate = tempfile::tempdir().unwrap();
+        authority.issue().write_pair(certificate.path());
+        let root = X509::from_der(authority.root()).unwrap();
+        let server = Server::configured(&configuration(certificate.path(), more));
+        Self { server, authority, root, certificate }
+    }
+
+    /// Has it read its configuration again, with `more` in it.
+    pub(crate) fn reload(&self, more: &str) {
+        self.server.reload(&configuration(self.certificate.path(), more));
+    }
+
+    /// A client by one of [`TRANSPORTS`].
+    pub(crate) async fn connect(&self, transport: &str) -> io::Result<AnyClient> {
+        let at = self.server.listener(transport);
+        let wire: Box<dyn Wire> = match transport {
+            "udp" => Box::new(Datagrams::to(at).await),
+            "tcp" => Box::new(TcpStream::connect(at).await?),
+            "tls" => Box::new(self.authority.connect(TcpStream::connect(at).await?).await?),
+            _ => Box::new(DtlsStream::connect(at, support::Client::new(&self.root)).await?),
+        };
+        Ok(StreamClient::new(wire))
+    }
+
+    /// How many descriptors the server has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap().count()
+    }
+
+    /// What they are.
+    fn open_files(&self) -> Vec<std::path::PathBuf> {
+        let all = std::fs::read_dir(format!("/proc/{}/fd", self.server.id())).unwrap();
+        all.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok()).collect()
+    }
+
+    /// Its resident memory, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// Waits until it has no more descriptors than that.
+    pub(crate) async fn descriptors_fall_to(&self, baseline: usize) {
+        let start = Instant::now();
+        while self.descriptors() > baseline {
+            let now = self.descriptors();
+            assert!(
+                start.elapsed() < crate::server::PATIENCE * 2,
+                "{now} open, not {baseline}: {:?}",
+                self.open_files()
+            );
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn configuration(certificate: &std::path::Path, more: &str) -> String {
+    let mut text = format!(
+        "realm = \"{REALM}\"\nhost = \"{HOST}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 1\n{more}\n\
+         [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
+         [admin]\nmetrics = \"off\"\n[tls]\ncert = \"{0}/cert.pem\"\nkey = \"{0}/key.pem\"\n",
+        certificate.display()
+    );
+    for transport in TRANSPORTS {
+        text.push_str(&format!(
+            "[[listen]]\ntransport = \"{transport}\"\naddress = \"127.0.0.1:0\"\n"
+        ));
+    }
+    text
+}
+
+/// Ends a client's allocation and its connection.
+pub(crate) async fn leave(mut client: AnyClient) {
+    let answer = client.ask(Method::REFRESH, |writer| {
+        writer.lifetime(0);
+    });
+    assert_eq!(Message::parse(&answer.await).unwrap().error_code(), None);
+    let _ = client.stream().shutdown().await;
+}
+
+/// Datagrams as a stream that gives and takes one at a time. ChannelData get the padding that a
+/// reader of streams wants.
+pub(crate) struct Datagrams(UdpSocket);
+
+impl Datagrams {
+    pub(crate) async fn to(server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(server).await.unwrap();
+        Self(socket)
+    }
+}
+
+impl AsyncRead for Datagrams {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut bytes = [0; 2048];
+        let mut datagram = ReadBuf::new(&mut bytes);
+        ready!(self.0.poll_recv(context, &mut datagram))?;
+        let len = datagram.filled().len();
+        let padded = match ChannelData::parse(datagram.filled()) {
+            Some(_) => len.next_multiple_of(4),
+            None => len,
+        };
+        buffer.put_slice(&bytes[..padded]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Datagrams {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

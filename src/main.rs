@@ -91,6 +91,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     }
     check_redirect(config, &external)?;
     check_icmp_errors(config)?;
+    check_nat_discovery(config)?;
     certificates.warn(host(config).as_deref());
     raise_descriptor_limit(config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -223,6 +224,8 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             rfc8489_over_udp: config.protocol.rfc8489_over_udp,
             redirect: config.redirect.clone(),
             icmp_errors: config.protocol.icmp_errors,
+            nat_discovery: config.nat_discovery.clone(),
+            rfc3489: config.protocol.rfc3489,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -346,6 +349,17 @@ fn host(config: &Config) -> Option<String> {
         Host::Known(host) => Some(host),
         Host::Placeholder => None,
     }
+}
+
+fn check_nat_discovery(config: &Config) -> Result<(), Failure> {
+    let addresses = config.nat_discovery.iter().flat_map(|discovery| discovery.addresses);
+    for address in addresses.flatten().flatten() {
+        std::net::UdpSocket::bind((address.local, 0)).map_err(|error| {
+            let (local, help) = (address.local, "name addresses that `ip address` shows");
+            format!("protocol.nat_discovery: no answer can be sent from {local} ({error}); {help}")
+        })?;
+    }
+    Ok(())
 }
 
 fn check_icmp_errors(config: &Config) -> Result<(), Failure> {

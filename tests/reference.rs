@@ -139,6 +139,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "peers.allow" | "peers.deny" | "limits.unverified_exempt" => {
             vec![plain("[\"8.8.8.0/24\"]")]
         }
+        "protocol.nat_discovery" => vec![plain("[\"8.8.4.4\", \"8.8.8.8\"]")],
         "redirect.servers" => vec![plain("[\"8.8.8.8:3478\"]")],
         "redirect.tls_servers" => vec![plain("[\"8.8.8.8:5349\"]")],
         "redirect.tls_domain" => {
@@ -192,6 +193,10 @@ fn before(path: &str) -> BTreeMap<String, String> {
              trusted_proxies = [\"10.0.0.2\"]}"
         }
         path if path.starts_with("listen.") => "{transport = \"udp\", address = \"[::]:3478\"}",
+        "protocol.nat_discovery" => {
+            "{transport = \"udp\", address = \"[::]:3478\"}, \
+             {transport = \"udp\", address = \"[::]:3479\"}"
+        }
         "tls.acme_domains" => {
             base.insert("tls.acme".into(), "\"/nowhere/acme.json\"".into());
             return base;

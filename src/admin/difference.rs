@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use super::listeners::{InTheWay, movable};
 use crate::auth::{StaticKey, StaticUser};
 use crate::config::{
-    Admin, Auth, Config, ExternalIp, Limits, Listen, Peers, Process, Protocol, Redirect,
-    RelayAddress, Secret, Tls, Tuning, show_duration,
+    Admin, Auth, Config, ExternalIp, Limits, Listen, NatDiscovery, Peers, Process, Protocol,
+    Redirect, RelayAddress, Secret, Tls, Tuning, show_duration,
 };
 use crate::policy::{Counted, Each, Exceeded, Rates, Scope};
 
@@ -58,6 +58,7 @@ impl Plan {
             state_dir: old.state_dir.clone(),
             admin: old.admin.clone(),
             process: old.process.clone(),
+            nat_discovery: old.nat_discovery.clone(),
             listen: if stays("listen") { old.listen.clone() } else { new.listen.clone() },
             tls: if stays("tls") { old.tls.clone() } else { new.tls.clone() },
             ..new
@@ -83,6 +84,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         limits,
         redirect,
         protocol,
+        nat_discovery,
         tuning,
         log_format,
         log_level,
@@ -104,11 +106,15 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.entries("peers.deny", deny, &new.peers.deny);
     compare_limits(limits, &new.limits, list);
     compare_redirect(redirect.as_ref(), new.redirect.as_ref(), list);
-    let Protocol { rfc5766_channels, tcp_relay, rfc8489_over_udp, icmp_errors } = protocol;
+    let Protocol { rfc5766_channels, tcp_relay, rfc8489_over_udp, icmp_errors, rfc3489 } = protocol;
     list.value("protocol.rfc5766_channels", rfc5766_channels, new.protocol.rfc5766_channels);
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
     list.value("protocol.icmp_errors", icmp_errors, new.protocol.icmp_errors);
+    let (before, after) =
+        (discovered(nat_discovery.as_ref()), discovered(new.nat_discovery.as_ref()));
+    list.restart("protocol.nat_discovery", before, after);
+    list.value("protocol.rfc3489", rfc3489, new.protocol.rfc3489);
     list.restart("log.format", log_format.name(), new.log_format.name());
     list.value("log.level", log_level, &new.log_level);
     let Admin { metrics, socket } = admin;
@@ -288,6 +294,14 @@ fn addresses(external_ip: &ExternalIp) -> String {
     }
 }
 
+fn discovered(discovery: Option<&NatDiscovery>) -> String {
+    let Some(NatDiscovery { addresses: given, ports: [low, high] }) = discovery else {
+        return "off".to_owned();
+    };
+    let given = given.iter().flatten().flatten().copied().collect();
+    format!("{} at {low} and {high}", addresses(&ExternalIp::Given(given)))
+}
+
 fn shown(text: Option<&String>) -> &str {
     text.map_or("", String::as_str)
 }
@@ -426,6 +440,7 @@ mod tests {
             ),
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
             ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
+            ("", "[protocol]\nrfc3489 = true", "protocol.rfc3489: false -> true"),
             ("", "[tuning]\nwake_delay_us = 300", "tuning.wake_delay_us: 0 -> 300"),
             ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),

@@ -101,7 +101,7 @@ fn is_example(ip: IpAddr) -> bool {
     }
 }
 
-fn relay_address(reader: &mut Reader<'_>, item: &Item) -> Option<RelayAddress> {
+pub(super) fn relay_address(reader: &mut Reader<'_>, item: &Item) -> Option<RelayAddress> {
     let text = item.text.trim();
     if is_placeholder(text) {
         reader.error(item, format!("\"{text}\" is a placeholder"), EXTERNAL_HELP);

@@ -14,7 +14,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
-    credentials, listeners, log_format, log_level, redirect, secrets, tls,
+    credentials, listeners, log_format, log_level, nat_discovery, redirect, secrets, tls,
 };
 
 /// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
@@ -81,10 +81,12 @@ pub(super) fn check(
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
         },
         protocol: Protocol::default(),
+        nat_discovery: None,
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
     };
     config.protocol = protocol(reader, &config.listen);
+    config.nat_discovery = nat_discovery::nat_discovery(reader, &config.listen);
     config.admin.socket = match reader.text("admin.socket", "a path, or \"off\"") {
         Some(item) if ["", "off"].contains(&item.text.trim()) => None,
         Some(item) => Some(PathBuf::from(item.text.trim())),
@@ -300,6 +302,7 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
         tcp_relay,
         rfc8489_over_udp: reader.boolean("protocol.rfc8489_over_udp").unwrap_or(false),
         icmp_errors: reader.boolean("protocol.icmp_errors").unwrap_or(false),
+        rfc3489: reader.boolean("protocol.rfc3489").unwrap_or(false),
     }
 }
 

@@ -16,6 +16,7 @@ mod listeners;
 mod load;
 mod log_format;
 mod log_level;
+mod nat_discovery;
 mod read;
 mod redirect;
 mod schema;
@@ -34,7 +35,7 @@ use crate::auth::{SharedSecret, StaticUser};
 use crate::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
 use crate::tls::CertSource;
 
-pub use crate::turn::{Redirect, RelayAddress};
+pub use crate::turn::{NatDiscovery, Redirect, RelayAddress};
 pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
@@ -79,6 +80,8 @@ pub struct Config {
     pub redirect: Option<Redirect>,
     /// What is spoken besides the current RFCs.
     pub protocol: Protocol,
+    /// NAT behaviour discovery (RFC 5780); `None` where it is off, as by default.
+    pub nat_discovery: Option<NatDiscovery>,
     /// What trades one kind of speed for another.
     pub tuning: Tuning,
     /// How the log is written.
@@ -373,6 +376,8 @@ pub struct Protocol {
     pub rfc8489_over_udp: bool,
     /// Tells clients of ICMP errors that their datagrams met (RFC 8656 section 11.5).
     pub icmp_errors: bool,
+    /// Answers clients of RFC 3489, which know no magic cookie.
+    pub rfc3489: bool,
 }
 
 /// The `[admin]` section.

@@ -172,6 +172,17 @@ impl Io {
         self.listeners.get(usize::from(number))
     }
 
+    /// The UDP listener that `address` belongs to.
+    pub(super) fn listener_at(&self, address: SocketAddr) -> Option<&UdpListener> {
+        let (ip, port) = (address.ip(), address.port());
+        let serves = |listener: &&UdpListener| {
+            let at = listener.address;
+            let is_any = at.ip().is_unspecified() && at.is_ipv4() == ip.is_ipv4();
+            at.port() == port && (at.ip() == ip || is_any)
+        };
+        self.listeners.iter().find(serves)
+    }
+
     pub(super) fn relay(&self, RelayId(relay): RelayId) -> Option<&RelaySocket> {
         self.relays.get(relay as usize).filter(|relay| !relay.closing)
     }
@@ -368,6 +379,10 @@ impl Outside for Io {
         {
             line.answer(message);
         }
+    }
+
+    fn listening_port(&self, client: Client) -> Option<u16> {
+        self.listener(client.via.listener()).map(|listener| listener.address.port())
     }
 
     fn is_secure(&self, client: Client) -> bool {

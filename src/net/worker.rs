@@ -48,8 +48,8 @@ const BATCHES_A_TURN: usize = 64;
 const EVENTS: usize = 256;
 
 /// The longest answer: Allocate's, with its reservation and two relays, is below 200 bytes; a 401
-/// holds a realm of up to 763.
-const REPLY: usize = 1500;
+/// holds a realm of up to 763. A padded answer of NAT discovery has about 1600.
+const REPLY: usize = 2048;
 
 /// Bytes that a connection reads at a time.
 const ROOM: usize = 64 * 1024;
@@ -456,7 +456,12 @@ impl State {
                 let packet = bytes.get(start..end).unwrap_or_default();
                 let reply = &mut self.reply[..];
                 let verdict = self.shard.from_client(now, client, packet, reply, &mut self.io);
-                if let Verdict::Reply(len) = verdict {
+                if let Verdict::ReplyFrom { len, from, to } = verdict {
+                    let bytes = self.reply.get(..len).unwrap_or_default();
+                    if let Err(error) = answer_from(&self.io, from, to, bytes) {
+                        self.egress.statistics.failed.count(Loss::of(&error));
+                    }
+                } else if let Verdict::Reply(len) = verdict {
                     // An answer that cannot be sent is asked for again.
                     let answer =
                         answer(&self.io, client, self.reply.get(..len).unwrap_or_default());
@@ -631,7 +636,7 @@ pub(super) fn forward(
                 }
             }
         }
-        Verdict::Reply(_) | Verdict::Drop(_) | Verdict::Later => {}
+        Verdict::Reply(_) | Verdict::ReplyFrom { .. } | Verdict::Drop(_) | Verdict::Later => {}
     }
 }
 
@@ -647,6 +652,14 @@ fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
             segment: 0,
         },
     )
+}
+
+/// Sends an answer from one of the server's own addresses and ports (RFC 5780).
+fn answer_from(io: &Io, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
+    let Some(listener) = io.listener_at(from) else { return Ok(()) };
+    let source = listener.address.ip().is_unspecified().then_some(from.ip());
+    let parts = &[io::IoSlice::new(bytes)];
+    send(&listener.socket, &Outgoing { destination: to, source, parts, segment: 0 })
 }
 
 /// The address to send from, where the socket is bound to all of the host's.

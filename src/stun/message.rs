@@ -134,6 +134,13 @@ impl Unknown {
         }
     }
 
+    /// These and one more.
+    #[must_use]
+    pub fn and(mut self, kind: T) -> Self {
+        self.push(kind);
+        self
+    }
+
     /// One type alone.
     #[must_use]
     pub fn only(kind: T) -> Self {
@@ -148,6 +155,15 @@ impl Unknown {
         self.types.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// Those that are not among `understood`.
+    #[must_use]
+    pub fn without(&self, understood: &[T]) -> Self {
+        let mut left = Self::default();
+        let kinds = self.types().iter().map(|kind| T(*kind));
+        kinds.filter(|kind| !understood.contains(kind)).for_each(|kind| left.push(kind));
+        left
+    }
+
     /// Whether there are none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -158,6 +174,28 @@ impl Unknown {
 impl fmt::Debug for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.types().iter().map(|t| format!("{t:#06x}"))).finish()
+    }
+}
+
+/// The flags of CHANGE-REQUEST (RFC 5780 section 7.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeRequest {
+    /// Whether the answer is to come from the other address.
+    pub address: bool,
+    /// Whether it is to come from the other port.
+    pub port: bool,
+}
+
+impl ChangeRequest {
+    pub(super) fn read(value: &[u8]) -> Result<Self, BadAttribute> {
+        let [.., flags]: [u8; 4] = fixed(value)?;
+        Ok(Self { address: flags & 4 != 0, port: flags & 2 != 0 })
+    }
+
+    /// Whether nothing is to be changed.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        !self.address && !self.port
     }
 }
 
@@ -197,6 +235,9 @@ pub struct Message<'a> {
     peer: Option<&'a [u8]>,
     connection_id: Option<&'a [u8]>,
     data: Option<&'a [u8]>,
+    change_request: Option<&'a [u8]>,
+    response_port: Option<&'a [u8]>,
+    padding: Option<&'a [u8]>,
 }
 
 impl<'a> Message<'a> {
@@ -247,6 +288,9 @@ impl<'a> Message<'a> {
             peer: None,
             connection_id: None,
             data: None,
+            change_request: None,
+            response_port: None,
+            padding: None,
         };
         let mut walk = Walk { bytes, at: HEADER_LEN };
         while let Some(attribute) = walk.next()? {
@@ -304,6 +348,19 @@ impl<'a> Message<'a> {
             T::MESSAGE_INTEGRITY_SHA256 => {
                 self.attributes_end = attribute.at;
                 self.integrity_sha256 = Some((attribute.at, value));
+            }
+            // RFC 5780: understood by Binding alone, and there only where it is served.
+            T::CHANGE_REQUEST => {
+                first(&mut self.change_request);
+                self.unknown.push(attribute.kind);
+            }
+            T::RESPONSE_PORT => {
+                first(&mut self.response_port);
+                self.unknown.push(attribute.kind);
+            }
+            T::PADDING => {
+                first(&mut self.padding);
+                self.unknown.push(attribute.kind);
             }
             //= 8489-6.3-unexpected-ignored
             // Known, and of no use in what a client sends.
@@ -550,6 +607,34 @@ impl<'a> Message<'a> {
     /// When its value is not 4 bytes long.
     pub fn connection_id(&self) -> Result<Option<u32>, BadAttribute> {
         self.connection_id.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
+    }
+
+    /// CHANGE-REQUEST (RFC 5780 section 7.2): whether the answer is to come from the other address,
+    /// and whether from the other port.
+    ///
+    /// # Errors
+    /// When its value is not 4 bytes long.
+    pub fn change_request(&self) -> Result<Option<ChangeRequest>, BadAttribute> {
+        self.change_request.map(ChangeRequest::read).transpose()
+    }
+
+    /// RESPONSE-PORT (RFC 5780 section 7.5).
+    ///
+    /// # Errors
+    /// When its value is not 4 bytes long (2 and padding are taken too), or the port is 0.
+    pub fn response_port(&self) -> Result<Option<u16>, BadAttribute> {
+        let Some(value) = self.response_port else { return Ok(None) };
+        match value {
+            [0, 0, ..] => Err(BadAttribute::Value),
+            [high, low] | [high, low, _, _] => Ok(Some(u16::from_be_bytes([*high, *low]))),
+            _ => Err(BadAttribute::Length),
+        }
+    }
+
+    /// The length of PADDING (RFC 5780 section 7.6).
+    #[must_use]
+    pub fn padding(&self) -> Option<usize> {
+        self.padding.map(<[u8]>::len)
     }
 
     /// DATA (RFC 8656 section 18.4).

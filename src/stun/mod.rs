@@ -8,6 +8,7 @@
 mod address;
 mod attribute;
 mod channel_data;
+mod classic;
 mod error_code;
 mod frame;
 mod integrity;
@@ -17,10 +18,11 @@ mod writer;
 pub use address::{Family, canonical_ip};
 pub use attribute::{AttributeType, BadAttribute};
 pub use channel_data::{ChannelData, ChannelNumber};
+pub use classic::ClassicRequest;
 pub use error_code::ErrorCode;
 pub use frame::Frame;
 pub use integrity::{LongTermKey, PasswordAlgorithm};
-pub use message::{Class, Malformed, Message, Method, TransactionId, Unknown};
+pub use message::{ChangeRequest, Class, Malformed, Message, Method, TransactionId, Unknown};
 pub(crate) use writer::data_indication_prefix;
 pub use writer::{BufferFull, Writer};
 

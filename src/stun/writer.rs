@@ -109,6 +109,18 @@ impl<'b> Writer<'b> {
         self.attribute(T::UNKNOWN_ATTRIBUTES, &value[..types.len() * 2])
     }
 
+    /// Adds UNKNOWN-ATTRIBUTES as RFC 3489 section 11.2.10 has it: an even number of types, the last
+    /// one twice where need be.
+    pub(super) fn classic_unknown(&mut self, unknown: &Unknown) -> &mut Self {
+        let types = unknown.types();
+        let last = types.last().filter(|_| types.len() % 2 == 1);
+        let mut value = [0; 16];
+        for (slot, kind) in value.chunks_exact_mut(2).zip(types.iter().chain(last)) {
+            slot.copy_from_slice(&kind.to_be_bytes());
+        }
+        self.attribute(T::UNKNOWN_ATTRIBUTES, &value[..types.len().next_multiple_of(2) * 2])
+    }
+
     /// Adds LIFETIME, in seconds.
     pub fn lifetime(&mut self, seconds: u32) -> &mut Self {
         self.attribute(T::LIFETIME, &seconds.to_be_bytes())

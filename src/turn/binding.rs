@@ -1,11 +1,86 @@
-//! Binding (RFC 8489 section 12): a stateless answer, without authentication.
+//! Binding (RFC 8489 section 12): a stateless answer, without authentication. Where it is asked
+//! for, with what tells the behaviour of NATs (RFC 5780), or as RFC 3489 had it.
 
-use super::request::{Answer, Request};
-use crate::stun::{AttributeType, Writer};
+use super::nat_discovery::{Exchange, UNDERSTOOD};
+use super::outside::Outside;
+use super::request::{Failure, Request};
+use super::shard::Shard;
+use super::types::{Client, DropReason, Verdict, Via};
+use crate::clock::Now;
+use crate::stun::{AttributeType, ClassicRequest, Writer};
 
-/// Tells the client its address as it is seen from here.
-//= 8489-12-binding
-pub(super) fn answer(request: &Request<'_>, writer: &mut Writer<'_>) -> Answer {
+impl Shard {
+    /// Tells the client its address as it is seen from here. `len` is that of the request.
+    //= 8489-12-binding
+    pub(super) fn binding(
+        &self,
+        request: &Request<'_>,
+        len: usize,
+        reply: &mut [u8],
+        outside: &impl Outside,
+    ) -> Verdict {
+        if !self.answers_binding(request) {
+            return Verdict::Drop(DropReason::Withheld);
+        }
+        let place = self
+            .settings
+            .nat_discovery
+            .as_ref()
+            .and_then(|discovery| discovery.place(request.client, outside));
+        let unknown = match place {
+            Some(_) => request.message.unknown().without(&UNDERSTOOD),
+            None => *request.message.unknown(),
+        };
+        if !unknown.is_empty() {
+            return self.write_answer(request, None, reply, |_| Err(Failure::unknown(unknown)));
+        }
+        let Some(place) = place else {
+            return self.write_answer(request, None, reply, |writer| {
+                mapped(request, writer);
+                Ok(())
+            });
+        };
+        let exchange = match Exchange::new(&place, request, len) {
+            Ok(exchange) => exchange,
+            Err(failure) => return self.write_answer(request, None, reply, |_| Err(failure)),
+        };
+        let verdict = self.write_answer(request, None, reply, |writer| {
+            mapped(request, writer);
+            exchange.write(writer);
+            Ok(())
+        });
+        match verdict {
+            Verdict::Reply(len) => exchange.send(len),
+            other => other,
+        }
+    }
+
+    /// A request that has no magic cookie (RFC 8489 section 11): over UDP alone, as RFC 3489 had it.
+    pub(super) fn classic_binding(
+        &self,
+        now: Now,
+        client: Client,
+        packet: &[u8],
+        reply: &mut [u8],
+    ) -> Verdict {
+        let request = match client.via {
+            Via::Udp(_) => ClassicRequest::parse(packet),
+            Via::Stream { .. } | Via::Dtls { .. } => None,
+        };
+        let Some(request) = request else { return Verdict::Drop(DropReason::Malformed) };
+        if self.comes_from_own_relay(&client) {
+            return Verdict::Drop(DropReason::OwnAddress);
+        }
+        if !self.answers_client(now, &client) {
+            return Verdict::Drop(DropReason::Withheld);
+        }
+        match request.answer(client.remote.0, reply) {
+            Ok(len) => Verdict::Reply(len),
+            Err(_) => Verdict::Drop(DropReason::TooLong),
+        }
+    }
+}
+
+fn mapped(request: &Request<'_>, writer: &mut Writer<'_>) {
     writer.address(AttributeType::XOR_MAPPED_ADDRESS, request.client.remote.0);
-    Ok(())
 }

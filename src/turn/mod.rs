@@ -23,6 +23,7 @@ mod connection_bind;
 mod connection_ids;
 mod create_permission;
 mod icmp;
+mod nat_discovery;
 mod operator;
 mod outside;
 mod redirect;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use connection_ids::ConnectionIds;
 pub use icmp::IcmpError;
+pub use nat_discovery::NatDiscovery;
 pub use operator::{Session, Whose};
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;

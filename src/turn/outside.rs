@@ -238,6 +238,11 @@ pub trait Outside {
     /// Sends a message to a client on its connection: a late answer, or an indication.
     fn tell(&mut self, _client: Client, _message: &[u8]) {}
 
+    /// The port of the server's that a client over UDP sends to.
+    fn listening_port(&self, _client: Client) -> Option<u16> {
+        None
+    }
+
     /// Whether a client's connection is secured by TLS or DTLS.
     fn is_secure(&self, _client: Client) -> bool {
         false

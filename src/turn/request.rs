@@ -2,7 +2,6 @@
 //! 6.3). Who sent them is judged in `authenticate`.
 
 use super::authenticate::Signature;
-use super::binding;
 use super::outside::{Event, Outside};
 use super::redirect::Alternate;
 use super::shard::{Rules, Shard};
@@ -10,8 +9,8 @@ use super::types::{Client, DropReason, RelayAddress, Verdict};
 use crate::auth::{PASSWORD_ALGORITHMS, bare};
 use crate::clock::Now;
 use crate::stun::{
-    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Family, Message, Method, Unknown,
-    Writer, canonical_ip,
+    AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Family, Malformed, Message, Method,
+    Unknown, Writer, canonical_ip,
 };
 
 /// A request on its way through the handlers.
@@ -57,7 +56,7 @@ impl Failure {
         Self { alternate: Some(alternate), ..Self::new(ErrorCode::TRY_ALTERNATE, "") }
     }
 
-    fn unknown(unknown: Unknown) -> Self {
+    pub(super) fn unknown(unknown: Unknown) -> Self {
         Self { unknown, ..Self::new(ErrorCode::UNKNOWN_ATTRIBUTE, "") }
     }
 }
@@ -85,8 +84,12 @@ impl Shard {
         outside: &mut impl Outside,
     ) -> Verdict {
         //= 8489-6.3-checks-first
-        let Ok(message) = Message::parse(packet) else {
-            return Verdict::Drop(DropReason::Malformed);
+        let message = match Message::parse(packet) {
+            Ok(message) => message,
+            Err(Malformed::Cookie) if self.settings.rfc3489 => {
+                return self.classic_binding(now, client, packet, reply);
+            }
+            Err(_) => return Verdict::Drop(DropReason::Malformed),
         };
         if message.class() == Class::Request && self.comes_from_own_relay(&client) {
             return Verdict::Drop(DropReason::OwnAddress);
@@ -98,17 +101,7 @@ impl Shard {
             //= 8489-12-binding-without-credentials
             (Class::Request, Method::BINDING) => {
                 let request = Request { now, client, message: &message };
-                if !self.answers_binding(&request) {
-                    return Verdict::Drop(DropReason::Withheld);
-                }
-                let unknown = *message.unknown();
-                let answer = |writer: &mut Writer<'_>| {
-                    if !unknown.is_empty() {
-                        return Err(Failure::unknown(unknown));
-                    }
-                    binding::answer(&request, writer)
-                };
-                self.write_answer(&request, None, reply, answer)
+                self.binding(&request, packet.len(), reply, outside)
             }
             (
                 Class::Request,
@@ -134,7 +127,7 @@ impl Shard {
 
     /// Whether a request has come round by a relayed transport address of this server: such
     /// clients could pile relays upon relays, and hide behind the server's own address.
-    fn comes_from_own_relay(&self, client: &Client) -> bool {
+    pub(super) fn comes_from_own_relay(&self, client: &Client) -> bool {
         let (ip, port) = (canonical_ip(client.remote.0.ip()), client.remote.0.port());
         let family = Family::of(ip);
         let is_ours = |own: RelayAddress| own.local == ip;
@@ -212,7 +205,7 @@ impl Shard {
     }
 
     /// Writes an answer of either kind into `reply`.
-    fn write_answer(
+    pub(super) fn write_answer(
         &self,
         request: &Request<'_>,
         signature: Option<&Signature>,

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::allocation::{Allocation, Relay};
 use super::connection_ids::ConnectionIds;
+use super::nat_discovery::NatDiscovery;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
 use super::redirect::Redirect;
 use super::timers::Timers;
@@ -52,6 +53,10 @@ pub struct Settings {
     pub redirect: Option<Redirect>,
     /// Whether clients are told of ICMP errors ([`Shard::from_icmp`]).
     pub icmp_errors: bool,
+    /// The addresses and ports of NAT behaviour discovery (RFC 5780), where that is served.
+    pub nat_discovery: Option<NatDiscovery>,
+    /// Whether clients of RFC 3489, which know no magic cookie, are answered.
+    pub rfc3489: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
@@ -195,7 +200,7 @@ impl Shard {
                     *count += 1;
                 }
             }
-            Verdict::Reply(_) => self.statistics.answered += 1,
+            Verdict::Reply(_) | Verdict::ReplyFrom { .. } => self.statistics.answered += 1,
             Verdict::ToClient { .. } | Verdict::ToPeer { .. } | Verdict::Later => {}
         }
     }

@@ -5,11 +5,17 @@ use super::request::Request;
 use super::shard::Shard;
 use super::types::{Client, DropReason, Via};
 use crate::auth::NonceError;
+use crate::clock::Now;
 
 impl Shard {
     /// Whether a Binding request is answered.
     pub(super) fn answers_binding(&self, request: &Request<'_>) -> bool {
-        !self.is_stranger(&request.client) || self.has_room_for_stranger(request)
+        self.answers_client(request.now, &request.client)
+    }
+
+    /// Likewise, of a client whose request has another form.
+    pub(super) fn answers_client(&self, now: Now, client: &Client) -> bool {
+        !self.is_stranger(client) || self.rules.answers.admits(now.tick, client.remote.0.ip())
     }
 
     /// Whether a request that asks for more than Binding is looked at. `fresh` is what its nonce

@@ -208,6 +208,16 @@ pub enum Verdict {
     Drop(DropReason),
     /// Send the first so many bytes of the reply buffer to the client that sent the packet.
     Reply(usize),
+    /// Send the first `len` bytes of the reply buffer from one of the server's own addresses and
+    /// ports to another port of the client, or another way round (RFC 5780).
+    ReplyFrom {
+        /// How many bytes.
+        len: usize,
+        /// A UDP listener, as it is bound.
+        from: SocketAddr,
+        /// The client's address, and the port that it names.
+        to: SocketAddr,
+    },
     /// Nothing now: the answer comes by [`Outside::tell`](super::Outside::tell).
     Later,
     /// Send `prefix`, then `payload` of the packet, then `padding` zero bytes to the client.

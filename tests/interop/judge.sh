@@ -8,7 +8,9 @@ run_case() {
     local user=$1 server=$2 verdict=$3 address=$4 status command
     shift 4
     command=(turnutils_uclient -p "$(port_for "$server" "$@")" -u "$user")
-    if [ "$server" = rest ]; then command+=(-W "$SECRET"); else command+=(-w "$PASSWORD"); fi
+    if [ "$server" = discovery ]; then
+        command=(turnutils_natdiscovery -p "$(port_for discovery)")
+    elif [ "$server" = rest ]; then command+=(-W "$SECRET"); else command+=(-w "$PASSWORD"); fi
     if has_word "$*" -S; then command+=(-E "$DIR/certs/ca.crt"); fi
     # What the case says comes last and overrides.
     command+=("$@" "$address")
@@ -32,6 +34,7 @@ port_for() {
     rest) port=3578 ;;
     closed) port=3678 ;;
     both) port=3778 ;;
+    discovery) port=3878 ;;
     esac
     shift
     if has_word "$*" -S; then port=$(tls_port "$port"); fi
@@ -67,6 +70,12 @@ judge() {
         grep -qF "error 403" <<<"$OUTPUT" || expect "something was sent" "$(messages sent)" -gt 0
         expect "nothing came back" "$(messages received)" -le 0
         expect "no packet left for the peer" "$(watched_packets "$watched")" = 0
+        ;;
+    independent)
+        # There is no NAT in the namespace, so each test of RFC 5780 must find its answer.
+        expect "rc 0" "$status" = 0
+        expect_output "NAT with Endpoint Independent Mapping!"
+        expect_output "NAT with Endpoint Independent Filtering!"
         ;;
     silent)
         expect "rc 0" "$status" = 0

@@ -27,6 +27,7 @@ listeners() {
     local address
     for address in $LISTEN; do
         ! wants udp || listener udp "$address" "$PORT"
+        [ -z "$NAT_DISCOVERY" ] || listener udp "$address" "$((PORT + 1))"
         ! wants tcp || listener tcp "$address" "$PORT"
         ! wants tls || listener tls "$address" "$TLSPORT"
         ! wants dtls || listener dtls "$address" "$TLSPORT"
@@ -67,6 +68,8 @@ CONF
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi
+    # shellcheck disable=SC2086  # a list of words
+    if [ -n "$NAT_DISCOVERY" ]; then printf 'nat_discovery = %s\n' "$(toml_list $NAT_DISCOVERY)"; fi
     if wants tls || wants dtls; then
         printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi

@@ -71,8 +71,9 @@ const METRICS: Fate = Unsupported(
 const REDIRECT: Fate = Unsupported(
     "write the other servers to servers (or tls_servers) in [redirect], one address of each family",
 );
-const DISCOVERY: Fate =
-    Unsupported("this version does no NAT behaviour discovery (RFC 5780); calls do not need it");
+const DISCOVERY: Fate = Unsupported(
+    "write two addresses of this server to nat_discovery in [protocol]; calls do not need it",
+);
 const MULTIPLEX: Fate =
     Unsupported("each allocation has a port of its own here; relay_ports is the range");
 const BATCHED: Fate = NotNeeded("packets are read and sent in batches here by default");
@@ -326,18 +327,18 @@ pub const OPTIONS: &[CoturnOption] = &[
     ),
     row(&["no-stun"], Switch, Unsupported("Binding requests are always answered")),
     row(&["rfc5780"], Flag, DISCOVERY),
-    row(&["no-rfc5780"], Switch, NotNeeded("there is no NAT behaviour discovery here")),
+    row(&["no-rfc5780"], Switch, NotNeeded("NAT behaviour discovery is off by default")),
     row(
         &["response-origin-only-with-rfc5780"],
         Switch,
-        NotNeeded("answers hold no RESPONSE-ORIGIN"),
+        NotNeeded("answers hold RESPONSE-ORIGIN only with nat_discovery in [protocol]"),
     ),
     row(
         &["stun-backward-compatibility"],
         Switch,
         Unsupported("answers hold XOR-MAPPED-ADDRESS only, as all clients since 2008 expect"),
     ),
-    row(&["rfc3489-compatibility"], Switch, Unsupported("STUN of 2003 (RFC 3489) is not spoken")),
+    row(&["rfc3489-compatibility"], Switch, Mapped("protocol.rfc3489")),
     row(&["rfc5766-channel-numbers"], Switch, Mapped("protocol.rfc5766_channels")),
     row(&["allocation-default-address-family"], Text, Judged("")),
     row(

@@ -362,7 +362,9 @@ impl Collected {
                     ),
                 };
             }
-            "rfc5766-channel-numbers" => draft.set(key, on.to_string(), line),
+            "rfc5766-channel-numbers" | "rfc3489-compatibility" => {
+                draft.set(key, on.to_string(), line)
+            }
             "allocation-default-address-family" if value == "ipv4" => {
                 return not_needed("IPv4 is what a client gets that does not ask for a family");
             }

@@ -149,6 +149,8 @@ fn shard(now: Now) -> Shard {
         rfc8489_over_udp: false,
         redirect: None,
         icmp_errors: false,
+        nat_discovery: None,
+        rfc3489: false,
         max_peer_connections: 0,
         ports_reserved_percent: 0,
     };

@@ -20,8 +20,8 @@ use crate::policy::{
 };
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, Redirect, RelayAddress,
-    Rules, Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
+    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, NatDiscovery, Redirect,
+    RelayAddress, Rules, Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -56,6 +56,8 @@ pub(super) struct Setup {
     pub(super) failures: u32,
     pub(super) rfc8489_over_udp: bool,
     pub(super) redirect: Option<Redirect>,
+    pub(super) nat_discovery: Option<NatDiscovery>,
+    pub(super) rfc3489: bool,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
@@ -84,6 +86,8 @@ impl Default for Setup {
             failures: 0,
             rfc8489_over_udp: false,
             redirect: None,
+            nat_discovery: None,
+            rfc3489: false,
             shared_secret: true,
             strict_expiry: false,
         }
@@ -150,6 +154,8 @@ impl Rig {
             rfc8489_over_udp: setup.rfc8489_over_udp,
             redirect: setup.redirect,
             icmp_errors: true,
+            nat_discovery: setup.nat_discovery,
+            rfc3489: setup.rfc3489,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -248,7 +254,7 @@ impl Rig {
     /// A packet from a client.
     pub(super) fn client_sends(&self, client: Client, packet: &[u8]) -> Outcome {
         let inner = &mut *self.0.borrow_mut();
-        let mut reply = [0xAA; 1500];
+        let mut reply = [0xAA; 2048];
         let verdict =
             inner.shard.from_client(inner.now, client, packet, &mut reply, &mut inner.world);
         inner.outcome(verdict, packet, &reply)
@@ -510,6 +516,9 @@ impl Inner {
         match verdict {
             Verdict::Drop(reason) => Outcome::Dropped(reason),
             Verdict::Reply(len) => Outcome::Reply(reply[..len].to_vec()),
+            Verdict::ReplyFrom { len, from, to } => {
+                Outcome::ReplyFrom { from, to, bytes: reply[..len].to_vec() }
+            }
             Verdict::Later => Outcome::Later,
             Verdict::ToClient { client, prefix, payload, padding } => {
                 let mut bytes = prefix.as_bytes().to_vec();
@@ -532,6 +541,12 @@ impl Inner {
 pub(super) enum Outcome {
     Dropped(DropReason),
     Reply(Vec<u8>),
+    /// From there to there.
+    ReplyFrom {
+        from: SocketAddr,
+        to: SocketAddr,
+        bytes: Vec<u8>,
+    },
     /// It is answered later.
     Later,
     ToClient {

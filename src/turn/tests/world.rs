@@ -211,6 +211,10 @@ impl Outside for World {
         self.events.push(Happened::of(&event));
     }
 
+    fn listening_port(&self, client: Client) -> Option<u16> {
+        Some(3478 + client.via.listener())
+    }
+
     fn is_secure(&self, client: Client) -> bool {
         self.tls && matches!(client.via, Via::Stream { .. })
     }

@@ -164,6 +164,8 @@ impl Rig {
             rfc8489_over_udp: setup.rfc8489_over_udp,
             redirect: None,
             icmp_errors: true,
+            nat_discovery: None,
+            rfc3489: false,
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };
@@ -504,6 +506,7 @@ impl Rig {
         match verdict {
             Verdict::Drop(_) => self.nothing_was_due(at, packet),
             Verdict::Reply(len) => self.answered(client, packet, &reply[..len]),
+            Verdict::ReplyFrom { .. } => panic!("nobody has asked for NAT discovery"),
             Verdict::Later => {
                 let peer = self.world.connected_to.take().expect("a connection was begun");
                 let (ip, family) = (self.public(peer).ip(), Family::of(peer.ip()));

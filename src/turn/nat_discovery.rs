@@ -1,0 +1,129 @@
+//! NAT behaviour discovery (RFC 5780): answers that come from another address or port, or go to
+//! another port, for a client that wants to know what its NAT does.
+//!
+//! Each worker has a socket for each listener, so that every one can send from every address and
+//! port. An answer never holds more bytes than RFC 5780 adds for four addresses, or than the request
+//! had where that is padded: nobody is flooded by forged requests beyond the budget of strangers.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::outside::Outside;
+use super::request::{Failure, Request};
+use super::types::{Client, RelayAddress, Verdict, Via};
+use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
+
+/// What Binding understands where NAT discovery is served.
+pub(super) const UNDERSTOOD: [T; 3] = [T::CHANGE_REQUEST, T::RESPONSE_PORT, T::PADDING];
+
+/// The longest PADDING of an answer: the MTU of Ethernet, as RFC 5780 section 7.6 wants it.
+const LONGEST_PADDING: usize = 1500;
+
+static ZEROS: [u8; LONGEST_PADDING] = [0; LONGEST_PADDING];
+
+/// The addresses and ports that answers come from: each of two addresses of a family with each of
+/// two ports has a UDP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatDiscovery {
+    /// Two IPv4 addresses and two IPv6 addresses: as clients know them, and as they are bound.
+    pub addresses: [Option<[RelayAddress; 2]>; 2],
+    /// The ports, in host order.
+    pub ports: [u16; 2],
+}
+
+/// Where a request came to, as indices into [`NatDiscovery`].
+pub(super) struct Place<'a> {
+    addresses: &'a [RelayAddress; 2],
+    ports: [u16; 2],
+    address: usize,
+    port: usize,
+}
+
+impl NatDiscovery {
+    /// Where a request came to; `None` where there is no other address and port.
+    pub(super) fn place(&self, client: Client, outside: &impl Outside) -> Option<Place<'_>> {
+        let Via::Udp(_) = client.via else { return None };
+        let port = outside.listening_port(client)?;
+        let addresses = self.addresses[Family::of(client.local) as usize].as_ref()?;
+        let is_at = |address: &RelayAddress| address.local == client.local;
+        Some(Place {
+            addresses,
+            ports: self.ports,
+            address: addresses.iter().position(is_at)?,
+            port: self.ports.iter().position(|known| *known == port)?,
+        })
+    }
+}
+
+impl Place<'_> {
+    /// A listener, as clients know it or as it is bound; each part the same or the other.
+    fn at(&self, address: bool, port: bool, side: fn(&RelayAddress) -> IpAddr) -> SocketAddr {
+        let [first, second] = self.addresses;
+        let ip = if (self.address == 0) != address { first } else { second };
+        let [low, high] = self.ports;
+        SocketAddr::new(side(ip), if (self.port == 0) != port { low } else { high })
+    }
+}
+
+/// One request and its answer.
+pub(super) struct Exchange {
+    mapped: SocketAddr,
+    origin: SocketAddr,
+    other: SocketAddr,
+    from: SocketAddr,
+    to: SocketAddr,
+    /// Whether it leaves by the way that the request came.
+    is_plain: bool,
+    padding: Option<usize>,
+}
+
+impl Exchange {
+    /// What is asked for (RFC 5780 section 6.1). `len` is the length of the request.
+    pub(super) fn new(
+        place: &Place<'_>,
+        request: &Request<'_>,
+        len: usize,
+    ) -> Result<Self, Failure> {
+        let message = request.message;
+        let change = message.change_request()?.unwrap_or_default();
+        let response_port = message.response_port()?;
+        let padding = message.padding();
+        if response_port.is_some() && padding.is_some() {
+            let detail = "RESPONSE-PORT and PADDING together";
+            return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
+        }
+        let remote = request.client.remote.0;
+        let (public, local): (fn(&RelayAddress) -> IpAddr, fn(&RelayAddress) -> IpAddr) =
+            (|address| address.public, |address| address.local);
+        // What goes in front of the padding: header, four addresses, PADDING's own header.
+        let address = if remote.is_ipv4() { 12 } else { 24 };
+        let fingerprint = if message.has_fingerprint() { 8 } else { 0 };
+        let room = len.saturating_sub(20 + 4 * address + 4 + fingerprint);
+        Ok(Self {
+            mapped: remote,
+            origin: place.at(change.address, change.port, public),
+            // Section 7.4: what CHANGE-REQUEST with both flags leads to, whatever this one asked.
+            other: place.at(true, true, public),
+            from: place.at(change.address, change.port, local),
+            to: SocketAddr::new(remote.ip(), response_port.unwrap_or(remote.port())),
+            is_plain: change.is_nothing() && response_port.is_none(),
+            padding: padding.map(|wanted| wanted.min(room).min(LONGEST_PADDING) & !3),
+        })
+    }
+
+    pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        // RFC 5780 section 6.1: so that a client sees a NAT that changes addresses in payloads.
+        writer.plain_address(T::MAPPED_ADDRESS, self.mapped);
+        writer.plain_address(T::RESPONSE_ORIGIN, self.origin);
+        writer.plain_address(T::OTHER_ADDRESS, self.other);
+        if let Some(zeros) = self.padding.and_then(|len| ZEROS.get(..len)) {
+            writer.attribute(T::PADDING, zeros);
+        }
+    }
+
+    pub(super) const fn send(&self, len: usize) -> Verdict {
+        match self.is_plain {
+            true => Verdict::Reply(len),
+            false => Verdict::ReplyFrom { len, from: self.from, to: self.to },
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! turnctl, one file a subcommand.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod certs;
 pub mod check;
 pub mod client;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{ConfigErrors, Environment};
 
+pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
 pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
@@ -72,6 +74,8 @@ pub enum Command {
     Credentials(CredentialsArgs),
     /// Find out why calls fail: test a TURN server of any make, as a client
     Check(Box<CheckArgs>),
+    /// Put a load on a TURN server of any make, and measure how it bears it
+    Bench(Box<BenchArgs>),
     /// Look for what is wrong on the machine of the server
     Doctor(DoctorArgs),
     /// Make a configuration of coturn's turnserver.conf, and say what became of each line
@@ -118,6 +122,9 @@ pub enum CtlError {
     /// Nothing can be checked with these arguments.
     #[error("error: {0}")]
     Check(#[from] check::CheckError),
+    /// Nothing can be measured.
+    #[error("error: {0}")]
+    Bench(#[from] BenchError),
     /// coturn's file cannot be taken over.
     #[error("error: {0}")]
     Import(#[from] import_coturn::ImportError),
@@ -166,6 +173,7 @@ impl Cli {
             Command::Health(args) => health::run(args, env, out).map(ok),
             Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
             Command::Check(args) => check::run(args, env, out, err),
+            Command::Bench(args) => bench::run(args, env, out, err).map(ok),
             Command::Completions(args) => generated::completions(args, out).map(ok),
             Command::Man(args) => generated::man(args, err).map(ok),
             Command::Status(args) => control::status(args, env, out).map(ok),
@@ -191,6 +199,7 @@ impl Cli {
         let mistake = match &error {
             CtlError::Output(_) | CtlError::Control(_) => false,
             CtlError::Health(error) => error.is_mistake(),
+            CtlError::Bench(error) => error.is_mistake(),
             _ => true,
         };
         ExitCode::from(if mistake { 2 } else { 1 })

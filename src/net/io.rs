@@ -180,7 +180,7 @@ impl Io {
             let is_any = at.ip().is_unspecified() && at.is_ipv4() == ip.is_ipv4();
             at.port() == port && (at.ip() == ip || is_any)
         };
-        self.listeners.iter().find(serves)
+        self.listeners.iter().map(|(_, listener)| listener).find(serves)
     }
 
     pub(super) fn relay(&self, RelayId(relay): RelayId) -> Option<&RelaySocket> {

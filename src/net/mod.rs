@@ -6,6 +6,7 @@
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 
 mod batch;
+pub mod bulk;
 mod clock;
 mod command;
 #[cfg(feature = "dtls")]
@@ -31,6 +32,9 @@ mod worker;
 pub use dtls::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
+#[cfg(target_os = "linux")]
+pub(crate) use readiness::watch_descriptor;
+pub(crate) use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
 pub use tally::{Counts, Overflowed, Snapshot, Tally};

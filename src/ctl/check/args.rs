@@ -215,24 +215,14 @@ impl CheckArgs {
     }
 
     fn credentials(&self, env: &Environment) -> Result<Credentials, CheckError> {
-        if let Some(file) = &self.secret_file {
-            let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
-            let name = self.user.clone().unwrap_or_else(|| "turnctl-check".into());
-            return Ok(Credentials::Secret { secret, name });
-        }
-        let Some(username) = self.user.clone() else { return Ok(Credentials::None) };
-        let password = match (&self.password, &self.password_file) {
-            (Some(password), _) => Zeroizing::new(password.clone()),
-            (None, Some(file)) => secret("--password-file", file)?,
-            (None, None) => asked(
-                &format!("Password of {username}"),
-                "the password",
-                "--password-file",
-                "TURNCTL_PASSWORD",
-                env,
-            )?,
+        let given = LoginFrom {
+            user: self.user.as_deref(),
+            password: self.password.as_deref(),
+            password_file: self.password_file.as_deref(),
+            secret_file: self.secret_file.as_deref(),
+            made_name: "turnctl-check",
         };
-        Ok(Credentials::Fixed(Login { username, password }))
+        given.credentials(env)
     }
 
     /// URIs, credentials and ports of a configuration.
@@ -266,6 +256,44 @@ impl CheckArgs {
             plan.before.push(section);
         }
         Ok(())
+    }
+}
+
+/// Where a login comes from: the options of a subcommand.
+pub(in crate::ctl) struct LoginFrom<'a> {
+    /// `--user`.
+    pub(in crate::ctl) user: Option<&'a str>,
+    /// `--password`.
+    pub(in crate::ctl) password: Option<&'a str>,
+    /// `--password-file`.
+    pub(in crate::ctl) password_file: Option<&'a Path>,
+    /// `--secret-file`.
+    pub(in crate::ctl) secret_file: Option<&'a Path>,
+    /// The name that stands behind the time where a secret makes the login and no user is given.
+    pub(in crate::ctl) made_name: &'static str,
+}
+
+impl LoginFrom<'_> {
+    /// Reads the files, or asks.
+    pub(in crate::ctl) fn credentials(&self, env: &Environment) -> Result<Credentials, CheckError> {
+        if let Some(file) = self.secret_file {
+            let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
+            let name = self.user.unwrap_or(self.made_name).to_owned();
+            return Ok(Credentials::Secret { secret, name });
+        }
+        let Some(username) = self.user.map(str::to_owned) else { return Ok(Credentials::None) };
+        let password = match (self.password, self.password_file) {
+            (Some(password), _) => Zeroizing::new(password.to_owned()),
+            (None, Some(file)) => secret("--password-file", file)?,
+            (None, None) => asked(
+                &format!("Password of {username}"),
+                "the password",
+                "--password-file",
+                "TURNCTL_PASSWORD",
+                env,
+            )?,
+        };
+        Ok(Credentials::Fixed(Login { username, password }))
     }
 }
 
@@ -307,7 +335,10 @@ fn asked(
     if typed.trim().is_empty() { Err(missing) } else { Ok(Zeroizing::new(typed.trim().to_owned())) }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CheckError> {
+/// The certificates of the file that `--ca` names.
+pub(in crate::ctl) fn certificates(
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, CheckError> {
     let fault =
         |what: String| CheckError::File { option: "--ca", path: path.display().to_string(), what };
     let read = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;

@@ -7,7 +7,7 @@
 //! says what it comes to. Each test is a finding with a fixed id.
 
 mod args;
-mod credentials;
+pub(in crate::ctl) mod credentials;
 mod data;
 pub(in crate::ctl) mod dns;
 mod homeserver;
@@ -43,6 +43,7 @@ use crate::config::Environment;
 use crate::policy::PortRange;
 
 pub use args::{CheckArgs, CheckError};
+pub(in crate::ctl) use args::{LoginFrom, certificates};
 
 /// How long one request is waited for: three retransmissions over UDP.
 const PATIENCE: Duration = Duration::from_secs(4);

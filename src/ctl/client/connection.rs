@@ -10,13 +10,22 @@ use tokio::time::timeout;
 use super::{ClientError, Roots, ServerCertificate, tls};
 use crate::stun::Frame;
 
-trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+/// A stream of bytes, plain or in TLS.
+pub(in crate::ctl) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
 
 enum Carrier {
     Datagrams(UdpSocket),
     Stream { io: Box<dyn Bytes>, unread: Vec<u8> },
+}
+
+/// What a connection is made of.
+pub(in crate::ctl) enum Parts {
+    /// A socket that is connected to the server, non-blocking.
+    Datagrams(std::net::UdpSocket),
+    /// A stream, and what was read of it and not taken yet.
+    Stream(Box<dyn Bytes>, Vec<u8>),
 }
 
 /// A way to one server.
@@ -70,6 +79,23 @@ impl Connection {
 
     fn stream(io: Box<dyn Bytes>, patience: Duration) -> Self {
         Self { carrier: Carrier::Stream { io, unread: Vec::new() }, patience }
+    }
+
+    /// Over a UDP socket that is connected to the server already.
+    pub(in crate::ctl) fn of_socket(
+        socket: std::net::UdpSocket,
+        patience: Duration,
+    ) -> Result<Self, ClientError> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { carrier: Carrier::Datagrams(UdpSocket::from_std(socket)?), patience })
+    }
+
+    /// Takes the connection apart, for who reads and sends by itself.
+    pub(in crate::ctl) fn into_parts(self) -> Result<Parts, ClientError> {
+        Ok(match self.carrier {
+            Carrier::Datagrams(socket) => Parts::Datagrams(socket.into_std()?),
+            Carrier::Stream { io, unread } => Parts::Stream(io, unread),
+        })
     }
 
     /// Whether each message is a datagram: it may get lost, and has to be asked for again.

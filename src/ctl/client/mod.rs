@@ -11,7 +11,9 @@ mod tls;
 pub mod uri;
 
 pub use connection::Connection;
+pub(in crate::ctl) use connection::{Bytes, Parts};
 pub use error::ClientError;
+pub(in crate::ctl) use session::Paused;
 pub(crate) use session::random;
 pub use session::{Allocation, Answer, Challenge, Client, Incoming, Login, Opened};
 pub use tls::{Roots, ServerCertificate};

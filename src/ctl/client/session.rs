@@ -163,6 +163,20 @@ struct Keyed {
     key: LongTermKey,
 }
 
+/// A client that has let go of its connection.
+pub(in crate::ctl) struct Paused {
+    patience: Duration,
+    keyed: Option<Keyed>,
+}
+
+impl Paused {
+    /// Goes on with the conversation; `connection` has to be the one that was let go of.
+    pub(in crate::ctl) fn resume(self, connection: Connection) -> Client {
+        let Self { patience, keyed } = self;
+        Client { connection, patience, keyed, inbox: VecDeque::new() }
+    }
+}
+
 /// A client of one server, over one connection.
 pub struct Client {
     connection: Connection,
@@ -178,6 +192,11 @@ impl Client {
     #[must_use]
     pub fn new(connection: Connection, patience: Duration) -> Self {
         Self { connection, patience, keyed: None, inbox: VecDeque::new() }
+    }
+
+    /// Lets go of the connection, so that data can pass by another way than this one.
+    pub(in crate::ctl) fn pause(self) -> (Connection, Paused) {
+        (self.connection, Paused { patience: self.patience, keyed: self.keyed })
     }
 
     /// Waits for requests this long from now on.

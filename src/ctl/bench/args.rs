@@ -1,0 +1,357 @@
+//! What `turnctl bench` is asked for, and what it refuses.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+
+use crate::config::Environment;
+use crate::ctl::CtlError;
+use crate::ctl::check::credentials::Credentials;
+use crate::ctl::check::{LoginFrom, certificates};
+use crate::ctl::client::uri::UriFault;
+use crate::ctl::client::{ClientError, TurnUri};
+
+const EXAMPLES: &str = "\
+Examples:
+  turnctl bench turn:127.0.0.1 --user alice --pid 1234
+      Ten calls for ten seconds, and what a packet costs the server that runs here.
+  turnctl bench turn:127.0.0.1 --user alice --flows 20 --size 1200 --burst 10 --closed-loop
+      As fast as the answers come back.
+  turnctl bench turn:turn.example.org --secret-file /etc/turn.secret --relayed-peers
+      A server elsewhere: both ends of each flow are its clients.
+  turnctl bench \"turn:127.0.0.1?transport=tcp\" --user alice --idle 1000 --pid 1234
+      What a connection costs that does nothing.
+
+Measure your own servers only. The peers are sockets of this program, so nobody else gets a packet. A
+server forbids peers on its own machine and in private networks unless it is told otherwise (taciturn:
+[peers] allow); --relayed-peers needs no such permission.
+
+Exit status: 0 it was measured, 1 the server did not take part, 2 the arguments are wrong.";
+
+/// The longest measurement: a permission lasts 300 s (RFC 8656 section 9), and none is refreshed here.
+const LONGEST: f64 = 240.0;
+/// Flows, or clients that are opened.
+const MOST_FLOWS: usize = 2_000;
+const MOST_CLIENTS: usize = 20_000;
+/// Payload bytes: what tells the packets apart, and what fits into a packet of Ethernet.
+pub(super) const SMALLEST: u16 = 16;
+const LARGEST: u16 = 1400;
+const LONGEST_BURST: u16 = 64;
+/// Packets a second, all flows together: beyond what a core sends.
+const MOST_PACKETS: f64 = 2e6;
+
+/// Arguments of `turnctl bench`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    /// The server: turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT]
+    #[arg(value_name = "URI")]
+    pub uri: String,
+
+    /// Log in as this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Its password. Everybody on this machine can see it in ps: better --password-file,
+    /// TURNCTL_PASSWORD, or wait to be asked
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    pub password: Option<String>,
+
+    /// File that holds the password; - is standard input
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+
+    /// File that holds the shared secret of server and homeserver; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
+    pub secret_file: Option<PathBuf>,
+
+    /// Flows: allocations with one channel each
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub flows: usize,
+
+    /// Payload bytes of a packet
+    #[arg(long, value_name = "BYTES", default_value_t = 172)]
+    pub size: u16,
+
+    /// Packets that a flow sends at once
+    #[arg(long, value_name = "PACKETS", default_value_t = 1)]
+    pub burst: u16,
+
+    /// Bursts a second in each flow
+    #[arg(long, value_name = "NUMBER", default_value_t = 50.0, conflicts_with = "closed_loop")]
+    pub rate: f64,
+
+    /// Send the next burst of a flow when the one before has arrived, instead of by the clock
+    #[arg(long)]
+    pub closed_loop: bool,
+
+    /// Spread the bursts of the flows evenly in time, instead of all at the same moment
+    #[arg(long, conflicts_with = "closed_loop")]
+    pub spread: bool,
+
+    /// both: peers send back what they get; up: clients send; down: peers send
+    #[arg(long, value_name = "WAY", value_enum, default_value_t = Direction::Both)]
+    pub direction: Direction,
+
+    /// Seconds that are measured, after half a second to get warm
+    #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
+    pub seconds: f64,
+
+    /// The peers are clients of the server as well: each packet passes it twice, from relayed address
+    /// to relayed address
+    #[arg(long)]
+    pub relayed_peers: bool,
+
+    /// The address of this machine that peers use [default: the one that leads to the server]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "relayed_peers")]
+    pub peer_address: Option<IpAddr>,
+
+    /// No traffic: make this many allocations, as many at a time as there are --flows, hold them, and
+    /// end them
+    #[arg(long, value_name = "NUMBER", conflicts_with = "idle")]
+    pub allocations: Option<usize>,
+
+    /// No traffic: open this many connections that ask for their address once
+    #[arg(long, value_name = "NUMBER")]
+    pub idle: Option<usize>,
+
+    /// The server's process, where it runs on this machine: tell its processor time and memory
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+
+    /// PEM file of authorities to trust besides those of browsers
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+
+    /// Take any certificate of the server's
+    #[arg(long, conflicts_with = "ca")]
+    pub any_certificate: bool,
+
+    /// Print JSON, in one line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Direction {
+    /// Clients, and peers send it back.
+    Both,
+    /// Clients.
+    Up,
+    /// Peers.
+    Down,
+}
+
+impl Direction {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Both => "both",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The URI cannot be used.
+    #[error("\"{0}\": {1}")]
+    Uri(String, UriFault),
+    /// A URI without a relay.
+    #[error("\"{0}\": stun: has no relay to be measured; write turn: or turns:")]
+    NotTurn(String),
+    /// A number is out of its bounds.
+    #[error("{option} {found}: write a number from {least} to {most}")]
+    Bounds {
+        /// The option.
+        option: &'static str,
+        /// What was found.
+        found: f64,
+        /// The smallest.
+        least: f64,
+        /// The largest.
+        most: f64,
+    },
+    /// Nothing can send that much.
+    #[error(
+        "{0:.0} packets a second are more than this can send ({MOST_PACKETS:.0}): lower --flows, --burst \
+         or --rate, or use --closed-loop to find out how many the server takes"
+    )]
+    TooMuch(f64),
+    /// Idle connections over UDP are none.
+    #[error("--idle: UDP has no connections: use ?transport=tcp or turns:, or --allocations")]
+    IdleDatagrams,
+    /// The name has no address.
+    #[error("{host}: {what}")]
+    Name {
+        /// The host of the URI.
+        host: String,
+        /// Why.
+        what: String,
+    },
+    /// A step of a client failed.
+    #[error("{step}: {error}{}", hint(.error, *.own_peer))]
+    Client {
+        /// Which.
+        step: &'static str,
+        /// Why.
+        error: ClientError,
+        /// Whether the server was asked to relay to a socket of this machine.
+        own_peer: bool,
+    },
+    /// The server wants a login.
+    #[error("the server asks for a login: pass --user NAME, or --secret-file FILE")]
+    NoLogin,
+    /// The certificate is bad.
+    #[error("the server's certificate: {0}; pass --ca FILE, or --any-certificate")]
+    Certificate(rustls::Error),
+    /// Peers of this machine cannot be reached.
+    #[error(
+        "the server sees this machine as {0}, so peers on it are behind NAT: use --relayed-peers, or \
+         --peer-address with an address that the server reaches"
+    )]
+    BehindNat(IpAddr),
+    /// No such process, or none that may be looked at.
+    #[error("--pid {0}: there is no such process on this machine, or it may not be looked at")]
+    Process(u32),
+    /// A figure that only traffic has.
+    #[error("there is no traffic to measure")]
+    NoTraffic,
+    /// The system refuses.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+impl BenchError {
+    /// Whether the arguments are wrong, rather than the server or the machine.
+    pub(in crate::ctl) const fn is_mistake(&self) -> bool {
+        !matches!(self, Self::Client { .. } | Self::Name { .. } | Self::System(_))
+    }
+}
+
+/// What helps where a server refuses.
+fn hint(error: &ClientError, own_peer: bool) -> &'static str {
+    match error.code() {
+        Some(403) if own_peer => {
+            "\n  the server does not relay to this machine: allow it there for the measurement (taciturn: \
+             [peers] allow), or use --relayed-peers"
+        }
+        Some(486) => "\n  the server's limits for one user or address are below what was asked for",
+        Some(508) => "\n  the server has no room: its relay ports or its limits are used up",
+        _ => "",
+    }
+}
+
+/// The traffic of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) flows: usize,
+    pub(super) size: u16,
+    pub(super) burst: u16,
+    /// Bursts a second in each flow; `None` is a closed loop.
+    pub(super) rate: Option<f64>,
+    pub(super) spread: bool,
+    pub(super) direction: Direction,
+    pub(super) relayed_peers: bool,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Work {
+    Traffic(Shape),
+    Allocations(usize),
+    Idle(usize),
+}
+
+/// What to do, checked.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) uri: TurnUri,
+    pub(super) credentials: Credentials,
+    pub(super) work: Work,
+    /// Clients that are opened at the same time.
+    pub(super) at_once: usize,
+    pub(super) duration: Duration,
+    pub(super) peer_address: Option<IpAddr>,
+    pub(super) pid: Option<u32>,
+    pub(super) extra_roots: Vec<CertificateDer<'static>>,
+    pub(super) any_certificate: bool,
+}
+
+impl BenchArgs {
+    /// Checks the numbers and reads the files.
+    pub(super) fn plan(&self, env: &Environment) -> Result<Plan, CtlError> {
+        let uri = self.uri.parse::<TurnUri>();
+        let uri = uri.map_err(|fault| BenchError::Uri(self.uri.clone(), fault))?;
+        if uri.scheme == crate::ctl::client::uri::Scheme::Stun {
+            return Err(BenchError::NotTurn(self.uri.clone()).into());
+        }
+        let work = self.work(&uri)?;
+        within("--seconds", self.seconds, 0.1, LONGEST)?;
+        let login = LoginFrom {
+            user: self.user.as_deref(),
+            password: self.password.as_deref(),
+            password_file: self.password_file.as_deref(),
+            secret_file: self.secret_file.as_deref(),
+            made_name: "turnctl-bench",
+        };
+        Ok(Plan {
+            uri,
+            credentials: login.credentials(env)?,
+            work,
+            at_once: self.flows,
+            duration: Duration::from_secs_f64(self.seconds),
+            peer_address: self.peer_address,
+            pid: self.pid,
+            extra_roots: self.ca.as_deref().map(certificates).transpose()?.unwrap_or_default(),
+            any_certificate: self.any_certificate,
+        })
+    }
+
+    fn work(&self, uri: &TurnUri) -> Result<Work, BenchError> {
+        within("--flows", self.flows as f64, 1.0, MOST_FLOWS as f64)?;
+        if let Some(count) = self.allocations {
+            within("--allocations", count as f64, 1.0, MOST_CLIENTS as f64)?;
+            return Ok(Work::Allocations(count));
+        }
+        if let Some(count) = self.idle {
+            within("--idle", count as f64, 1.0, MOST_CLIENTS as f64)?;
+            if uri.spoken() == crate::ctl::client::Spoken::Udp {
+                return Err(BenchError::IdleDatagrams);
+            }
+            return Ok(Work::Idle(count));
+        }
+        within("--size", f64::from(self.size), f64::from(SMALLEST), f64::from(LARGEST))?;
+        within("--burst", f64::from(self.burst), 1.0, f64::from(LONGEST_BURST))?;
+        let rate = (!self.closed_loop).then_some(self.rate);
+        if let Some(rate) = rate {
+            within("--rate", rate, 0.1, 100_000.0)?;
+            let packets = rate * f64::from(self.burst) * self.flows as f64;
+            if packets > MOST_PACKETS {
+                return Err(BenchError::TooMuch(packets));
+            }
+        }
+        Ok(Work::Traffic(Shape {
+            flows: self.flows,
+            size: self.size,
+            burst: self.burst,
+            rate,
+            spread: self.spread,
+            direction: self.direction,
+            relayed_peers: self.relayed_peers,
+        }))
+    }
+}
+
+fn within(option: &'static str, found: f64, least: f64, most: f64) -> Result<(), BenchError> {
+    // Written so that what is no number is out of every bound.
+    if found >= least && found <= most {
+        return Ok(());
+    }
+    Err(BenchError::Bounds { option, found, least, most })
+}

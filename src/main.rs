@@ -26,7 +26,7 @@ use taciturn::policy::{
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::stun::Family;
 use taciturn::tls::{CertSource, TlsServer};
-use taciturn::turn::{ConnectionIds, Rules, Settings, Withdrawn};
+use taciturn::turn::{ConnectionIds, Rules, Settings, TicketKey, Withdrawn};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tracing_subscriber::EnvFilter;
@@ -126,10 +126,11 @@ fn serve(start: &Start, config: Config, told: Vec<String>) -> Result<(), Failure
             None
         }
     });
+    let tickets = ticket_key()?;
     let sandboxed = confine(config)?;
     let mut kept = None;
     let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
-        let shared = share(config, &external, nonces);
+        let shared = share(config, &external, nonces, tickets);
         kept = Some(shared.clone());
         shared
     })?;
@@ -259,7 +260,19 @@ fn listeners(config: &Config, certificates: &Certificates) -> Result<Wanted, Fai
     Ok(wanted)
 }
 
-fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Shared {
+/// A key for the tickets of mobility, as long as the process lives.
+fn ticket_key() -> Result<TicketKey, Failure> {
+    let mut key = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(&mut key[..]).map_err(|error| format!("no randomness: {error}"))?;
+    Ok(TicketKey::new(key))
+}
+
+fn share(
+    config: &Config,
+    external: &External,
+    nonces: taciturn::auth::NonceKeys,
+    tickets: TicketKey,
+) -> Shared {
     let limits = &config.limits;
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let (realm, users) = (&config.realm, &config.auth.users);
@@ -280,6 +293,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             icmp_errors: config.protocol.icmp_errors,
             nat_discovery: config.nat_discovery.clone(),
             rfc3489: config.protocol.rfc3489,
+            mobility: config.protocol.mobility,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -296,6 +310,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
+            tickets: Arc::new(tickets),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,
@@ -518,7 +533,8 @@ impl Live<'_> {
         let successors = successors.map_err(|error| self.explain(&error))?;
         let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
         // Nothing can be refused from here on.
-        let shared = share(&config, &self.external, nonces).in_place_of(&self.shared);
+        let tickets = ticket_key()?;
+        let shared = share(&config, &self.external, nonces, tickets).in_place_of(&self.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
         successors.take_over();
         self.renew_dtls();

@@ -147,6 +147,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         }
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
+        "log.format" => vec![plain("\"json\"")],
         "process.user" => vec![plain("\"turn\"")],
         "listen.transport" | "listen.address" => {
             vec![listen("{transport = \"tcp\", address = \"[::]:3480\"}")]
@@ -194,6 +195,11 @@ fn before(path: &str) -> BTreeMap<String, String> {
         "protocol.nat_discovery" => {
             "{transport = \"udp\", address = \"[::]:3478\"}, \
              {transport = \"udp\", address = \"[::]:3479\"}"
+        }
+        // It takes one worker.
+        "protocol.mobility" => {
+            base.insert("workers".into(), "1".into());
+            return base;
         }
         "tls.acme_domains" => {
             base.insert("tls.acme".into(), "\"/nowhere/acme.json\"".into());

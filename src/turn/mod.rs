@@ -23,6 +23,7 @@ mod connection_bind;
 mod connection_ids;
 mod create_permission;
 mod icmp;
+mod mobility;
 mod nat_discovery;
 mod operator;
 mod outside;
@@ -34,6 +35,7 @@ mod request;
 mod shard;
 mod strangers;
 mod tcp_allocation;
+mod ticket;
 mod timers;
 mod types;
 
@@ -48,6 +50,7 @@ pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outsi
 pub use redirect::Redirect;
 pub use reload::Withdrawn;
 pub use shard::{Rules, Settings, Shard, Statistics};
+pub use ticket::TicketKey;
 pub use types::{
     AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
     RelayAddress, RelayId, Traffic, Verdict, Via,

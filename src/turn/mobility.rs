@@ -12,7 +12,7 @@ use super::shard::Shard;
 use super::ticket::{NONCE, Ticket};
 use super::types::{AllocationId, Carrier, Client};
 use crate::clock::Now;
-use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
+use crate::stun::{AttributeType as T, ErrorCode, Family, Method, Writer};
 
 /// What an allocation has that may move.
 #[derive(Debug, Default)]
@@ -166,7 +166,6 @@ impl Shard {
         proven: &Proven,
         outside: &mut impl Outside,
     ) {
-        use crate::stun::Method;
         let method = request.message.method();
         let only_asks = method == Method::REFRESH && request.message.mobility_ticket().is_some();
         let is_owner = self

@@ -10,6 +10,8 @@
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
 //! shard that a data connection came to finds them. `reload` is how rules change while calls run.
+//! `mobility` lets an allocation move with its client (RFC 8016), `nat_discovery` answers from
+//! elsewhere (RFC 5780).
 #![forbid(unsafe_code)]
 
 mod allocate;

@@ -27,7 +27,7 @@ use taciturn::policy::{
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn::stun::Family;
 use taciturn::tls::CertSource;
-use taciturn::turn::{ConnectionIds, Rules, Settings};
+use taciturn::turn::{ConnectionIds, Rules, Settings, TicketKey};
 
 use self::live::{Live, Signals};
 use self::log::Log;
@@ -109,10 +109,11 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
             None
         }
     });
+    let tickets = ticket_key()?;
     let sandboxed = confine(config)?;
     let mut kept = None;
     let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
-        let shared = share(config, &external, nonces);
+        let shared = share(config, &external, nonces, tickets);
         kept = Some(shared.clone());
         shared
     })?;
@@ -205,7 +206,19 @@ fn confine(config: &Config) -> Result<bool, Failure> {
     Ok(false)
 }
 
-fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys) -> Shared {
+/// A key for the tickets of mobility, as long as the process lives.
+fn ticket_key() -> Result<TicketKey, Failure> {
+    let mut key = zeroize::Zeroizing::new([0; 32]);
+    getrandom::fill(&mut key[..]).map_err(|error| format!("no randomness: {error}"))?;
+    Ok(TicketKey::new(key))
+}
+
+fn share(
+    config: &Config,
+    external: &External,
+    nonces: taciturn::auth::NonceKeys,
+    tickets: TicketKey,
+) -> Shared {
     let limits = &config.limits;
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let (realm, users) = (&config.realm, &config.auth.users);
@@ -226,6 +239,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             icmp_errors: config.protocol.icmp_errors,
             nat_discovery: config.nat_discovery.clone(),
             rfc3489: config.protocol.rfc3489,
+            mobility: config.protocol.mobility,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -242,6 +256,7 @@ fn share(config: &Config, external: &External, nonces: taciturn::auth::NonceKeys
             failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
+            tickets: Arc::new(tickets),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,

@@ -27,6 +27,7 @@ use turn_client_proto::api::{
 };
 use turn_client_proto::client::TurnClient;
 use turn_client_proto::tcp::TurnClientTcp;
+use turn_client_proto::types::stun::message::IntegrityAlgorithm;
 use turn_client_proto::types::{TransportType, TurnCredentials};
 use turn_client_proto::udp::TurnClientUdp;
 
@@ -68,7 +69,10 @@ impl Fixture {
     }
 
     async fn client(&self, way: Way, password: &str) -> Client {
-        let config = TurnConfig::new(TurnCredentials::new("alice", password));
+        self.configured(way, TurnConfig::new(TurnCredentials::new("alice", password))).await
+    }
+
+    async fn configured(&self, way: Way, config: TurnConfig) -> Client {
         if way == Way::Udp {
             let remote = self.server.listener("udp");
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -140,6 +144,8 @@ struct Client {
     pending: usize,
     /// The answers that came.
     answers: Vec<(Method, Class)>,
+    /// How many of them were signed with SHA-256.
+    with_sha256: usize,
 }
 
 impl Client {
@@ -153,6 +159,7 @@ impl Client {
             unseen: Vec::new(),
             pending: 0,
             answers: Vec::new(),
+            with_sha256: 0,
         }
     }
 
@@ -206,6 +213,7 @@ impl Client {
                 && message.class() != Class::Indication
             {
                 self.answers.push((message.method(), message.class()));
+                self.with_sha256 += usize::from(message.has_integrity_sha256());
                 self.pending -= 1;
             }
             self.unseen.drain(..padded.min(self.unseen.len()));
@@ -369,6 +377,24 @@ async fn data_in_one_burst_arrive_each_and_in_order() {
             let len = timeout(PATIENCE, peer.recv(&mut buffer)).await.unwrap().unwrap();
             assert_eq!(buffer[..len], [n; 400], "{way:?}");
         }
+    }
+}
+
+//= 8489-9.2.4-signed-with-sha256
+#[tokio::test]
+async fn a_client_that_takes_the_offer_of_sha256_is_answered_in_kind() {
+    let fixture = Fixture::new();
+    // Over UDP it is not offered by default: the answer to a stranger stays short.
+    for (way, offered) in [(Way::Tcp, true), (Way::Tls, true), (Way::Udp, false)] {
+        let mut config = TurnConfig::new(TurnCredentials::new("alice", "correct horse battery"));
+        config.add_supported_integrity(IntegrityAlgorithm::Sha256);
+        let mut client = fixture.configured(way, config).await;
+        let relayed = client.allocated().await;
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        client.permit(peer.local_addr().unwrap()).await;
+        both_ways(&mut client, &peer, relayed, &[100]).await;
+        // Allocate and CreatePermission; the challenge before them is not signed.
+        assert_eq!(client.with_sha256, if offered { 2 } else { 0 }, "{way:?}");
     }
 }
 

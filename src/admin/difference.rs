@@ -59,6 +59,8 @@ impl Plan {
             admin: old.admin.clone(),
             process: old.process.clone(),
             nat_discovery: old.nat_discovery.clone(),
+            // It goes with the workers.
+            protocol: Protocol { mobility: old.protocol.mobility, ..new.protocol },
             listen: if stays("listen") { old.listen.clone() } else { new.listen.clone() },
             tls: if stays("tls") { old.tls.clone() } else { new.tls.clone() },
             ..new
@@ -106,7 +108,8 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.entries("peers.deny", deny, &new.peers.deny);
     compare_limits(limits, &new.limits, list);
     compare_redirect(redirect.as_ref(), new.redirect.as_ref(), list);
-    let Protocol { rfc5766_channels, tcp_relay, rfc8489_over_udp, icmp_errors, rfc3489 } = protocol;
+    let Protocol { rfc5766_channels, tcp_relay, rfc8489_over_udp, icmp_errors, rfc3489, mobility } =
+        protocol;
     list.value("protocol.rfc5766_channels", rfc5766_channels, new.protocol.rfc5766_channels);
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
@@ -115,6 +118,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
         (discovered(nat_discovery.as_ref()), discovered(new.nat_discovery.as_ref()));
     list.restart("protocol.nat_discovery", before, after);
     list.value("protocol.rfc3489", rfc3489, new.protocol.rfc3489);
+    list.restart("protocol.mobility", mobility, new.protocol.mobility);
     list.restart("log.format", log_format.name(), new.log_format.name());
     list.value("log.level", log_level, &new.log_level);
     let Admin { metrics, socket } = admin;

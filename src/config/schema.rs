@@ -81,6 +81,7 @@ pub(super) const KEYS: &[Key] = &[
     key("protocol.icmp_errors", Kind::Boolean),
     key("protocol.nat_discovery", Kind::List),
     key("protocol.rfc3489", Kind::Boolean),
+    key("protocol.mobility", Kind::Boolean),
     key("tuning.wake_delay_us", Kind::Integer),
     key("log.format", Kind::Text),
     key("log.level", Kind::Text),

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{Receiver, Sender};
 use super::log::Log;
 use super::{
     Failure, Start, check_icmp_errors, check_redirect, host, raise_descriptor_limit, share, status,
-    tell,
+    tell, ticket_key,
 };
 
 /// How often the nonce key's age is looked at, the workers' health, and the certificate files.
@@ -224,12 +224,14 @@ impl Live<'_> {
         let successors = successors.map_err(|error| self.explain(&error))?;
         let moved = self.listeners.successor(&config, successors.certificates())?;
         let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
+        // Not used while there is one already: tickets stay good.
+        let tickets = ticket_key()?;
         if changed(&["limits.connections", "protocol.tcp_relay", "listen"]) {
             raise_descriptor_limit(&config);
         }
         let bound = self.listen(&moved).await?;
         // Nothing can be refused from here on.
-        let shared = share(&config, &self.external, nonces).in_place_of(&self.shared);
+        let shared = share(&config, &self.external, nonces, tickets).in_place_of(&self.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
         let certificates = successors.take_over();
         self.running.change_listeners(&moved.changes).await?;

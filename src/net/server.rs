@@ -58,6 +58,7 @@ impl Shared {
                 quota: Arc::clone(&old.quota),
                 rates: Arc::clone(&old.rates),
                 connection_ids: Arc::clone(&old.connection_ids),
+                tickets: Arc::clone(&old.tickets),
                 // What was spent is given back: only the operator can cause a reload.
                 answers: self.rules.answers,
                 failures: self.rules.failures,

@@ -41,6 +41,7 @@ impl AttributeType {
     pub const FINGERPRINT: Self = Self(0x8028);
     pub const RESPONSE_ORIGIN: Self = Self(0x802B);
     pub const OTHER_ADDRESS: Self = Self(0x802C);
+    pub const MOBILITY_TICKET: Self = Self(0x8030);
 
     /// RFC 8489 section 14: types below 0x8000 must be understood.
     #[must_use]

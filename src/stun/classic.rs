@@ -49,20 +49,44 @@ impl ClassicRequest {
         Some(Self { id: *id, unknown })
     }
 
+    /// Writes an answer of 500 into `reply`: over DTLS such requests are refused (RFC 8489 section
+    /// 11). Returns its length.
+    ///
+    /// # Errors
+    /// When the buffer is too small.
+    //= 8489-11-classic-over-dtls
+    pub fn refusal(&self, reply: &mut [u8]) -> Result<usize, BufferFull> {
+        self.write(Class::Error, reply, |writer| {
+            writer.error(ErrorCode::SERVER_ERROR, "");
+        })
+    }
+
     /// Writes the answer into `reply`: MAPPED-ADDRESS, or 420 with what was not understood. Returns
     /// its length.
     ///
     /// # Errors
     /// When the buffer is too small.
+    //= 8489-11-classic
     pub fn answer(&self, mapped: SocketAddr, reply: &mut [u8]) -> Result<usize, BufferFull> {
-        let [c0, c1, c2, c3, tid @ ..] = self.id;
-        let class = if self.unknown.is_empty() { Class::Success } else { Class::Error };
-        let mut writer = Writer::new(reply, class, Method::BINDING, TransactionId(tid));
         if self.unknown.is_empty() {
-            writer.plain_address(T::MAPPED_ADDRESS, mapped);
-        } else {
-            writer.error(ErrorCode::UNKNOWN_ATTRIBUTE, "").classic_unknown(&self.unknown);
+            return self.write(Class::Success, reply, |writer| {
+                writer.plain_address(T::MAPPED_ADDRESS, mapped);
+            });
         }
+        self.write(Class::Error, reply, |writer| {
+            writer.error(ErrorCode::UNKNOWN_ATTRIBUTE, "").classic_unknown(&self.unknown);
+        })
+    }
+
+    fn write(
+        &self,
+        class: Class,
+        reply: &mut [u8],
+        attributes: impl FnOnce(&mut Writer<'_>),
+    ) -> Result<usize, BufferFull> {
+        let [c0, c1, c2, c3, tid @ ..] = self.id;
+        let mut writer = Writer::new(reply, class, Method::BINDING, TransactionId(tid));
+        attributes(&mut writer);
         let len = writer.finish()?;
         reply.get_mut(4..8).ok_or(BufferFull)?.copy_from_slice(&[c0, c1, c2, c3]);
         Ok(len)

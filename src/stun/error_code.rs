@@ -1,4 +1,5 @@
-//! Error codes: RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3.
+//! Error codes: RFC 8489 section 14.8, RFC 8656 section 19, RFC 6062 section 6.3, RFC 8016
+//! section 3.5.
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ impl ErrorCode {
     pub const BAD_REQUEST: Self = Self(400);
     pub const UNAUTHENTICATED: Self = Self(401);
     pub const FORBIDDEN: Self = Self(403);
+    pub const MOBILITY_FORBIDDEN: Self = Self(405);
     pub const UNKNOWN_ATTRIBUTE: Self = Self(420);
     pub const ALLOCATION_MISMATCH: Self = Self(437);
     pub const STALE_NONCE: Self = Self(438);
@@ -40,6 +42,7 @@ impl ErrorCode {
             400 => "Bad Request",
             401 => "Unauthenticated",
             403 => "Forbidden",
+            405 => "Mobility Forbidden",
             420 => "Unknown Attribute",
             437 => "Allocation Mismatch",
             438 => "Stale Nonce",

@@ -238,6 +238,7 @@ pub struct Message<'a> {
     change_request: Option<&'a [u8]>,
     response_port: Option<&'a [u8]>,
     padding: Option<&'a [u8]>,
+    mobility_ticket: Option<&'a [u8]>,
 }
 
 impl<'a> Message<'a> {
@@ -291,6 +292,7 @@ impl<'a> Message<'a> {
             change_request: None,
             response_port: None,
             padding: None,
+            mobility_ticket: None,
         };
         let mut walk = Walk { bytes, at: HEADER_LEN };
         while let Some(attribute) = walk.next()? {
@@ -349,6 +351,7 @@ impl<'a> Message<'a> {
                 self.attributes_end = attribute.at;
                 self.integrity_sha256 = Some((attribute.at, value));
             }
+            T::MOBILITY_TICKET => first(&mut self.mobility_ticket),
             // RFC 5780: understood by Binding alone, and there only where it is served.
             T::CHANGE_REQUEST => {
                 first(&mut self.change_request);
@@ -629,6 +632,12 @@ impl<'a> Message<'a> {
             [high, low] | [high, low, _, _] => Ok(Some(u16::from_be_bytes([*high, *low]))),
             _ => Err(BadAttribute::Length),
         }
+    }
+
+    /// The value of MOBILITY-TICKET (RFC 8016 section 3.4), as it came.
+    #[must_use]
+    pub const fn mobility_ticket(&self) -> Option<&'a [u8]> {
+        self.mobility_ticket
     }
 
     /// The length of PADDING (RFC 5780 section 7.6).

@@ -32,6 +32,7 @@ const NO_PORT: &str = "No free relay port (relay_ports), or no socket to be had"
 /// What an Allocate request asks for, checked.
 struct Wanted {
     tcp: bool,
+    mobile: bool,
     family: Family,
     additional: bool,
     port: PortWish,
@@ -52,13 +53,14 @@ impl Shard {
         writer: &mut Writer<'_>,
         outside: &mut impl Outside,
     ) -> Answer {
-        if let Some((_, allocation)) = self.allocation_of(&request.client) {
+        if let Some((index, allocation)) = self.allocation_of(&request.client) {
             //= 8489-6.3.1-retransmissions
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
             //= 8656-7.2-retransmission
             if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
                 write_success(allocation, writer);
+                self.write_ticket(index, writer, outside);
                 return Ok(());
             }
             //= 8656-7.2-in-use
@@ -83,7 +85,7 @@ impl Shard {
         }
         let user = grant.name.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
-        let id = self.found(request, grant, lifetime, wanted.tcp)?;
+        let id = self.found(request, grant, lifetime, &wanted)?;
 
         let first = self.open_first(request.now, id, &user, &wanted, outside);
         let second = match wanted.port {
@@ -113,6 +115,8 @@ impl Shard {
             Carrier::of(allocation.client.via, outside.is_secure(allocation.client));
         allocation.address_error = address_error;
         write_success(allocation, writer);
+        self.write_ticket(id.index, writer, outside);
+        let Some(allocation) = self.allocations.get(id.index as usize) else { return Ok(()) };
         if let Some(relayed) = allocation.relayed() {
             outside.event(Event::Allocated {
                 client: allocation.client,
@@ -190,7 +194,8 @@ impl Shard {
             }
         };
         let lifetime = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
-        Ok(Wanted { tcp, family, additional: additional.is_some(), port, lifetime })
+        let mobile = self.wants_mobility(request, tcp)?;
+        Ok(Wanted { tcp, mobile, family, additional: additional.is_some(), port, lifetime })
     }
 
     //= 8656-7.2-lifetime
@@ -214,7 +219,7 @@ impl Shard {
         request: &Request<'_>,
         grant: Grant,
         lifetime: u32,
-        tcp: bool,
+        wanted: &Wanted,
     ) -> Result<AllocationId, Failure> {
         //= 8656-7.2-quota-by-user
         // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
@@ -236,7 +241,8 @@ impl Shard {
             credential_expires: grant.expires,
             quota,
             made_by: request.message.transaction_id(),
-            tcp,
+            tcp: wanted.tcp,
+            mobile: wanted.mobile,
         };
         let now = request.now.tick;
         let expires = now + Duration::from_secs(u64::from(lifetime));

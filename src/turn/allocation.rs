@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::mobility::Mobility;
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
@@ -94,6 +95,8 @@ pub(super) struct Allocation {
     /// No more than there may be channels: each has lived twice as long as it is kept here.
     ended: Vec<Ended>,
     pub(super) traffic: Traffic,
+    /// Where it may move with its client (RFC 8016).
+    pub(super) mobility: Option<Mobility>,
 }
 
 /// What an allocation is made of; the rest starts empty.
@@ -106,6 +109,8 @@ pub(super) struct Foundation {
     pub(super) made_by: TransactionId,
     /// Whether its relays are for TCP (RFC 6062).
     pub(super) tcp: bool,
+    /// Whether it may move with its client (RFC 8016).
+    pub(super) mobile: bool,
 }
 
 impl Allocation {
@@ -133,7 +138,13 @@ impl Allocation {
             tcp: foundation.tcp.then(TcpAllocation::default),
             ended: Vec::new(),
             traffic: Traffic::default(),
+            mobility: foundation.mobile.then(Mobility::default),
         }
+    }
+
+    /// Whether nothing can be sent to its client, which may come back.
+    pub(super) fn is_away(&self) -> bool {
+        self.mobility.as_ref().is_some_and(|mobility| mobility.is_away)
     }
 
     pub(super) fn relay(&self, family: Family) -> Option<&Relay> {

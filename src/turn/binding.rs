@@ -55,7 +55,8 @@ impl Shard {
         }
     }
 
-    /// A request that has no magic cookie (RFC 8489 section 11): over UDP alone, as RFC 3489 had it.
+    /// A request that has no magic cookie (RFC 8489 section 11): over UDP alone, as RFC 3489 had it. Over
+    /// DTLS it is refused.
     pub(super) fn classic_binding(
         &self,
         now: Now,
@@ -64,8 +65,8 @@ impl Shard {
         reply: &mut [u8],
     ) -> Verdict {
         let request = match client.via {
-            Via::Udp(_) => ClassicRequest::parse(packet),
-            Via::Stream { .. } | Via::Dtls { .. } => None,
+            Via::Udp(_) | Via::Dtls { .. } => ClassicRequest::parse(packet),
+            Via::Stream { .. } => None,
         };
         let Some(request) = request else { return Verdict::Drop(DropReason::Malformed) };
         if self.comes_from_own_relay(&client) {
@@ -74,7 +75,11 @@ impl Shard {
         if !self.answers_client(now, &client) {
             return Verdict::Drop(DropReason::Withheld);
         }
-        match request.answer(client.remote.0, reply) {
+        let answer = match client.via {
+            Via::Dtls { .. } => request.refusal(reply),
+            _ => request.answer(client.remote.0, reply),
+        };
+        match answer {
             Ok(len) => Verdict::Reply(len),
             Err(_) => Verdict::Drop(DropReason::TooLong),
         }

@@ -64,7 +64,8 @@ impl Shard {
         let allocation = self.allocations.get(index as usize)?;
         //= 8656-11.5-whose-permission
         // The permission is asked for of whom the datagram was for, not of who sent the error.
-        if !error.is_relayed(family) || !allocation.permits(peer.ip(), now.tick) {
+        let is_told = error.is_relayed(family) && !allocation.is_away();
+        if !is_told || !allocation.permits(peer.ip(), now.tick) {
             return None;
         }
         let client = allocation.client;

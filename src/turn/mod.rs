@@ -10,6 +10,8 @@
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
 //! shard that a data connection came to finds them. `reload` is how rules change while calls run.
+//! `mobility` lets an allocation move with its client (RFC 8016), `nat_discovery` answers from
+//! elsewhere (RFC 5780).
 #![forbid(unsafe_code)]
 
 mod allocate;
@@ -23,6 +25,7 @@ mod connection_bind;
 mod connection_ids;
 mod create_permission;
 mod icmp;
+mod mobility;
 mod nat_discovery;
 mod operator;
 mod outside;
@@ -34,6 +37,7 @@ mod request;
 mod shard;
 mod strangers;
 mod tcp_allocation;
+mod ticket;
 mod timers;
 mod types;
 
@@ -48,6 +52,7 @@ pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outsi
 pub use redirect::Redirect;
 pub use reload::Withdrawn;
 pub use shard::{Rules, Settings, Shard, Statistics};
+pub use ticket::TicketKey;
 pub use types::{
     AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
     RelayAddress, RelayId, Traffic, Verdict, Via,

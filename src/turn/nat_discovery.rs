@@ -30,6 +30,9 @@ pub struct NatDiscovery {
     pub ports: [u16; 2],
 }
 
+/// Which side of an address: as clients know it, or as it is bound.
+type Side = fn(&RelayAddress) -> IpAddr;
+
 /// Where a request came to, as indices into [`NatDiscovery`].
 pub(super) struct Place<'a> {
     addresses: &'a [RelayAddress; 2],
@@ -56,7 +59,7 @@ impl NatDiscovery {
 
 impl Place<'_> {
     /// A listener, as clients know it or as it is bound; each part the same or the other.
-    fn at(&self, address: bool, port: bool, side: fn(&RelayAddress) -> IpAddr) -> SocketAddr {
+    fn at(&self, address: bool, port: bool, side: Side) -> SocketAddr {
         let [first, second] = self.addresses;
         let ip = if (self.address == 0) != address { first } else { second };
         let [low, high] = self.ports;
@@ -92,8 +95,8 @@ impl Exchange {
             return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
         }
         let remote = request.client.remote.0;
-        let (public, local): (fn(&RelayAddress) -> IpAddr, fn(&RelayAddress) -> IpAddr) =
-            (|address| address.public, |address| address.local);
+        let public: Side = |address| address.public;
+        let local: Side = |address| address.local;
         // What goes in front of the padding: header, four addresses, PADDING's own header.
         let address = if remote.is_ipv4() { 12 } else { 24 };
         let fingerprint = if message.has_fingerprint() { 8 } else { 0 };
@@ -104,7 +107,7 @@ impl Exchange {
             // Section 7.4: what CHANGE-REQUEST with both flags leads to, whatever this one asked.
             other: place.at(true, true, public),
             from: place.at(change.address, change.port, local),
-            to: SocketAddr::new(remote.ip(), response_port.unwrap_or(remote.port())),
+            to: SocketAddr::new(remote.ip(), response_port.unwrap_or_else(|| remote.port())),
             is_plain: change.is_nothing() && response_port.is_none(),
             padding: padding.map(|wanted| wanted.min(room).min(LONGEST_PADDING) & !3),
         })

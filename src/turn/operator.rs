@@ -65,9 +65,8 @@ impl Shard {
 
     /// Ends allocations. Answers how many.
     pub fn kick(&mut self, now: Now, whose: &Whose, outside: &mut impl Outside) -> usize {
-        let all: Vec<u32> = self.by_client.values().copied().collect();
         let meant: Vec<u32> =
-            all.into_iter().filter(|index| self.is_of(*index as usize, whose)).collect();
+            self.indices().into_iter().filter(|index| self.is_of(*index as usize, whose)).collect();
         for index in &meant {
             self.end(now.tick, *index, EndReason::Kicked, outside);
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::allocate::DEFAULT_LIFETIME;
+use super::authenticate::Proven;
 use super::outside::{EndReason, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
@@ -12,6 +13,7 @@ impl Shard {
     pub(super) fn refresh(
         &mut self,
         request: &Request<'_>,
+        proven: &Proven,
         writer: &mut Writer<'_>,
         outside: &mut impl Outside,
     ) -> Answer {
@@ -25,7 +27,11 @@ impl Shard {
             writer.lifetime(0);
             return Ok(());
         }
-        let Some((index, allocation)) = self.allocation_of(&request.client) else {
+        let found = self.allocation_of(&request.client);
+        if let (None, Some(ticket)) = (&found, message.mobility_ticket()) {
+            return self.resume(request, proven, ticket, wanted, writer, outside);
+        }
+        let Some((index, allocation)) = found else {
             //= 8656-5-no-allocation-request
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
@@ -59,6 +65,9 @@ impl Shard {
         self.queue(index, deadline);
         //= 8656-8.2-answer
         writer.lifetime(granted);
+        if message.mobility_ticket().is_some() {
+            self.write_ticket(index, writer, outside);
+        }
         Ok(())
     }
 }

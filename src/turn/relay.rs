@@ -155,6 +155,9 @@ impl Shard {
         let Ok(len) = u16::try_from(payload.len()) else {
             return Verdict::Drop(DropReason::TooLong);
         };
+        if allocation.is_away() {
+            return Verdict::Drop(DropReason::NoAllocation);
+        }
         let client = allocation.client;
         //= 8656-11.3-channel-first
         let channel = allocation.channel_to(PeerAddr(peer)).copied();

@@ -50,8 +50,7 @@ impl Shard {
         if before.peers == self.rules.peers {
             return withdrawn;
         }
-        let all: Vec<u32> = self.by_client.values().copied().collect();
-        for index in all {
+        for index in self.indices() {
             withdrawn = withdrawn.and(self.withdraw_refused(now, index, outside));
         }
         withdrawn

@@ -96,6 +96,9 @@ impl Shard {
         }
         match (message.class(), message.method()) {
             (Class::Indication, Method::SEND) => {
+                if !self.arriving.is_empty() {
+                    self.arrive(client, outside);
+                }
                 self.send_indication(now, client, packet, &message, outside)
             }
             //= 8489-12-binding-without-credentials
@@ -159,6 +162,9 @@ impl Shard {
             }
         };
         let signature = proven.signature.clone();
+        if !self.arriving.is_empty() {
+            self.arrive_with(request, &proven, outside);
+        }
         let mut writer =
             Writer::new(reply, Class::Success, method, request.message.transaction_id());
         let answer = if let Err(failure) = self.check_owner(request, &proven) {
@@ -166,7 +172,7 @@ impl Shard {
         } else if request.message.unknown().is_empty() {
             match method {
                 Method::ALLOCATE => self.allocate(request, proven, &mut writer, outside),
-                Method::REFRESH => self.refresh(request, &mut writer, outside),
+                Method::REFRESH => self.refresh(request, &proven, &mut writer, outside),
                 Method::CREATE_PERMISSION => self.create_permission(request, outside),
                 Method::CONNECT => match self.connect(request, &signature, outside) {
                     Ok(()) => return Verdict::Later,

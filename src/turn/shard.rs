@@ -12,6 +12,7 @@ use super::connection_ids::ConnectionIds;
 use super::nat_discovery::NatDiscovery;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
 use super::redirect::Redirect;
+use super::ticket::TicketKey;
 use super::timers::Timers;
 use super::types::{
     AllocationId, Carrier, Client, DropReason, RelayAddress, RelayId, Traffic, Verdict,
@@ -57,6 +58,9 @@ pub struct Settings {
     pub nat_discovery: Option<NatDiscovery>,
     /// Whether clients of RFC 3489, which know no magic cookie, are answered.
     pub rfc3489: bool,
+    /// Whether an allocation may move with its client (RFC 8016). For servers of one shard: a
+    /// client's new 5-tuple would come to any.
+    pub mobility: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
@@ -82,6 +86,8 @@ pub struct Rules {
     pub failures: Arc<SourceBudget>,
     /// The peer connections of TCP allocations.
     pub connection_ids: Arc<ConnectionIds>,
+    /// What tickets of mobility are sealed with.
+    pub tickets: Arc<TicketKey>,
 }
 
 /// What a shard has done so far.
@@ -121,6 +127,8 @@ pub struct Shard {
     pub(super) rules: Rules,
     pub(super) allocations: Slab<Allocation>,
     pub(super) by_client: AHashMap<Client, u32>,
+    /// The 5-tuples that an allocation moves to once they are made use of; one of each at most.
+    pub(super) arriving: AHashMap<Client, u32>,
     /// The allocation on each relay port of this shard, for peers that are relayed addresses of
     /// its own.
     pub(super) by_port: [AHashMap<u16, u32>; 2],
@@ -145,6 +153,7 @@ impl Shard {
             rules,
             allocations: Slab::new(),
             by_client: AHashMap::new(),
+            arriving: AHashMap::new(),
             by_port: [AHashMap::new(), AHashMap::new()],
             timers: Timers::default(),
             draining: false,
@@ -166,7 +175,12 @@ impl Shard {
         outside: &mut impl Outside,
     ) -> Verdict {
         let verdict = match Kind::of(packet) {
-            Kind::ChannelData => self.channel_data(now, client, packet, outside),
+            Kind::ChannelData => {
+                if !self.arriving.is_empty() {
+                    self.arrive(client, outside);
+                }
+                self.channel_data(now, client, packet, outside)
+            }
             Kind::Stun => self.stun(now, client, packet, reply, outside),
             Kind::Other => Verdict::Drop(DropReason::Malformed),
         };
@@ -208,9 +222,7 @@ impl Shard {
     /// The connection of a client is gone, and its allocation with it (RFC 8656 section 5).
     //= 8656-5-connection-ends
     pub fn client_gone(&mut self, now: Now, client: Client, outside: &mut impl Outside) {
-        if let Some(index) = self.by_client.get(&client).copied() {
-            self.end(now.tick, index, EndReason::Disconnected, outside);
-        }
+        self.left_by(now, &client, outside);
     }
 
     /// When [`Shard::handle_timeout`] wants to be called next.
@@ -273,10 +285,16 @@ impl Shard {
 
     /// Ends every allocation; the server stops.
     pub fn shut_down(&mut self, now: Now, outside: &mut impl Outside) {
-        let all: Vec<u32> = self.by_client.values().copied().collect();
-        for index in all {
+        for index in self.indices() {
             self.end(now.tick, index, EndReason::Shutdown, outside);
         }
+    }
+
+    /// The numbers of all allocations.
+    pub(super) fn indices(&self) -> Vec<u32> {
+        // SAFE: each allocation holds a port, and there are fewer than 2^17 of those.
+        #[allow(clippy::cast_possible_truncation)]
+        self.allocations.iter().map(|(index, _)| index as u32).collect()
     }
 
     /// Whether this client has an allocation.
@@ -312,6 +330,7 @@ impl Shard {
         // SAFE: each allocation holds a port, and there are fewer than 2^17 of those.
         #[allow(clippy::cast_possible_truncation)]
         let index = self.allocations.insert(allocation) as u32;
+        self.forget_arriving(&client);
         self.by_client.insert(client, index);
         let id = AllocationId { index, generation };
         self.timers.push(expires, id);
@@ -376,7 +395,8 @@ impl Shard {
         self.detach(now, index, Family::V4, outside);
         self.detach(now, index, Family::V6, outside);
         let Some(allocation) = self.allocations.try_remove(index as usize) else { return };
-        self.by_client.remove(&allocation.client);
+        self.forget_client(&allocation.client, index);
+        self.forget_arrival_of(&allocation);
         // An allocation that was never granted ends without a word.
         if let Some(relayed) = relayed.filter(|_| allocation.granted > 0) {
             outside.event(Event::Ended {

@@ -35,6 +35,7 @@ port_for() {
     closed) port=3678 ;;
     both) port=3778 ;;
     discovery) port=3878 ;;
+    mobile) port=3978 ;;
     esac
     shift
     if has_word "$*" -S; then port=$(tls_port "$port"); fi

@@ -68,6 +68,7 @@ CONF
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi
+    if [ -n "$MOBILITY" ]; then printf 'mobility = true\n'; fi
     # shellcheck disable=SC2086  # a list of words
     if [ -n "$NAT_DISCOVERY" ]; then printf 'nat_discovery = %s\n' "$(toml_list $NAT_DISCOVERY)"; fi
     if wants tls || wants dtls; then

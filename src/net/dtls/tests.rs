@@ -26,7 +26,7 @@ use crate::policy::{
 };
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 use crate::tls::{CertSource, CertStore};
-use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard};
+use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard, TicketKey};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -138,6 +138,7 @@ fn shard(now: Now) -> Shard {
         answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
         failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
+        tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
     };
     let settings = Settings {
         relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
@@ -151,6 +152,7 @@ fn shard(now: Now) -> Shard {
         icmp_errors: false,
         nat_discovery: None,
         rfc3489: false,
+        mobility: false,
         max_peer_connections: 0,
         ports_reserved_percent: 0,
     };

@@ -22,6 +22,7 @@ mod icmp;
 mod indications;
 mod lifetimes;
 mod limits;
+mod mobility;
 mod nat_discovery;
 mod operator;
 mod own_relays;

@@ -9,6 +9,7 @@ fn rig() -> Rig {
     Rig::with(|setup| setup.rfc3489 = true)
 }
 
+//= 8489-11-classic
 #[test]
 fn a_request_without_the_cookie_is_answered_with_mapped_address() {
     // Section 11: the bytes in the cookie's place are copied, and nothing is XORed.
@@ -34,12 +35,18 @@ fn by_default_there_is_silence() {
 fn only_binding_over_udp_is_answered() {
     let rig = rig();
     rig.stream_client("192.0.2.1:1", "alice").raw(REQUEST).assert_dropped(DropReason::Malformed);
-    rig.dtls_client("192.0.2.1:1", "alice").raw(REQUEST).assert_dropped(DropReason::Malformed);
     for first in [[0, 3], [1, 1], [0, 0x11]] {
         let mut other = REQUEST.to_vec();
         other[..2].copy_from_slice(&first);
         rig.alice().raw(&other).assert_dropped(DropReason::Malformed);
     }
+}
+
+//= 8489-11-classic-over-dtls
+#[test]
+fn over_dtls_it_is_refused_with_500() {
+    let answer = rig().dtls_client("192.0.2.1:1", "alice").raw(REQUEST).reply();
+    assert_eq!(answer, b"\x01\x11\x00\x080123456789abcdef\x00\x09\x00\x04\x00\x00\x05\x00");
 }
 
 #[test]

@@ -21,7 +21,8 @@ use crate::policy::{
 use crate::stun::Family;
 use crate::turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, NatDiscovery, Redirect,
-    RelayAddress, Rules, Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
+    RelayAddress, Rules, Session, Settings, Shard, TicketKey, Traffic, Verdict, Via, Whose,
+    Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -58,6 +59,7 @@ pub(super) struct Setup {
     pub(super) redirect: Option<Redirect>,
     pub(super) nat_discovery: Option<NatDiscovery>,
     pub(super) rfc3489: bool,
+    pub(super) mobility: bool,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
@@ -88,6 +90,7 @@ impl Default for Setup {
             redirect: None,
             nat_discovery: None,
             rfc3489: false,
+            mobility: false,
             shared_secret: true,
             strict_expiry: false,
         }
@@ -141,6 +144,7 @@ impl Rig {
             answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
             failures: Arc::new(SourceBudget::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
+            tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         };
         let settings = Settings {
             relay_addresses: relays,
@@ -156,6 +160,7 @@ impl Rig {
             icmp_errors: true,
             nat_discovery: setup.nat_discovery,
             rfc3489: setup.rfc3489,
+            mobility: setup.mobility,
         };
         Self::start(Shard::new(settings, rules))
     }
@@ -484,7 +489,9 @@ impl Rig {
             assert_eq!(relays(true), listening.len(), "TCP relays of allocations, sockets open");
             let by_port: usize = shard.by_port.iter().map(|ports| ports.len()).sum();
             assert_eq!(relays(false), by_port, "relays by port");
-            assert_eq!(shard.len(), shard.by_client.len(), "allocations by client");
+            let there = shard.allocations.iter().filter(|(_, a)| !a.is_away()).count();
+            assert_eq!(there, shard.by_client.len(), "allocations by client");
+            assert!(shard.arriving.len() <= shard.len(), "moves that wait");
             let tcp = shard.allocations.iter().filter_map(|(_, a)| a.tcp.as_ref());
             let connections: usize = tcp.map(|tcp| tcp.len()).sum();
             assert_eq!(connections, peers, "peer connections of allocations, and those there are");

@@ -151,6 +151,7 @@ impl Rig {
             answers: Arc::new(AnswerLimit::new(answers.0, answers.1, Vec::new())),
             failures: Arc::new(SourceBudget::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
+            tickets: Arc::new(taciturn::turn::TicketKey::new(Zeroizing::new([3; 32]))),
         };
         let settings = Settings {
             relay_addresses,
@@ -166,6 +167,7 @@ impl Rig {
             icmp_errors: true,
             nat_discovery: None,
             rfc3489: false,
+            mobility: false,
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };

@@ -1,5 +1,5 @@
-//! Clients of all transports that come and go at random, with reloads: afterwards memory,
-//! descriptors, ports and sessions are where they began. Ten seconds; `SOAK_SECONDS` has it go on
+//! Clients of all transports that come and go at random, with reloads: afterwards
+//! descriptors and sessions are where they began, and memory nearly. Ten seconds; `SOAK_SECONDS` has it go on
 //! for longer, as `tests/attacks/run soak` does.
 #![allow(clippy::unwrap_used)]
 #![cfg(all(target_os = "linux", feature = "dtls"))]

@@ -1,5 +1,5 @@
-//! Clients of all transports that come and go at random, with reloads: afterwards memory,
-//! descriptors, ports and sessions are where they began. Ten seconds; `SOAK_SECONDS` has it go on
+//! Clients of all transports that come and go at random, with reloads: afterwards
+//! descriptors and sessions are where they began, and memory nearly. Ten seconds; `SOAK_SECONDS` has it go on
 //! for longer, as `tests/attacks/run soak` does.
 #![allow(clippy::unwrap_used)]
 #![cfg(all(target_os = "linux", feature = "dtls"))]
@@ -26,14 +26,15 @@ use server::PATIENCE;
 use stream_client::channel;
 use taciturn::stun::{AttributeType as T, Message, Method, Writer};
 use tokio::net::UdpSocket;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How many clients there are at a time, at most.
 const CROWD: usize = 60;
 
-/// What the memory may be above that after the warm-up: the allocator's pages are not given back one
-/// by one. A leak of a hundred bytes a session shows within half an hour.
-const MEMORY: u64 = 2 * 1024 * 1024;
+/// What the memory may be above that after the warm-up: tables of fixed size (ports in quarantine, ended
+/// sessions, budgets) fill up later, and the allocator's pages are not given back one by one. A leak of a
+/// hundred bytes a session is more within half an hour.
+const MEMORY: u64 = 4 * 1024 * 1024;
 
 /// One user is all of them.
 const LIMITS: &str = "[limits]\nnew_peers_per_second_per_allocation = 0\n\
@@ -176,11 +177,21 @@ impl Soak {
             self.reload();
             self.everybody_leaves().await;
         }
-        let start = Instant::now();
-        while self.turnctl(&["sessions"]) != "no sessions\n" {
-            assert!(start.elapsed() < PATIENCE, "sessions stay");
-        }
+        self.sessions_end().await;
         (self.site.descriptors(), self.site.resident())
+    }
+
+    /// Waits until the server says that there are none.
+    async fn sessions_end(&self) {
+        let start = Instant::now();
+        loop {
+            let sessions = self.turnctl(&["sessions"]);
+            if sessions == "no sessions\n" {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "sessions stay:\n{sessions}{:?}", self.tally);
+            sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn everybody_leaves(&mut self) {
@@ -220,6 +231,7 @@ async fn after_a_crowd_that_comes_and_goes_all_is_as_it_was() {
         }
     }
     soak.everybody_leaves().await;
+    soak.sessions_end().await;
     soak.site.descriptors_fall_to(open).await;
     let resident = soak.site.resident();
     eprintln!(
@@ -228,7 +240,6 @@ async fn after_a_crowd_that_comes_and_goes_all_is_as_it_was() {
         soak.tally,
         soak.site.descriptors()
     );
-    assert_eq!(soak.turnctl(&["sessions"]), "no sessions\n");
     assert!(resident < warm + MEMORY, "{warm} bytes after the warm-up, {resident} at the end");
     assert!(soak.tally.allocations > 20 && soak.tally.reloads > 1, "{:?}", soak.tally);
     let log = soak.site.server.log();

@@ -236,8 +236,9 @@ mod tests {
         let user = |name: &str, key| StaticUser { name: name.into(), key };
         let password = |text: &str| StaticKey::Password(Zeroizing::new(text.into()));
         let md5 = long_term_key("bob", "example.org", "bobs password");
-        let md5 = md5.bytes().try_into().unwrap();
-        let users = [user("alice", password("correct horse")), user("bob", StaticKey::Md5(md5))];
+        let md5: [u8; 16] = md5.bytes().try_into().unwrap();
+        let users =
+            [user("alice", password("correct horse")), user("bob", StaticKey::Md5(md5.into()))];
         let secrets = vec![SharedSecret::new("old secret"), SharedSecret::new("new secret")];
         Authenticator::new("example.org", &users, secrets, false)
     }
@@ -342,7 +343,7 @@ mod tests {
         assert_eq!(offered(&[password()], &[]), (true, true));
         assert_eq!(offered(&[password()], &["a secret"]), (true, false));
         assert_eq!(offered(&[], &["a secret"]), (true, false));
-        assert_eq!(offered(&[user(StaticKey::Md5([1; 16]))], &[]), (false, true));
+        assert_eq!(offered(&[user(StaticKey::Md5([1; 16].into()))], &[]), (false, true));
     }
 
     //= 8489-16-rfc7616-5

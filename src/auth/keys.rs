@@ -60,7 +60,7 @@ pub enum StaticKey {
     /// A clear password.
     Password(Zeroizing<String>),
     /// A precomputed key, so that no password need be in the file.
-    Md5([u8; 16]),
+    Md5(Zeroizing<[u8; 16]>),
 }
 
 impl fmt::Debug for StaticKey {
@@ -90,7 +90,7 @@ impl StaticUser {
             (StaticKey::Password(password), _) => {
                 Some(long_term_key_by(algorithm, &self.name, realm, password))
             }
-            (StaticKey::Md5(bytes), PasswordAlgorithm::Md5) => Some(LongTermKey::md5(*bytes)),
+            (StaticKey::Md5(bytes), PasswordAlgorithm::Md5) => Some(LongTermKey::md5(**bytes)),
             (StaticKey::Md5(_), PasswordAlgorithm::Sha256) => None,
         }
     }
@@ -133,8 +133,18 @@ mod tests {
             key: StaticKey::Password(Zeroizing::new("correct horse".into())),
         };
         let key = user.long_term_key(PasswordAlgorithm::Sha256, "r");
-        let shown = format!("{user:?} {key:?}");
-        assert!(!shown.contains("horse"), "{shown}");
+        let keyed = StaticUser { name: "bob".into(), key: StaticKey::Md5([0x7B; 16].into()) };
+        let secret = crate::auth::SharedSecret::new("battery staple");
+        let nonces = crate::auth::NonceKeys::new(
+            std::time::Duration::from_secs(60),
+            [[0x7B; 32]; 2],
+            crate::clock::Tick(0),
+        );
+        let key_of_keyed = keyed.long_term_key(PasswordAlgorithm::Md5, "r");
+        let shown = format!("{user:?} {key:?} {keyed:?} {key_of_keyed:?} {secret:?} {nonces:?}");
+        for secret in ["horse", "staple", "123", "7b", "7B"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
     }
 
     fn hex(bytes: &[u8]) -> String {

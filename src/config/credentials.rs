@@ -152,7 +152,7 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
                     reader.error(&item, message, USER_HELP);
                     continue;
                 };
-                (StaticKey::Md5(bytes), weak_key(name, realm, &bytes))
+                (StaticKey::Md5(bytes.into()), weak_key(name, realm, &bytes))
             }
         };
         if let Some(weakness) = weakness {

@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use taciturn::auth::{LongTermKey, long_term_key};
 use taciturn::stun::{
@@ -18,10 +19,15 @@ pub(crate) const REALM: &str = "example.org";
 pub(crate) const USER: &str = "alice";
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
+/// How many there have been.
+static CLIENTS: AtomicU64 = AtomicU64::new(0);
+
 pub(crate) struct StreamClient<S> {
     stream: S,
     unread: Vec<u8>,
     nonce: Vec<u8>,
+    /// Which client this is: two on the same port, one after the other, have ids of their own.
+    number: u64,
     transactions: u8,
     user: String,
     key: LongTermKey,
@@ -35,7 +41,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
     pub(crate) fn of_user(stream: S, user: &str, password: &str) -> Self {
         let key = long_term_key(user, REALM, password);
         let user = user.to_owned();
-        Self { stream, unread: Vec::new(), nonce: Vec::new(), transactions: 0, user, key }
+        let number = CLIENTS.fetch_add(1, Ordering::Relaxed);
+        Self { stream, unread: Vec::new(), nonce: Vec::new(), number, transactions: 0, user, key }
     }
 
     pub(crate) fn stream(&mut self) -> &mut S {
@@ -76,7 +83,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
     ) -> Vec<u8> {
         self.transactions += 1;
         let mut buffer = [0; 1000];
-        let tid = TransactionId([self.transactions; 12]);
+        let mut tid = TransactionId([self.transactions; 12]);
+        tid.0[..8].copy_from_slice(&self.number.to_be_bytes());
         let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
         attributes(&mut writer);
         if !self.nonce.is_empty() {

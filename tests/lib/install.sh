@@ -42,7 +42,7 @@ programs_for() {
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl procps:ps util-linux:unshare bsdutils:script \
             passwd:useradd sysvinit-utils:pidof
         ;;
-    compare) echo coturn:turnserver iproute2:ip ;;
+    compare) echo coturn:turnserver iproute2:ip openssl:openssl procps:sysctl strace:strace ;;
     *) die "install.sh: no stage is called $1" ;;
     esac
 }

@@ -75,7 +75,7 @@ start)
     mkdir -p "$LOGDIR"
     make_certificates
     configuration >"$LOGDIR/turnserver.conf"
-    launch turnserver -c "$LOGDIR/turnserver.conf"
+    launch "$TURNSERVER" -c "$LOGDIR/turnserver.conf"
     ;;
 stop) stop_process "$LOGDIR" ;;
 *) die "usage: $0 start|stop" ;;

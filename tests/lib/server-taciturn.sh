@@ -64,7 +64,9 @@ allow_weak_credentials = false
 allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
-    if [ -n "$CONNECTIONS" ]; then printf '\n[limits]\nconnections_per_address = %s\n' "$CONNECTIONS"; fi
+    printf '\n[limits]\n'
+    if [ -n "$CONNECTIONS" ]; then printf 'connections_per_address = %s\n' "$CONNECTIONS"; fi
+    if [ -n "$ALLOCATIONS" ]; then printf 'allocations_per_user = %s\n' "$ALLOCATIONS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const NAME_PATIENCE: Duration = Duration::from_secs(6);
 
 /// How often an allocation is tried anew where an old one of the same port is still there (437).
-const TRIES: usize = 4;
+const TRIES: usize = 16;
 
 /// Where the server is, and how to speak to it.
 pub(super) struct Server {
@@ -113,23 +113,33 @@ impl Server {
         &self,
         family: Option<Family>,
     ) -> Result<(Client, Allocation), BenchError> {
-        let mut tries = 0;
+        let mut tries = 1;
         loop {
-            tries += 1;
-            let mut client = self.connect().await?;
-            let challenge = match client.open().await.map_err(at("Allocate"))? {
-                Opened::Granted(allocation) => return Ok((client, allocation)),
-                Opened::Challenged(challenge) => challenge,
-            };
-            let login = self.credentials.login_for(LIFETIME).ok_or(BenchError::NoLogin)?;
-            client.log_in(&login, &challenge);
-            match client.allocate(family).await {
-                Ok(allocation) => return Ok((client, allocation)),
+            match self.try_allocate(family).await {
                 // Another socket gets another port.
-                Err(error) if error.code() == Some(437) && tries < TRIES => {}
-                Err(error) => return Err(at("Allocate")(error)),
+                Err(BenchError::Client { error, .. })
+                    if error.code() == Some(437) && tries < TRIES =>
+                {
+                    tries += 1;
+                }
+                outcome => return outcome,
             }
         }
+    }
+
+    async fn try_allocate(
+        &self,
+        family: Option<Family>,
+    ) -> Result<(Client, Allocation), BenchError> {
+        let mut client = self.connect().await?;
+        let challenge = match client.open().await.map_err(at("Allocate"))? {
+            Opened::Granted(allocation) => return Ok((client, allocation)),
+            Opened::Challenged(challenge) => challenge,
+        };
+        let login = self.credentials.login_for(LIFETIME).ok_or(BenchError::NoLogin)?;
+        client.log_in(&login, &challenge);
+        let allocation = client.allocate(family).await.map_err(at("Allocate"))?;
+        Ok((client, allocation))
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
-use taciturn::net::{Listeners, Shared};
+use taciturn::net::{ListenerId, Listeners, Shared, Wanted};
 use taciturn::policy::Connections;
 use taciturn::stun::{Class, Message, Method};
 
@@ -124,7 +124,8 @@ impl Call {
 #[test]
 fn a_worker_that_relays_allocates_nothing() {
     let own = IpAddr::from([127, 0, 0, 1]);
-    let bound = Listeners::bind(&[SocketAddr::new(own, 0)], &[], &[], 1).unwrap();
+    let wanted = (ListenerId(0), Wanted::Udp(SocketAddr::new(own, 0)));
+    let bound = Listeners::bind(&[wanted], 1).unwrap();
     let address = bound[0].addresses()[0].trim_end_matches("/udp").parse().unwrap();
     let running = taciturn::net::start(bound, Duration::from_secs(3600), |nonces| {
         let mut rules = rules(100, own, vec!["127.0.0.0/8".parse().unwrap()]);

@@ -21,7 +21,7 @@ use taciturn::stun::{
 };
 use taciturn::turn::{
     AllocationId, Client, ClientAddr, ConnectionIds, Event, OpenError, Outside, RelayAddress,
-    RelayId, Rules, Settings, Shard, Verdict, Via,
+    RelayId, Rules, Settings, Shard, TicketKey, Verdict, Via,
 };
 use zeroize::Zeroizing;
 
@@ -49,6 +49,7 @@ pub(crate) fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> 
         answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
         failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
+        tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
     }
 }
 
@@ -66,6 +67,9 @@ pub(crate) fn settings(own: IpAddr) -> Settings {
         rfc8489_over_udp: false,
         redirect: None,
         icmp_errors: false,
+        nat_discovery: None,
+        rfc3489: false,
+        mobility: false,
     }
 }
 

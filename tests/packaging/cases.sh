@@ -295,6 +295,7 @@ TOML
     ! inside systemctl restart taciturn || { say "the server's own user could read it"; return 1; }
     inside systemctl reset-failed taciturn
     mkdir -p "$dir"
+    # shellcheck disable=SC2016  # the backquotes are the document's
     sed -n '/^```ini$/,/^```$/{/^```/!p}' "$ROOT/docs/pangolin.md" >"$dir/acme.conf"
     grep -q '^User=root$' "$dir/acme.conf" || return 1
     inside systemctl daemon-reload && inside systemctl restart taciturn &&

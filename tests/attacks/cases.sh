@@ -12,13 +12,9 @@ ANSWER_BYTES=92
 check_flood() {
     local requests=100000 rate=20000 addresses=200000 seconds before after control beside flood elapsed
     [ -z "$ALL" ] || requests=1000000
-    LOAD_PROGRAM=$(bench load)
     local program
-    program=$(bench flood)
-    if ! [ -x "$LOAD_PROGRAM" ] || ! [ -x "$program" ]; then
-        say "load or flood does not build"
-        return 1
-    fi
+    program=$(built bench flood --release)
+    [ -x "$program" ] || { say "the flood does not build"; return 1; }
     start_server || return 1
     # Longer than the flood, should the machine be too busy for its rate.
     seconds=$((2 * requests / rate + 2))
@@ -95,8 +91,6 @@ NFT
 # The address of a listener goes away and comes back, as with a provider's failover.
 check_vanishing-address() {
     local open
-    LOAD_PROGRAM=$(bench load)
-    [ -x "$LOAD_PROGRAM" ] || { say "the load does not build"; return 1; }
     start_server || return 1
     load "$ADDRESS" --flows 5 --seconds 1 || return 1
     open=$(descriptors)
@@ -121,8 +115,6 @@ back_to() {
 check_clock-jumps() {
     local library result open calls
     library=$(find /usr/lib -name libfaketimeMT.so.1 | head -n 1)
-    LOAD_PROGRAM=$(bench load)
-    [ -x "$LOAD_PROGRAM" ] || { say "the load does not build"; return 1; }
     echo "+0" >"$DIR/time"
     # The sandbox would keep the library from its file.
     start_server LD_PRELOAD="$library" FAKETIME_TIMESTAMP_FILE="$DIR/time" FAKETIME_NO_CACHE=1 \

@@ -75,18 +75,12 @@ built() {
         grep -o "\"executable\":\"[^\"]*/$name-[^\"]*\"" | cut -d '"' -f 4
 }
 
-# bench NAME: the program, or the one that the variable of that name in capitals has
-bench() {
-    local given=${1^^}
-    given=${!given:-}
-    printf '%s' "${given:-$(built bench "$1" --release)}"
-}
-
 # load SERVER ARGUMENT...: calls from the server's loopback; a line of JSON
 load() {
     local at=$1
     shift
-    ip netns exec "$SERVERS" "$LOAD_PROGRAM" --server "$at:3478" --user "$USERNAME" --password "$PASSWORD" "$@"
+    ip netns exec "$SERVERS" env TURNCTL_PASSWORD="$PASSWORD" "$TURNCTL" bench "turn:$at:3478" \
+        --user "$USERNAME" --peer-address 127.0.0.1 --json "$@"
 }
 
 # field NAME JSON

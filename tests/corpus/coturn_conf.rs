@@ -28,11 +28,17 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// Values that nobody may read on a terminal, where they are long enough to be told from words.
+/// Values that nobody may read on a terminal, where they are long enough to be told from words, and
+/// where no other line has them too.
 fn secrets(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| {
+    let secret_of = |line: &'_ str| -> Option<std::ops::Range<usize>> {
         let (name, value) = line.split_once('=')?;
-        let value = value.trim();
-        (name.trim() == "static-auth-secret" && value.len() >= 24).then_some(value)
+        let start = line.len() - value.trim_start().len();
+        let end = start + value.trim().len();
+        (name.trim() == "static-auth-secret" && end - start >= 24).then_some(start..end)
+    };
+    text.lines().filter_map(move |line| line.get(secret_of(line)?)).filter(move |secret| {
+        let mut elsewhere = text.lines().filter(|line| secret_of(line).is_none());
+        !elsewhere.any(|line| line.contains(secret))
     })
 }

@@ -81,7 +81,7 @@ the_jail_is_one() {
         cp "$ROOT/config/fail2ban/taciturn.conf" "$WORK/fail2ban/filter.d/" &&
         cp "$ROOT/config/fail2ban/jail-taciturn.conf" "$WORK/fail2ban/jail.d/taciturn.conf" &&
         fail2ban-client -c "$WORK/fail2ban" -d >"$WORK/fail2ban.dump" || return 1
-    grep -q "'set', 'taciturn', 'addfailregex'" "$WORK/fail2ban.dump"
+    grep -q "'multi-set', 'taciturn', 'addfailregex'" "$WORK/fail2ban.dump"
 }
 
 expect_equal() {

@@ -67,12 +67,10 @@ start_server() {
         ALLOW_LOOPBACK=yes WORKERS=1 "$@" "$ROOT/tests/lib/server-${SERVER:?}.sh" start
 }
 
-# built KIND NAME [ARGUMENT...]: builds a bench or a test, and says where the program is
+# built NAME: builds a test, and says where the program is
 built() {
-    local kind=$1 name=$2
-    shift 2
-    (cd "$ROOT" && cargo build --locked "$@" "--$kind" "$name" --message-format=json 2>/dev/null) |
-        grep -o "\"executable\":\"[^\"]*/$name-[^\"]*\"" | cut -d '"' -f 4
+    (cd "$ROOT" && cargo build --locked --test "$1" --message-format=json 2>/dev/null) |
+        grep -o "\"executable\":\"[^\"]*/$1-[^\"]*\"" | cut -d '"' -f 4
 }
 
 # load SERVER ARGUMENT...: calls from the server's loopback; a line of JSON

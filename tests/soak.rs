@@ -22,6 +22,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use everywhere::{AnyClient, Site, TRANSPORTS, leave};
+use serde_json::Value;
 use server::PATIENCE;
 use stream_client::channel;
 use taciturn::stun::{AttributeType as T, Message, Method, Writer};
@@ -68,7 +69,7 @@ struct Guest {
 struct Tally {
     allocations: usize,
     permissions: usize,
-    packets: usize,
+    packets: u64,
     left: usize,
     hung_up: usize,
     reloads: usize,
@@ -233,6 +234,17 @@ async fn after_a_crowd_that_comes_and_goes_all_is_as_it_was() {
     soak.everybody_leaves().await;
     soak.sessions_end().await;
     soak.site.descriptors_fall_to(open).await;
+    let status: Value = serde_json::from_str(&soak.turnctl(&["status", "--json"])).unwrap();
+    let status = &status["result"];
+    for key in ["allocations", "users", "connections"] {
+        assert_eq!(status[key], 0, "{key}: {status}");
+    }
+    for family in ["ipv4", "ipv6"] {
+        assert_eq!(status["relay_ports_used"][family], 0, "ports of {family}: {status}");
+    }
+    let packets =
+        ["packets_to_peers", "packets_to_clients"].map(|key| status[key].as_u64().unwrap());
+    assert_eq!(packets.iter().sum::<u64>(), soak.tally.packets, "{status}");
     let resident = soak.site.resident();
     eprintln!(
         "{seconds} s: {:?}; resident {warm} bytes after the warm-up, {resident} at the end; {open} \

@@ -445,7 +445,7 @@ mod tests {
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
             ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
             ("", "[protocol]\nrfc3489 = true", "protocol.rfc3489: false -> true"),
-            ("", "[tuning]\nwake_delay_us = 300", "tuning.wake_delay_us: 0 -> 300"),
+            ("", "[tuning]\nwake_delay_us = 0", "tuning.wake_delay_us: 300 -> 0"),
             ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),
         ] {

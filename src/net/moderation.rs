@@ -2,7 +2,7 @@
 //!
 //! At the rates of calls most wake-ups bring one packet, and the wake-up costs more than the
 //! packet. A nap lets several arrive and be served by one. It pays only while packets come often
-//! and one by one: where a sender brings bursts, each wake-up has enough to do already; where
+//! and one by one: where senders bring bursts, each wake-up has enough to do already; where
 //! packets are rare, a nap would be one more system call for nothing.
 
 use std::time::Duration;
@@ -16,10 +16,11 @@ const WINDOW: u64 = 16;
 const BEGIN: u64 = 2;
 const GO_ON: u64 = 1;
 
-/// From so many packets a read on, senders bring bursts. While naps go on more of them gather in
-/// one read, so that the bound is higher then.
+/// From so many packets a wake-up on, senders bring bursts.
 const BURST: u64 = 4;
-const BURST_WITH_NAPS: u64 = 16;
+
+/// While naps go on it takes more than evenly spread packets would come to, so many times over.
+const BURST_OF_EXPECTED: u64 = 3;
 
 /// Naps that found nothing, after which the next wait is a real one.
 const EMPTY: u32 = 2;
@@ -31,7 +32,8 @@ pub(super) struct Moderation {
     on: bool,
     window: u64,
     packets: u64,
-    reads: u64,
+    /// Wake-ups and naps that have brought packets.
+    wakes: u64,
     /// Packets since the last nap, and naps in a row without any.
     news: bool,
     empty: u32,
@@ -40,7 +42,7 @@ pub(super) struct Moderation {
 impl Moderation {
     /// Naps of this length; zero is never.
     pub(super) const fn new(nap: Duration) -> Self {
-        Self { nap, on: false, window: 0, packets: 0, reads: 0, news: false, empty: 0 }
+        Self { nap, on: false, window: 0, packets: 0, wakes: 0, news: false, empty: 0 }
     }
 
     /// Naps of another length from now on.
@@ -51,28 +53,32 @@ impl Moderation {
     /// Notes what one read of a socket has brought.
     pub(super) const fn count(&mut self, packets: u64) {
         self.packets += packets;
-        self.reads += 1;
-        self.news = true;
+        self.news |= packets > 0;
     }
 
     /// Nothing is left to read: how long to nap before the next look. `None` is to wait.
     pub(super) fn idle(&mut self, now: Tick) -> Option<Duration> {
+        let news = std::mem::take(&mut self.news);
+        self.wakes += u64::from(news);
+        self.empty = if news { 0 } else { self.empty + 1 };
         let window = now.0 / WINDOW;
         if window != self.window {
             // A window that was slept through has had no packets.
             self.on = window == self.window + 1 && self.pays();
-            (self.window, self.packets, self.reads) = (window, 0, 0);
+            (self.window, self.packets, self.wakes) = (window, 0, 0);
         }
-        self.empty = if std::mem::take(&mut self.news) { 0 } else { self.empty + 1 };
         (self.on && self.empty < EMPTY).then_some(self.nap)
     }
 
     /// By the window that has just ended.
     fn pays(&self) -> bool {
-        let (enough, burst) = if self.on { (GO_ON, BURST_WITH_NAPS) } else { (BEGIN, BURST) };
         let micros = u64::try_from(self.nap.as_micros()).unwrap_or(u64::MAX);
-        self.packets.saturating_mul(micros) >= enough * WINDOW * 1000
-            && self.packets < burst * self.reads
+        let expected = self.packets.saturating_mul(micros) / (WINDOW * 1000);
+        let (enough, burst) = match self.on {
+            true => (GO_ON, BURST.max(BURST_OF_EXPECTED * expected)),
+            false => (BEGIN, BURST),
+        };
+        expected >= enough && self.packets < burst * self.wakes
     }
 }
 
@@ -128,6 +134,17 @@ mod tests {
     #[test]
     fn does_not_nap_where_packets_come_in_bursts() {
         assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 4, 1, 10), 0);
+        // A packet of each of many flows at the same moment is a burst as well.
+        assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 4, 10, 1), 0);
+    }
+
+    #[test]
+    fn stops_when_packets_begin_to_come_in_bursts() {
+        let mut moderation = Moderation::new(NAP);
+        naps(&mut moderation, 0..50, 20, 1, 1);
+        assert!(moderation.idle(Tick(50)).is_some());
+        // The rate is that of before; what a nap would gather is 6 packets.
+        assert_eq!(naps(&mut moderation, 51..100, 1, 20, 1), 0);
     }
 
     #[test]

@@ -51,6 +51,11 @@ const EVENTS: usize = 256;
 /// holds a realm of up to 763. A padded answer of NAT discovery has about 1600.
 const REPLY: usize = 2048;
 
+/// By how much the kernel may prolong a nap to wake several threads at once, in nanoseconds. Its default,
+/// 50 us, is a good part of a nap.
+#[cfg(target_os = "linux")]
+const NAP_SLACK: u64 = 1000;
+
 /// Bytes that a connection reads at a time.
 const ROOM: usize = 64 * 1024;
 
@@ -64,6 +69,9 @@ pub(super) async fn run(
     mut heart: Heart,
     commands: Commands,
 ) -> io::Result<()> {
+    // Where it is refused naps are a little longer.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
     let core = Rc::new(Core {
         state: RefCell::new(State::new(clock, shared, handover)?),
         room: RefCell::new(vec![0; ROOM].into()),

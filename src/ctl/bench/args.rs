@@ -109,6 +109,11 @@ pub struct BenchArgs {
     #[arg(long, value_name = "ADDRESS", conflicts_with = "relayed_peers")]
     pub peer_address: Option<IpAddr>,
 
+    /// Look for packets all the time instead of sleeping until one comes: takes a core, and the server is
+    /// not charged with waking this program
+    #[arg(long)]
+    pub spin: bool,
+
     /// No traffic: make this many allocations, as many at a time as there are --flows, hold them, and
     /// end them
     #[arg(long, value_name = "NUMBER", conflicts_with = "idle")]
@@ -256,6 +261,7 @@ pub(super) struct Shape {
     /// Bursts a second in each flow; `None` is a closed loop.
     pub(super) rate: Option<f64>,
     pub(super) spread: bool,
+    pub(super) spin: bool,
     pub(super) direction: Direction,
     pub(super) relayed_peers: bool,
 }
@@ -342,6 +348,7 @@ impl BenchArgs {
             burst: self.burst,
             rate,
             spread: self.spread,
+            spin: self.spin,
             direction: self.direction,
             relayed_peers: self.relayed_peers,
         }))

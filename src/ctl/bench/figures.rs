@@ -111,6 +111,7 @@ impl Traffic {
             "burst": shape.burst,
             "rate": shape.rate,
             "spread": shape.spread,
+            "spin": shape.spin,
             "direction": shape.direction.name(),
             "relayed_peers": shape.relayed_peers,
             "seconds": self.elapsed.as_secs_f64(),

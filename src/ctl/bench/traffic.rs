@@ -163,6 +163,9 @@ impl Traffic {
                 }
             }
         }
+        if self.shape.spin {
+            spawn_local(Rc::clone(self).spin());
+        }
         match self.shape.rate {
             Some(rate) => drop(spawn_local(Rc::clone(self).paced(rate))),
             None => drop(spawn_local(Rc::clone(self).closed_loops())),
@@ -180,6 +183,13 @@ impl Traffic {
                 stream.write(writer, len).await;
             }
         });
+    }
+
+    /// Keeps this thread from sleeping: it asks for packets again as soon as there is none.
+    async fn spin(self: Rc<Self>) {
+        while !self.is_over() {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Packets that have come out of the server so far.

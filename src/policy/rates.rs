@@ -5,6 +5,7 @@
 //! until that much time has passed. A bucket is one number, when it is whole again (the generic cell
 //! rate algorithm), so judging is of constant time, without a lock. It is kept in time, not in
 //! bytes: another limit takes it over as it is.
+//= 8656-5-bandwidth
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

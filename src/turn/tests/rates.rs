@@ -76,6 +76,7 @@ fn bytes_per_second_per_allocation_holds_in_each_direction() {
     rig.assert_empty();
 }
 
+//= 8656-5-bandwidth
 #[test]
 fn bytes_per_second_per_user_holds_over_allocations_and_shards() {
     let rig = limited(|rates| rates.bytes.user = 10_000);

@@ -16,10 +16,6 @@ const MAX_SEGMENTS: usize = 64;
 /// Bytes in one send: the longest UDP payload over IPv4.
 const MAX_BYTES: usize = 65_507;
 
-/// Bytes of a datagram whose parts are copied together before it is sent: the kernel takes one piece
-/// at less cost than several, by more than the copy of a packet of Ethernet costs.
-const MAX_JOINED: usize = 1500;
-
 static ZEROS: [u8; 4] = [0; 4];
 
 /// Where a datagram goes, and by which socket. `socket` is a number of the owner's.
@@ -70,8 +66,6 @@ pub(in crate::net) struct Egress {
     groups: Vec<Group>,
     /// Off once the kernel or the device has refused UDP_SEGMENT.
     segmentation: bool,
-    /// Where the parts of a short datagram are put together.
-    joined: Vec<u8>,
     pub(in crate::net) statistics: SendStatistics,
 }
 
@@ -81,7 +75,6 @@ impl Default for Egress {
             items: Vec::with_capacity(2 * BATCH),
             groups: Vec::with_capacity(BATCH),
             segmentation: cfg!(target_os = "linux"),
-            joined: Vec::with_capacity(MAX_JOINED),
             statistics: SendStatistics::default(),
         }
     }
@@ -146,8 +139,7 @@ impl Egress {
         for group in &self.groups {
             let Some(socket) = socket(group.to.socket, group.to.dont_fragment) else { continue };
             if group.count == 1 {
-                let (joined, statistics) = (&mut self.joined, &mut self.statistics);
-                send_one_by_one(socket, group, &self.items, bytes, joined, statistics);
+                send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
                 continue;
             }
             match send_run(socket, group, &self.items, bytes) {
@@ -159,8 +151,7 @@ impl Egress {
                     if refuses_segmentation(&error) {
                         self.segmentation = false;
                     }
-                    let (joined, statistics) = (&mut self.joined, &mut self.statistics);
-                    send_one_by_one(socket, group, &self.items, bytes, joined, statistics);
+                    send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
                 }
             }
         }
@@ -202,27 +193,18 @@ fn send_one_by_one(
     group: &Group,
     items: &[Item],
     bytes: &[u8],
-    joined: &mut Vec<u8>,
     statistics: &mut SendStatistics,
 ) {
     let mut next = Some(group.first);
     while let Some(item) = next.and_then(|index| items.get(index as usize)) {
         let mut parts = [IoSlice::new(&[]); 3];
         let used = gather(item, bytes, &mut parts);
-        let mut parts = parts.get(..used).unwrap_or_default();
-        let whole;
-        if used > 1 && parts.iter().map(|part| part.len()).sum::<usize>() <= MAX_JOINED {
-            joined.clear();
-            parts.iter().for_each(|part| joined.extend_from_slice(part));
-            whole = [IoSlice::new(joined)];
-            parts = &whole;
-        }
         let sent = send(
             socket,
             &Outgoing {
                 destination: group.to.address,
                 source: group.to.source,
-                parts,
+                parts: parts.get(..used).unwrap_or_default(),
                 segment: 0,
             },
         );

@@ -255,22 +255,6 @@ pub(in crate::net) fn overflowed(socket: &UdpSocket) -> u32 {
 /// Sends one datagram, or several of one size.
 pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut name = Name::of(outgoing.destination);
-    // The kernel has less to read and to check than of a msghdr: it is a twentieth of what a short
-    // datagram costs.
-    if let ([whole], None, 0) = (outgoing.parts, outgoing.source, outgoing.segment) {
-        // SAFETY: bytes and address outlive the call and have the lengths given; the descriptor is
-        // open while `socket` is borrowed.
-        return sent_or_again(|| unsafe {
-            libc::sendto(
-                socket.as_raw_fd(),
-                whole.as_ptr().cast(),
-                whole.len(),
-                libc::MSG_DONTWAIT,
-                name.as_mut_ptr().cast(),
-                name.len(),
-            )
-        });
-    }
     let mut control = Control([0; CONTROL]);
     let mut used = 0;
     match outgoing.source {
@@ -303,17 +287,13 @@ pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::R
     }
     // SAFETY: every pointer of the header is to something that outlives the call, with its length;
     // the descriptor is open while `socket` is borrowed.
-    sent_or_again(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) })
-}
-
-/// Calls once more after an error: what an ICMP error about an earlier datagram left behind says nothing
-/// of this one, and is gone once told.
-fn sent_or_again(mut send: impl FnMut() -> libc::ssize_t) -> io::Result<()> {
-    let mut send = || match send() {
+    let send = || match unsafe { libc::sendmsg(socket.as_raw_fd(), &header, libc::MSG_DONTWAIT) } {
         sent if sent < 0 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     };
     match send() {
+        // What an ICMP error about an earlier datagram left behind says nothing of this one, and is
+        // gone once told.
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => send(),
         sent => sent,
     }

@@ -374,11 +374,16 @@ impl State {
         for _ in 0..BATCHES_A_TURN {
             let Some(which) = self.ready.pop_front() else { break };
             let more = match which {
-                Which::Listener(number) if self.io.dtls.serves(number) => {
-                    let (mut hands, ingress) = self.hands();
-                    hands.read(now, number, ingress)
+                Which::Listener(number) => {
+                    // Its batch takes the place of what was read from relay sockets.
+                    self.flush();
+                    if self.io.dtls.serves(number) {
+                        let (mut hands, ingress) = self.hands();
+                        hands.read(now, number, ingress)
+                    } else {
+                        self.read_listener(now, number)
+                    }
                 }
-                Which::Listener(number) => self.read_listener(now, number),
                 Which::Relay(_) => self.read_relay(now, which),
             };
             if more {
@@ -387,6 +392,7 @@ impl State {
                 self.io.set_queued(which, false);
             }
         }
+        self.flush();
         // As many events as there is room for: epoll may have more, and will not wake for them.
         Ok(!self.ready.is_empty() || told == EVENTS)
     }
@@ -486,7 +492,8 @@ impl State {
         more
     }
 
-    /// One batch from peers. Answers whether there may be more.
+    /// One batch from peers, to be flushed with those of other relay sockets: most of it leaves by the same
+    /// listener. Answers whether there may be more.
     fn read_relay(&mut self, now: Now, which: Which) -> bool {
         let Which::Relay(id) = which else { return false };
         let Some(relay) = self.io.relay(id) else { return false };
@@ -494,8 +501,11 @@ impl State {
         if self.icmp_errors {
             self.read_icmp_errors(now, id);
         }
+        if !self.ingress.has_room() {
+            self.flush();
+        }
         let Some(relay) = self.io.relay(id) else { return false };
-        let more = match self.ingress.receive(&relay.socket) {
+        let more = match self.ingress.receive_more(&relay.socket) {
             Ok(more) => more,
             Err(error) => return try_again(&error),
         };
@@ -511,7 +521,6 @@ impl State {
             }
         }
         self.moderation.count(packets);
-        self.flush();
         more
     }
 
@@ -582,8 +591,10 @@ impl State {
         outcome.map(|()| at)
     }
 
+    /// Sends what the batches at hand have come to, and gives their room back.
     fn flush(&mut self) {
         self.io.flush(&mut self.egress, self.ingress.bytes());
+        self.ingress.clear();
     }
 }
 

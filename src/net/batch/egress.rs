@@ -2,10 +2,13 @@
 //! one send.
 
 use std::io::{self, IoSlice};
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 
 use std::net::UdpSocket;
 
+#[cfg(target_os = "linux")]
+use super::Outbox;
 use super::{BATCH, Outgoing, send};
 use crate::net::losses::{Loss, Losses};
 use crate::turn::Prefix;
@@ -48,6 +51,33 @@ struct Group {
     open: bool,
 }
 
+impl Item {
+    /// What it is put together from.
+    fn parts<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let payload = self.payload.0 as usize..self.payload.1 as usize;
+        let parts = [
+            self.prefix.as_ref().map(Prefix::as_bytes).unwrap_or_default(),
+            bytes.get(payload).unwrap_or_default(),
+            ZEROS.get(..usize::from(self.padding)).unwrap_or_default(),
+        ];
+        parts.into_iter().filter(|part| !part.is_empty())
+    }
+}
+
+impl Group {
+    /// Its datagrams.
+    fn items<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = &'a Item> + use<'a> {
+        let item = |index: u32| items.get(index as usize);
+        std::iter::successors(item(self.first), move |last| item(last.next?))
+    }
+
+    /// The length of each datagram of a run; 0 for a single one.
+    fn segment(&self) -> u16 {
+        // A datagram is at most 65,507 bytes long.
+        if self.count > 1 { u16::try_from(self.size).unwrap_or(0) } else { 0 }
+    }
+}
+
 /// What sending came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::net) struct SendStatistics {
@@ -66,6 +96,8 @@ pub(in crate::net) struct Egress {
     groups: Vec<Group>,
     /// Off once the kernel or the device has refused UDP_SEGMENT.
     segmentation: bool,
+    #[cfg(target_os = "linux")]
+    outbox: Outbox,
     pub(in crate::net) statistics: SendStatistics,
 }
 
@@ -75,6 +107,8 @@ impl Default for Egress {
             items: Vec::with_capacity(2 * BATCH),
             groups: Vec::with_capacity(BATCH),
             segmentation: cfg!(target_os = "linux"),
+            #[cfg(target_os = "linux")]
+            outbox: Outbox::default(),
             statistics: SendStatistics::default(),
         }
     }
@@ -136,27 +170,90 @@ impl Egress {
         bytes: &[u8],
         mut socket: impl FnMut(u32, bool) -> Option<&'s UdpSocket>,
     ) {
-        for group in &self.groups {
-            let Some(socket) = socket(group.to.socket, group.to.dont_fragment) else { continue };
-            if group.count == 1 {
-                send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
-                continue;
-            }
-            match send_run(socket, group, &self.items, bytes) {
-                Ok(()) => {
-                    self.statistics.datagrams += group.count as u64;
-                    self.statistics.sends += 1;
-                }
-                Err(error) => {
-                    if refuses_segmentation(&error) {
-                        self.segmentation = false;
-                    }
-                    send_one_by_one(socket, group, &self.items, bytes, &mut self.statistics);
-                }
+        let (groups, mut items) = (mem::take(&mut self.groups), mem::take(&mut self.items));
+        let mut rest = &groups[..];
+        while let Some(Group { to, .. }) = rest.first() {
+            let by_same = |group: &&Group| {
+                group.to.socket == to.socket && group.to.dont_fragment == to.dont_fragment
+            };
+            let (now, later) = rest.split_at(rest.iter().take_while(by_same).count());
+            rest = later;
+            if let Some(socket) = socket(to.socket, to.dont_fragment) {
+                self.send(socket, now, &items, bytes);
             }
         }
+        // Their room is used again.
+        self.groups = groups;
         self.groups.clear();
-        self.items.clear();
+        items.clear();
+        self.items = items;
+    }
+
+    /// Sends what leaves by one socket.
+    fn send(&mut self, socket: &UdpSocket, groups: &[Group], items: &[Item], bytes: &[u8]) {
+        let mut rest = groups;
+        while let Some((first, others)) = rest.split_first() {
+            let sent = self.send_together(socket, rest, items, bytes);
+            for group in rest.get(..sent).unwrap_or_default() {
+                self.statistics.datagrams += group.count as u64;
+            }
+            rest = rest.get(sent..).unwrap_or_default();
+            if sent == 0 {
+                self.send_group(socket, first, items, bytes);
+                rest = others;
+            }
+        }
+    }
+
+    /// Sends several groups in one call. Answers how many have left; 0 where there is but one, or the
+    /// first one cannot be sent so.
+    #[cfg(target_os = "linux")]
+    fn send_together(
+        &mut self,
+        socket: &UdpSocket,
+        groups: &[Group],
+        items: &[Item],
+        bytes: &[u8],
+    ) -> usize {
+        if groups.len() < 2 {
+            return 0;
+        }
+        let mut letters = self.outbox.open();
+        for group in groups {
+            let parts = group.items(items).flat_map(|item| item.parts(bytes));
+            if !letters.add(group.to.address, group.to.source, group.segment(), parts) {
+                break;
+            }
+        }
+        let sent = letters.send(socket);
+        self.statistics.sends += u64::from(sent > 0);
+        sent
+    }
+
+    /// Other systems send one datagram a call.
+    #[cfg(not(target_os = "linux"))]
+    fn send_together(&mut self, _: &UdpSocket, _: &[Group], _: &[Item], _: &[u8]) -> usize {
+        0
+    }
+
+    /// Sends one group, as one run or datagram by datagram.
+    fn send_group(&mut self, socket: &UdpSocket, group: &Group, items: &[Item], bytes: &[u8]) {
+        if group.count == 1 {
+            send_one_by_one(socket, group, items, bytes, &mut self.statistics);
+            return;
+        }
+        match send_run(socket, group, items, bytes) {
+            Ok(()) => {
+                self.statistics.datagrams += group.count as u64;
+                self.statistics.sends += 1;
+            }
+            Err(error) => {
+                if refuses_segmentation(&error) {
+                    self.segmentation = false;
+                }
+                send_one_by_one(socket, group, items, bytes, &mut self.statistics);
+            }
+        }
     }
 }
 
@@ -170,20 +267,14 @@ fn refuses_segmentation(error: &io::Error) -> bool {
 /// Sends a group as one run that the kernel cuts into datagrams.
 fn send_run(socket: &UdpSocket, group: &Group, items: &[Item], bytes: &[u8]) -> io::Result<()> {
     let mut parts = [IoSlice::new(&[]); 3 * MAX_SEGMENTS];
-    let mut used = 0;
-    let mut next = Some(group.first);
-    while let Some(item) = next.and_then(|index| items.get(index as usize)) {
-        used += gather(item, bytes, parts.get_mut(used..).unwrap_or_default());
-        next = item.next;
-    }
+    let used = gather(group.items(items).flat_map(|item| item.parts(bytes)), &mut parts);
     send(
         socket,
         &Outgoing {
             destination: group.to.address,
             source: group.to.source,
             parts: parts.get(..used).unwrap_or_default(),
-            // A datagram is at most 65,507 bytes long.
-            segment: u16::try_from(group.size).unwrap_or(0),
+            segment: group.segment(),
         },
     )
 }
@@ -195,10 +286,9 @@ fn send_one_by_one(
     bytes: &[u8],
     statistics: &mut SendStatistics,
 ) {
-    let mut next = Some(group.first);
-    while let Some(item) = next.and_then(|index| items.get(index as usize)) {
+    for item in group.items(items) {
         let mut parts = [IoSlice::new(&[]); 3];
-        let used = gather(item, bytes, &mut parts);
+        let used = gather(item.parts(bytes), &mut parts);
         let sent = send(
             socket,
             &Outgoing {
@@ -215,21 +305,15 @@ fn send_one_by_one(
             }
             Err(error) => statistics.failed.count(Loss::of(&error)),
         }
-        next = item.next;
     }
 }
 
-/// Puts the parts of one datagram into `parts`; answers how many.
-fn gather<'a>(item: &'a Item, bytes: &'a [u8], parts: &mut [IoSlice<'a>]) -> usize {
-    let payload = bytes.get(item.payload.0 as usize..item.payload.1 as usize).unwrap_or_default();
-    let prefix = item.prefix.as_ref().map(Prefix::as_bytes).unwrap_or_default();
-    let padding = ZEROS.get(..usize::from(item.padding)).unwrap_or_default();
+/// Puts `pieces` into `parts`; answers how many they are.
+fn gather<'a>(pieces: impl Iterator<Item = &'a [u8]>, parts: &mut [IoSlice<'a>]) -> usize {
     let mut used = 0;
-    for part in [prefix, payload, padding] {
-        if let Some(slot) = parts.get_mut(used).filter(|_| !part.is_empty()) {
-            *slot = IoSlice::new(part);
-            used += 1;
-        }
+    for (slot, piece) in parts.iter_mut().zip(pieces) {
+        *slot = IoSlice::new(piece);
+        used += 1;
     }
     used
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unnecessary_cast)]
 
 use std::io;
+use std::marker::PhantomData;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
@@ -13,6 +14,12 @@ use std::net::UdpSocket;
 
 use super::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
 use crate::turn::IcmpError;
+
+/// Datagrams that a read wants room for.
+const ROOM: usize = 8;
+
+/// Pieces of the datagrams that one call sends, all together.
+const PIECES: usize = 512;
 
 /// Room for the control messages of one datagram: IPV6_PKTINFO and UDP_GRO, rounded up.
 const CONTROL: usize = 96;
@@ -31,7 +38,9 @@ pub(in crate::net) struct Ingress {
     /// Never read after construction: the headers point at it.
     _vectors: Box<[libc::iovec; BATCH]>,
     headers: Box<[libc::mmsghdr; BATCH]>,
-    count: usize,
+    /// Where the last read begins, and where the next one will.
+    first: usize,
+    end: usize,
 }
 
 impl Default for Ingress {
@@ -59,13 +68,13 @@ impl Default for Ingress {
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
             rearm(header);
         }
-        Self { bytes, names, controls, _vectors: vectors, headers, count: 0 }
+        Self { bytes, names, controls, _vectors: vectors, headers, first: 0, end: 0 }
     }
 }
 
 impl std::fmt::Debug for Ingress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ingress").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("Ingress").field("end", &self.end).finish_non_exhaustive()
     }
 }
 
@@ -77,33 +86,52 @@ fn rearm(header: &mut libc::mmsghdr) {
 }
 
 impl Ingress {
-    /// Receives what is there without waiting. Answers whether there may be more.
+    /// Receives what is there without waiting, in place of what was received before. Answers whether
+    /// there may be more.
     pub(in crate::net) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
-        for header in self.headers.iter_mut().take(self.count) {
-            rearm(header);
-        }
-        self.count = 0;
+        self.clear();
+        self.receive_more(socket)
+    }
+
+    /// Receives what is there behind what was received before, which stays where it is. There must be
+    /// [room](Self::has_room). Answers whether there may be more.
+    pub(in crate::net) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+        self.first = self.end;
+        let free = self.headers.get_mut(self.end..).unwrap_or_default();
         // SAFETY: the headers point into boxes that `self` owns and never moves or resizes, and
         // their lengths are those of the boxes' elements; the descriptor is open while `socket` is
         // borrowed.
         let received = unsafe {
             libc::recvmmsg(
                 socket.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                BATCH as libc::c_uint,
+                free.as_mut_ptr(),
+                free.len() as libc::c_uint,
                 libc::MSG_DONTWAIT as _,
                 ptr::null_mut(),
             )
         };
         let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        self.count = count.min(BATCH);
-        Ok(self.count == BATCH)
+        let more = count >= free.len();
+        self.end = (self.end + count).min(BATCH);
+        Ok(more)
     }
 
-    /// The batch. A datagram without a usable source address is left out.
+    /// Whether another socket can be read without giving up what was received.
+    pub(in crate::net) const fn has_room(&self) -> bool {
+        self.end <= BATCH - ROOM
+    }
+
+    /// Gives up what was received.
+    pub(in crate::net) fn clear(&mut self) {
+        self.headers.iter_mut().take(self.end).for_each(rearm);
+        (self.first, self.end) = (0, 0);
+    }
+
+    /// What the last read has brought. A datagram without a usable source address is left out.
     pub(in crate::net) fn received(&self) -> impl Iterator<Item = Received> + '_ {
         let parts = self.headers.iter().zip(self.names.iter()).zip(self.controls.iter());
-        parts.take(self.count).enumerate().filter_map(|(n, ((header, name), control))| {
+        let read = parts.enumerate().take(self.end).skip(self.first);
+        read.filter_map(|(n, ((header, name), control))| {
             let source = address(name)?;
             let told = read_control(control, header.msg_hdr.msg_controllen as usize);
             let len = (header.msg_len as usize).min(SLOT);
@@ -256,24 +284,7 @@ pub(in crate::net) fn overflowed(socket: &UdpSocket) -> u32 {
 pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut name = Name::of(outgoing.destination);
     let mut control = Control([0; CONTROL]);
-    let mut used = 0;
-    match outgoing.source {
-        Some(IpAddr::V4(ip)) => {
-            let mut info = [0; 12]; // in_pktinfo: ifindex 0, ipi_spec_dst, ipi_addr
-            info[4..8].copy_from_slice(&ip.octets());
-            used = push_control(&mut control, used, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
-        }
-        Some(IpAddr::V6(ip)) => {
-            let mut info = [0; 20]; // in6_pktinfo: address, ifindex 0
-            info[..16].copy_from_slice(&ip.octets());
-            used = push_control(&mut control, used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
-        }
-        None => {}
-    }
-    if outgoing.segment > 0 {
-        let size = outgoing.segment.to_ne_bytes();
-        used = push_control(&mut control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &size);
-    }
+    let used = write_control(&mut control, outgoing.source, outgoing.segment);
     // SAFETY: all-zero is a valid msghdr.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_name = name.as_mut_ptr();
@@ -297,6 +308,132 @@ pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::R
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => send(),
         sent => sent,
     }
+}
+
+/// Several messages that leave by one socket in one call, and what the kernel reads of them.
+pub(in crate::net) struct Outbox {
+    headers: Box<[libc::mmsghdr; BATCH]>,
+    names: Box<[Name; BATCH]>,
+    controls: Box<[Control; BATCH]>,
+    pieces: Box<[libc::iovec; PIECES]>,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        let nowhere = Name::of(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
+        // SAFETY: all-zero is a valid mmsghdr and iovec (null pointers, zero lengths).
+        let (headers, pieces) = unsafe {
+            (
+                Box::new(mem::zeroed::<[libc::mmsghdr; BATCH]>()),
+                Box::new(mem::zeroed::<[libc::iovec; PIECES]>()),
+            )
+        };
+        Self {
+            headers,
+            names: Box::new([nowhere; BATCH]),
+            controls: Box::new([Control([0; CONTROL]); BATCH]),
+            pieces,
+        }
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox").finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// Begins with no message.
+    pub(in crate::net) const fn open<'b>(&mut self) -> Letters<'_, 'b> {
+        Letters { outbox: self, count: 0, pieces: 0, bytes: PhantomData }
+    }
+}
+
+/// The messages that are in an [`Outbox`] now, while their bytes are borrowed.
+pub(in crate::net) struct Letters<'o, 'b> {
+    outbox: &'o mut Outbox,
+    count: usize,
+    pieces: usize,
+    bytes: PhantomData<&'b [u8]>,
+}
+
+impl<'b> Letters<'_, 'b> {
+    /// Adds one. Answers whether there was room.
+    pub(in crate::net) fn add(
+        &mut self,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+        segment: u16,
+        parts: impl Iterator<Item = &'b [u8]>,
+    ) -> bool {
+        let Outbox { headers, names, controls, pieces } = &mut *self.outbox;
+        let (Some(header), Some(name), Some(control), Some(pieces)) = (
+            headers.get_mut(self.count),
+            names.get_mut(self.count),
+            controls.get_mut(self.count),
+            pieces.get_mut(self.pieces..),
+        ) else {
+            return false;
+        };
+        let (mut used, first) = (0, pieces.as_mut_ptr());
+        for part in parts {
+            let Some(piece) = pieces.get_mut(used) else { return false };
+            piece.iov_base = part.as_ptr().cast_mut().cast();
+            piece.iov_len = part.len();
+            used += 1;
+        }
+        *name = Name::of(destination);
+        let header = &mut header.msg_hdr;
+        (header.msg_name, header.msg_namelen) = (name.as_mut_ptr(), name.len());
+        (header.msg_iov, header.msg_iovlen) = (first, used as _);
+        let len = write_control(control, source, segment);
+        header.msg_control = if len > 0 { control.0.as_mut_ptr().cast() } else { ptr::null_mut() };
+        header.msg_controllen = len as _;
+        self.count += 1;
+        self.pieces += used;
+        true
+    }
+
+    /// Sends them in their order until one fails. Answers how many were sent.
+    pub(in crate::net) fn send(self, socket: &UdpSocket) -> usize {
+        // SAFETY: the first `count` headers were written by `add`: they point into boxes of the outbox,
+        // which is borrowed, and at bytes that are borrowed for as long as this value lives; the
+        // descriptor is open while `socket` is borrowed.
+        let sent = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                self.outbox.headers.as_mut_ptr(),
+                self.count as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        usize::try_from(sent).unwrap_or(0)
+    }
+}
+
+/// Writes the address to send from, and the length of each datagram of a run; answers how many bytes are
+/// used.
+fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16) -> usize {
+    let mut used = 0;
+    match source {
+        Some(IpAddr::V4(ip)) => {
+            let mut info = [0; 12]; // in_pktinfo: ifindex 0, ipi_spec_dst, ipi_addr
+            info[4..8].copy_from_slice(&ip.octets());
+            used = push_control(control, used, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        }
+        Some(IpAddr::V6(ip)) => {
+            let mut info = [0; 20]; // in6_pktinfo: address, ifindex 0
+            info[..16].copy_from_slice(&ip.octets());
+            used = push_control(control, used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
+        }
+        None => {}
+    }
+    if segment > 0 {
+        used =
+            push_control(control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
+    }
+    used
 }
 
 /// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].
@@ -355,6 +492,7 @@ fn read_error(control: &Control, len: usize) -> Option<IcmpError> {
 }
 
 /// A socket address in the kernel's form.
+#[derive(Clone, Copy)]
 enum Name {
     V4(libc::sockaddr_in),
     V6(libc::sockaddr_in6),

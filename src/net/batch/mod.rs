@@ -17,7 +17,7 @@ pub(super) use egress::{Destination, Egress};
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::{
-    Ingress, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
+    Ingress, Outbox, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
 };
 #[cfg(not(target_os = "linux"))]
 pub(super) use portable::{

@@ -22,15 +22,31 @@ impl Default for Ingress {
 }
 
 impl Ingress {
-    /// Receives what is there without waiting. Answers whether there may be more.
+    /// Receives what is there without waiting, in place of what was received before. Answers whether
+    /// there may be more.
     pub(in crate::net) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
-        self.received = None;
+        self.clear();
+        self.receive_more(socket)
+    }
+
+    /// The same: there is room for one datagram.
+    pub(in crate::net) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         let (len, source) = socket.recv_from(&mut self.bytes)?;
         self.received = Some(Received { source, local: None, start: 0, len, segment: 0 });
         Ok(true)
     }
 
-    /// The batch.
+    /// Whether another socket can be read without giving up what was received.
+    pub(in crate::net) const fn has_room(&self) -> bool {
+        self.received.is_none()
+    }
+
+    /// Gives up what was received.
+    pub(in crate::net) const fn clear(&mut self) {
+        self.received = None;
+    }
+
+    /// What the last read has brought.
     pub(in crate::net) fn received(&self) -> impl Iterator<Item = Received> + use<> {
         self.received.into_iter()
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Destination, Egress, Outgoing, Received, SLOT, Wishes, linux, portable};
 use crate::net::losses::Loss;
+use crate::turn::Prefix;
 
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -81,7 +82,7 @@ fn a_listener_on_all_addresses_is_told_which_one_was_meant() {
 }
 
 #[test]
-fn a_run_of_one_size_leaves_in_one_send_and_arrives_as_datagrams() {
+fn runs_of_one_size_leave_in_one_send_and_arrive_as_datagrams() {
     let (a, b) = (socket(), socket());
     let bytes: Vec<u8> = (0..=255).cycle().take(4 * SLOT).map(|n| n as u8).collect();
     let mut egress = Egress::default();
@@ -92,7 +93,7 @@ fn a_run_of_one_size_leaves_in_one_send_and_arrives_as_datagrams() {
     egress.push(to(b.local_addr().unwrap()), None, 3000..3100, 0);
     egress.flush(&bytes, |_, _| Some(&a));
     assert_eq!(egress.statistics.datagrams, 22);
-    assert_eq!(egress.statistics.sends, 2, "the shorter one ends the first run");
+    assert_eq!(egress.statistics.sends, 1, "the shorter one ends the first run, not the call");
     for n in 0..20 {
         assert_eq!(read(&b), &bytes[n * 100..n * 100 + 100]);
     }
@@ -137,6 +138,90 @@ fn order_within_a_destination_is_kept_and_destinations_do_not_mix() {
         let len = [10, 20, 20, 5][n % 4];
         assert_eq!(read(peer), &bytes[n..n + len], "{n}");
     }
+}
+
+#[test]
+fn datagrams_for_many_leave_by_one_socket_in_few_sends() {
+    let a = socket();
+    // More than one call takes, of messages and of pieces.
+    let peers: Vec<_> = (0..40).map(|_| socket()).collect();
+    let bytes: Vec<u8> = (0..=255).cycle().take(SLOT).collect();
+    let prefix = Some(Prefix::new(b"abcd"));
+    let mut egress = Egress::default();
+    for (n, peer) in peers.iter().enumerate() {
+        // Each a run of so many datagrams, of three pieces.
+        for at in 0..=n % 20 {
+            egress.push(to(peer.local_addr().unwrap()), prefix.clone(), n + at..n + at + 9, 3);
+        }
+    }
+    egress.flush(&bytes, |_, _| Some(&a));
+    assert_eq!(egress.statistics.datagrams, 420);
+    assert!(egress.statistics.sends < 10, "{:?}", egress.statistics);
+    assert!(egress.statistics.failed.iter().all(|(_, count)| count == 0));
+    for (n, peer) in peers.iter().enumerate() {
+        for at in 0..=n % 20 {
+            let expected = [b"abcd", &bytes[n + at..n + at + 9], &[0; 3]].concat();
+            assert_eq!(read(peer), expected, "{n} {at}");
+        }
+    }
+}
+
+#[test]
+fn two_that_cannot_be_sent_do_not_hold_up_those_around_them() {
+    let (a, b) = (socket(), socket());
+    let bytes = vec![1; 70_000];
+    let mut egress = Egress::default();
+    let other = socket();
+    let too_long = 0..66_000;
+    for (peer, range) in
+        [(&b, 0..10), (&other, too_long.clone()), (&b, 0..11), (&other, too_long), (&b, 0..12)]
+    {
+        egress.push(to(peer.local_addr().unwrap()), None, range, 0);
+    }
+    egress.flush(&bytes, |_, _| Some(&a));
+    let failed: Vec<_> = egress.statistics.failed.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!((failed, egress.statistics.datagrams), (vec![(Loss::TooLong, 2)], 3));
+    assert_eq!([read(&b).len(), read(&b).len(), read(&b).len()], [10, 11, 12]);
+}
+
+#[test]
+fn several_sockets_are_read_into_one_batch() {
+    let (a, b, c) = (socket(), socket(), socket());
+    let mut ingress = linux::Ingress::default();
+    let read_more = |ingress: &mut linux::Ingress, socket: &UdpSocket| {
+        ingress.receive_more(socket).unwrap();
+        ingress.received().map(|received| received.start..received.start + received.len).collect()
+    };
+    a.send_to(b"one", b.local_addr().unwrap()).unwrap();
+    a.send_to(b"two", b.local_addr().unwrap()).unwrap();
+    a.send_to(b"three", c.local_addr().unwrap()).unwrap();
+    let of_b: Vec<_> = read_more(&mut ingress, &b);
+    let of_c: Vec<_> = read_more(&mut ingress, &c);
+    let texts = of_b.iter().chain(&of_c).map(|range| &ingress.bytes()[range.clone()]);
+    assert_eq!(texts.collect::<Vec<_>>(), [&b"one"[..], b"two", b"three"]);
+    // A socket that has nothing brings nothing, and takes nothing away.
+    assert!(ingress.receive_more(&b).is_err());
+    assert_eq!(ingress.received().count(), 0);
+    assert_eq!(&ingress.bytes()[of_b[0].clone()], b"one");
+
+    for _ in 0..30 {
+        a.send_to(b"more", c.local_addr().unwrap()).unwrap();
+    }
+    assert!(ingress.has_room());
+    assert!(ingress.receive_more(&c).unwrap(), "29 fit");
+    assert!(!ingress.has_room());
+    ingress.clear();
+    assert!(ingress.has_room());
+    assert!(!ingress.receive_more(&c).unwrap());
+    assert_eq!(ingress.received().count(), 1);
+    // What the kernel had written over was set back: lengths and addresses are right.
+    assert_eq!(ingress.received().next().unwrap().source, a.local_addr().unwrap());
+
+    let mut one = portable::Ingress::default();
+    assert!(one.has_room());
+    a.send_to(b"one", b.local_addr().unwrap()).unwrap();
+    one.receive_more(&b).unwrap();
+    assert!(!one.has_room());
 }
 
 #[test]

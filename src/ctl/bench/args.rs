@@ -12,7 +12,7 @@ use crate::ctl::CtlError;
 use crate::ctl::check::credentials::Credentials;
 use crate::ctl::check::{LoginFrom, certificates};
 use crate::ctl::client::uri::UriFault;
-use crate::ctl::client::{ClientError, TurnUri};
+use crate::ctl::client::{ClientError, Shortage, TurnUri};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -236,14 +236,24 @@ impl BenchError {
 
 /// What helps where a server refuses.
 fn hint(error: &ClientError, own_peer: bool) -> &'static str {
-    match error.code() {
-        Some(403) if own_peer => {
+    match Shortage::of(error) {
+        Some(Shortage::User) => {
+            "\n  the server's limits for one user or address are below what was asked for"
+        }
+        Some(Shortage::All) => "\n  the server's limit for all users together is reached",
+        Some(Shortage::Ports | Shortage::KeptPorts) => {
+            "\n  the server has no room: its relay ports are used up"
+        }
+        Some(Shortage::Draining) => {
+            "\n  the server takes nobody new: its operator lets it run empty"
+        }
+        Some(Shortage::Listener) => "\n  the server takes nobody new at this address",
+        None if error.code() == Some(403) && own_peer => {
             "\n  the server does not relay to this machine: allow it there for the measurement (taciturn: \
              [peers] allow), or use --relayed-peers"
         }
-        Some(486) => "\n  the server's limits for one user or address are below what was asked for",
-        Some(508) => "\n  the server has no room: its relay ports or its limits are used up",
-        _ => "",
+        None if error.code() == Some(508) => "\n  a limit of the server is reached",
+        None => "",
     }
 }
 

@@ -1,12 +1,14 @@
 //! `turnctl check`: why do calls fail? A client's look at a TURN server of any make.
 //!
 //! A file for each group of tests: [`dns`] and [`uris`], [`reach`] (is anything there, over IPv4 and
-//! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh), [`relay`] (its address),
+//! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh),
+//! [`capacity`] (why there is no allocation, or no further one), [`relay`] (its address),
 //! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
 //! [`quality`] (sizes, loss, times), [`security`]; [`homeserver`] asks where to look, [`verdict`]
 //! says what it comes to. Each test is a finding with a fixed id.
 
 mod args;
+mod capacity;
 pub(in crate::ctl) mod credentials;
 mod data;
 pub(in crate::ctl) mod dns;

@@ -7,6 +7,7 @@
 mod connection;
 mod error;
 mod session;
+mod shortage;
 mod tls;
 pub mod uri;
 
@@ -16,5 +17,6 @@ pub use error::ClientError;
 pub(in crate::ctl) use session::Paused;
 pub(crate) use session::random;
 pub use session::{Allocation, Answer, Challenge, Client, Incoming, Login, Opened};
+pub use shortage::Shortage;
 pub use tls::{Roots, ServerCertificate};
 pub use uri::{Spoken, TurnUri};

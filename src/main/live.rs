@@ -283,8 +283,8 @@ impl Live<'_> {
     }
 
     fn renew_dtls(&self) {
-        for error in self.listeners.dtls().filter_map(|settings| settings.renew().err()) {
-            tracing::error!("{error}");
+        for refused in self.listeners.dtls().flat_map(|settings| settings.renew()) {
+            tracing::warn!("{refused}");
         }
     }
 

@@ -45,19 +45,41 @@ impl Chains {
         host: Option<&str>,
         usable: impl Fn(&CertifiedChain) -> bool,
     ) -> &Arc<CertifiedChain> {
-        let rank = |chain: &Arc<CertifiedChain>| -> (Option<Fit>, bool) {
-            (host.and_then(|host| chain.fit(host)), usable(chain))
-        };
-        let mut best = (&self.first, rank(&self.first));
-        for chain in &self.more {
-            let rank = rank(chain);
-            // Without a fit, the first source is the one to fall back to.
-            if rank.0.is_some() && rank > best.1 {
-                best = (chain, rank);
-            }
-        }
-        best.0
+        best(&self.first, &self.more, |chain| chain, host, usable)
     }
+}
+
+/// Which of several is served to a client that asks for `host`, by the rules of a [`CertStore`]: the
+/// best fit, and `first` where there is none.
+pub fn best_fit<'a, T>(
+    first: &'a T,
+    more: &'a [T],
+    chain: impl Fn(&T) -> &CertifiedChain,
+    host: &str,
+) -> &'a T {
+    best(first, more, chain, Some(host), |_| true)
+}
+
+fn best<'a, T>(
+    first: &'a T,
+    more: &'a [T],
+    chain: impl Fn(&T) -> &CertifiedChain,
+    host: Option<&str>,
+    usable: impl Fn(&CertifiedChain) -> bool,
+) -> &'a T {
+    let rank = |of: &T| -> (Option<Fit>, bool) {
+        let chain = chain(of);
+        (host.and_then(|host| chain.fit(host)), usable(chain))
+    };
+    let mut best = (first, rank(first));
+    for next in more {
+        let rank = rank(next);
+        // Without a fit, the first source is the one to fall back to.
+        if rank.0.is_some() && rank > best.1 {
+            best = (next, rank);
+        }
+    }
+    best.0
 }
 
 struct Watched {

@@ -191,7 +191,7 @@ impl Live<'_> {
         if retired.is_empty() {
             return Ok(());
         }
-        let clients = self.running.clients_of(&retired).await?;
+        let clients = self.board.workers().clients_of(&retired).await?;
         let emptied = retired.into_iter().zip(clients).filter(|(_, clients)| *clients == 0);
         let emptied: Vec<_> = emptied.map(|(id, _)| id).collect();
         let changes: Vec<_> = emptied.iter().map(|id| ListenerChange::Close(*id)).collect();
@@ -203,6 +203,7 @@ impl Live<'_> {
                 "listener \"{name}\" is closed: it was removed, and has no clients left"
             );
         }
+        self.board.close(self.listeners.closing());
         Ok(())
     }
 
@@ -242,6 +243,7 @@ impl Live<'_> {
         changes.extend(renewed.changes);
         (self.config, self.shared, self.certificates) = (config, shared, certificates);
         self.listeners = moved.table;
+        self.board.close(self.listeners.closing());
         self.renew_dtls();
         self.board.serve(Served::new(&self.config, &self.certificates, host(&self.config)));
         tell(&loaded.notes, &mut self.told);

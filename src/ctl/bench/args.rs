@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use crate::config::Environment;
 use crate::ctl::CtlError;
 use crate::ctl::check::credentials::Credentials;
-use crate::ctl::check::{LoginFrom, certificates};
+use crate::ctl::check::{LoginArgs, certificates};
 use crate::ctl::client::uri::UriFault;
 use crate::ctl::client::{ClientError, Shortage, TurnUri};
 
@@ -51,22 +51,9 @@ pub struct BenchArgs {
     #[arg(value_name = "URI")]
     pub uri: String,
 
-    /// Log in as this user
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Its password. Everybody on this machine can see it in ps: better --password-file,
-    /// TURNCTL_PASSWORD, or wait to be asked
-    #[arg(long, value_name = "PASSWORD", requires = "user")]
-    pub password: Option<String>,
-
-    /// File that holds the password; - is standard input
-    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
-    pub password_file: Option<PathBuf>,
-
-    /// File that holds the shared secret of server and homeserver; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
-    pub secret_file: Option<PathBuf>,
+    /// Who logs in.
+    #[command(flatten)]
+    pub login: LoginArgs,
 
     /// Flows: allocations with one channel each
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
@@ -303,16 +290,9 @@ impl BenchArgs {
         }
         let work = self.work(&uri)?;
         within("--seconds", self.seconds, 0.1, LONGEST)?;
-        let login = LoginFrom {
-            user: self.user.as_deref(),
-            password: self.password.as_deref(),
-            password_file: self.password_file.as_deref(),
-            secret_file: self.secret_file.as_deref(),
-            made_name: "turnctl-bench",
-        };
         Ok(Plan {
             uri,
-            credentials: login.credentials(env)?,
+            credentials: self.login.credentials("turnctl-bench", env)?,
             work,
             at_once: self.flows,
             duration: Duration::from_secs_f64(self.seconds),

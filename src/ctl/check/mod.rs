@@ -44,8 +44,9 @@ use super::report::{Finding, Look, Report, Section, Status};
 use crate::config::Environment;
 use crate::policy::PortRange;
 
+pub use args::LoginArgs;
+pub(in crate::ctl) use args::certificates;
 pub use args::{CheckArgs, CheckError};
-pub(in crate::ctl) use args::{LoginFrom, certificates};
 
 /// How long one request is waited for: three retransmissions over UDP.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -274,15 +274,7 @@ pub(super) async fn another(
     family: Option<Family>,
 ) -> Result<(Client, Allocation), ClientError> {
     let (mut client, _) = target.connect(&run.roots, run.plan.patience).await?;
-    let allocation = match client.open().await? {
-        Opened::Granted(allocation) => allocation,
-        Opened::Challenged(challenge) => {
-            if let Some(login) = run.login() {
-                client.log_in(&login, &challenge);
-            }
-            client.allocate(family).await?
-        }
-    };
+    let allocation = client.enter(run.login().as_ref(), family).await?;
     Ok((client, allocation))
 }
 

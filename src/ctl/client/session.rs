@@ -157,6 +157,26 @@ impl Client {
         });
     }
 
+    /// What each call begins with: challenge, login, Allocate. A server that gives an allocation to a
+    /// stranger is asked for nothing more.
+    ///
+    /// # Errors
+    /// When a step is refused or not answered; without a login with 401.
+    pub async fn enter(
+        &mut self,
+        login: Option<&Login>,
+        family: Option<Family>,
+    ) -> Result<Allocation, ClientError> {
+        let challenge = match self.open().await? {
+            Opened::Granted(allocation) => return Ok(allocation),
+            Opened::Challenged(challenge) => challenge,
+        };
+        if let Some(login) = login {
+            self.log_in(login, &challenge);
+        }
+        self.allocate(family).await
+    }
+
     /// Allocate (RFC 8656 section 7), of a certain family or of the server's default.
     ///
     /// # Errors

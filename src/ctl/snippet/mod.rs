@@ -16,6 +16,7 @@ use super::uris::{self, Host};
 use super::{CtlError, ServerFiles, homeserver, host_argument};
 
 pub(super) use machine::{nft, ufw};
+pub(super) use systemd::preparation;
 pub(super) use text::toml;
 
 const EXAMPLES: &str = "\

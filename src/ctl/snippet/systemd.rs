@@ -74,13 +74,9 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
             "The server is root there, without any capability: Traefik's acme.json is for root alone. ",
         );
     } else {
-        place.push_str(
-            "Before it starts:\n  useradd --system --home-dir /var/lib/taciturn --shell /usr/sbin/nologin \
-             taciturn\n",
-        );
-        for file in config.iter().chain(&secrets) {
-            let file = shell(file);
-            let _ = writeln!(place, "  chgrp taciturn {file} && chmod 640 {file}");
+        place.push_str("Before it starts:\n");
+        for line in preparation(facts).lines() {
+            let _ = writeln!(place, "  {line}");
         }
         if !dirs.is_empty() {
             let _ = writeln!(
@@ -92,6 +88,22 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
     }
     place.push_str("Then `systemctl daemon-reload && systemctl enable --now taciturn`");
     Snippet::new(unit.text(), place)
+}
+
+/// Commands without which the unit's user is not there, or cannot read what is configured; a line
+/// each. None where the server is to run as root.
+pub(in crate::ctl) fn preparation(facts: &Facts<'_>) -> String {
+    if reads_acme(facts.config) {
+        return String::new();
+    }
+    let mut text =
+        "useradd --system --home-dir /var/lib/taciturn --shell /usr/sbin/nologin taciturn\n"
+            .to_owned();
+    for file in config_file(facts).iter().chain(&secret_files(facts)) {
+        let file = shell(file);
+        let _ = writeln!(text, "chgrp taciturn {file} && chmod 640 {file}");
+    }
+    text
 }
 
 /// Traefik keeps its certificates readable for root only.

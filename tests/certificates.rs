@@ -71,12 +71,16 @@ async fn served(authority: &Authority, server: SocketAddr) -> CertificateDer<'st
 
 /// A server with these certificates.
 fn start(tls: &str) -> Server {
-    Server::configured(&format!(
+    Server::configured(&configuration(tls))
+}
+
+fn configuration(tls: &str) -> String {
+    format!(
         "realm = \"{REALM}\"\nhost = \"{HOST}\"\nexternal_ip = \"127.0.0.1\"\n\
          [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
          [tls]\n{tls}\n\
          [[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n",
-    ))
+    )
 }
 
 // These take some seconds: the server looks at the files every five, and takes a change that two
@@ -130,4 +134,50 @@ async fn an_acme_json_rewritten_in_two_goes_is_taken_when_it_is_whole() {
     for value in text.split('"').filter(|value| value.len() > 100) {
         assert!(!log.contains(&value[..40]), "{log}");
     }
+}
+
+/// Has the server read its configuration again; answers turnctl's exit code and what it prints.
+fn reload(server: &Server) -> (i32, String) {
+    let mut turnctl = std::process::Command::new(env!("CARGO_BIN_EXE_turnctl"));
+    turnctl.args(["reload", "--socket"]).arg(server.state.path().join("control.sock"));
+    let output = turnctl.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[tokio::test]
+async fn a_reload_says_what_it_has_found_in_the_files() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let (first, other) = (authority.issue(), authority.issue());
+    first.write_pair(directory.path());
+    let at = directory.path().display();
+    let with =
+        |key: &str| configuration(&format!("cert = \"{at}/cert.pem\"\nkey = \"{at}/{key}\""));
+    let server = Server::configured(&with("key.pem"));
+    let same = "no change; read again, and the same: certificate and key of ";
+    assert_eq!(reload(&server), (0, format!("{same}{at}/cert.pem\n")));
+
+    // The key elsewhere. (That of a path that stays might be found by the server itself, before.)
+    std::fs::copy(directory.path().join("key.pem"), directory.path().join("moved.pem")).unwrap();
+    server.write_configuration(&with("moved.pem"));
+    let moved = format!(
+        "tls: key of {at}/cert.pem read again from {at}/moved.pem, its certificate is unchanged\n"
+    );
+    assert_eq!(reload(&server), (0, moved));
+
+    other.write_pair(directory.path());
+    first.write_certificate(directory.path());
+    server.write_configuration(&with("key.pem"));
+    let (code, told) = reload(&server);
+    assert_eq!(code, 1, "{told}");
+    for part in ["reload refused, nothing is changed", "key.pem does not belong to", "cert.pem"] {
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(served(&authority, server.address).await, first.der);
+
+    other.write_pair(directory.path());
+    let (code, told) = reload(&server);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.starts_with(&format!("tls: new certificate from {at}/cert.pem: ")), "{told}");
+    assert_eq!(served(&authority, server.address).await, other.der);
 }

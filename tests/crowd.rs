@@ -4,18 +4,17 @@
 
 #[path = "common/certificates.rs"]
 mod certificates;
+#[path = "common/datagrams.rs"]
+mod datagrams;
 #[path = "common/server.rs"]
 mod server;
 #[path = "common/stream_client.rs"]
 mod stream_client;
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use certificates::{Authority, HOST};
@@ -23,7 +22,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER};
 use taciturn::stun::ChannelNumber;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -67,37 +66,6 @@ fn start() -> (Arc<Authority>, Server) {
 
 // --- The call -----------------------------------------------------------------------------
 
-/// Datagrams as a stream that gives and takes one at a time.
-struct Datagrams(UdpSocket);
-
-impl AsyncRead for Datagrams {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.poll_recv(context, buffer)
-    }
-}
-
-impl AsyncWrite for Datagrams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_send(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// A call on a thread of its own, so that nothing that the crowd's clients do delays it.
 struct Call {
     over: Arc<AtomicBool>,
@@ -124,9 +92,7 @@ impl Call {
 
 /// Sends a packet each way, one after the other; a packet that is lost is waited for in vain.
 async fn talk(server: SocketAddr, over: &AtomicBool) -> Vec<Duration> {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(server).await.unwrap();
-    let mut client = StreamClient::new(Datagrams(socket));
+    let mut client = StreamClient::new(datagrams::udp(server).await);
     let relayed = client.allocate().await;
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.bind(channel(), peer.local_addr().unwrap()).await;
@@ -240,12 +206,6 @@ async fn not_reading(authority: Arc<Authority>, server: SocketAddr) -> Tls {
     client
 }
 
-fn resident_bytes(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-}
-
 /// Takes some 15 seconds: the server gives a handshake and a first message ten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_beside_idle_and_slow_connections_loses_nothing() {
@@ -268,9 +228,9 @@ async fn a_call_beside_idle_and_slow_connections_loses_nothing() {
         })
     };
     let mut crowd = idle(IDLE / 20).await; // what is set up once is not counted
-    let before = resident_bytes(&server);
+    let before = server.resident();
     crowd.extend(idle(IDLE - IDLE / 20).await);
-    let each = (resident_bytes(&server) - before) / (IDLE - IDLE / 20) as u64;
+    let each = (server.resident() - before) / (IDLE - IDLE / 20) as u64;
     assert!(each < MEMORY_OF_ONE, "an idle connection takes {each} bytes");
 
     // Slow: all of them at the same time.

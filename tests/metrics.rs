@@ -1,21 +1,20 @@
 //! Metrics and health, read over HTTP from a server that relays.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/datagrams.rs"]
+mod datagrams;
 #[path = "common/server.rs"]
 mod server;
 #[path = "common/stream_client.rs"]
 mod stream_client;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _, Write as _};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::io::{Read as _, Write as _};
 
 use rustix::process::Signal;
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use taciturn::stun::{AttributeType, Message, Method};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -127,44 +126,11 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
     }
 }
 
-/// Datagrams as a stream has them: one a read, one a write.
-struct Datagrams(UdpSocket);
-
-impl AsyncRead for Datagrams {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.poll_recv(context, buffer)
-    }
-}
-
-impl AsyncWrite for Datagrams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_send(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
 #[tokio::test]
 async fn what_two_clients_of_the_server_send_each_other_counts_for_both() {
     let udp = "[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n";
     let server = Server::configured(&configuration(udp));
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(server.listener("udp")).await.unwrap();
-    let mut one = StreamClient::new(Datagrams(socket));
+    let mut one = StreamClient::new(datagrams::udp(server.listener("udp")).await);
     let mut other = StreamClient::new(TcpStream::connect(server.listener("tcp")).await.unwrap());
     let (at, of_other) = (one.allocate().await, other.allocate().await);
     one.bind(channel(), of_other).await;

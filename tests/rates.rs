@@ -3,6 +3,8 @@
 //! `src/policy/rates.rs` and `src/turn/tests/rates.rs`, where the clock is the test's.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/datagrams.rs"]
+mod datagrams;
 #[path = "common/server.rs"]
 mod server;
 #[path = "common/stream_client.rs"]
@@ -12,17 +14,16 @@ mod tcp_relay_client;
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use datagrams::udp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tcp_relay_client::{ALICE, RelayClient};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -64,43 +65,6 @@ fn dropped(server: &Server, reason: &str) -> u32 {
 fn relayed(server: &Server, transport: &str, direction: &str) -> u32 {
     let labels = format!("{{transport=\"{transport}\",direction=\"{direction}\"}}");
     metric(server, &format!("taciturn_relayed_packets_total{labels}"))
-}
-
-/// Datagrams in the place of a stream: each write is one.
-struct Datagrams(UdpSocket);
-
-impl AsyncRead for Datagrams {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        self.0.poll_recv(context, buffer)
-    }
-}
-
-impl AsyncWrite for Datagrams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Poll::Ready(Ok(ready!(self.0.poll_send(context, bytes))?))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-async fn udp(to: SocketAddr) -> Datagrams {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    socket.connect(to).await.unwrap();
-    Datagrams(socket)
 }
 
 async fn tcp(to: SocketAddr) -> TcpStream {

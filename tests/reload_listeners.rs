@@ -52,6 +52,22 @@ async fn over_udp(to: SocketAddr) -> StreamClient<Datagrams> {
     StreamClient::new(udp(to).await)
 }
 
+/// What `turnctl status` prints.
+fn status(server: &Server) -> String {
+    let mut turnctl = Command::new(env!("CARGO_BIN_EXE_turnctl"));
+    turnctl.args(["status", "--socket"]).arg(server.state.path().join("control.sock"));
+    String::from_utf8(turnctl.output().unwrap().stdout).unwrap()
+}
+
+/// Waits until `turnctl status` is as it should be.
+async fn status_becomes(server: &Server, is_right: impl Fn(&str) -> bool) {
+    let start = std::time::Instant::now();
+    while !is_right(&status(server)) {
+        assert!(start.elapsed() < PATIENCE, "{}", status(server));
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 /// Waits until nobody takes connections there any more.
 async fn is_closed(address: SocketAddr) {
     let start = std::time::Instant::now();
@@ -145,17 +161,27 @@ async fn a_listener_that_is_removed_keeps_its_calls_and_takes_no_other() {
     assert_eq!(over_udp(address).await.try_allocate().await, Err(508));
     is_closed(address).await;
     drop(silent);
+    // The connections without an allocation close in their own time.
+    let port = address.port();
+    let over_tcp_one =
+        format!("  listener         \"tcp:{port}\" (tcp {address}): closing, 1 connections\n");
+    status_becomes(&server, |text| text.contains(&over_tcp_one)).await;
+    let over_udp_six =
+        format!("  listener         \"udp:{port}\" (udp {address}): closing, 6 allocations\n");
+    status_becomes(&server, |text| text.contains(&over_udp_six)).await;
     for call in &mut calls {
         call.exchange(20).await;
     }
     over_tcp.exchange(20).await;
     // Put back while its calls run, it is the same as before.
     server.reload(&with);
+    assert!(!status(&server).contains("\"udp:"), "it is back");
     relays_both_ways(tcp(address).await).await;
     let mut another = Call::begin(over_udp(address).await).await;
     server.reload(&without);
     another.exchange(20).await;
     over_tcp.exchange(20).await;
+    assert!(status(&server).contains(&format!("\"udp:{port}\"")));
     // With one call left on one of the workers, the sockets of both are still there.
     for call in calls {
         call.end().await;
@@ -167,6 +193,8 @@ async fn a_listener_that_is_removed_keeps_its_calls_and_takes_no_other() {
     another.end().await;
     let closed = format!("listener \"udp:{}\" is closed", address.port());
     server.wait_for_log(&closed, 1);
+    status_becomes(&server, |text| text.contains(&over_tcp_one)).await;
+    status_becomes(&server, |text| !text.contains(&format!("\"udp:{port}\""))).await;
     // Nobody is there: the system says so.
     let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     gone.connect(address).await.unwrap();

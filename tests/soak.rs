@@ -6,6 +6,8 @@
 
 #[path = "common/certificates.rs"]
 mod certificates;
+#[path = "common/datagrams.rs"]
+mod datagrams;
 #[path = "common/dtls_stream.rs"]
 mod dtls_stream;
 #[path = "common/everywhere.rs"]

@@ -88,3 +88,16 @@ fn what_is_wrong_is_said_with_what_to_do() {
         assert!(!said.contains(PASSWORD));
     }
 }
+
+#[test]
+fn without_a_login_it_says_that_one_is_asked_for() {
+    let server = server("");
+    let output = Command::new(env!("CARGO_BIN_EXE_turnctl"))
+        .args(["bench", &format!("turn:{}", server.address), "--flows", "1"])
+        .env_remove("TURNCTL_PASSWORD")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the server asks for a login: pass --user NAME"), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+}

@@ -156,17 +156,27 @@ fn directory_that_cannot_be_written_is_named() {
 #[test]
 fn the_unit_that_it_asks_for_can_read_the_certificate_of_pangolin() {
     let dir = tempfile::tempdir().unwrap();
+    let steps = std::cell::RefCell::new(String::new());
     let unit = |args: &[&str]| {
-        assert!(init(dir.path(), args).status.success());
+        let made = init(dir.path(), args);
+        assert!(made.status.success());
+        *steps.borrow_mut() = text(&made.stdout);
         let config = dir.path().join("etc/taciturn.toml");
         let output = turnctl(&["snippet", "systemd", "--config", config.to_str().unwrap()]);
         assert!(output.status.success(), "{}", text(&output.stderr));
         text(&output.stdout)
     };
-    assert!(unit(&[]).contains("\nDynamicUser=yes\n"));
+    assert!(unit(&[]).contains("\nUser=taciturn\n"));
+    let etc = dir.path().join("etc");
+    assert!(steps.borrow().contains("\nuseradd --system"), "{}", steps.borrow());
+    for file in ["taciturn.toml", "turn_secret"] {
+        let file = etc.join(file).display().to_string();
+        assert!(steps.borrow().contains(&format!("\nchgrp taciturn {file} && chmod 640 {file}\n")));
+    }
     let pangolin = dir.path().join("pangolin");
     acme_json(&pangolin, "turn.domain.org");
     let unit = unit(&["--force", "--pangolin", pangolin.to_str().unwrap()]);
-    assert!(unit.contains("\nUser=root\n") && !unit.contains("DynamicUser"), "{unit}");
+    assert!(unit.contains("\nUser=root\n") && !unit.contains("User=taciturn"), "{unit}");
+    assert!(!steps.borrow().contains("useradd"), "{}", steps.borrow());
     assert!(unit.contains("\nCapabilityBoundingSet=\n"), "{unit}");
 }

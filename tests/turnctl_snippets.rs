@@ -245,3 +245,51 @@ fn what_cannot_be_printed_says_why() {
         assert!(told.contains(words), "{told}");
     }
 }
+
+/// systemd's unit for a configuration, and what is said besides.
+fn unit(toml: &str) -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("taciturn.toml");
+    fs::write(&file, toml).unwrap();
+    let output = run(&["systemd", "--config", file.to_str().unwrap()]);
+    let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.status.success(), "{err}");
+    (out.replace(dir.path().to_str().unwrap(), "/etc/taciturn"), err)
+}
+
+#[test]
+fn the_unit_is_the_packages_with_what_the_configuration_needs() {
+    let packaged =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/taciturn.service"));
+    let packaged = packaged.unwrap();
+    let secret = "auth.secrets = [\"a secret of some length\"]\n";
+    assert_eq!(unit(secret).0, packaged);
+    let different = |unit: &str| -> Vec<String> {
+        unit.lines().filter(|line| !packaged.lines().any(|l| l == *line)).map(Into::into).collect()
+    };
+    let (low, _) = unit(&format!("{secret}listen = [\"udp:[::]:443\"]"));
+    let capability = "CAP_NET_BIND_SERVICE";
+    let expected = [
+        &format!("AmbientCapabilities={capability}"),
+        &format!("CapabilityBoundingSet={capability}"),
+        "PrivateUsers=no",
+    ];
+    assert_eq!(different(&low), expected);
+    let (root, told) = unit(&format!(
+        "{secret}tls.acme = \"/root/pangolin/config/letsencrypt/acme.json\"\nhost = \"turn.domain.org\""
+    ));
+    assert_eq!(different(&root), ["User=root", "Group=root", "ProtectHome=read-only"]);
+    assert!(told.contains("root there, without any capability"), "{told}");
+    assert!(!told.contains("useradd"), "{told}");
+    let (many, told) = unit(&format!(
+        "{secret}limits.connections = 1000000\ntls.certbot = \"/etc/letsencrypt/live/a\""
+    ));
+    assert_eq!(different(&many), ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1002266"]);
+    assert!(told.contains("useradd --system") && told.contains("/etc/letsencrypt"), "{told}");
+    let dir = tempfile::tempdir().unwrap();
+    let coturns = dir.path().join("turnserver.conf");
+    fs::write(&coturns, "use-auth-secret\nstatic-auth-secret=a-secret-of-some-length\n").unwrap();
+    let output = run(&["systemd", "--coturn-config", coturns.to_str().unwrap()]);
+    let started = format!("\nExecStart=/usr/bin/taciturn --coturn-config {}\n", coturns.display());
+    assert!(String::from_utf8(output.stdout).unwrap().contains(&started));
+}

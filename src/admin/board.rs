@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
+use super::listeners::Closing;
 use super::served::Served;
 use crate::net::{Shared, Workers};
 use crate::policy::{Connections, PortPool, Quota};
@@ -18,6 +19,7 @@ pub struct Board {
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
     served: Arc<ArcSwap<Served>>,
+    closing: Arc<ArcSwap<Vec<Closing>>>,
     pub(super) health: Arc<Health>,
 }
 
@@ -42,7 +44,7 @@ pub(super) struct Reload {
 
 impl Board {
     /// Of a server that has just begun. What is asked here stays through reloads, but for the
-    /// certificates: see [`Board::serve`].
+    /// certificates, see [`Board::serve`], and listeners that were removed, see [`Board::close`].
     #[must_use]
     pub fn new(workers: Workers, shared: &Shared, served: Served) -> Self {
         let started = unix_now();
@@ -52,6 +54,7 @@ impl Board {
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
             served: Arc::new(ArcSwap::from_pointee(served)),
+            closing: Arc::default(),
             health: Arc::new(Health {
                 ready: AtomicBool::new(true),
                 started,
@@ -75,6 +78,26 @@ impl Board {
     /// The certificates as of now.
     pub(super) fn served(&self) -> Arc<Served> {
         self.served.load_full()
+    }
+
+    /// These listeners were removed, and are closed once their clients have gone.
+    pub fn close(&self, listeners: Vec<Closing>) {
+        self.closing.store(Arc::new(listeners));
+    }
+
+    /// Listeners that were removed and are still open, each with how many clients it has: for UDP
+    /// allocations, otherwise connections.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub(super) async fn closing(&self) -> std::io::Result<Vec<(Closing, usize)>> {
+        let closing = self.closing.load_full();
+        if closing.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = closing.iter().map(|listener| listener.id).collect();
+        let clients = self.workers.clients_of(&ids).await?;
+        Ok(closing.iter().cloned().zip(clients).collect())
     }
 
     /// How it is.

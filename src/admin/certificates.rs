@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Change;
 use crate::config::{Config, Listen};
 use crate::net::{DtlsSettings, DtlsUnavailable};
 use crate::tls::{CertError, CertSource, CertStore, ReloadOutcome};
@@ -47,8 +48,17 @@ pub struct Certificates {
 pub struct Successors {
     /// All of them, as the new configuration has them: stores that stay, and new ones.
     certificates: Certificates,
-    /// The store in use, and what is to be in it.
-    pairs: Vec<(Arc<CertStore>, CertStore)>,
+    /// The store in use, what is to be in it, and the key that it is configured by.
+    pairs: Vec<(Arc<CertStore>, CertStore, &'static str)>,
+}
+
+/// What a reload has found in the files of certificates that were in use before.
+#[derive(Clone, Debug, Default)]
+pub struct Renewed {
+    /// The ones with another content. No key of the configuration need be another one for that.
+    pub changes: Vec<Change>,
+    /// Where the others lie.
+    pub unchanged: Vec<String>,
 }
 
 impl Certificates {
@@ -95,21 +105,21 @@ impl Certificates {
         dtls: impl Iterator<Item = &'a Arc<DtlsSettings>>,
     ) -> Result<Successors, CertificateError> {
         let mut pairs = Vec::new();
-        let mut next = |known: Option<&Arc<CertStore>>, sources| match known {
+        let mut next = |known: Option<&Arc<CertStore>>, key, sources| match known {
             Some(store) => {
-                pairs.push((Arc::clone(store), store.successor(sources)?));
+                pairs.push((Arc::clone(store), store.successor(sources)?, key));
                 Ok(Arc::clone(store))
             }
             None => CertStore::open(sources).map(Arc::new),
         };
         let general = match &config.tls.certificates[..] {
             [] => None,
-            sources => Some(next(self.general.as_ref(), sources.to_vec())?),
+            sources => Some(next(self.general.as_ref(), "tls", sources.to_vec())?),
         };
         let mut single = Vec::new();
         for (name, source) in own_sources(config) {
             let known = self.single.iter().find(|(known, _)| known == name);
-            let store = next(known.map(|(_, store)| store), vec![source.clone()]);
+            let store = next(known.map(|(_, store)| store), "listen.cert", vec![source.clone()]);
             let store = store.map_err(|error| CertificateError::Single {
                 name: name.to_owned(),
                 error: error.into(),
@@ -117,7 +127,7 @@ impl Certificates {
             single.push((name.to_owned(), store));
         }
         for settings in dtls {
-            for (_, successor) in pairs.iter().filter(|(store, _)| settings.serves(store)) {
+            for (_, successor, _) in pairs.iter().filter(|(store, ..)| settings.serves(store)) {
                 settings.check(successor)?;
             }
         }
@@ -159,11 +169,19 @@ impl Successors {
 
     /// New connections get them from now on; those that run keep what they began with.
     #[must_use]
-    pub fn take_over(self) -> Certificates {
-        for (store, successor) in self.pairs {
-            store.take_over(&successor);
+    pub fn take_over(self) -> (Certificates, Renewed) {
+        let mut renewed = Renewed::default();
+        for (store, successor, key) in self.pairs {
+            for outcome in store.take_over(&successor) {
+                if let ReloadOutcome::Unchanged { source } = outcome {
+                    renewed.unchanged.push(source.to_string());
+                } else {
+                    let what = outcome.to_string();
+                    renewed.changes.push(Change { key, what, needs_restart: false });
+                }
+            }
         }
-        self.certificates
+        (self.certificates, renewed)
     }
 }
 

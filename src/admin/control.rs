@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::board::Board;
+use super::listeners::Closing;
 use crate::config::LogFilter;
 use crate::stun::Family;
 use crate::turn::{Session, Whose};
@@ -232,6 +233,16 @@ async fn status(board: &Board) -> io::Result<Value> {
             "expires": until.map_or(0, |until| until.as_secs()),
         }));
     }
+    let closing = board.closing().await?.into_iter().map(|(listener, clients)| {
+        let Closing { name, address, transport, .. } = listener;
+        json!({
+            "name": name,
+            "address": address.to_string(),
+            "transport": transport.name(),
+            "clients": clients,
+        })
+    });
+    let closing: Vec<_> = closing.collect();
     let mut relayed = crate::turn::Traffic::default();
     now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
     Ok(json!({
@@ -252,6 +263,7 @@ async fn status(board: &Board) -> io::Result<Value> {
         "packets_to_clients": relayed.packets_to_client,
         "last_reload": { "taken_up": health.last_reload().taken_up, "at": health.last_reload().at },
         "certificates": certificates,
+        "closing_listeners": closing,
     }))
 }
 

@@ -44,6 +44,19 @@ struct Entry {
     wanted: Wanted,
 }
 
+/// A listener that was removed and is open for the clients it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// Which.
+    pub id: ListenerId,
+    /// As it was configured.
+    pub name: String,
+    /// Likewise.
+    pub address: SocketAddr,
+    /// Likewise.
+    pub transport: Transport,
+}
+
 /// All of them: those that take clients, and those that were removed and have some left.
 #[derive(Clone, Debug, Default)]
 pub struct ListenerTable {
@@ -95,6 +108,18 @@ impl ListenerTable {
     #[must_use]
     pub fn retired(&self) -> Vec<ListenerId> {
         self.retired.iter().map(|entry| entry.id).collect()
+    }
+
+    /// The same, for who asks how the server is.
+    #[must_use]
+    pub fn closing(&self) -> Vec<Closing> {
+        let closing = |Entry { id, listen, .. }: &Entry| Closing {
+            id: *id,
+            name: listen.name.clone(),
+            address: listen.address,
+            transport: listen.transport,
+        };
+        self.retired.iter().map(closing).collect()
     }
 
     /// Forgets one that was removed, and answers its name.

@@ -15,8 +15,8 @@ mod metrics;
 mod served;
 
 pub use board::{Board, Health};
-pub use certificates::{CertificateError, Certificates, Successors};
+pub use certificates::{CertificateError, Certificates, Renewed, Successors};
 pub use difference::{Change, Plan};
-pub use listeners::{InTheWay, ListenError, ListenerTable, Moved};
+pub use listeners::{Closing, InTheWay, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
 pub use served::Served;

@@ -100,6 +100,16 @@ pub(super) fn status(
     writeln!(out, "  {:<16} {} IPv4, {} IPv6 of {all}", "relay ports", used["ipv4"], used["ipv6"])?;
     let bytes = (&result["bytes_to_peers"], &result["bytes_to_clients"]);
     writeln!(out, "  {:<16} {} to peers, {} to clients", "bytes", bytes.0, bytes.1)?;
+    for listener in result["closing_listeners"].as_array().into_iter().flatten() {
+        let transport = text(&listener["transport"]);
+        let left = if transport == "udp" { "allocations" } else { "connections" };
+        let (name, address) = (text(&listener["name"]), text(&listener["address"]));
+        writeln!(
+            out,
+            "  {:<16} \"{name}\" ({transport} {address}): closing, {} {left}",
+            "listener", listener["clients"]
+        )?;
+    }
     for certificate in result["certificates"].as_array().into_iter().flatten() {
         let until = certificate["expires"].as_u64().unwrap_or(0);
         let until = std::time::UNIX_EPOCH + Duration::from_secs(until);

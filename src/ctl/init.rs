@@ -11,7 +11,7 @@ use crate::tls::{self, CertSource};
 
 use super::homeserver::{self, BlockOptions};
 use super::private_file::{self, WriteError};
-use super::snippet::{Facts, nft, toml, ufw};
+use super::snippet::{Facts, nft, preparation, toml, ufw};
 use super::uris::Host;
 use super::{CtlError, ServerFiles};
 
@@ -272,10 +272,11 @@ fn steps(
     let file = file.display();
     writeln!(
         out,
-        "\n3. Start the server:\n\n\
+        "\n3. Start the server:\n\n{}\
          turnctl snippet systemd --config {file} > /etc/systemd/system/taciturn.service\n\
          systemctl daemon-reload\n\
-         systemctl enable --now taciturn"
+         systemctl enable --now taciturn",
+        preparation(&facts)
     )?;
     writeln!(out, "\n4. At the end of Synapse's homeserver.yaml, in place of its turn_ lines:\n")?;
     let mut options = BlockOptions::default();

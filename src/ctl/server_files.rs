@@ -34,6 +34,13 @@ impl ServerFiles {
         }
     }
 
+    /// Whether the configuration is coturn's.
+    pub(super) fn is_coturn(&self, env: &Environment) -> bool {
+        let named = |name| env.get(name).is_some();
+        self.coturn_config.is_some()
+            || self.config.is_none() && !named("TACITURN_CONFIG") && named("TACITURN_COTURN_CONFIG")
+    }
+
     /// Loads the configuration the server would run with, and passes its notes on. Nothing is made:
     /// a secret that the server has not made yet is an error.
     pub(super) fn load(

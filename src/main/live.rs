@@ -135,9 +135,11 @@ impl Live<'_> {
         let outcome = self.reload().await;
         self.board.health().reloaded(outcome.is_ok());
         match outcome {
-            Ok(changes) => {
-                say(&changes);
-                Ok(changes.iter().map(ToString::to_string).collect())
+            Ok((changes, unchanged)) => {
+                let nothing = no_change(&unchanged);
+                say(&changes, &nothing);
+                let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                Ok(if told.is_empty() { vec![nothing] } else { told })
             }
             Err(error) => {
                 tracing::error!("reload refused, nothing is changed: {error}");
@@ -189,7 +191,7 @@ impl Live<'_> {
         if retired.is_empty() {
             return Ok(());
         }
-        let clients = self.running.clients_of(&retired).await?;
+        let clients = self.board.workers().clients_of(&retired).await?;
         let emptied = retired.into_iter().zip(clients).filter(|(_, clients)| *clients == 0);
         let emptied: Vec<_> = emptied.map(|(id, _)| id).collect();
         let changes: Vec<_> = emptied.iter().map(|id| ListenerChange::Close(*id)).collect();
@@ -201,6 +203,7 @@ impl Live<'_> {
                 "listener \"{name}\" is closed: it was removed, and has no clients left"
             );
         }
+        self.board.close(self.listeners.closing());
         Ok(())
     }
 
@@ -212,11 +215,11 @@ impl Live<'_> {
     }
 
     /// Reads the configuration again and goes on with it: all of it, but for what needs a restart,
-    /// or nothing.
-    async fn reload(&mut self) -> Result<Vec<Change>, Failure> {
+    /// or nothing. Answers what has changed, and which certificates were read and have not.
+    async fn reload(&mut self) -> Result<(Vec<Change>, Vec<String>), Failure> {
         let loaded = Config::load(&self.start.args, &self.start.environment);
         let loaded = loaded.map_err(|errors| self.explain(&errors))?;
-        let Plan { changes, config } = Plan::new(&self.config, loaded.config);
+        let Plan { mut changes, config } = Plan::new(&self.config, loaded.config);
         let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
         check_redirect(&config, &self.external)?;
         check_icmp_errors(&config)?;
@@ -233,11 +236,14 @@ impl Live<'_> {
         // Nothing can be refused from here on.
         let shared = share(&config, &self.external, nonces, tickets).in_place_of(&self.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
-        let certificates = successors.take_over();
+        let (certificates, renewed) = successors.take_over();
         self.running.change_listeners(&moved.changes).await?;
         let told = changed(&["tls", "listen", "listen.cert", "host", "realm"]);
+        let told = told || !renewed.changes.is_empty();
+        changes.extend(renewed.changes);
         (self.config, self.shared, self.certificates) = (config, shared, certificates);
         self.listeners = moved.table;
+        self.board.close(self.listeners.closing());
         self.renew_dtls();
         self.board.serve(Served::new(&self.config, &self.certificates, host(&self.config)));
         tell(&loaded.notes, &mut self.told);
@@ -259,7 +265,7 @@ impl Live<'_> {
                 "the new peer rules have ended what they refuse"
             );
         }
-        Ok(changes)
+        Ok((changes, renewed.unchanged))
     }
 
     /// Listens where nobody has listened so far; answers where. All of it, or nothing.
@@ -279,8 +285,8 @@ impl Live<'_> {
     }
 
     fn renew_dtls(&self) {
-        for error in self.listeners.dtls().filter_map(|settings| settings.renew().err()) {
-            tracing::error!("{error}");
+        for refused in self.listeners.dtls().flat_map(|settings| settings.renew()) {
+            tracing::warn!("{refused}");
         }
     }
 
@@ -310,8 +316,18 @@ impl Live<'_> {
     }
 }
 
+/// What is said of a reload that changes nothing. The files of certificates are read each time.
+fn no_change(certificates: &[String]) -> String {
+    match certificates {
+        [] => "no change".to_owned(),
+        of => {
+            format!("no change; read again, and the same: certificate and key of {}", of.join(", "))
+        }
+    }
+}
+
 /// Says in the log what a reload has changed.
-fn say(changes: &[Change]) {
+fn say(changes: &[Change], nothing: &str) {
     for change in changes {
         match change.needs_restart {
             true => tracing::warn!("{change}"),
@@ -320,7 +336,7 @@ fn say(changes: &[Change]) {
     }
     let taken_up = changes.iter().filter(|change| !change.needs_restart).count();
     match (changes.len(), taken_up) {
-        (0, _) => tracing::info!("configuration read again: no change"),
+        (0, _) => tracing::info!("configuration read again: {nothing}"),
         (_, n) => tracing::info!("configuration read again: {n} changes taken up"),
     }
 }

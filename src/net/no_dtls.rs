@@ -56,11 +56,9 @@ impl DtlsSettings {
     }
 
     /// There is nothing to renew.
-    ///
-    /// # Errors
-    /// None.
-    pub fn renew(&self) -> Result<(), DtlsUnavailable> {
-        Ok(())
+    #[must_use]
+    pub fn renew(&self) -> Vec<DtlsUnavailable> {
+        Vec::new()
     }
 }
 

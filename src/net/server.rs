@@ -108,6 +108,23 @@ impl Workers {
         Ok(all)
     }
 
+    /// How many clients each of these listeners has on all workers. For UDP those with an allocation
+    /// count, otherwise connections.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn clients_of(&self, listeners: &[ListenerId]) -> io::Result<Vec<usize>> {
+        let mut all = vec![0; listeners.len()];
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            let command = Command::Clients { of: listeners.to_vec(), done };
+            worker.send(command).await.map_err(|_| gone())?;
+            let some = answer.await.map_err(|_| gone())?;
+            all.iter_mut().zip(some).for_each(|(all, some)| *all += some);
+        }
+        Ok(all)
+    }
+
     /// Some of the sessions of one worker (by its number), and where to go on there.
     ///
     /// # Errors
@@ -265,23 +282,6 @@ impl Running {
             answer.await.map_err(|_| gone())?;
         }
         Ok(())
-    }
-
-    /// How many clients each of these listeners has on all workers. For UDP those with an allocation
-    /// count, otherwise connections.
-    ///
-    /// # Errors
-    /// When a worker is no longer there.
-    pub async fn clients_of(&self, listeners: &[ListenerId]) -> io::Result<Vec<usize>> {
-        let mut all = vec![0; listeners.len()];
-        for worker in &self.workers.commands {
-            let (done, answer) = oneshot::channel();
-            let command = Command::Clients { of: listeners.to_vec(), done };
-            worker.send(command).await.map_err(|_| gone())?;
-            let some = answer.await.map_err(|_| gone())?;
-            all.iter_mut().zip(some).for_each(|(all, some)| *all += some);
-        }
-        Ok(all)
     }
 
     /// Whether a worker has ended by itself, which none should.

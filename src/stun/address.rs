@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::message::TransactionId;
+use super::header::TransactionId;
 use super::{BadAttribute, MAGIC_COOKIE};
 
 /// An address family, with the numbers of RFC 8489 section 14.1 (and RFC 8656 section 18.6).

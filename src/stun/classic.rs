@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 
-use super::message::{ChangeRequest, Class, Method, TransactionId, Unknown};
+use super::header::{Class, Method, TransactionId};
+use super::unknown::Unknown;
+use super::values::ChangeRequest;
 use super::{AttributeType as T, BufferFull, ErrorCode, HEADER_LEN, MAGIC_COOKIE, Writer};
 
 /// A Binding request without the magic cookie (RFC 8489 section 11).

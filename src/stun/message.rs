@@ -1,93 +1,14 @@
-//! Reading a STUN message (RFC 8489 section 5).
+//! Reading a STUN message (RFC 8489 section 5). What its attributes say is in `values.rs`.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use super::address::read_xored;
-use super::attribute::{AttributeType as T, BadAttribute};
+use super::attribute::AttributeType as T;
+use super::header::{Class, Method, TransactionId, split_type};
 use super::integrity::{fingerprint, same, sign_sha1, sign_sha256};
-use super::{ChannelNumber, Family, HEADER_LEN, MAGIC_COOKIE};
-
-/// The class bits of a message (RFC 8489 section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// 0b00.
-    Request,
-    /// 0b01.
-    Indication,
-    /// 0b10.
-    Success,
-    /// 0b11.
-    Error,
-}
-
-/// The method, 12 bits (RFC 8489 section 18.2, RFC 8656 section 17, RFC 6062 section 6.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Method(pub u16);
-
-#[allow(missing_docs)] // the names are those of the RFCs
-impl Method {
-    pub const BINDING: Self = Self(0x001);
-    pub const ALLOCATE: Self = Self(0x003);
-    pub const REFRESH: Self = Self(0x004);
-    pub const SEND: Self = Self(0x006);
-    pub const DATA: Self = Self(0x007);
-    pub const CREATE_PERMISSION: Self = Self(0x008);
-    pub const CHANNEL_BIND: Self = Self(0x009);
-    pub const CONNECT: Self = Self(0x00A);
-    pub const CONNECTION_BIND: Self = Self(0x00B);
-    pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
-
-    /// The method's name, for logs.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::BINDING => "Binding",
-            Self::ALLOCATE => "Allocate",
-            Self::REFRESH => "Refresh",
-            Self::SEND => "Send",
-            Self::DATA => "Data",
-            Self::CREATE_PERMISSION => "CreatePermission",
-            Self::CHANNEL_BIND => "ChannelBind",
-            Self::CONNECT => "Connect",
-            Self::CONNECTION_BIND => "ConnectionBind",
-            Self::CONNECTION_ATTEMPT => "ConnectionAttempt",
-            _ => "unknown method",
-        }
-    }
-}
-
-/// The 96 bits that pair a request with its answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TransactionId(pub [u8; 12]);
-
-/// Joins class and method into the first two bytes of a message.
-pub(super) const fn message_type(class: Class, method: Method) -> u16 {
-    let class = match class {
-        Class::Request => 0b00,
-        Class::Indication => 0b01,
-        Class::Success => 0b10,
-        Class::Error => 0b11,
-    };
-    let m = method.0;
-    (m & 0x000F)
-        | ((m & 0x0070) << 1)
-        | ((m & 0x0F80) << 2)
-        | ((class & 1) << 4)
-        | ((class & 2) << 7)
-}
-
-//= 8489-5-class-and-method
-const fn split_type(kind: u16) -> (Class, Method) {
-    let method = (kind & 0x000F) | ((kind & 0x00E0) >> 1) | ((kind & 0x3E00) >> 2);
-    let class = match ((kind >> 4) & 1) | ((kind >> 7) & 2) {
-        0b00 => Class::Request,
-        0b01 => Class::Indication,
-        0b10 => Class::Success,
-        _ => Class::Error,
-    };
-    (class, Method(method))
-}
+use super::unknown::Unknown;
+use super::walk::{Attribute, Walk, find};
+use super::{HEADER_LEN, MAGIC_COOKIE};
 
 /// Why bytes are no STUN message. Nothing is ever answered to such bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,90 +36,6 @@ pub enum Malformed {
     Fingerprint,
 }
 
-/// The comprehension-required attributes that are not known, for UNKNOWN-ATTRIBUTES. Holds the
-/// first eight: an answer must not grow with a stranger's message.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Unknown {
-    types: [u16; 8],
-    len: u8,
-}
-
-impl Unknown {
-    fn push(&mut self, kind: T) {
-        if self.types().contains(&kind.0) {
-            return;
-        }
-        if let Some(slot) = self.types.get_mut(usize::from(self.len)) {
-            *slot = kind.0;
-            self.len += 1;
-        }
-    }
-
-    /// These and one more.
-    #[must_use]
-    pub fn and(mut self, kind: T) -> Self {
-        self.push(kind);
-        self
-    }
-
-    /// One type alone.
-    #[must_use]
-    pub fn only(kind: T) -> Self {
-        let mut unknown = Self::default();
-        unknown.push(kind);
-        unknown
-    }
-
-    /// Their types, each once, in the order of the message.
-    #[must_use]
-    pub fn types(&self) -> &[u16] {
-        self.types.get(..usize::from(self.len)).unwrap_or_default()
-    }
-
-    /// Those that are not among `understood`.
-    #[must_use]
-    pub fn without(&self, understood: &[T]) -> Self {
-        let mut left = Self::default();
-        let kinds = self.types().iter().map(|kind| T(*kind));
-        kinds.filter(|kind| !understood.contains(kind)).for_each(|kind| left.push(kind));
-        left
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-}
-
-impl fmt::Debug for Unknown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.types().iter().map(|t| format!("{t:#06x}"))).finish()
-    }
-}
-
-/// The flags of CHANGE-REQUEST (RFC 5780 section 7.2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChangeRequest {
-    /// Whether the answer is to come from the other address.
-    pub address: bool,
-    /// Whether it is to come from the other port.
-    pub port: bool,
-}
-
-impl ChangeRequest {
-    pub(super) fn read(value: &[u8]) -> Result<Self, BadAttribute> {
-        let [.., flags]: [u8; 4] = fixed(value)?;
-        Ok(Self { address: flags & 4 != 0, port: flags & 2 != 0 })
-    }
-
-    /// Whether nothing is to be changed.
-    #[must_use]
-    pub const fn is_nothing(self) -> bool {
-        !self.address && !self.port
-    }
-}
-
 /// A STUN message, read in one pass, borrowing its bytes.
 ///
 /// Of an attribute that occurs twice the first counts (RFC 8489 section 14), except
@@ -207,38 +44,38 @@ impl ChangeRequest {
 /// (section 9).
 #[derive(Clone, Debug)]
 pub struct Message<'a> {
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     class: Class,
     method: Method,
     /// Where the attributes end that count: at the first integrity, FINGERPRINT or the end.
-    attributes_end: usize,
+    pub(super) attributes_end: usize,
     /// Offset and value of MESSAGE-INTEGRITY.
     integrity: Option<(usize, &'a [u8])>,
     /// Offset and value of MESSAGE-INTEGRITY-SHA256.
     integrity_sha256: Option<(usize, &'a [u8])>,
     has_fingerprint: bool,
     unknown: Unknown,
-    username: Option<&'a [u8]>,
-    userhash: Option<&'a [u8]>,
-    password_algorithm: Option<&'a [u8]>,
-    password_algorithms: Option<&'a [u8]>,
-    realm: Option<&'a [u8]>,
-    nonce: Option<&'a [u8]>,
-    lifetime: Option<&'a [u8]>,
-    requested_transport: Option<&'a [u8]>,
-    requested_family: Option<&'a [u8]>,
-    additional_family: Option<&'a [u8]>,
-    even_port: Option<&'a [u8]>,
-    reservation_token: Option<&'a [u8]>,
-    dont_fragment: bool,
-    channel_number: Option<&'a [u8]>,
-    peer: Option<&'a [u8]>,
-    connection_id: Option<&'a [u8]>,
-    data: Option<&'a [u8]>,
-    change_request: Option<&'a [u8]>,
-    response_port: Option<&'a [u8]>,
-    padding: Option<&'a [u8]>,
-    mobility_ticket: Option<&'a [u8]>,
+    pub(super) username: Option<&'a [u8]>,
+    pub(super) userhash: Option<&'a [u8]>,
+    pub(super) password_algorithm: Option<&'a [u8]>,
+    pub(super) password_algorithms: Option<&'a [u8]>,
+    pub(super) realm: Option<&'a [u8]>,
+    pub(super) nonce: Option<&'a [u8]>,
+    pub(super) lifetime: Option<&'a [u8]>,
+    pub(super) requested_transport: Option<&'a [u8]>,
+    pub(super) requested_family: Option<&'a [u8]>,
+    pub(super) additional_family: Option<&'a [u8]>,
+    pub(super) even_port: Option<&'a [u8]>,
+    pub(super) reservation_token: Option<&'a [u8]>,
+    pub(super) dont_fragment: bool,
+    pub(super) channel_number: Option<&'a [u8]>,
+    pub(super) peer: Option<&'a [u8]>,
+    pub(super) connection_id: Option<&'a [u8]>,
+    pub(super) data: Option<&'a [u8]>,
+    pub(super) change_request: Option<&'a [u8]>,
+    pub(super) response_port: Option<&'a [u8]>,
+    pub(super) padding: Option<&'a [u8]>,
+    pub(super) mobility_ticket: Option<&'a [u8]>,
 }
 
 impl<'a> Message<'a> {
@@ -462,196 +299,6 @@ impl<'a> Message<'a> {
         &self.unknown
     }
 
-    //= 8489-14.3-username-763
-    /// USERNAME, at most 763 bytes of UTF-8: RFC 8489 section 14.3 wants so many read, though it
-    /// lets a client send 508 only.
-    ///
-    /// # Errors
-    /// When it is longer, or not UTF-8.
-    pub fn username(&self) -> Result<Option<&'a str>, BadAttribute> {
-        text(self.username, 763)
-    }
-
-    /// USERHASH (RFC 8489 section 14.4).
-    ///
-    /// # Errors
-    /// When its value is not 32 bytes long.
-    pub fn userhash(&self) -> Result<Option<[u8; 32]>, BadAttribute> {
-        self.userhash.map(fixed).transpose()
-    }
-
-    /// The value of PASSWORD-ALGORITHM (RFC 8489 section 14.12), as it came.
-    #[must_use]
-    pub const fn password_algorithm(&self) -> Option<&'a [u8]> {
-        self.password_algorithm
-    }
-
-    /// The value of PASSWORD-ALGORITHMS (RFC 8489 section 14.11), as it came.
-    #[must_use]
-    pub const fn password_algorithms(&self) -> Option<&'a [u8]> {
-        self.password_algorithms
-    }
-
-    //= 8489-14.9-realm
-    /// REALM, at most 763 bytes of UTF-8 (RFC 8489 section 14.9).
-    ///
-    /// # Errors
-    /// When it is longer, or not UTF-8.
-    pub fn realm(&self) -> Result<Option<&'a str>, BadAttribute> {
-        text(self.realm, 763)
-    }
-
-    /// NONCE, as it came.
-    #[must_use]
-    pub const fn nonce(&self) -> Option<&'a [u8]> {
-        self.nonce
-    }
-
-    /// LIFETIME in seconds (RFC 8656 section 18.2).
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn lifetime(&self) -> Result<Option<u32>, BadAttribute> {
-        self.lifetime.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
-    }
-
-    //= 8656-18.7-transport-rffu
-    /// REQUESTED-TRANSPORT: the protocol number, 17 for UDP (RFC 8656 section 18.7).
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn requested_transport(&self) -> Result<Option<u8>, BadAttribute> {
-        self.requested_transport
-            .map(|value| fixed(value).map(|[protocol, ..]: [u8; 4]| protocol))
-            .transpose()
-    }
-
-    //= 8656-18.6-family-reserved
-    /// REQUESTED-ADDRESS-FAMILY (RFC 8656 section 18.6): `Some(None)` is a family that is neither
-    /// IPv4 nor IPv6.
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn requested_family(&self) -> Result<Option<Option<Family>>, BadAttribute> {
-        family(self.requested_family)
-    }
-
-    /// ADDITIONAL-ADDRESS-FAMILY (RFC 8656 section 18.11), read alike.
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn additional_family(&self) -> Result<Option<Option<Family>>, BadAttribute> {
-        family(self.additional_family)
-    }
-
-    /// EVEN-PORT: whether the next port is to be reserved (the R bit, RFC 8656 section 18.5).
-    ///
-    /// # Errors
-    /// When its value is empty. More than one byte is taken: clients have sent padding as value.
-    pub fn even_port(&self) -> Result<Option<bool>, BadAttribute> {
-        let first =
-            |value: &[u8]| value.first().map(|byte| byte & 0x80 != 0).ok_or(BadAttribute::Length);
-        self.even_port.map(first).transpose()
-    }
-
-    /// RESERVATION-TOKEN (RFC 8656 section 18.9).
-    ///
-    /// # Errors
-    /// When its value is not 8 bytes long.
-    pub fn reservation_token(&self) -> Result<Option<[u8; 8]>, BadAttribute> {
-        self.reservation_token.map(fixed).transpose()
-    }
-
-    /// Whether DONT-FRAGMENT is there (RFC 8656 section 18.8).
-    #[must_use]
-    pub const fn dont_fragment(&self) -> bool {
-        self.dont_fragment
-    }
-
-    //= 8656-18.1-channel-number-rffu
-    /// CHANNEL-NUMBER (RFC 8656 section 18.1): `Some(None)` is a number out of range.
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn channel_number(&self) -> Result<Option<Option<ChannelNumber>>, BadAttribute> {
-        let read = |value: &[u8]| {
-            fixed(value)
-                .map(|[high, low, ..]: [u8; 4]| ChannelNumber::new(u16::from_be_bytes([high, low])))
-        };
-        self.channel_number.map(read).transpose()
-    }
-
-    /// The first XOR-PEER-ADDRESS (RFC 8656 section 18.3).
-    ///
-    /// # Errors
-    /// When it is no address.
-    pub fn peer(&self) -> Result<Option<SocketAddr>, BadAttribute> {
-        self.peer.map(|value| read_xored(value, self.transaction_id())).transpose()
-    }
-
-    /// Every XOR-PEER-ADDRESS, in the order of the message.
-    pub fn peers(&self) -> impl Iterator<Item = Result<SocketAddr, BadAttribute>> + use<'a> {
-        let tid = self.transaction_id();
-        let counted = self.bytes.get(..self.attributes_end).unwrap_or_default();
-        let mut walk = Walk { bytes: counted, at: HEADER_LEN };
-        std::iter::from_fn(move || {
-            while let Ok(Some(attribute)) = walk.next() {
-                if attribute.kind == T::XOR_PEER_ADDRESS {
-                    return Some(read_xored(attribute.value, tid));
-                }
-            }
-            None
-        })
-    }
-
-    /// CONNECTION-ID (RFC 6062 section 6.2.1).
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn connection_id(&self) -> Result<Option<u32>, BadAttribute> {
-        self.connection_id.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
-    }
-
-    /// CHANGE-REQUEST (RFC 5780 section 7.2): whether the answer is to come from the other address,
-    /// and whether from the other port.
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long.
-    pub fn change_request(&self) -> Result<Option<ChangeRequest>, BadAttribute> {
-        self.change_request.map(ChangeRequest::read).transpose()
-    }
-
-    /// RESPONSE-PORT (RFC 5780 section 7.5).
-    ///
-    /// # Errors
-    /// When its value is not 4 bytes long (2 and padding are taken too), or the port is 0.
-    pub fn response_port(&self) -> Result<Option<u16>, BadAttribute> {
-        let Some(value) = self.response_port else { return Ok(None) };
-        match value {
-            [0, 0, ..] => Err(BadAttribute::Value),
-            [high, low] | [high, low, _, _] => Ok(Some(u16::from_be_bytes([*high, *low]))),
-            _ => Err(BadAttribute::Length),
-        }
-    }
-
-    /// The value of MOBILITY-TICKET (RFC 8016 section 3.4), as it came.
-    #[must_use]
-    pub const fn mobility_ticket(&self) -> Option<&'a [u8]> {
-        self.mobility_ticket
-    }
-
-    /// The length of PADDING (RFC 5780 section 7.6).
-    #[must_use]
-    pub fn padding(&self) -> Option<usize> {
-        self.padding.map(<[u8]>::len)
-    }
-
-    /// DATA (RFC 8656 section 18.4).
-    #[must_use]
-    pub const fn data(&self) -> Option<&'a [u8]> {
-        self.data
-    }
-
     /// XOR-MAPPED-ADDRESS of an answer; for clients and tests.
     #[must_use]
     pub fn mapped_address(&self) -> Option<SocketAddr> {
@@ -697,66 +344,4 @@ impl<'a> Message<'a> {
             .map(|attribute| attribute.kind.0)
             .collect()
     }
-}
-
-struct Attribute<'a> {
-    kind: T,
-    value: &'a [u8],
-    /// Offset of its type field.
-    at: usize,
-}
-
-/// Goes from attribute to attribute.
-struct Walk<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Walk<'a> {
-    fn next(&mut self) -> Result<Option<Attribute<'a>>, Malformed> {
-        let at = self.at;
-        let rest = self.bytes.get(at..).unwrap_or_default();
-        let [t0, t1, l0, l1, tail @ ..] = rest else {
-            return if rest.is_empty() { Ok(None) } else { Err(Malformed::Attribute) };
-        };
-        let length = usize::from(u16::from_be_bytes([*l0, *l1]));
-        let value = tail.get(..length).ok_or(Malformed::Attribute)?;
-        //= 8489-14-tlv
-        let padded = length.next_multiple_of(4);
-        if padded > tail.len() {
-            return Err(Malformed::Attribute);
-        }
-        self.at = at + 4 + padded;
-        Ok(Some(Attribute { kind: T(u16::from_be_bytes([*t0, *t1])), value, at }))
-    }
-}
-
-/// The value of the first attribute of a type in a message, or in the front part of one.
-fn find(bytes: &[u8], kind: T) -> Option<&[u8]> {
-    let mut walk = Walk { bytes, at: HEADER_LEN };
-    while let Ok(Some(attribute)) = walk.next() {
-        if attribute.kind == kind {
-            return Some(attribute.value);
-        }
-    }
-    None
-}
-
-fn fixed<const N: usize>(value: &[u8]) -> Result<[u8; N], BadAttribute> {
-    value.try_into().map_err(|_| BadAttribute::Length)
-}
-
-fn text(value: Option<&[u8]>, longest: usize) -> Result<Option<&str>, BadAttribute> {
-    let read = |value| {
-        if <[u8]>::len(value) > longest {
-            return Err(BadAttribute::Length);
-        }
-        std::str::from_utf8(value).map_err(|_| BadAttribute::Text)
-    };
-    value.map(read).transpose()
-}
-
-fn family(value: Option<&[u8]>) -> Result<Option<Option<Family>>, BadAttribute> {
-    let read = |value: &[u8]| fixed(value).map(|[number, ..]: [u8; 4]| Family::from_number(number));
-    value.map(read).transpose()
 }

@@ -11,8 +11,12 @@ mod channel_data;
 mod classic;
 mod error_code;
 mod frame;
+mod header;
 mod integrity;
 mod message;
+mod unknown;
+mod values;
+mod walk;
 mod writer;
 
 pub use address::{Family, canonical_ip};
@@ -21,8 +25,11 @@ pub use channel_data::{ChannelData, ChannelNumber};
 pub use classic::ClassicRequest;
 pub use error_code::ErrorCode;
 pub use frame::Frame;
+pub use header::{Class, Method, TransactionId};
 pub use integrity::{LongTermKey, PasswordAlgorithm};
-pub use message::{ChangeRequest, Class, Malformed, Message, Method, TransactionId, Unknown};
+pub use message::{Malformed, Message};
+pub use unknown::Unknown;
+pub use values::ChangeRequest;
 pub(crate) use writer::data_indication_prefix;
 pub use writer::{BufferFull, Writer};
 

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use super::address::{write_plain, write_xored};
 use super::attribute::AttributeType as T;
+use super::header::{Class, Method, TransactionId, message_type};
 use super::integrity::{fingerprint, sign_sha1, sign_sha256};
-use super::message::{Class, Method, TransactionId, Unknown, message_type};
+use super::unknown::Unknown;
 use super::{ChannelNumber, ErrorCode, Family, HEADER_LEN, MAGIC_COOKIE};
 
 /// The buffer is too small for the message.

@@ -197,7 +197,13 @@ impl CertifiedChain {
 
     /// Whether both hold the same certificates and key.
     pub(super) fn same_as(&self, other: &Self) -> bool {
-        self.certs_der() == other.certs_der() && self.key_der() == other.key_der()
+        self.same_certificates_as(other) && self.key_der() == other.key_der()
+    }
+
+    /// Whether both hold the same certificates. Their keys then belong to the same one, and can
+    /// differ in how they are written.
+    pub(super) fn same_certificates_as(&self, other: &Self) -> bool {
+        self.certs_der() == other.certs_der()
     }
 }
 

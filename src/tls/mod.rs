@@ -27,5 +27,5 @@ pub use error::{CertError, Found, PemProblem, Place};
 pub use files::Access;
 pub use server::{ALPN_PROTOCOLS, TlsServer, server_config};
 pub use source::{CertSource, load};
-pub use store::{CertStore, Finding, ReloadOutcome, Report};
+pub use store::{CertStore, Finding, ReloadOutcome, Report, best_fit};
 pub use warning::Warning;

@@ -45,19 +45,41 @@ impl Chains {
         host: Option<&str>,
         usable: impl Fn(&CertifiedChain) -> bool,
     ) -> &Arc<CertifiedChain> {
-        let rank = |chain: &Arc<CertifiedChain>| -> (Option<Fit>, bool) {
-            (host.and_then(|host| chain.fit(host)), usable(chain))
-        };
-        let mut best = (&self.first, rank(&self.first));
-        for chain in &self.more {
-            let rank = rank(chain);
-            // Without a fit, the first source is the one to fall back to.
-            if rank.0.is_some() && rank > best.1 {
-                best = (chain, rank);
-            }
-        }
-        best.0
+        best(&self.first, &self.more, |chain| chain, host, usable)
     }
+}
+
+/// Which of several is served to a client that asks for `host`, by the rules of a [`CertStore`]: the
+/// best fit, and `first` where there is none.
+pub fn best_fit<'a, T>(
+    first: &'a T,
+    more: &'a [T],
+    chain: impl Fn(&T) -> &CertifiedChain,
+    host: &str,
+) -> &'a T {
+    best(first, more, chain, Some(host), |_| true)
+}
+
+fn best<'a, T>(
+    first: &'a T,
+    more: &'a [T],
+    chain: impl Fn(&T) -> &CertifiedChain,
+    host: Option<&str>,
+    usable: impl Fn(&CertifiedChain) -> bool,
+) -> &'a T {
+    let rank = |of: &T| -> (Option<Fit>, bool) {
+        let chain = chain(of);
+        (host.and_then(|host| chain.fit(host)), usable(chain))
+    };
+    let mut best = (first, rank(first));
+    for next in more {
+        let rank = rank(next);
+        // Without a fit, the first source is the one to fall back to.
+        if rank.0.is_some() && rank > best.1 {
+            best = (next, rank);
+        }
+    }
+    best.0
 }
 
 struct Watched {
@@ -91,7 +113,8 @@ pub struct Report {
     pub failure: Option<String>,
 }
 
-/// What became of one source in a [`CertStore::reload`] or [`CertStore::poll`].
+/// What became of one source in a [`CertStore::reload`], a [`CertStore::poll`] or a
+/// [`CertStore::take_over`].
 #[derive(Debug)]
 pub enum ReloadOutcome {
     /// New connections get another certificate from now on.
@@ -100,6 +123,12 @@ pub enum ReloadOutcome {
         source: CertSource,
         /// The new one.
         chain: Arc<CertifiedChain>,
+    },
+    /// The key is in another file or written in another way. It belongs to the certificate that is
+    /// in use, as it did before.
+    KeyReplaced {
+        /// Where it came from.
+        source: CertSource,
     },
     /// It is well, and the same as before.
     Unchanged {
@@ -126,6 +155,13 @@ impl fmt::Display for ReloadOutcome {
                 chain.names().join(", "),
                 day(chain.facts().not_after)
             ),
+            Self::KeyReplaced { source } => {
+                write!(f, "key of {source} read again")?;
+                if let CertSource::Pem { key, .. } = source {
+                    write!(f, " from {}", key.display())?;
+                }
+                write!(f, ", its certificate is unchanged")
+            }
             Self::Unchanged { source } => write!(f, "certificate of {source} is unchanged"),
             Self::Kept { source, error, chain } => write!(
                 f,
@@ -174,18 +210,35 @@ impl CertStore {
         Self::open_after(watched.generation, sources)
     }
 
-    /// Serves from now on what its successor has. Connections keep what they began with.
-    pub fn take_over(&self, successor: &Self) {
+    /// Serves from now on what its successor has. Connections keep what they began with. Answers
+    /// what has become of the sources that were there before.
+    #[must_use]
+    pub fn take_over(&self, successor: &Self) -> Vec<ReloadOutcome> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let mut theirs = successor.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, (new, theirs)) in successor.all().iter().zip(&mut theirs.slots).enumerate() {
+        let ours = self.all();
+        let mut outcomes = Vec::new();
+        for (new, theirs) in successor.all().into_iter().zip(&mut theirs.slots) {
+            // The name of a source has its certificate in it, and not the path of the key.
+            let name = theirs.source.to_string();
+            let mut known = watched.slots.iter().zip(&ours);
+            let known = known.find(|(slot, _)| slot.source.to_string() == name);
+            let Some((slot, old)) = known else { continue };
+            let source = theirs.source.clone();
+            if !old.same_certificates_as(&new) {
+                outcomes.push(ReloadOutcome::Replaced { source, chain: new });
+                continue;
+            }
             // What is the same as before has not begun anew.
-            let same = self.all().get(at).is_some_and(|old| old.same_as(new));
-            let slot = watched.slots.get(at).filter(|slot| same && slot.source == theirs.source);
-            theirs.since = slot.map_or(theirs.since, |slot| slot.since);
+            theirs.since = slot.since;
+            outcomes.push(match old.same_as(&new) && slot.source == source {
+                true => ReloadOutcome::Unchanged { source },
+                false => ReloadOutcome::KeyReplaced { source },
+            });
         }
         self.chains.store(successor.chains.load_full());
         std::mem::swap(&mut *watched, &mut *theirs);
+        outcomes
     }
 
     fn open_after(mut generation: u64, sources: Vec<CertSource>) -> Result<Self, CertError> {
@@ -320,12 +373,17 @@ impl CertStore {
                     (ReloadOutcome::Unchanged { source }, recovered)
                 }
                 Ok(loaded) => {
+                    let certificate = !loaded.same_certificates_as(chain);
                     *generation += 1;
                     *chain = Arc::new(loaded.with_generation(*generation));
                     slot.failure = None;
-                    slot.since = SystemTime::now();
                     swap = true;
-                    (ReloadOutcome::Replaced { source, chain: Arc::clone(chain) }, true)
+                    if certificate {
+                        slot.since = SystemTime::now();
+                        (ReloadOutcome::Replaced { source, chain: Arc::clone(chain) }, true)
+                    } else {
+                        (ReloadOutcome::KeyReplaced { source }, true)
+                    }
                 }
                 Err(error) => {
                     let text = error.to_string();

@@ -77,8 +77,13 @@ impl Authority {
 impl Issued {
     /// Writes `cert.pem` and `key.pem`.
     pub(crate) fn write_pair(&self, directory: &Path) {
-        std::fs::write(directory.join("cert.pem"), &self.chain).unwrap();
+        self.write_certificate(directory);
         std::fs::write(directory.join("key.pem"), &self.key).unwrap();
+    }
+
+    /// Writes `cert.pem`.
+    pub(crate) fn write_certificate(&self, directory: &Path) {
+        std::fs::write(directory.join("cert.pem"), &self.chain).unwrap();
     }
 
     /// The text of an acme.json that holds it, as Traefik writes one.

@@ -1,4 +1,5 @@
-//! A UDP socket as a stream, so that [`crate::stream_client`] speaks over it.
+//! A UDP socket as a stream, so that [`crate::stream_client`] speaks over it. ChannelData get the
+//! padding that a reader of streams wants.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::io;
@@ -6,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use taciturn::stun::ChannelData;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UdpSocket;
 
@@ -27,6 +29,10 @@ impl AsyncRead for Datagrams {
             let mut room = ReadBuf::new(&mut datagram);
             ready!(self.socket.poll_recv(context, &mut room))?;
             self.rest = room.filled().to_vec();
+            if ChannelData::parse(&self.rest).is_some() {
+                let padded = self.rest.len().next_multiple_of(4);
+                self.rest.resize(padded, 0);
+            }
         }
         let len = self.rest.len().min(buffer.remaining());
         buffer.put_slice(&self.rest[..len]);

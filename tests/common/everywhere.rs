@@ -2,18 +2,16 @@
 #![allow(dead_code, clippy::unwrap_used)] // not every test binary uses all of it
 
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use openssl::x509::X509;
-use taciturn::stun::{ChannelData, Message, Method};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::net::{TcpStream, UdpSocket};
+use taciturn::stun::{Message, Method};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 use crate::certificates::{Authority, HOST};
+use crate::datagrams::udp;
 use crate::dtls_stream::DtlsStream;
 use crate::server::Server;
 use crate::stream_client::{PASSWORD, REALM, StreamClient, USER};
@@ -55,7 +53,7 @@ impl Site {
     pub(crate) async fn connect(&self, transport: &str) -> io::Result<AnyClient> {
         let at = self.server.listener(transport);
         let wire: Box<dyn Wire> = match transport {
-            "udp" => Box::new(Datagrams::to(at).await),
+            "udp" => Box::new(udp(at).await),
             "tcp" => Box::new(TcpStream::connect(at).await?),
             "tls" => Box::new(self.authority.connect(TcpStream::connect(at).await?).await?),
             _ => Box::new(DtlsStream::connect(at, support::Client::new(&self.root)).await?),
@@ -76,9 +74,7 @@ impl Site {
 
     /// Its resident memory, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        self.server.resident()
     }
 
     /// Waits until it has no more descriptors than that.
@@ -118,53 +114,4 @@ pub(crate) async fn leave(mut client: AnyClient) {
     });
     assert_eq!(Message::parse(&answer.await).unwrap().error_code(), None);
     let _ = client.stream().shutdown().await;
-}
-
-/// Datagrams as a stream that gives and takes one at a time. ChannelData get the padding that a
-/// reader of streams wants.
-pub(crate) struct Datagrams(UdpSocket);
-
-impl Datagrams {
-    pub(crate) async fn to(server: SocketAddr) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(server).await.unwrap();
-        Self(socket)
-    }
-}
-
-impl AsyncRead for Datagrams {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let mut bytes = [0; 2048];
-        let mut datagram = ReadBuf::new(&mut bytes);
-        ready!(self.0.poll_recv(context, &mut datagram))?;
-        let len = datagram.filled().len();
-        let padded = match ChannelData::parse(datagram.filled()) {
-            Some(_) => len.next_multiple_of(4),
-            None => len,
-        };
-        buffer.put_slice(&bytes[..padded]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Datagrams {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.poll_send(context, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }

@@ -49,6 +49,20 @@ impl Pki {
         let root = sign("root", &root_key, None, true);
         let middle = sign("middle", &middle_key, Some((&root, &root_key)), true);
         let leaf = sign(host, &key, Some((&middle, &middle_key)), false);
+        Self::of(root, &leaf, &middle, key)
+    }
+
+    /// A chain whose leaf is signed as OpenSSL allows nobody any more.
+    pub(crate) fn signed_with_sha1(host: &str) -> Self {
+        let [root_key, middle_key, key] = [Kind::P256; 3].map(new_key);
+        let root = sign("root", &root_key, None, true);
+        let middle = sign("middle", &middle_key, Some((&root, &root_key)), true);
+        let issuer = Some((&middle, &middle_key));
+        let leaf = sign_with(MessageDigest::sha1(), host, &key, issuer, false);
+        Self::of(root, &leaf, &middle, key)
+    }
+
+    fn of(root: X509, leaf: &X509, middle: &X509, key: PKey<Private>) -> Self {
         Self { root, chain: vec![leaf.to_der().unwrap(), middle.to_der().unwrap()], key }
     }
 
@@ -88,6 +102,16 @@ fn sign(
     issuer: Option<(&X509, &PKey<Private>)>,
     is_ca: bool,
 ) -> X509 {
+    sign_with(MessageDigest::sha256(), name, key, issuer, is_ca)
+}
+
+fn sign_with(
+    digest: MessageDigest,
+    name: &str,
+    key: &PKey<Private>,
+    issuer: Option<(&X509, &PKey<Private>)>,
+    is_ca: bool,
+) -> X509 {
     let mut subject = X509Name::builder().unwrap();
     subject.append_entry_by_text("CN", name).unwrap();
     let subject = subject.build();
@@ -108,7 +132,7 @@ fn sign(
         let names = SubjectAlternativeName::new().dns(name).build(&context).unwrap();
         cert.append_extension(names).unwrap();
     }
-    cert.sign(issuer.map_or(key, |(_, key)| key), MessageDigest::sha256()).unwrap();
+    cert.sign(issuer.map_or(key, |(_, key)| key), digest).unwrap();
     cert.build()
 }
 

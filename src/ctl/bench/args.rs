@@ -10,9 +10,9 @@ use rustls::pki_types::CertificateDer;
 use crate::config::Environment;
 use crate::ctl::CtlError;
 use crate::ctl::check::credentials::Credentials;
-use crate::ctl::check::{LoginFrom, certificates};
+use crate::ctl::check::{LoginArgs, certificates};
 use crate::ctl::client::uri::UriFault;
-use crate::ctl::client::{ClientError, TurnUri};
+use crate::ctl::client::{ClientError, Shortage, TurnUri};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,22 +51,9 @@ pub struct BenchArgs {
     #[arg(value_name = "URI")]
     pub uri: String,
 
-    /// Log in as this user
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Its password. Everybody on this machine can see it in ps: better --password-file,
-    /// TURNCTL_PASSWORD, or wait to be asked
-    #[arg(long, value_name = "PASSWORD", requires = "user")]
-    pub password: Option<String>,
-
-    /// File that holds the password; - is standard input
-    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
-    pub password_file: Option<PathBuf>,
-
-    /// File that holds the shared secret of server and homeserver; - is standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
-    pub secret_file: Option<PathBuf>,
+    /// Who logs in.
+    #[command(flatten)]
+    pub login: LoginArgs,
 
     /// Flows: allocations with one channel each
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
@@ -241,14 +228,24 @@ impl BenchError {
 
 /// What helps where a server refuses.
 fn hint(error: &ClientError, own_peer: bool) -> &'static str {
-    match error.code() {
-        Some(403) if own_peer => {
+    match Shortage::of(error) {
+        Some(Shortage::User) => {
+            "\n  the server's limits for one user or address are below what was asked for"
+        }
+        Some(Shortage::All) => "\n  the server's limit for all users together is reached",
+        Some(Shortage::Ports | Shortage::KeptPorts) => {
+            "\n  the server has no room: its relay ports are used up"
+        }
+        Some(Shortage::Draining) => {
+            "\n  the server takes nobody new: its operator lets it run empty"
+        }
+        Some(Shortage::Listener) => "\n  the server takes nobody new at this address",
+        None if error.code() == Some(403) && own_peer => {
             "\n  the server does not relay to this machine: allow it there for the measurement (taciturn: \
              [peers] allow), or use --relayed-peers"
         }
-        Some(486) => "\n  the server's limits for one user or address are below what was asked for",
-        Some(508) => "\n  the server has no room: its relay ports or its limits are used up",
-        _ => "",
+        None if error.code() == Some(508) => "\n  a limit of the server is reached",
+        None => "",
     }
 }
 
@@ -299,16 +296,9 @@ impl BenchArgs {
         }
         let work = self.work(&uri)?;
         within("--seconds", self.seconds, 0.1, LONGEST)?;
-        let login = LoginFrom {
-            user: self.user.as_deref(),
-            password: self.password.as_deref(),
-            password_file: self.password_file.as_deref(),
-            secret_file: self.secret_file.as_deref(),
-            made_name: "turnctl-bench",
-        };
         Ok(Plan {
             uri,
-            credentials: login.credentials(env)?,
+            credentials: self.login.credentials("turnctl-bench", env)?,
             work,
             at_once: self.flows,
             duration: Duration::from_secs_f64(self.seconds),

@@ -9,9 +9,7 @@ use super::args::{Plan, Shape};
 use super::end::{End, Way, channel};
 use super::{BenchError, Say};
 use crate::ctl::check::credentials::{Credentials, LIFETIME};
-use crate::ctl::client::{
-    Allocation, Client, ClientError, Connection, Opened, Paused, Roots, Spoken,
-};
+use crate::ctl::client::{Allocation, Client, ClientError, Connection, Paused, Roots, Spoken};
 use crate::stun::Family;
 
 /// How long one request may take.
@@ -90,22 +88,13 @@ impl Server {
 
     /// A client with a connection of its own.
     pub(super) async fn connect(&self) -> Result<Client, BenchError> {
-        let failed = at("connecting");
-        let connection = match self.spoken {
-            Spoken::Udp => Connection::udp(self.address, PATIENCE).await.map_err(failed)?,
-            Spoken::Tcp => Connection::tcp(self.address, PATIENCE).await.map_err(failed)?,
-            Spoken::Tls => {
-                let opened = Connection::tls(self.address, &self.host, &self.roots, PATIENCE);
-                let (connection, certificate) = opened.await.map_err(failed)?;
-                match certificate.verdict {
-                    Err(error) if !self.any_certificate => {
-                        return Err(BenchError::Certificate(error));
-                    }
-                    _ => connection,
-                }
-            }
-        };
-        Ok(Client::new(connection, PATIENCE))
+        let Self { address, spoken, host, roots, .. } = self;
+        let opened = Connection::open(*spoken, *address, host, roots, PATIENCE);
+        let (connection, certificate) = opened.await.map_err(at("connecting"))?;
+        match certificate.map(|certificate| certificate.verdict) {
+            Some(Err(error)) if !self.any_certificate => Err(BenchError::Certificate(error)),
+            _ => Ok(Client::new(connection, PATIENCE)),
+        }
     }
 
     /// Challenge, login, Allocate: what each call begins with.
@@ -132,14 +121,12 @@ impl Server {
         family: Option<Family>,
     ) -> Result<(Client, Allocation), BenchError> {
         let mut client = self.connect().await?;
-        let challenge = match client.open().await.map_err(at("Allocate"))? {
-            Opened::Granted(allocation) => return Ok((client, allocation)),
-            Opened::Challenged(challenge) => challenge,
-        };
-        let login = self.credentials.login_for(LIFETIME).ok_or(BenchError::NoLogin)?;
-        client.log_in(&login, &challenge);
-        let allocation = client.allocate(family).await.map_err(at("Allocate"))?;
-        Ok((client, allocation))
+        let login = self.credentials.login_for(LIFETIME);
+        match client.enter(login.as_ref(), family).await {
+            Ok(allocation) => Ok((client, allocation)),
+            Err(error) if login.is_none() && error.code() == Some(401) => Err(BenchError::NoLogin),
+            Err(error) => Err(at("Allocate")(error)),
+        }
     }
 }
 

@@ -60,23 +60,9 @@ pub struct CheckArgs {
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
 
-    /// Log in as this user
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-
-    /// Its password. Everybody on this machine can see it in ps: better --password-file,
-    /// TURNCTL_PASSWORD, or wait to be asked
-    #[arg(long, value_name = "PASSWORD", requires = "user")]
-    pub password: Option<String>,
-
-    /// File that holds the password; - is standard input
-    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
-    pub password_file: Option<PathBuf>,
-
-    /// File that holds the shared secret of server and homeserver; - is standard input. With --user
-    /// that name stands behind the time
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
-    pub secret_file: Option<PathBuf>,
+    /// Who logs in.
+    #[command(flatten)]
+    pub login: LoginArgs,
 
     /// Test the server that this configuration of taciturn describes
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["user", "secret_file"])]
@@ -199,7 +185,7 @@ impl CheckArgs {
             if plan.uris.is_empty() {
                 return Err(CheckError::Nothing.into());
             }
-            plan.credentials = self.credentials(env)?;
+            plan.credentials = self.login.credentials("turnctl-check", env)?;
         }
         Ok(plan)
     }
@@ -212,17 +198,6 @@ impl CheckArgs {
             return secret("--token-file", file);
         }
         asked("Access token", "the access token", "--token-file", "TURNCTL_TOKEN", env)
-    }
-
-    fn credentials(&self, env: &Environment) -> Result<Credentials, CheckError> {
-        let given = LoginFrom {
-            user: self.user.as_deref(),
-            password: self.password.as_deref(),
-            password_file: self.password_file.as_deref(),
-            secret_file: self.secret_file.as_deref(),
-            made_name: "turnctl-check",
-        };
-        given.credentials(env)
     }
 
     /// URIs, credentials and ports of a configuration.
@@ -259,31 +234,44 @@ impl CheckArgs {
     }
 }
 
-/// Where a login comes from: the options of a subcommand.
-pub(in crate::ctl) struct LoginFrom<'a> {
-    /// `--user`.
-    pub(in crate::ctl) user: Option<&'a str>,
-    /// `--password`.
-    pub(in crate::ctl) password: Option<&'a str>,
-    /// `--password-file`.
-    pub(in crate::ctl) password_file: Option<&'a Path>,
-    /// `--secret-file`.
-    pub(in crate::ctl) secret_file: Option<&'a Path>,
-    /// The name that stands behind the time where a secret makes the login and no user is given.
-    pub(in crate::ctl) made_name: &'static str,
+/// Who logs in, and how that is proved: for each subcommand that is a client.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LoginArgs {
+    /// Log in as this user
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// Its password. Everybody on this machine can see it in ps: better --password-file,
+    /// TURNCTL_PASSWORD, or wait to be asked
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    pub password: Option<String>,
+
+    /// File that holds the password; - is standard input
+    #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+
+    /// File that holds the shared secret of server and homeserver; - is standard input. With --user
+    /// that name stands behind the time
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
+    pub secret_file: Option<PathBuf>,
 }
 
-impl LoginFrom<'_> {
-    /// Reads the files, or asks.
-    pub(in crate::ctl) fn credentials(&self, env: &Environment) -> Result<Credentials, CheckError> {
-        if let Some(file) = self.secret_file {
+impl LoginArgs {
+    /// Reads the files, or asks. `made_name` is the name that stands behind the time where a secret
+    /// makes the login and no user is given.
+    pub(in crate::ctl) fn credentials(
+        &self,
+        made_name: &str,
+        env: &Environment,
+    ) -> Result<Credentials, CheckError> {
+        if let Some(file) = &self.secret_file {
             let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
-            let name = self.user.unwrap_or(self.made_name).to_owned();
+            let name = self.user.as_deref().unwrap_or(made_name).to_owned();
             return Ok(Credentials::Secret { secret, name });
         }
-        let Some(username) = self.user.map(str::to_owned) else { return Ok(Credentials::None) };
-        let password = match (self.password, self.password_file) {
-            (Some(password), _) => Zeroizing::new(password.to_owned()),
+        let Some(username) = self.user.clone() else { return Ok(Credentials::None) };
+        let password = match (&self.password, &self.password_file) {
+            (Some(password), _) => Zeroizing::new(password.clone()),
             (None, Some(file)) => secret("--password-file", file)?,
             (None, None) => asked(
                 &format!("Password of {username}"),

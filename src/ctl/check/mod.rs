@@ -1,12 +1,14 @@
 //! `turnctl check`: why do calls fail? A client's look at a TURN server of any make.
 //!
 //! A file for each group of tests: [`dns`] and [`uris`], [`reach`] (is anything there, over IPv4 and
-//! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh), [`relay`] (its address),
+//! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh),
+//! [`capacity`] (why there is no allocation, or no further one), [`relay`] (its address),
 //! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
 //! [`quality`] (sizes, loss, times), [`security`]; [`homeserver`] asks where to look, [`verdict`]
 //! says what it comes to. Each test is a finding with a fixed id.
 
 mod args;
+mod capacity;
 pub(in crate::ctl) mod credentials;
 mod data;
 pub(in crate::ctl) mod dns;
@@ -42,8 +44,9 @@ use super::report::{Finding, Look, Report, Section, Status};
 use crate::config::Environment;
 use crate::policy::PortRange;
 
+pub use args::LoginArgs;
+pub(in crate::ctl) use args::certificates;
 pub use args::{CheckArgs, CheckError};
-pub(in crate::ctl) use args::{LoginFrom, certificates};
 
 /// How long one request is waited for: three retransmissions over UDP.
 const PATIENCE: Duration = Duration::from_secs(4);

@@ -9,8 +9,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
 use super::reach::Target;
-use super::{Run, session};
-use crate::ctl::client::{Allocation, Client, ClientError, Incoming, random};
+use super::{Run, capacity, session};
+use crate::ctl::client::{Allocation, Client, ClientError, Incoming, Shortage, random};
 use crate::ctl::report::{Finding, Section, Status};
 
 /// How many more allocations are made, for a look at more ports of the range.
@@ -105,10 +105,8 @@ async fn more(
             Ok(sample) => samples.push(sample),
             Err(error) => {
                 // This one, its second and `at` more were granted.
-                match error.code() {
-                    Some(486) => section.push(session::quota_low(at + 2)),
-                    Some(508) => section.push(session::ports_low(at + 2)),
-                    _ => {}
+                if let Some(shortage) = Shortage::of(&error) {
+                    section.push(capacity::no_more(shortage, at + 2));
                 }
                 break;
             }

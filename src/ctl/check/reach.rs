@@ -33,16 +33,9 @@ impl Target {
         roots: &Roots,
         patience: Duration,
     ) -> Result<(Client, Option<ServerCertificate>), ClientError> {
-        let (connection, certificate) = match self.uri.spoken() {
-            Spoken::Udp => (Connection::udp(self.address, patience).await?, None),
-            Spoken::Tcp => (Connection::tcp(self.address, patience).await?, None),
-            Spoken::Tls => {
-                let host = &self.uri.host;
-                let (connection, certificate) =
-                    Connection::tls(self.address, host, roots, patience).await?;
-                (connection, Some(certificate))
-            }
-        };
+        let (spoken, host) = (self.uri.spoken(), &self.uri.host);
+        let opened = Connection::open(spoken, self.address, host, roots, patience);
+        let (connection, certificate) = opened.await?;
         Ok((Client::new(connection, patience), certificate))
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::credentials::{Credentials, LIFETIME};
 use super::reach::Target;
-use super::{Run, data, outside, quality, relay};
+use super::{Run, capacity, data, outside, quality, relay};
 use crate::auth::RestName;
-use crate::ctl::client::{Allocation, Challenge, Client, ClientError, Opened};
+use crate::ctl::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
 use crate::ctl::report::{Finding, Section, Status};
 use crate::stun::Family;
 
@@ -175,6 +175,9 @@ fn server_clock_ahead() -> Finding {
 fn explain(run: &Run<'_>, error: &ClientError, challenge: &Challenge) -> Finding {
     let realm = &challenge.realm;
     let plan = run.plan;
+    if let Some(shortage) = Shortage::of(error) {
+        return capacity::none(shortage);
+    }
     match error.code() {
         Some(401 | 441) if plan.credentials.is_expired() => {
             let title = "the server refuses the username, as it has run out";
@@ -215,23 +218,6 @@ fn explain(run: &Run<'_>, error: &ClientError, challenge: &Challenge) -> Finding
                 ))
             }
         }
-        Some(486) => Finding::fail(
-            "quota-reached",
-            "486: this user has as many allocations as it may",
-        )
-        .why("Element Web makes up to 20 for each URI while a call rings; the rest is refused.")
-        .fix(
-            "Raise the quota, or take it away:\n  coturn:   user-quota=0\n  taciturn: \
-                 allocations_per_user = 200   in [limits]",
-        ),
-        Some(508) => {
-            Finding::fail("relay-ports-exhausted", "508: the server has no free relay port")
-                .why("every new call fails until others end.")
-                .fix(
-                    "Widen the range, and open it in the firewall:\n  taciturn: relay_ports = \
-                     \"59000-60100\"\n  coturn:   min-port=59000\n            max-port=60100",
-                )
-        }
         Some(440 | 443) => {
             Finding::fail("family-unsupported", format!("the server relays no IPv4: {error}"))
                 .why("most other sides of a call have IPv4 only.")
@@ -269,11 +255,12 @@ pub(super) async fn second(
     match another(run, target, None).await {
         Ok(both) => Some(both),
         Err(error) => {
-            section.push(match error.code() {
-                Some(401) if run.plan.credentials.is_expired() => ended_meanwhile(),
-                Some(486) => quota_low(1),
-                Some(508) => ports_low(1),
-                _ => lost(&error),
+            section.push(match Shortage::of(&error) {
+                Some(shortage) => capacity::no_more(shortage, 1),
+                None if error.code() == Some(401) && run.plan.credentials.is_expired() => {
+                    ended_meanwhile()
+                }
+                None => lost(&error),
             });
             None
         }
@@ -287,37 +274,8 @@ pub(super) async fn another(
     family: Option<Family>,
 ) -> Result<(Client, Allocation), ClientError> {
     let (mut client, _) = target.connect(&run.roots, run.plan.patience).await?;
-    let allocation = match client.open().await? {
-        Opened::Granted(allocation) => allocation,
-        Opened::Challenged(challenge) => {
-            if let Some(login) = run.login() {
-                client.log_in(&login, &challenge);
-            }
-            client.allocate(family).await?
-        }
-    };
+    let allocation = client.enter(run.login().as_ref(), family).await?;
     Ok((client, allocation))
-}
-
-pub(super) fn quota_low(had: usize) -> Finding {
-    Finding::warn("quota-low", format!("one user gets no more than {had} allocations (486)"))
-        .why(
-            "Element Web makes up to 20 for each URI while a call rings, so with several devices \
-             calls fail now and then.",
-        )
-        .fix(
-            "Raise the quota:\n  coturn:   user-quota=0\n  taciturn: allocations_per_user = 200   in \
-             [limits]",
-        )
-}
-
-pub(super) fn ports_low(had: usize) -> Finding {
-    Finding::warn("relay-ports-few", format!("after {had} allocations there is no free port (508)"))
-        .why("a few calls at a time use up the range: Element Web takes up to 20 ports for each URI.")
-        .fix(
-            "Widen the range, and open it in the firewall:\n  taciturn: relay_ports = \
-             \"59000-60100\"\n  coturn:   min-port=59000\n            max-port=60100",
-        )
 }
 
 /// Whether the server relays to the other address family, too. Once in a run.
@@ -344,6 +302,10 @@ async fn other_family(run: &mut Run<'_>, target: &Target, section: &mut Section,
         }
         Err(ClientError::Refused { code: 401, .. }) if run.plan.credentials.is_expired() => {
             ended_meanwhile()
+        }
+        // 508 alone may mean that there is no address of that family.
+        Err(error) if !matches!(Shortage::of(&error), None | Some(Shortage::Ports)) => {
+            Finding::skip("other-family", format!("{name} not tried: {error}"))
         }
         Err(error) => {
             let code = error.code().map_or_else(|| error.to_string(), |code| code.to_string());

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::{ClientError, Roots, ServerCertificate, tls};
+use super::{ClientError, Roots, ServerCertificate, Spoken, tls};
 use crate::stun::Frame;
 
 /// A stream of bytes, plain or in TLS.
@@ -36,6 +36,28 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Over what `spoken` says, to a server that should be `host`. With TLS the certificate is handed
+    /// over, as [`Connection::tls`] has it.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    pub async fn open(
+        spoken: Spoken,
+        server: SocketAddr,
+        host: &str,
+        roots: &Roots,
+        patience: Duration,
+    ) -> Result<(Self, Option<ServerCertificate>), ClientError> {
+        Ok(match spoken {
+            Spoken::Udp => (Self::udp(server, patience).await?, None),
+            Spoken::Tcp => (Self::tcp(server, patience).await?, None),
+            Spoken::Tls => {
+                let (connection, certificate) = Self::tls(server, host, roots, patience).await?;
+                (connection, Some(certificate))
+            }
+        })
+    }
+
     /// Over UDP. Nothing is sent yet.
     ///
     /// # Errors

@@ -4,17 +4,21 @@
 //! [`ClientError`] with its code, a certificate is judged and recorded, not enforced. Nothing here
 //! waits without a bound.
 
+mod answer;
 mod connection;
 mod error;
 mod session;
+mod shortage;
 mod tls;
 pub mod uri;
 
+pub use answer::{Allocation, Answer, Challenge, Incoming, Opened};
 pub use connection::Connection;
 pub(in crate::ctl) use connection::{Bytes, Parts};
 pub use error::ClientError;
 pub(in crate::ctl) use session::Paused;
 pub(crate) use session::random;
-pub use session::{Allocation, Answer, Challenge, Client, Incoming, Login, Opened};
+pub use session::{Client, Login};
+pub use shortage::Shortage;
 pub use tls::{Roots, ServerCertificate};
 pub use uri::{Spoken, TurnUri};

@@ -1,4 +1,5 @@
 //! Requests and their answers: retransmission, authentication, and data that comes in between.
+//! What an answer says is in `answer.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
+use super::answer::{Allocation, Answer, Challenge, Incoming, Opened, allocation};
 use super::{ClientError, Connection};
 use crate::auth::long_term_key;
 use crate::stun::{
@@ -47,112 +49,6 @@ impl Login {
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").field("username", &self.username).finish_non_exhaustive()
-    }
-}
-
-/// An answer, whatever its class.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    bytes: Vec<u8>,
-    /// From the first sending to the answer.
-    pub took: Duration,
-    /// How often the request was sent; the round trip is known where it is 1.
-    pub sends: u32,
-    /// Bytes of the request.
-    pub request_len: usize,
-}
-
-impl Answer {
-    /// The message.
-    ///
-    /// # Errors
-    /// When the server writes what is no STUN message.
-    pub fn message(&self) -> Result<Message<'_>, ClientError> {
-        Message::parse(&self.bytes).map_err(|fault| ClientError::NotStun(fault.to_string()))
-    }
-
-    /// Bytes of the answer.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether it has no bytes: never.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    fn refused(&self, method: Method) -> Result<ClientError, ClientError> {
-        let message = self.message()?;
-        let Some(code) = message.error_code() else {
-            return Ok(ClientError::Incomplete { method, what: "ERROR-CODE" });
-        };
-        let phrase = message.find(T::ERROR_CODE).and_then(|value| value.get(4..));
-        let reason = String::from_utf8_lossy(phrase.unwrap_or_default()).trim().to_owned();
-        Ok(ClientError::Refused { method, code, reason })
-    }
-}
-
-/// What a server says to a stranger (RFC 8489 section 9.2.4).
-#[derive(Clone, Debug)]
-pub struct Challenge {
-    /// REALM.
-    pub realm: String,
-    /// NONCE.
-    pub nonce: Vec<u8>,
-    /// SOFTWARE, where the server tells.
-    pub software: Option<String>,
-    /// Bytes of the request, and of its answer.
-    pub sizes: (usize, usize),
-}
-
-/// What became of an Allocate without credentials.
-#[derive(Clone, Debug)]
-pub enum Opened {
-    /// 401, as it must be.
-    Challenged(Challenge),
-    /// The server gave an allocation to a stranger.
-    Granted(Allocation),
-}
-
-/// An allocation (RFC 8656 section 7).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Allocation {
-    /// XOR-RELAYED-ADDRESS: where peers send to.
-    pub relayed: SocketAddr,
-    /// XOR-MAPPED-ADDRESS: where the server sees this client.
-    pub mapped: Option<SocketAddr>,
-    /// Seconds until it ends without a refresh.
-    pub lifetime: u32,
-}
-
-/// Data from a peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Incoming {
-    /// A Data indication (RFC 8656 section 11.4).
-    Indication {
-        /// Who sent it, as the relay saw it.
-        peer: SocketAddr,
-        /// What.
-        data: Vec<u8>,
-    },
-    /// ChannelData (RFC 8656 section 12.4).
-    Channel {
-        /// The number that the client bound.
-        channel: ChannelNumber,
-        /// What.
-        data: Vec<u8>,
-    },
-}
-
-impl Incoming {
-    /// What the peer sent.
-    #[must_use]
-    pub fn data(&self) -> &[u8] {
-        match self {
-            Self::Indication { data, .. } | Self::Channel { data, .. } => data,
-        }
     }
 }
 
@@ -259,6 +155,26 @@ impl Client {
             nonce: challenge.nonce.clone(),
             key: long_term_key(&login.username, &challenge.realm, &login.password),
         });
+    }
+
+    /// What each call begins with: challenge, login, Allocate. A server that gives an allocation to a
+    /// stranger is asked for nothing more.
+    ///
+    /// # Errors
+    /// When a step is refused or not answered; without a login with 401.
+    pub async fn enter(
+        &mut self,
+        login: Option<&Login>,
+        family: Option<Family>,
+    ) -> Result<Allocation, ClientError> {
+        let challenge = match self.open().await? {
+            Opened::Granted(allocation) => return Ok(allocation),
+            Opened::Challenged(challenge) => challenge,
+        };
+        if let Some(login) = login {
+            self.log_in(login, &challenge);
+        }
+        self.allocate(family).await
     }
 
     /// Allocate (RFC 8656 section 7), of a certain family or of the server's default.
@@ -474,13 +390,6 @@ fn answers(received: &[u8], tid: TransactionId, method: Method) -> bool {
     })
 }
 
-fn allocation(message: &Message<'_>) -> Result<Allocation, ClientError> {
-    let missing = |what| ClientError::Incomplete { method: Method::ALLOCATE, what };
-    let relayed = message.relayed_address().ok_or_else(|| missing("XOR-RELAYED-ADDRESS"))?;
-    let lifetime = message.lifetime().ok().flatten().ok_or_else(|| missing("LIFETIME"))?;
-    Ok(Allocation { relayed, mapped: message.mapped_address(), lifetime })
-}
-
 /// Bytes of the system's randomness.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut bytes = [0; N];
@@ -489,124 +398,4 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], ClientError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stun::ErrorCode;
-    use tokio::net::UdpSocket;
-
-    const PATIENCE: Duration = Duration::from_secs(30);
-
-    /// A client, and a socket that plays its server.
-    async fn pair() -> (Client, UdpSocket) {
-        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let address = server.local_addr().unwrap();
-        let connection = Connection::udp(address, PATIENCE).await.unwrap();
-        (Client::new(connection, PATIENCE), server)
-    }
-
-    async fn request(server: &UdpSocket) -> (Vec<u8>, SocketAddr) {
-        let mut buffer = vec![0; 2048];
-        let (len, from) = server.recv_from(&mut buffer).await.unwrap();
-        buffer.truncate(len);
-        (buffer, from)
-    }
-
-    /// Answers `request` with what `write` adds.
-    async fn answer(
-        server: &UdpSocket,
-        (request, to): &(Vec<u8>, SocketAddr),
-        class: Class,
-        write: impl FnOnce(&mut Writer<'_>),
-    ) {
-        let message = Message::parse(request).unwrap();
-        let mut buffer = [0; 1024];
-        let mut writer =
-            Writer::new(&mut buffer, class, message.method(), message.transaction_id());
-        write(&mut writer);
-        let len = writer.finish().unwrap();
-        server.send_to(&buffer[..len], to).await.unwrap();
-    }
-
-    fn challenge(nonce: &[u8]) -> Challenge {
-        Challenge { realm: "r".into(), nonce: nonce.to_vec(), software: None, sizes: (0, 0) }
-    }
-
-    #[tokio::test]
-    async fn rfc8489_6_2_1_a_lost_request_is_sent_again_as_it_was() {
-        let (mut client, server) = pair().await;
-        let serving = async {
-            let first = request(&server).await;
-            let second = request(&server).await;
-            assert_eq!(first.0, second.0, "the same transaction");
-            let mapped = "192.0.2.1:5000".parse().unwrap();
-            answer(&server, &second, Class::Success, |writer| {
-                writer.address(T::XOR_MAPPED_ADDRESS, mapped);
-            })
-            .await;
-        };
-        let (bound, ()) = tokio::join!(client.binding(), serving);
-        let (mapped, answer) = bound.unwrap();
-        assert_eq!((mapped.to_string().as_str(), answer.sends), ("192.0.2.1:5000", 2));
-        assert!(answer.took >= FIRST_WAIT);
-    }
-
-    #[tokio::test]
-    async fn rfc8489_9_2_5_a_stale_nonce_is_replaced_and_the_request_repeated() {
-        let (mut client, server) = pair().await;
-        client.log_in(&Login::new("alice", "secret"), &challenge(b"old"));
-        let serving = async {
-            let first = request(&server).await;
-            assert_eq!(Message::parse(&first.0).unwrap().nonce(), Some(&b"old"[..]));
-            answer(&server, &first, Class::Error, |writer| {
-                writer.error(ErrorCode::STALE_NONCE, "").attribute(T::NONCE, b"new");
-            })
-            .await;
-            let second = request(&server).await;
-            assert_eq!(Message::parse(&second.0).unwrap().nonce(), Some(&b"new"[..]));
-            answer(&server, &second, Class::Success, |writer| {
-                writer.lifetime(600).integrity(&long_term_key("alice", "r", "secret"));
-            })
-            .await;
-        };
-        let (granted, ()) = tokio::join!(client.refresh(600), serving);
-        assert_eq!(granted.unwrap(), 600);
-    }
-
-    #[tokio::test]
-    async fn rfc8489_9_2_5_a_success_that_is_not_signed_is_none() {
-        let (mut client, server) = pair().await;
-        client.log_in(&Login::new("alice", "secret"), &challenge(b"nonce"));
-        let serving = async {
-            let first = request(&server).await;
-            answer(&server, &first, Class::Success, |writer| {
-                writer.lifetime(600).integrity(&long_term_key("alice", "r", "guessed"));
-            })
-            .await;
-        };
-        let (granted, ()) = tokio::join!(client.refresh(600), serving);
-        assert!(matches!(granted, Err(ClientError::Unsigned(Method::REFRESH))));
-    }
-
-    #[tokio::test]
-    async fn data_that_come_before_an_answer_are_kept() {
-        let (mut client, server) = pair().await;
-        let serving = async {
-            let first = request(&server).await;
-            server.send_to(&[0x40, 0, 0, 2, b'h', b'i'], first.1).await.unwrap();
-            answer(&server, &first, Class::Success, |writer| {
-                writer.lifetime(600);
-            })
-            .await;
-        };
-        let (granted, ()) = tokio::join!(client.refresh(600), serving);
-        assert_eq!(granted.unwrap(), 600);
-        let kept = client.receive(Instant::now() + PATIENCE).await.unwrap().unwrap();
-        assert_eq!(kept.data(), b"hi");
-    }
-
-    #[test]
-    fn debug_shows_no_password() {
-        let shown = format!("{:?}", Login::new("alice", "correct horse"));
-        assert!(shown.contains("alice") && !shown.contains("horse"), "{shown}");
-    }
-}
+mod tests;

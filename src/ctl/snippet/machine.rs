@@ -1,4 +1,4 @@
-//! What the server's own machine needs: Traefik, Docker Compose, systemd, firewalls.
+//! What the server's own machine needs: Traefik, Docker Compose, firewalls.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -51,12 +51,12 @@ pub(super) fn traefik(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     ))
 }
 
-fn has_low_port(facts: &Facts<'_>) -> bool {
+pub(super) fn has_low_port(facts: &Facts<'_>) -> bool {
     facts.config.listen.iter().any(|listen| (1..1024).contains(&listen.address.port()))
 }
 
 /// The directories that certificates are read from: directories, because renewal replaces files.
-fn certificate_dirs(facts: &Facts<'_>) -> Vec<String> {
+pub(super) fn certificate_dirs(facts: &Facts<'_>) -> Vec<String> {
     let own = facts.config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let sources = facts.config.tls.certificates.iter().chain(own);
     let parent = |path: &Path| path.parent().map(|dir| dir.display().to_string());
@@ -77,7 +77,7 @@ fn certificate_dirs(facts: &Facts<'_>) -> Vec<String> {
 }
 
 /// The secrets in files that the operator named.
-fn secret_files(facts: &Facts<'_>) -> Vec<String> {
+pub(super) fn secret_files(facts: &Facts<'_>) -> Vec<String> {
     let named = facts.config.auth.secrets.iter().filter(|secret| !secret.generated);
     let path = |path: &PathBuf| {
         std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
@@ -86,12 +86,12 @@ fn secret_files(facts: &Facts<'_>) -> Vec<String> {
 }
 
 /// As the service manager has to name it.
-fn config_file(facts: &Facts<'_>) -> Option<String> {
+pub(super) fn config_file(facts: &Facts<'_>) -> Option<String> {
     let path = facts.config.file.as_ref()?;
     Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string())
 }
 
-fn file_limit(facts: &Facts<'_>) -> u64 {
+pub(super) fn file_limit(facts: &Facts<'_>) -> u64 {
     2 * u64::from(facts.config.relay_ports.len()) + u64::from(facts.config.limits.connections) + 64
 }
 
@@ -122,7 +122,8 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     }
     text.push_str("      - \"taciturn-state:/var/lib/taciturn\"\n    environment:\n");
     if config.is_some() {
-        text.push_str("      TACITURN_CONFIG: \"/etc/taciturn.toml\"\n");
+        let variable = if facts.coturn { "TACITURN_COTURN_CONFIG" } else { "TACITURN_CONFIG" };
+        let _ = writeln!(text, "      {variable}: \"/etc/taciturn.toml\"");
     }
     text.push_str(
         "      TACITURN_STATE_DIR: \"/var/lib/taciturn\"\n\nvolumes:\n  taciturn-state: {}\n",
@@ -131,75 +132,6 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
         text,
         "compose.yaml; `docker compose up -d`. The user of the image must be able to read what is \
          mounted",
-    )
-}
-
-pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
-    let config = config_file(facts);
-    let (mut load, argument) = match &config {
-        Some(path) => (
-            format!(
-                "# Read by systemd as root, so that the file can stay mode 0600.\n\
-                 LoadCredential=taciturn.toml:{path}\n"
-            ),
-            " --config %d/taciturn.toml",
-        ),
-        None => (String::new(), ""),
-    };
-    let files = secret_files(facts);
-    if !files.is_empty() {
-        let mut names = Vec::with_capacity(files.len());
-        for (n, file) in files.iter().enumerate() {
-            let _ = writeln!(load, "LoadCredential=secret-{n}:{file}");
-            names.push(format!("%d/secret-{n}"));
-        }
-        let _ = writeln!(load, "Environment=TACITURN_AUTH_SECRET_FILES={}", names.join(","));
-    }
-    let of_root = facts
-        .config
-        .tls
-        .certificates
-        .iter()
-        .any(|source| matches!(source, CertSource::Acme { .. }));
-    let account = if of_root {
-        "# Traefik keeps its certificates readable for root only. It has no capability here.\n\
-         User=root\n"
-    } else {
-        "DynamicUser=yes\n"
-    };
-    let capability = if has_low_port(facts) { "CAP_NET_BIND_SERVICE" } else { "" };
-    let mut text = format!(
-        "[Unit]\nDescription=taciturn TURN server\nWants=network-online.target\n\
-         After=network-online.target\n\n\
-         [Service]\n{load}ExecStart=/usr/bin/taciturn{argument}\nRestart=on-failure\n\
-         {account}StateDirectory=taciturn\nLimitNOFILE={}\n\
-         AmbientCapabilities={capability}\nCapabilityBoundingSet={capability}\n",
-        file_limit(facts)
-    );
-    let dirs = certificate_dirs(facts);
-    if !dirs.is_empty() && !of_root {
-        let _ = write!(
-            text,
-            "# A group that may read the certificates in {}.\n#SupplementaryGroups=ssl-cert\n",
-            dirs.join(", ")
-        );
-    }
-    let at_home = dirs.iter().any(|dir| dir.starts_with("/root/") || dir.starts_with("/home/"));
-    let _ = writeln!(text, "ProtectHome={}", if at_home { "read-only" } else { "yes" });
-    text.push_str(
-        "NoNewPrivileges=yes\nProtectSystem=strict\nPrivateTmp=yes\n\
-         PrivateDevices=yes\nProtectKernelTunables=yes\nProtectKernelModules=yes\n\
-         ProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\nProtectHostname=yes\n\
-         RestrictNamespaces=yes\nRestrictRealtime=yes\nRestrictSUIDSGID=yes\nLockPersonality=yes\n\
-         MemoryDenyWriteExecute=yes\nSystemCallArchitectures=native\n\
-         SystemCallFilter=@system-service\nSystemCallFilter=~@privileged\n\
-         RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK\nUMask=0077\n\n\
-         [Install]\nWantedBy=multi-user.target\n",
-    );
-    Snippet::new(
-        text,
-        "/etc/systemd/system/taciturn.service; then `systemctl daemon-reload && systemctl enable \
-         --now taciturn`",
     )
 }
 

@@ -3,6 +3,7 @@
 mod homeservers;
 mod machine;
 mod meetings;
+mod systemd;
 mod text;
 
 use std::io::Write;
@@ -15,6 +16,7 @@ use super::uris::{self, Host};
 use super::{CtlError, ServerFiles, homeserver, host_argument};
 
 pub(super) use machine::{nft, ufw};
+pub(super) use systemd::preparation;
 pub(super) use text::toml;
 
 const EXAMPLES: &str = "\
@@ -142,6 +144,8 @@ pub(super) struct Facts<'a> {
     uris: Vec<String>,
     inline: bool,
     secret_path: Option<String>,
+    /// Whether the configuration is coturn's.
+    coturn: bool,
 }
 
 /// How a target gets the secret.
@@ -154,7 +158,12 @@ impl<'a> Facts<'a> {
     /// For the snippets that need no secret.
     pub(super) fn of(config: &'a Config, host: Host) -> Self {
         let uris = uris::of_listeners(config, &host);
-        Self { config, host, uris, inline: false, secret_path: None }
+        Self { config, host, uris, inline: false, secret_path: None, coturn: false }
+    }
+
+    /// What the server gets its configuration by.
+    const fn config_flag(&self) -> &'static str {
+        if self.coturn { "--coturn-config" } else { "--config" }
     }
 
     fn port(&self, transports: &[Transport]) -> Option<u16> {
@@ -247,7 +256,7 @@ fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {
         Target::Webrtc => meetings::webrtc(facts)?,
         Target::Traefik => machine::traefik(facts)?,
         Target::Compose => machine::compose(facts),
-        Target::Systemd => machine::systemd(facts),
+        Target::Systemd => systemd::systemd(facts),
         Target::Ufw => Snippet::new(
             ufw(facts),
             "a root shell; the same ports have to be open in the panel of your provider",
@@ -272,6 +281,7 @@ pub(super) fn run(
     let mut facts = Facts::of(&config, host);
     facts.inline = args.inline;
     facts.secret_path.clone_from(&args.secret_path);
+    facts.coturn = args.server.is_coturn(env);
     let snippet = make(args.target, &facts)?;
     let machine =
         matches!(args.target, Target::Compose | Target::Systemd | Target::Ufw | Target::Nft);

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::dtls::{DtlsContext, DtlsError};
 use crate::net::listener::DtlsUnavailable;
-use crate::tls::CertStore;
+use crate::tls::{CertSource, CertStore, CertifiedChain, Report, best_fit};
 
 /// A listener for DTLS; the same for all workers.
 pub struct DtlsSettings {
@@ -19,8 +19,29 @@ pub struct DtlsSettings {
     store: Arc<CertStore>,
     /// What new connections get.
     served: ArcSwap<DtlsContext>,
-    /// The certificates that were last tried, whether they could be used or not.
-    tried: Mutex<Vec<u64>>,
+    sources: Mutex<Sources>,
+}
+
+/// What is served of each source, in their order, the one for everybody else first.
+struct Sources {
+    /// The certificates that were last looked at, whether they could be used or not.
+    seen: Vec<u64>,
+    good: Vec<Good>,
+}
+
+/// The last certificate of a source that OpenSSL has taken.
+#[derive(Clone)]
+struct Good {
+    source: CertSource,
+    chain: Arc<CertifiedChain>,
+    context: DtlsContext,
+}
+
+impl Good {
+    fn new(source: &CertSource, chain: &Arc<CertifiedChain>) -> Result<Self, DtlsError> {
+        let context = DtlsContext::new(chain.certs_der(), chain.key_der())?;
+        Ok(Self { source: source.clone(), chain: Arc::clone(chain), context })
+    }
 }
 
 impl DtlsSettings {
@@ -33,37 +54,68 @@ impl DtlsSettings {
         address: SocketAddr,
         store: Arc<CertStore>,
     ) -> Result<Self, DtlsUnavailable> {
-        let generations = generations(&store);
-        let context = context(&store).map_err(|error| {
-            DtlsUnavailable(format!(
-                "listener \"{name}\": OpenSSL cannot serve its certificate: {error}"
-            ))
+        let good = all_good(name, &store)?;
+        let context = context(&good).map_err(|error| {
+            DtlsUnavailable(format!("listener \"{name}\": OpenSSL cannot be set up: {error}"))
         })?;
+        let seen = good.iter().map(|good| good.chain.generation()).collect();
         let served = ArcSwap::from_pointee(context);
-        Ok(Self { name: name.to_owned(), address, store, served, tried: Mutex::new(generations) })
+        let sources = Mutex::new(Sources { seen, good });
+        Ok(Self { name: name.to_owned(), address, store, served, sources })
     }
 
     /// Takes up certificates that the store has renewed since; connections that run keep theirs.
     /// Cheap where there is nothing new.
     ///
-    /// # Errors
-    /// Once for each set of certificates that OpenSSL cannot use: those before stay in use.
-    pub fn renew(&self) -> Result<(), DtlsUnavailable> {
-        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
-        let generations = generations(&self.store);
-        if *tried == generations {
-            return Ok(());
+    /// Answers which of them OpenSSL does not take, once for each: the last good one of that source
+    /// stays in use, and so its names are served as before.
+    #[must_use]
+    pub fn renew(&self) -> Vec<DtlsUnavailable> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sources { seen, good } = &mut *sources;
+        let reports = self.store.reports();
+        let generations: Vec<_> = reports.iter().map(|report| report.chain.generation()).collect();
+        if *seen == generations {
+            return Vec::new();
         }
-        *tried = generations;
-        let context = context(&self.store).map_err(|error| {
-            DtlsUnavailable(format!(
-                "listener \"{}\": OpenSSL cannot serve the new certificate, the one before stays \
-                 in use: {error}",
+        let mut refused = Vec::new();
+        let mut next: Vec<Good> = Vec::with_capacity(reports.len());
+        for Report { source, chain, .. } in &reports {
+            let name = source.to_string();
+            let before = good.iter().find(|good| good.source.to_string() == name);
+            // What was looked at before is in use, or was refused.
+            if let Some(before) = before.filter(|_| seen.contains(&chain.generation())) {
+                next.push(before.clone());
+                continue;
+            }
+            match Good::new(source, chain) {
+                Ok(good) => next.push(good),
+                Err(error) => {
+                    let stays = match before {
+                        Some(_) => "the last good one stays in use",
+                        None => "its names are served another one",
+                    };
+                    refused.push(DtlsUnavailable(format!(
+                        "listener \"{}\": OpenSSL cannot serve the new certificate of {source}, {stays}: \
+                         {error}",
+                        self.name
+                    )));
+                    next.extend(before.cloned());
+                }
+            }
+        }
+        *seen = generations;
+        match context(&next) {
+            Ok(context) => {
+                *good = next;
+                self.served.store(Arc::new(context));
+            }
+            Err(error) => refused.push(DtlsUnavailable(format!(
+                "listener \"{}\": the certificates before stay in use: {error}",
                 self.name
-            ))
-        })?;
-        self.served.store(Arc::new(context));
-        Ok(())
+            ))),
+        }
+        refused
     }
 
     /// Whether it serves the certificates of `store`.
@@ -77,16 +129,7 @@ impl DtlsSettings {
     /// # Errors
     /// When OpenSSL cannot use them.
     pub fn check(&self, store: &CertStore) -> Result<(), DtlsUnavailable> {
-        let usable = store
-            .all()
-            .iter()
-            .try_for_each(|chain| DtlsContext::new(chain.certs_der(), chain.key_der()).map(drop));
-        usable.map_err(|error| {
-            DtlsUnavailable(format!(
-                "listener \"{}\": OpenSSL cannot serve its certificate: {error}",
-                self.name
-            ))
-        })
+        all_good(&self.name, store).map(drop)
     }
 
     /// What new connections get as of now.
@@ -111,23 +154,25 @@ impl fmt::Debug for DtlsSettings {
     }
 }
 
-fn generations(store: &CertStore) -> Vec<u64> {
-    store.all().iter().map(|chain| chain.generation()).collect()
+/// All certificates of a store, if OpenSSL takes each.
+fn all_good(name: &str, store: &CertStore) -> Result<Vec<Good>, DtlsUnavailable> {
+    let good = |Report { source, chain, .. }: &Report| {
+        Good::new(source, chain).map_err(|error| {
+            DtlsUnavailable(format!(
+                "listener \"{name}\": OpenSSL cannot serve the certificate of {source}: {error}"
+            ))
+        })
+    };
+    store.reports().iter().map(good).collect()
 }
 
-/// All certificates of a store: the others by name, the first for everybody else.
-fn context(store: &Arc<CertStore>) -> Result<DtlsContext, DtlsError> {
-    let chains = store.all();
-    let Some((first, others)) = chains.split_first() else { return Err(DtlsError::EmptyChain) };
-    let mut contexts = Vec::with_capacity(others.len());
-    for chain in others {
-        contexts.push((chain.generation(), DtlsContext::new(chain.certs_der(), chain.key_der())?));
-    }
-    let names = Arc::clone(store);
+/// All certificates: the others by name, the first for everybody else.
+fn context(all: &[Good]) -> Result<DtlsContext, DtlsError> {
+    let Some((first, others)) = all.split_first() else { return Err(DtlsError::EmptyChain) };
+    let (chain, first, others) = (Arc::clone(&first.chain), first.clone(), others.to_vec());
     let by_name = move |host: &str| {
-        let wanted = names.current(Some(host)).generation();
-        let found = contexts.iter().find(|(generation, _)| *generation == wanted);
-        found.map(|(_, context)| context.clone())
+        let best = best_fit(&first, &others, |good| &good.chain, host);
+        (!std::ptr::eq(best, &raw const first)).then(|| best.context.clone())
     };
-    DtlsContext::with_names(first.certs_der(), first.key_der(), Arc::new(by_name))
+    DtlsContext::with_names(chain.certs_der(), chain.key_der(), Arc::new(by_name))
 }

@@ -25,7 +25,7 @@ use crate::policy::{
     SourceBudget,
 };
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
-use crate::tls::{CertSource, CertStore};
+use crate::tls::{CertSource, CertStore, ReloadOutcome};
 use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard, TicketKey};
 
 const INSTANT: Duration = Duration::from_millis(1);
@@ -485,16 +485,58 @@ fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
     // RFC 6066 section 3: what the first certificate is for chooses nothing.
     assert!(!acknowledges(&settings, hosts[0]) && acknowledges(&settings, hosts[1]));
     let before = settings.served();
-    settings.renew().unwrap();
+    assert!(settings.renew().is_empty());
     assert!(settings.news(&before).is_none(), "nothing has changed");
 
     let new = Pki::for_host(Kind::Rsa2048, hosts[1]);
     new.write(directories[1].path());
     let _ = store.reload();
-    settings.renew().unwrap();
+    assert!(serves(hosts[1], &pkis[1]), "until it is taken up");
+    assert!(settings.renew().is_empty());
     assert!(settings.news(&before).is_some());
     assert!(serves(hosts[1], &new) && !serves(hosts[1], &pkis[1]));
     assert!(serves(hosts[0], &pkis[0]));
+}
+
+/// rustls takes a certificate that is signed with SHA-1, and OpenSSL does not.
+#[test]
+fn a_renewed_certificate_that_openssl_refuses_leaves_its_name_the_last_good_one() {
+    let hosts = ["turn.example.org", "calls.example.net"];
+    let directories = hosts.map(|_| tempfile::tempdir().unwrap());
+    let pkis = hosts.map(|host| Pki::for_host(Kind::P256, host));
+    let sources = pkis.iter().zip(&directories).map(|(pki, dir)| written(pki, dir.path()));
+    let store = Arc::new(CertStore::open(sources.collect()).unwrap());
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let settings = DtlsSettings::new("dtls", at, Arc::clone(&store)).unwrap();
+    let serves = |host: &str, pki: &Pki| serves(&settings, host, pki);
+
+    Pki::signed_with_sha1(hosts[1]).write(directories[1].path());
+    assert!(settings.check(&store).is_ok());
+    assert!(store.reload().iter().any(|outcome| matches!(outcome, ReloadOutcome::Replaced { .. })));
+    let told: Vec<_> = settings.renew().iter().map(ToString::to_string).collect();
+    let [told] = told.as_slice() else { panic!("one of them is refused: {told:?}") };
+    let file = directories[1].path().join("cert.pem").display().to_string();
+    for part in ["listener \"dtls\"", &file, "the last good one stays in use", "too weak"] {
+        assert!(told.contains(part), "\"{part}\" is not in {told}");
+    }
+    assert!(serves(hosts[1], &pkis[1]) && serves(hosts[0], &pkis[0]));
+    assert!(settings.renew().is_empty(), "told once");
+    assert!(settings.check(&store).unwrap_err().to_string().contains(&file));
+
+    // The other one is renewed all the same, and the refused one is not told again.
+    let first = Pki::for_host(Kind::P256, hosts[0]);
+    first.write(directories[0].path());
+    let _ = store.reload();
+    assert!(settings.renew().is_empty());
+    assert!(serves(hosts[0], &first) && serves(hosts[1], &pkis[1]));
+
+    // Of the first source it is the same, for everybody who asks for another name.
+    Pki::signed_with_sha1(hosts[0]).write(directories[0].path());
+    let good = Pki::for_host(Kind::P256, hosts[1]);
+    good.write(directories[1].path());
+    let _ = store.reload();
+    assert_eq!(settings.renew().len(), 1);
+    assert!(serves(hosts[0], &first) && serves(hosts[1], &good));
 }
 
 /// Whether the ServerHello tells a client that its name has chosen the certificate.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::tempdir;
 
-use crate::tls::testing::{Ca, at, self_signed};
+use crate::tls::testing::{Ca, EC_PKCS8, EC_SEC1, at, self_signed};
 use crate::tls::{CertError, CertSource, CertStore, ReloadOutcome, Warning};
 
 fn certbot(dir: &Path) -> CertSource {
@@ -61,7 +61,8 @@ fn other_sources_take_over_once_they_are_known_to_be_good() {
     assert!(store.successor(vec![certbot(&second.path().join("nowhere"))]).is_err());
     let successor = store.successor(vec![certbot(second.path()), certbot(first.path())]).unwrap();
     assert!(Arc::ptr_eq(&store.current(None), &before), "nothing has changed yet");
-    store.take_over(&successor);
+    let outcome = one(store.take_over(&successor));
+    assert!(matches!(outcome, ReloadOutcome::Unchanged { .. }), "the other is new: {outcome}");
     assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
     assert_eq!(store.current(Some("turn.a.org")).not_after(), at(2031, 1, 1));
     let generations: Vec<_> = store.all().iter().map(|chain| chain.generation()).collect();
@@ -71,6 +72,42 @@ fn other_sources_take_over_once_they_are_known_to_be_good() {
     ca.leaf_until(&["turn.b.org"], 2033).write(second.path());
     assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
     assert_eq!(store.current(None).not_after(), at(2033, 1, 1));
+}
+
+#[test]
+fn what_a_successor_has_renewed_is_told_and_a_key_that_does_not_fit_is_none() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let (cert, key) = (dir.path().join("fullchain.pem"), dir.path().join("privkey.pem"));
+    let pem = |key: &Path| vec![CertSource::Pem { cert: cert.clone(), key: key.into() }];
+    let leaf = ca.leaf_with_key(&["turn.a.org"], EC_PKCS8, EC_PKCS8);
+    leaf.write(dir.path());
+    let store = CertStore::open(pem(&key)).unwrap();
+    let since = store.reports()[0].since;
+    let taken = |key: &Path| one(store.take_over(&store.successor(pem(key)).unwrap()));
+    assert!(matches!(taken(&key), ReloadOutcome::Unchanged { .. }));
+
+    // The same key, written in another way.
+    fs::write(&key, EC_SEC1).unwrap();
+    let outcome = taken(&key).to_string();
+    assert!(outcome.starts_with("key of ") && outcome.contains("privkey.pem"), "{outcome}");
+    assert!(outcome.ends_with(", its certificate is unchanged"), "{outcome}");
+    // And in another file.
+    let other = dir.path().join("other.pem");
+    fs::copy(&key, &other).unwrap();
+    let outcome = taken(&other).to_string();
+    assert!(outcome.contains("other.pem, its certificate is unchanged"), "{outcome}");
+    assert_eq!(store.reports()[0].since, since, "the certificate has not begun anew");
+    fs::write(&other, EC_PKCS8).unwrap();
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::KeyReplaced { .. }));
+
+    fs::write(&other, ca.leaf(&["turn.a.org"]).key).unwrap();
+    let error = store.successor(pem(&other)).unwrap_err().to_string();
+    for part in ["other.pem does not belong to", "fullchain.pem", "same renewal?"] {
+        assert!(error.contains(part), "{error}");
+    }
+    ca.leaf_until(&["turn.a.org"], 2032).write(dir.path());
+    let outcome = taken(&key).to_string();
+    assert!(outcome.ends_with("turn.a.org, good until 2032-01-01"), "{outcome}");
 }
 
 #[test]
@@ -224,7 +261,8 @@ fn a_report_has_since_when_a_certificate_is_in_use_and_why_there_is_no_newer_one
     let since = |store: &CertStore| store.reports()[0].since;
     let first = since(&store);
     // SystemTime has nanoseconds, and a successor is opened later.
-    store.take_over(&store.successor(vec![certbot(dir.path())]).unwrap());
+    let again = store.successor(vec![certbot(dir.path())]).unwrap();
+    assert!(matches!(one(store.take_over(&again)), ReloadOutcome::Unchanged { .. }));
     assert_eq!(since(&store), first, "the same certificate has not begun anew");
     fs::write(dir.path().join("privkey.pem"), "no key").unwrap();
     assert!(matches!(one(store.reload()), ReloadOutcome::Kept { .. }));

@@ -1,0 +1,73 @@
+//! Why a server that takes the login has no allocation to give.
+
+use super::ClientError;
+use crate::stun::Method;
+
+/// What a server is short of, as its error code and its reason phrase tell (RFC 8656 section 7.2:
+/// 486 is about the user, 508 about the server).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// This user has as many allocations as it may. coturn says the same of its `total-quota`.
+    User,
+    /// All users together have as many as they may.
+    All,
+    /// The last relay ports are kept for users who have none yet.
+    KeptPorts,
+    /// There is no free relay port. Servers that say nothing besides the code mean this.
+    Ports,
+    /// The server takes nobody new, and ends when its last call has ended.
+    Draining,
+    /// This listener was taken out of the server's configuration, and takes nobody new.
+    Listener,
+}
+
+impl Shortage {
+    /// `None` where an Allocate was refused for another reason, and for other requests.
+    #[must_use]
+    pub fn of(error: &ClientError) -> Option<Self> {
+        let ClientError::Refused { method: Method::ALLOCATE, code, reason } = error else {
+            return None;
+        };
+        let says = |words: &str| reason.contains(words);
+        match code {
+            486 => Some(Self::User),
+            // coturn answers 403 while it drains, which elsewhere is about the peer.
+            403 | 508 if says("drain") => Some(Self::Draining),
+            508 if says("listener is being removed") => Some(Self::Listener),
+            508 if says("limits.ports_reserved_percent") => Some(Self::KeptPorts),
+            508 if says("limits.allocations") => Some(Self::All),
+            508 => Some(Self::Ports),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: u16, reason: &str) -> Option<Shortage> {
+        Shortage::of(&ClientError::Refused {
+            method: Method::ALLOCATE,
+            code,
+            reason: reason.to_owned(),
+        })
+    }
+
+    #[test]
+    fn other_servers_are_understood() {
+        let coturn = "Server is draining, then will shutdown, please try another server";
+        assert_eq!(of(403, coturn), Some(Shortage::Draining));
+        assert_eq!(of(508, "Cannot create socket"), Some(Shortage::Ports));
+        assert_eq!(of(508, "Insufficient Capacity"), Some(Shortage::Ports));
+        assert_eq!(of(508, ""), Some(Shortage::Ports));
+        assert_eq!(of(486, "Allocation Quota Reached"), Some(Shortage::User));
+    }
+
+    #[test]
+    fn other_refusals_are_no_shortage() {
+        assert_eq!(of(403, "Forbidden IP"), None);
+        assert_eq!(of(401, "drain"), None);
+        assert_eq!(Shortage::of(&ClientError::Closed), None);
+    }
+}

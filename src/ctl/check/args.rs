@@ -1,5 +1,6 @@
 //! What `turnctl check` is asked for, and where its secrets come from.
 
+use std::fmt;
 use std::io::{IsTerminal as _, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -235,7 +236,7 @@ impl CheckArgs {
 }
 
 /// Who logs in, and how that is proved: for each subcommand that is a client.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Default, clap::Args)]
 pub struct LoginArgs {
     /// Log in as this user
     #[arg(long, value_name = "NAME")]
@@ -254,6 +255,17 @@ pub struct LoginArgs {
     /// that name stands behind the time
     #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
     pub secret_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for LoginArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginArgs")
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "(hidden)"))
+            .field("password_file", &self.password_file)
+            .field("secret_file", &self.secret_file)
+            .finish()
+    }
 }
 
 impl LoginArgs {
@@ -335,5 +347,17 @@ pub(in crate::ctl) fn certificates(
         Ok(list) if list.is_empty() => Err(fault("it holds no certificate".into())),
         Ok(list) => Ok(list),
         Err(error) => Err(fault(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_in_the_debug_output_of_a_login() {
+        let login = LoginArgs { password: Some("s3cret".to_owned()), ..LoginArgs::default() };
+        assert!(!format!("{login:?}").contains("s3cret"));
+        assert!(format!("{login:?}").contains("hidden"));
     }
 }

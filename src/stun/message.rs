@@ -634,7 +634,13 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The value of MOBILITY-TICKET (RFC 8016 section 3.4), as it came.
+    /// All of it, as it came.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The value of MOBILITY-TICKET (RFC 8016 section 3.3), as it came.
     #[must_use]
     pub const fn mobility_ticket(&self) -> Option<&'a [u8]> {
         self.mobility_ticket

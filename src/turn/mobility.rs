@@ -78,9 +78,11 @@ impl Shard {
     pub(super) fn wants_mobility(&self, request: &Request<'_>, tcp: bool) -> Result<bool, Failure> {
         match request.message.mobility_ticket() {
             None => Ok(false),
+            //= 8016-3.1.2-forbidden
             Some(_) if !self.settings.mobility => Err(forbidden("protocol.mobility is off")),
             Some(_) if tcp => Err(forbidden("TCP connections with peers cannot move")),
             Some([]) => Ok(true),
+            //= 8016-3.1.2-not-empty
             Some(_) => {
                 let detail = "The MOBILITY-TICKET of an Allocate request is empty";
                 Err(Failure::new(ErrorCode::BAD_REQUEST, detail))
@@ -88,6 +90,7 @@ impl Shard {
         }
     }
 
+    //= 8016-3.1.2-ticket
     /// Gives the client of a mobile allocation the ticket that is good now.
     pub(super) fn write_ticket(
         &self,
@@ -135,6 +138,7 @@ impl Shard {
         })
     }
 
+    //= 8016-3.2.2-retransmission
     /// A Refresh with a ticket, from a 5-tuple that has an allocation. The ticket before the one that
     /// is good is that of a retransmission, from when the allocation has moved here.
     pub(super) fn check_ticket_at_home(&self, allocation: &Allocation, ticket: Ticket) -> Answer {
@@ -151,6 +155,7 @@ impl Shard {
         Ok(())
     }
 
+    //= 8016-5-long-term
     /// A Refresh with a ticket, from a 5-tuple without an allocation (RFC 8016 section 3.2.2).
     pub(super) fn resume(
         &mut self,

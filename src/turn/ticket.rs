@@ -41,6 +41,7 @@ impl TicketKey {
         UnboundKey::new(&CHACHA20_POLY1305, &self.0[..]).ok().map(LessSafeKey::new)
     }
 
+    //= 8016-5-encrypted
     /// A ticket that nobody else can read or make. `nonce` must be random.
     pub(super) fn seal(&self, nonce: [u8; NONCE], ticket: Ticket) -> Option<[u8; LEN]> {
         let mut plain = [0; PLAIN];
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(key(1).open(&[]), None);
     }
 
+    //= 8016-5-encrypted
     #[test]
     fn a_changed_bit_anywhere_makes_it_worthless() {
         let sealed = key(1).seal([5; NONCE], TICKET).unwrap();
@@ -103,6 +105,7 @@ mod tests {
         }
     }
 
+    //= 8016-5-encrypted
     #[test]
     fn nothing_of_it_can_be_read_and_the_key_is_never_shown() {
         let first = key(1).seal([5; NONCE], TICKET).unwrap();

@@ -13,6 +13,12 @@ impl Core {
     pub(in crate::net) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
         self.on_time(|now, shard, io| {
             let departed = shard.depart(allocation, to, client, io);
+            tracing::debug!(
+                client = %client.remote,
+                worker = to.0,
+                given = departed.is_some(),
+                "another worker asks for an allocation"
+            );
             let parcel = departed.map(|departed| {
                 let sockets = departed.relays().map(|relay| relay.and_then(|id| io.give_up(id)));
                 Box::new(Parcel { departed, sockets })

@@ -34,8 +34,10 @@ const GIVEN: &str = "given=true";
 
 /// Four workers: three of four moves go to another one.
 fn site() -> Site {
-    Site::new("workers = 4\n[protocol]\nmobility = true\n[log]\nlevel = \"debug\"\n")
+    Site::new(SETTINGS)
 }
+
+const SETTINGS: &str = "workers = 4\n[protocol]\nmobility = true\n[log]\nlevel = \"debug\"\n";
 
 /// An answer's error code, and the ticket in it.
 fn read(answer: &[u8]) -> (Option<u16>, Option<Vec<u8>>) {
@@ -127,6 +129,10 @@ async fn a_call_roams_over_workers_and_transports() {
         let mut moved = site.connect(transport).await.unwrap();
         moved.challenged().await;
         ticket = resume(&mut moved, &ticket, 600).await.unwrap();
+        if n % 8 == 5 {
+            // A reload loses neither tickets nor moves that wait.
+            site.reload(&format!("{SETTINGS}[limits]\nallocations_per_user = {}\n", n + 1));
+        }
         // The old way is good until the new one is used.
         relays(&mut client, &peer, relayed, format!("old {n}").as_bytes()).await;
         // What was sent to the relayed address meanwhile is not lost.
@@ -187,6 +193,39 @@ async fn of_many_that_redeem_a_ticket_at_once_one_gets_the_allocation() {
     }
     site.server.wait_for_log("released by the client", 1);
     assert_eq!(turnctl(&site, &["sessions"]), "no sessions\n");
+}
+
+#[tokio::test]
+async fn kick_and_stop_in_the_middle_of_moves_leave_nothing() {
+    let mut site = site();
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = peer.local_addr().unwrap();
+    for end in ["kick", "stop"] {
+        let mut waiting = Vec::new();
+        for n in 0..24 {
+            let mut client = site.connect(TRANSPORTS[n % 4]).await.unwrap();
+            let (_, ticket) = allocate(&mut client).await;
+            let mut moved = site.connect("udp").await.unwrap();
+            moved.challenged().await;
+            resume(&mut moved, &ticket, 600).await.unwrap();
+            waiting.push((client, moved));
+        }
+        // All begin to move; nobody waits for it.
+        for (_, moved) in &mut waiting {
+            moved.send(channel(), b"x").await;
+        }
+        if end == "kick" {
+            let told = turnctl(&site, &["kick", "--user", stream_client::USER]);
+            assert_eq!(told, "24 allocations ended\n");
+            assert_eq!(turnctl(&site, &["sessions"]), "no sessions\n");
+            for (_, moved) in &mut waiting {
+                assert_eq!(bind(moved, to).await, Some(437));
+            }
+        } else {
+            let log = site.server.log();
+            assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
+        }
+    }
 }
 
 #[tokio::test]

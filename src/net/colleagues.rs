@@ -102,3 +102,61 @@ impl Colleagues {
         self.awaited = self.awaited.saturating_sub(1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::turn::{ClientAddr, Via};
+
+    fn client(port: u16) -> Client {
+        let remote = SocketAddr::from(([192, 0, 2, 1], port));
+        Client { via: Via::Udp(0), local: [192, 0, 2, 2].into(), remote: ClientAddr(remote) }
+    }
+
+    #[test]
+    fn no_more_is_asked_than_there_is_room_for() {
+        let (mut posts, _) = Colleagues::of(2);
+        let (mut other, mut me) = (posts.pop().unwrap(), posts.pop().unwrap());
+        let (there, here) = (other.colleagues.me(), me.colleagues.me());
+        assert_ne!(there, here);
+        let mut asked = 0;
+        for n in 0.. {
+            let room_there = other.commands.len() < command::WAITING;
+            let fetched = me.colleagues.fetch(there, MobileId(n), client(1));
+            assert_eq!(fetched, room_there && asked < AWAITED);
+            if fetched {
+                asked += 1;
+            } else if asked == AWAITED {
+                break;
+            } else {
+                while other.commands.try_recv().is_ok() {}
+            }
+        }
+        // All of them are answered before the first answer is looked at.
+        for n in 0..AWAITED {
+            let allocation = MobileId(n as u64);
+            let delivery = Delivery { allocation, client: client(1), parcel: None };
+            assert!(other.colleagues.deliver(here, delivery).is_ok(), "{n}");
+        }
+        while other.commands.try_recv().is_ok() {}
+        assert!(me.deliveries.try_recv().is_ok());
+        me.colleagues.delivered();
+        assert!(me.colleagues.fetch(there, MobileId(0), client(1)));
+        assert!(!me.colleagues.fetch(there, MobileId(0), client(1)));
+    }
+
+    #[test]
+    fn a_worker_that_has_ended_is_told_nothing_and_what_it_asked_for_comes_back() {
+        let (mut posts, _) = Colleagues::of(2);
+        let (gone, mut me) = (posts.pop().unwrap().colleagues.me(), posts.pop().unwrap());
+        assert!(!me.colleagues.fetch(gone, MobileId(1), client(1)));
+        assert!(!me.colleagues.command(gone, Command::Release { allocation: MobileId(1) }));
+        let delivery = Delivery { allocation: MobileId(7), client: client(1), parcel: None };
+        let back = me.colleagues.deliver(gone, delivery).unwrap_err();
+        assert_eq!(back.allocation, MobileId(7));
+        // Nor is a number that no worker has.
+        assert!(!me.colleagues.fetch(ShardNumber(9), MobileId(1), client(1)));
+    }
+}

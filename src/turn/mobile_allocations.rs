@@ -11,7 +11,7 @@ use crate::clock::Tick;
 
 /// An allocation that may move, by a number that it keeps on whichever shard it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MobileId(pub(super) u64);
+pub struct MobileId(pub u64);
 
 /// All of them. One lock makes a ticket good once, whichever shards it comes to.
 #[derive(Debug, Default)]

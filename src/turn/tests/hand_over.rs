@@ -377,6 +377,30 @@ fn an_allocation_that_its_client_ends_from_another_shard_ends() {
 }
 
 #[test]
+fn a_server_that_drains_lets_running_calls_move() {
+    let (one, two) = pair();
+    let (_, first) = allocate(&one.alice());
+    one.drain(true);
+    two.drain(true);
+    two.retire_listener(0, true);
+    let moved = two.client(ELSEWHERE, "alice");
+    resume(&moved, &first).assert_ok();
+    knock(&moved);
+    one.hand_over_to(&two);
+    moved.permit(PEER);
+    // The listener is closed, with what is on it and what was to come.
+    let (_, first) = {
+        one.drain(false);
+        allocate(&one.bob())
+    };
+    let late = two.client(FURTHER, "bob");
+    resume(&late, &first).assert_ok();
+    two.close_listener(0);
+    assert_eq!(two.shard(|shard| (shard.len(), shard.arriving.len())), (0, 0));
+    assert_eq!(one.shard(|shard| shard.len()), 1);
+}
+
+#[test]
 fn the_peer_rules_of_the_other_shard_hold() {
     // A reload has come to one shard, and not yet to the other.
     let (one, two) = pair();

@@ -135,7 +135,6 @@ async fn a_call_roams_over_workers_and_transports() {
         }
         // The old way is good until the new one is used.
         relays(&mut client, &peer, relayed, format!("old {n}").as_bytes()).await;
-        // What was sent to the relayed address meanwhile is not lost.
         let request = if n % 2 == 0 {
             bind(&mut moved, peer.local_addr().unwrap()).await
         } else {
@@ -154,6 +153,38 @@ async fn a_call_roams_over_workers_and_transports() {
     assert_eq!(turnctl(&site, &["sessions"]), "no sessions\n");
     drop(client);
     site.descriptors_fall_to(baseline).await;
+}
+
+#[tokio::test]
+async fn what_a_peer_sends_during_a_move_comes_the_old_way_or_the_new() {
+    let site = site();
+    let mut client = site.connect("udp").await.unwrap();
+    let (relayed, mut ticket) = allocate(&mut client).await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    assert_eq!(bind(&mut client, peer.local_addr().unwrap()).await, None);
+    for _ in 0..24 {
+        let mut moved = site.connect("udp").await.unwrap();
+        moved.challenged().await;
+        ticket = resume(&mut moved, &ticket, 600).await.unwrap();
+        // The worker of the new 5-tuple asks for the allocation, which has more and more to read.
+        moved.send(channel(), b"x").await;
+        for n in 0..20 {
+            peer.send_to(&[n], relayed).await.unwrap();
+        }
+        let mut got = Vec::new();
+        while got.len() < 20 {
+            got.extend(tokio::select! {
+                data = client.receive(channel()) => data,
+                data = moved.receive(channel()) => data,
+            });
+        }
+        got.sort_unstable();
+        assert!(got.into_iter().eq(0..20));
+        // All may have come the old way. A move that is over cannot be overtaken by the next.
+        assert_eq!(refresh(&mut moved, 600).await, None);
+        client = moved;
+    }
+    assert!(site.server.has_logged(GIVEN));
 }
 
 #[tokio::test]

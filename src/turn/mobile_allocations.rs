@@ -29,11 +29,15 @@ struct Place {
     shard: ShardNumber,
     /// `None` while it is on its way there.
     id: Option<AllocationId>,
+    /// The 5-tuple that it is on its way to.
+    coming_to: Option<Client>,
     /// The number of the ticket that is good.
     serial: u32,
     /// The number that was given out last. It is good as well, though its 5-tuple was not made use of:
     /// the client may have moved on.
     issued: u32,
+    /// The number of the ticket that was good before it went on its way.
+    before: u32,
     /// The 5-tuple that it moves to when that is made use of. One at most.
     arriving: Option<Arriving>,
     expires: Tick,
@@ -45,6 +49,13 @@ struct Place {
 struct Arriving {
     shard: ShardNumber,
     client: Client,
+}
+
+impl Place {
+    /// Whether a ticket is good.
+    const fn check(&self, serial: u32) -> Result<(), Useless> {
+        if serial == self.serial || serial == self.issued { Ok(()) } else { Err(Useless::Spent) }
+    }
 }
 
 impl Arriving {
@@ -82,8 +93,6 @@ pub(super) enum Useless {
     NotYours,
     /// A later ticket has taken its place.
     Spent,
-    /// The allocation is on its way from one shard to another.
-    UnderWay,
 }
 
 /// What a ticket has come to.
@@ -104,6 +113,8 @@ pub(super) enum Claim {
     Here(AllocationId),
     /// On another.
     At(ShardNumber),
+    /// On its way between two.
+    UnderWay,
     /// It has ended, or goes elsewhere by now.
     Gone,
 }
@@ -136,8 +147,10 @@ impl MobileAllocations {
             username: username.into(),
             shard,
             id: Some(id),
+            coming_to: None,
             serial: 0,
             issued: 0,
+            before: 0,
             arriving: None,
             expires,
             released: false,
@@ -169,7 +182,13 @@ impl MobileAllocations {
         expires: Tick,
     ) -> Result<Redeemed, Useless> {
         let mut table = self.lock();
-        let place = table.judge(id, serial, username, now)?;
+        let place = table.judge(id, username, now)?;
+        let is_coming = place.shard == shard && place.coming_to == Some(client);
+        if is_coming && (serial == place.before || serial == place.serial) {
+            place.expires = expires;
+            return Ok(Redeemed { serial: place.serial, before: None, here: None });
+        }
+        place.check(serial)?;
         let before = place.arriving.replace(Arriving { shard, client });
         if !before.is_some_and(|before| before.is(shard, client)) {
             place.issued = place.issued.wrapping_add(1);
@@ -188,7 +207,8 @@ impl MobileAllocations {
         now: Tick,
     ) -> Result<(ShardNumber, Option<AllocationId>), Useless> {
         let mut table = self.lock();
-        let place = table.judge(id, serial, username, now)?;
+        let place = table.judge(id, username, now)?;
+        place.check(serial)?;
         Ok((place.shard, place.id))
     }
 
@@ -210,7 +230,8 @@ impl MobileAllocations {
     pub(super) fn claim(&self, id: MobileId, shard: ShardNumber, client: Client) -> Claim {
         let table = self.lock();
         match table.waiting(id, shard, client) {
-            None | Some(Place { id: None, .. }) => Claim::Gone,
+            None => Claim::Gone,
+            Some(Place { id: None, .. }) => Claim::UnderWay,
             Some(Place { id: Some(id), shard: at, .. }) if *at == shard => Claim::Here(*id),
             Some(place) => Claim::At(place.shard),
         }
@@ -263,9 +284,8 @@ impl MobileAllocations {
         let place = table.places.get_mut(&id)?;
         let at = place.id.filter(|_| place.shard == from && !place.released)?;
         place.arriving.take_if(|arriving| arriving.is(to, client))?;
-        place.serial = place.issued;
-        place.shard = to;
-        place.id = None;
+        (place.before, place.serial) = (place.serial, place.issued);
+        (place.shard, place.id, place.coming_to) = (to, None, Some(client));
         Some((at, place.expires))
     }
 
@@ -273,8 +293,7 @@ impl MobileAllocations {
     pub(super) fn land(&self, id: MobileId, shard: ShardNumber, at: AllocationId) -> bool {
         let mut table = self.lock();
         let Some(place) = table.places.get_mut(&id) else { return true };
-        place.shard = shard;
-        place.id = Some(at);
+        (place.shard, place.id, place.coming_to) = (shard, Some(at), None);
         place.released
     }
 
@@ -290,26 +309,14 @@ impl Table {
         (waits && !place.released).then_some(place)
     }
 
-    /// The allocation of a ticket, if the ticket is good and this user's.
-    fn judge(
-        &mut self,
-        id: MobileId,
-        serial: u32,
-        username: &str,
-        now: Tick,
-    ) -> Result<&mut Place, Useless> {
+    /// The allocation of a ticket, if it lives and is this user's.
+    fn judge(&mut self, id: MobileId, username: &str, now: Tick) -> Result<&mut Place, Useless> {
         let place = self.places.get_mut(&id).ok_or(Useless::Gone)?;
         if *place.username != *username {
             return Err(Useless::NotYours);
         }
         if place.released || place.expires <= now {
             return Err(Useless::Gone);
-        }
-        if place.id.is_none() {
-            return Err(Useless::UnderWay);
-        }
-        if serial != place.serial && serial != place.issued {
-            return Err(Useless::Spent);
         }
         Ok(place)
     }

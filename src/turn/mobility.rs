@@ -174,15 +174,15 @@ impl Shard {
         if wanted == 0 {
             let (shard, at) =
                 mobile.whereabouts(ticket, &grant.username, now.tick).map_err(useless)?;
+            mobile.release(id, true);
             if shard == self.number {
-                let index = at.and_then(|at| self.find(at)).ok_or_else(gone)?;
-                self.end(now.tick, index, EndReason::Released, outside);
-            } else {
-                mobile.release(id, true);
-                if !outside.release_at(shard, id) {
-                    mobile.release(id, false);
-                    return Err(Failure::silence());
+                // Where it is on its way here, it ends when it arrives.
+                if let Some(index) = at.and_then(|at| self.find(at)) {
+                    self.end(now.tick, index, EndReason::Released, outside);
                 }
+            } else if !outside.release_at(shard, id) {
+                mobile.release(id, false);
+                return Err(Failure::silence());
             }
             self.remember_end(now.tick, client, request.message.transaction_id());
             writer.lifetime(0);
@@ -249,6 +249,7 @@ impl Shard {
                 waiting.asked = outside.fetch(shard, mobile, client);
                 Arrival::UnderWay
             }
+            Claim::UnderWay => Arrival::UnderWay,
             Claim::Gone => {
                 self.arriving.remove(&client);
                 Arrival::None
@@ -381,8 +382,6 @@ fn useless(why: Useless) -> Failure {
             Failure::new(ErrorCode::WRONG_CREDENTIALS, detail)
         }
         Useless::Spent => Failure::new(ErrorCode::BAD_REQUEST, "This MOBILITY-TICKET is spent"),
-        // Over in a moment: the client asks again.
-        Useless::UnderWay => Failure::silence(),
     }
 }
 

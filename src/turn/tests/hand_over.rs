@@ -191,8 +191,8 @@ fn a_retransmitted_refresh_during_the_hand_over_neither_moves_nor_fails() {
     assert_eq!(two.world(|world| world.fetches.len()), 1, "asked for once");
     // On its way.
     let (departed, id, client) = one.give_away(&two);
-    let again = moved.request(Method::REFRESH).attribute(T::MOBILITY_TICKET, &first);
-    again.outcome().assert_dropped(DropReason::NoAllocation);
+    assert_eq!(resume(&moved, &first).lifetime(), 600);
+    knock(&moved);
     two.take_in(&one, departed, id, client);
     // Here.
     assert_eq!(resume(&moved, &first).lifetime(), 600);
@@ -207,6 +207,29 @@ fn a_retransmitted_refresh_during_the_hand_over_neither_moves_nor_fails() {
     home.refresh(0).assert_ok();
     one.assert_empty();
     two.assert_empty();
+}
+
+#[test]
+fn a_client_that_has_moved_on_before_its_allocation_came_gets_it() {
+    let (one, two) = pair();
+    let three = Rig::beside(&two);
+    let (relayed, first) = allocate(&one.alice());
+    let moved = two.client(ELSEWHERE, "alice");
+    let second = ticket(&resume(&moved, &first));
+    knock(&moved);
+    let (departed, id, client) = one.give_away(&two);
+    let further = three.client(FURTHER, "alice");
+    resume(&further, &second).assert_ok();
+    // Nobody has it yet who could be asked.
+    knock(&further);
+    assert_eq!(three.world(|world| world.fetches.len()), 0);
+    two.take_in(&one, departed, id, client);
+    moved.permit(PEER);
+    two.peer_sends(PEER, relayed, b"x").at(&moved);
+    knock(&further);
+    two.hand_over_to(&three);
+    three.peer_sends(PEER, relayed, b"y").at(&further);
+    assert_consistent(&[&one, &two, &three]);
 }
 
 #[test]
@@ -347,28 +370,30 @@ fn an_allocation_that_its_client_ends_from_another_shard_ends() {
     one.hear(&two);
     one.assert_empty();
 
-    // While it is asked for: whichever comes first.
-    for release_first in [true, false] {
+    // While it is asked for, and on its way.
+    let rounds = [(true, false), (false, false), (false, true)];
+    for (port, (release_first, by_owner)) in (2000..).zip(rounds) {
         let three = Rig::beside(&two);
+        let moved = two.client(&format!("198.51.100.9:{port}"), "alice");
         let (_, first) = allocate(&one.alice());
-        resume(&moved, &first).assert_ok();
+        let second = ticket(&resume(&moved, &first));
         knock(&moved);
         let gone = (!release_first).then(|| one.give_away(&two));
-        let other = three.client(FURTHER, "alice");
-        other.refresh(600).assert_error(437);
-        let request = other.request(Method::REFRESH).attribute(T::MOBILITY_TICKET, &first);
         match gone {
             None => {
-                assert_eq!(request.lifetime(0).send().lifetime(), 0);
+                end(&three.client(FURTHER, "alice"), &first);
                 one.hear(&three);
                 one.hand_over_to(&two);
             }
             Some((departed, id, client)) => {
-                // On its way: the client asks again.
-                let outcome = request.lifetime(0).outcome();
-                outcome.assert_dropped(DropReason::NoAllocation);
+                // On its way: the ticket before is spent.
+                let other = if by_owner { moved } else { three.client(FURTHER, "alice") };
+                if !by_owner {
+                    resume(&other, &first).assert_error(400);
+                }
+                end(&other, &second);
+                two.hear(&three);
                 two.take_in(&one, departed, id, client);
-                assert_eq!(two.kick(&Whose::default()), 1);
             }
         }
         one.assert_empty();

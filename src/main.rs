@@ -257,6 +257,7 @@ fn share(
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),
+            mobile: Arc::default(),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,

@@ -763,23 +763,6 @@ address = "[::]:3478"
 }
 
 #[test]
-fn mobility_needs_a_single_worker() {
-    let toml = r#"workers = 2
-[protocol]
-mobility = true
-"#;
-    let expected = r#"error: protocol.mobility: is on, but there are 2 workers: a client that has moved comes to any of them, and its allocation is with one
- --> taciturn.toml:3:12
-  |
-3 | mobility = true
-  |            ^^^^
-  = help: set workers = 1 (one serves a small server well), or remove the key
-
-"#;
-    assert_eq!(report(toml).trim_end(), expected.trim_end());
-}
-
-#[test]
 fn broken_file_is_pointed_at() {
     let toml = r#"realm = turn.domain.org
 "#;

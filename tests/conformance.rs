@@ -274,7 +274,7 @@ fn the_document_is_made_of_table_and_annotations() {
     let table = table();
     let annotations = annotations(&sources());
     let mut wanted = document.clone();
-    for rfc in [8489, 8656] {
+    for rfc in [8489, 8656, 8016, 5780] {
         wanted = filled(&wanted, &format!("rfc{rfc}"), &rules(&table, rfc, &annotations));
     }
     wanted = filled(&wanted, "counts", &counts_table(&table));
@@ -344,7 +344,13 @@ fn count(table: &Table, rfc: Option<u16>, status: Status) -> usize {
 
 fn counts_table(table: &Table) -> String {
     let mut text = "| | met | not applicable | open |\n|---|---|---|---|\n".to_owned();
-    for (name, rfc) in [("RFC 8489", Some(8489)), ("RFC 8656", Some(8656)), ("both", None)] {
+    for (name, rfc) in [
+        ("RFC 8489", Some(8489)),
+        ("RFC 8656", Some(8656)),
+        ("RFC 8016", Some(8016)),
+        ("RFC 5780", Some(5780)),
+        ("all", None),
+    ] {
         let count = |status| count(table, rfc, status);
         let (met, not, open) =
             (count(Status::Met), count(Status::NotApplicable), count(Status::Open));

@@ -197,11 +197,6 @@ fn before(path: &str) -> BTreeMap<String, String> {
             "{transport = \"udp\", address = \"[::]:3478\"}, \
              {transport = \"udp\", address = \"[::]:3479\"}"
         }
-        // It takes one worker.
-        "protocol.mobility" => {
-            base.insert("workers".into(), "1".into());
-            return base;
-        }
         "tls.acme_domains" => {
             base.insert("tls.acme".into(), "\"/nowhere/acme.json\"".into());
             return base;

@@ -85,7 +85,7 @@ pub(super) fn check(
         state_dir: state_dir.unwrap_or_else(|| secrets::default_state_dir(env)),
         realm,
     };
-    config.protocol = protocol(reader, &config.listen, config.workers);
+    config.protocol = protocol(reader, &config.listen);
     config.nat_discovery = nat_discovery::nat_discovery(reader, &config.listen);
     config.admin.socket = match reader.text("admin.socket", "a path, or \"off\"") {
         Some(item) if ["", "off"].contains(&item.text.trim()) => None,
@@ -287,7 +287,7 @@ fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
         .unwrap_or(NonZeroUsize::MIN)
 }
 
-fn protocol(reader: &mut Reader<'_>, listen: &[Listen], workers: NonZeroUsize) -> Protocol {
+fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
     let tcp_relay = reader.boolean("protocol.tcp_relay").unwrap_or(false);
     if tcp_relay && !listen.is_empty() && listen.iter().all(|l| l.transport.is_datagram()) {
         let help =
@@ -298,15 +298,6 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen], workers: NonZeroUsize) -
         reader.findings.error(&origin, "protocol.tcp_relay", message, help);
     }
     let mobility = reader.boolean("protocol.mobility").unwrap_or(false);
-    if mobility && workers.get() > 1 {
-        let message = format!(
-            "is on, but there are {workers} workers: a client that has moved comes to any of them, \
-             and its allocation is with one"
-        );
-        let help = "set workers = 1 (one serves a small server well), or remove the key";
-        let origin = reader.origin("protocol.mobility");
-        reader.findings.error(&origin, "protocol.mobility", message, help);
-    }
     Protocol {
         mobility,
         rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),

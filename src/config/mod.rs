@@ -378,7 +378,7 @@ pub struct Protocol {
     pub icmp_errors: bool,
     /// Answers clients of RFC 3489, which know no magic cookie.
     pub rfc3489: bool,
-    /// Lets an allocation move with its client (RFC 8016). With one worker only.
+    /// Lets an allocation move with its client (RFC 8016).
     pub mobility: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a running worker is asked from outside: seldom, and never for a packet.
+//! What a running worker is asked from outside, and by other workers: seldom, and never for a packet.
 
 use std::io;
 use std::rc::Rc;
@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::colleagues::{Colleagues, Delivery};
 use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::worker::Core;
-use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
+use crate::turn::{Client, MobileId, Rules, Session, Settings, ShardNumber, Whose, Withdrawn};
 
-/// How many commands wait for one worker at most. Who asks waits for room.
+/// How many commands wait for one worker at most. Who asks waits for room, except other workers:
+/// they go on without, and their clients ask again.
 pub(super) const WAITING: usize = 16;
 
-/// Where a worker's commands come from.
-pub(super) type Commands = mpsc::Receiver<Command>;
+/// How a worker is spoken to, and speaks to the others.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) commands: mpsc::Receiver<Command>,
+    /// What it has asked of others.
+    pub(super) deliveries: mpsc::Receiver<Delivery>,
+    pub(super) colleagues: Colleagues,
+}
 
 /// One thing to do, and where the answer goes.
 #[derive(Debug)]
@@ -36,11 +44,33 @@ pub(super) enum Command {
     Clients { of: Vec<ListenerId>, done: oneshot::Sender<Vec<usize>> },
     /// Tell what you have done until now.
     Count { done: oneshot::Sender<Box<Snapshot>> },
+    /// Give an allocation to another worker, which its client has come to.
+    HandOver { allocation: MobileId, to: ShardNumber, client: Client },
+    /// End an allocation, as its client has asked another worker.
+    Release { allocation: MobileId },
+    /// Ask for the allocation that waits to come to this client.
+    FetchFor { client: Client },
 }
 
 /// Does what it is told, until nobody is left to tell it.
-pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
-    while let Some(command) = commands.recv().await {
+pub(super) async fn obey(
+    core: Rc<Core>,
+    mut commands: mpsc::Receiver<Command>,
+    mut deliveries: mpsc::Receiver<Delivery>,
+) {
+    loop {
+        let command = tokio::select! {
+            Some(delivery) = deliveries.recv() => {
+                core.take_delivery(delivery);
+                continue;
+            }
+            command = commands.recv() => command,
+        };
+        let Some(command) = command else { return };
+        // What another worker gave before it did as it was told must not be missed here.
+        while let Ok(delivery) = deliveries.try_recv() {
+            core.take_delivery(delivery);
+        }
         // Who has stopped waiting for an answer needs none.
         match command {
             Command::SetRules { rules, done } => {
@@ -70,6 +100,11 @@ pub(super) async fn obey(core: Rc<Core>, mut commands: Commands) {
             Command::Count { done } => {
                 let _ = done.send(Box::new(core.snapshot()));
             }
+            Command::HandOver { allocation, to, client } => {
+                core.hand_over(allocation, to, client);
+            }
+            Command::Release { allocation } => core.release(allocation),
+            Command::FetchFor { client } => core.fetch_for(client),
         }
     }
 }

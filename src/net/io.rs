@@ -12,6 +12,8 @@ use slab::Slab;
 
 use super::batch::{Egress, dont_fragment, overflowed, tell_icmp_errors};
 use super::clock::Clock;
+use super::colleagues::Colleagues;
+use super::command::Command;
 use super::dtls::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{ListenerId, UdpListener, UdpListeners, open_relay};
@@ -19,11 +21,12 @@ use super::losses::{Loss, Losses};
 use super::stream::Line;
 use super::tally::{Overflowed, Tally};
 use super::tcp_relay::{Handover, TcpRelays};
+use super::worker;
 use crate::clock::Tick;
 use crate::stun::Family;
 use crate::turn::{
-    AllocationId, Client, ConnectError, ConnectionId, Event, OpenError, Outside, RelayId, Traffic,
-    Via,
+    AllocationId, Client, ConnectError, ConnectionId, Event, MobileId, OpenError, Outside, Prefix,
+    RelayId, ShardNumber, Traffic, Via,
 };
 
 /// Relay sockets have the numbers from here on, listeners those below.
@@ -58,6 +61,8 @@ pub(super) struct Io {
     pub(super) dtls: Dtls,
     /// What TCP allocations have.
     pub(super) tcp: TcpRelays,
+    /// The other workers.
+    pub(super) colleagues: Colleagues,
     log: EventLog,
     pub(super) tally: Tally,
     /// What clients have lost whose connections have ended.
@@ -115,6 +120,7 @@ impl Io {
             lines: Slab::new(),
             dtls,
             tcp: TcpRelays::new(clock, handover),
+            colleagues: Colleagues::default(),
             log: EventLog::default(),
             tally: Tally::default(),
             lost: Losses::default(),
@@ -271,6 +277,41 @@ impl Io {
         self.log.may_write(Kind::Connection, self.now)
     }
 
+    /// Takes a relay socket in, and watches it: a new one, or one of another worker's. What waits on
+    /// it already is read.
+    ///
+    /// # Errors
+    /// When epoll does not take it; it is closed then.
+    pub(super) fn adopt(&mut self, relay: RelaySocket) -> std::io::Result<RelayId> {
+        let entry = self.relays.vacant_entry();
+        let fd = relay.socket.as_raw_fd();
+        let token = Token(FIRST_RELAY + entry.key());
+        self.registry.register(&mut SourceFd(&fd), token, Interest::READABLE)?;
+        // SAFE: fewer relays than ports.
+        #[allow(clippy::cast_possible_truncation)]
+        let id = RelayId(entry.key() as u32);
+        entry.insert(RelaySocket { queued: false, ..relay });
+        Ok(id)
+    }
+
+    /// Takes a relay socket out, for another worker.
+    pub(super) fn give_up(&mut self, RelayId(relay): RelayId) -> Option<RelaySocket> {
+        let relay = self.relays.try_remove(relay as usize)?;
+        let fd = relay.socket.as_raw_fd();
+        // Were it watched here still, this worker would wake for what the other reads.
+        if let Err(error) = self.registry.deregister(&mut SourceFd(&fd)) {
+            tracing::debug!(%error, "a relay socket that moves was not watched");
+        }
+        Some(relay)
+    }
+
+    /// Says whose a relay socket is from now on.
+    pub(super) fn set_owner(&mut self, RelayId(relay): RelayId, owner: AllocationId) {
+        if let Some(relay) = self.relays.get_mut(relay as usize) {
+            relay.owner = owner;
+        }
+    }
+
     /// Closes the relay sockets that the shard has given up, once nothing waits to leave by them.
     pub(super) fn close_given_up(&mut self) {
         for relay in self.closing.drain(..) {
@@ -310,27 +351,18 @@ impl Outside for Io {
             tracing::warn!(%address, %error, "cannot ask a relay socket for ICMP errors");
             return Err(OpenError::Impossible);
         }
-        let entry = self.relays.vacant_entry();
-        let number = FIRST_RELAY + entry.key();
-        let fd = socket.as_raw_fd();
-        let registered =
-            self.registry.register(&mut SourceFd(&fd), Token(number), Interest::READABLE);
-        if let Err(error) = registered {
-            tracing::warn!(%address, %error, "cannot watch a relay socket");
-            return Err(OpenError::Impossible);
-        }
-        // SAFE: fewer relays than ports.
-        #[allow(clippy::cast_possible_truncation)]
-        let id = RelayId(entry.key() as u32);
-        entry.insert(RelaySocket {
+        let relay = RelaySocket {
             socket,
             owner,
             family: Family::of(address.ip()),
             dont_fragment: Cell::new(false),
             queued: false,
             closing: false,
-        });
-        Ok(id)
+        };
+        self.adopt(relay).map_err(|error| {
+            tracing::warn!(%address, %error, "cannot watch a relay socket");
+            OpenError::Impossible
+        })
     }
 
     fn close_relay(&mut self, RelayId(relay): RelayId) {
@@ -374,11 +406,35 @@ impl Outside for Io {
     }
 
     fn tell(&mut self, client: Client, message: &[u8]) {
-        if let Via::Stream { connection, .. } = client.via
-            && let Some(line) = self.line(connection)
-        {
-            line.answer(message);
+        match client.via {
+            Via::Udp(_) => {
+                if let Err(error) = worker::answer(self, client, message) {
+                    self.lost.count(Loss::of(&error));
+                }
+            }
+            Via::Stream { connection, .. } => {
+                if let Some(line) = self.line(connection) {
+                    line.answer(message);
+                }
+            }
+            Via::Dtls { connection, .. } => {
+                let nothing = Prefix::new(&[]);
+                self.dtls.media(self.now, connection, &nothing, message, 0, &self.listeners);
+                self.dtls.flush(&self.listeners);
+            }
         }
+    }
+
+    fn fetch(&mut self, from: ShardNumber, allocation: MobileId, client: Client) -> bool {
+        self.colleagues.fetch(from, allocation, client)
+    }
+
+    fn release_at(&mut self, shard: ShardNumber, allocation: MobileId) -> bool {
+        self.colleagues.command(shard, Command::Release { allocation })
+    }
+
+    fn offer_to(&mut self, shard: ShardNumber, client: Client) {
+        self.colleagues.command(shard, Command::FetchFor { client });
     }
 
     fn listening_port(&self, client: Client) -> Option<u16> {

@@ -8,6 +8,7 @@
 mod batch;
 pub mod bulk;
 mod clock;
+mod colleagues;
 mod command;
 #[cfg(feature = "dtls")]
 mod dtls;

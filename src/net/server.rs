@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
-use super::command::{self, Command};
+use super::colleagues::Colleagues;
+use super::command::Command;
 use super::heartbeat::Heartbeat;
 use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
@@ -59,6 +60,7 @@ impl Shared {
                 rates: Arc::clone(&old.rates),
                 connection_ids: Arc::clone(&old.connection_ids),
                 tickets: Arc::clone(&old.tickets),
+                mobile: Arc::clone(&old.mobile),
                 // What was spent is given back: only the operator can cause a reload.
                 answers: self.rules.answers,
                 failures: self.rules.failures,
@@ -142,13 +144,15 @@ impl Workers {
         answer.await.map_err(|_| gone())
     }
 
-    /// Ends allocations of all workers; answers how many.
+    /// Ends allocations of all workers; answers how many. One that has moved to a worker that was
+    /// asked already (RFC 8016) is met by asking all once more.
     ///
     /// # Errors
     /// When a worker is no longer there.
     pub async fn kick(&self, whose: &Whose) -> io::Result<usize> {
         let mut kicked = 0;
-        for worker in &self.commands {
+        let rounds = if self.commands.len() > 1 { 2 } else { 1 };
+        for worker in (0..rounds).flat_map(|_| &self.commands) {
             let (done, answer) = oneshot::channel();
             let command = Command::Kick { whose: whose.clone(), done };
             worker.send(command).await.map_err(|_| gone())?;
@@ -195,16 +199,15 @@ pub fn start(
     let shared = shared(nonce_keys(nonce_lifetime, Tick(0))?);
     let (stop, stopping) = watch::channel(false);
     let handover = Arc::new(Handover::default());
-    let (mut heartbeat, mut threads, mut commands) = (Heartbeat::new(), Vec::new(), Vec::new());
-    for (number, listeners) in listeners.into_iter().enumerate() {
+    let (mut heartbeat, mut threads) = (Heartbeat::new(), Vec::new());
+    let (posts, commands) = Colleagues::of(listeners.len());
+    for (number, (listeners, post)) in listeners.into_iter().zip(posts).enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
         let (handover, heart) = (Arc::clone(&handover), heartbeat.heart());
-        let (commander, orders) = mpsc::channel(command::WAITING);
-        commands.push(commander);
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let work = worker::run(clock, listeners, &shared, handover, stopping, heart, orders);
+            let work = worker::run(clock, listeners, &shared, handover, stopping, heart, post);
             runtime.block_on(work)
         })?);
     }

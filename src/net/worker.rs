@@ -1,6 +1,7 @@
 //! One worker: a shard, its sockets, and the loop that joins them.
 //= 8656-5-udp
 
+mod hand_over;
 mod listening;
 
 use std::cell::{RefCell, RefMut};
@@ -21,7 +22,8 @@ use tokio::task::LocalSet;
 use self::listening::Doors;
 use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
 use super::clock::Clock;
-use super::command::{self, Commands};
+use super::colleagues::Colleagues;
+use super::command::{self, Post};
 use super::dtls::{Dtls, Hands, Plain};
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
@@ -67,13 +69,14 @@ pub(super) async fn run(
     handover: Arc<Handover>,
     mut stop: Receiver<bool>,
     mut heart: Heart,
-    commands: Commands,
+    post: Post,
 ) -> io::Result<()> {
     // Where it is refused naps are a little longer.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
+    let Post { commands, deliveries, colleagues } = post;
     let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, shared, handover)?),
+        state: RefCell::new(State::new(clock, shared, handover, colleagues)?),
         room: RefCell::new(vec![0; ROOM].into()),
         deadline_moved: Notify::new(),
         connections: Arc::clone(&shared.connections),
@@ -81,7 +84,7 @@ pub(super) async fn run(
     });
     core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
     let tasks = LocalSet::new();
-    tasks.spawn_local(command::obey(Rc::clone(&core), commands));
+    tasks.spawn_local(command::obey(Rc::clone(&core), commands, deliveries));
     let work = async {
         core.listen(listeners)?;
         core.pump(clock, &mut stop, &mut heart).await
@@ -334,17 +337,24 @@ struct State {
 }
 
 impl State {
-    fn new(clock: Clock, shared: &Shared, handover: Arc<Handover>) -> io::Result<Self> {
+    fn new(
+        clock: Clock,
+        shared: &Shared,
+        handover: Arc<Handover>,
+        colleagues: Colleagues,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let dtls = Dtls::new(clock, &shared.connections);
         let icmp_errors = shared.settings.icmp_errors;
-        let io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);
+        let number = colleagues.me();
+        let mut io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);
+        io.colleagues = colleagues;
         Ok(Self {
             clock,
             poll,
             events: Events::with_capacity(EVENTS),
             ready: VecDeque::new(),
-            shard: Shard::new(shared.settings.clone(), shared.rules.clone()),
+            shard: Shard::numbered(number, shared.settings.clone(), shared.rules.clone()),
             armed: None,
             io,
             icmp_errors,
@@ -660,7 +670,7 @@ pub(super) fn forward(
 }
 
 /// Sends an answer to a request at once.
-fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
     let Some(listener) = io.listener(client.via.listener()) else { return Ok(()) };
     send(
         &listener.socket,

@@ -299,6 +299,12 @@ impl<'a> Message<'a> {
         &self.unknown
     }
 
+    /// All of it, as it came.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// XOR-MAPPED-ADDRESS of an answer; for clients and tests.
     #[must_use]
     pub fn mapped_address(&self) -> Option<SocketAddr> {

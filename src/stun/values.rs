@@ -204,7 +204,7 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The value of MOBILITY-TICKET (RFC 8016 section 3.4), as it came.
+    /// The value of MOBILITY-TICKET (RFC 8016 section 3.3), as it came.
     #[must_use]
     pub const fn mobility_ticket(&self) -> Option<&'a [u8]> {
         self.mobility_ticket

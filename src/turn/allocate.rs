@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::allocation::{Allocation, Foundation, Relay};
 use super::authenticate::Proven;
+use super::mobility::Mobility;
 use super::outside::{EndReason, Event, OpenError, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
@@ -114,6 +115,11 @@ impl Shard {
         allocation.carrier =
             Carrier::of(allocation.client.via, outside.is_secure(allocation.client));
         allocation.address_error = address_error;
+        if wanted.mobile {
+            let (username, expires) = (&allocation.username, allocation.expires);
+            let registration = self.rules.mobile.register(username, self.number, id, expires);
+            allocation.mobility = Some(Mobility::new(registration));
+        }
         write_success(allocation, writer);
         self.write_ticket(id.index, writer, outside);
         let Some(allocation) = self.allocations.get(id.index as usize) else { return Ok(()) };
@@ -242,7 +248,6 @@ impl Shard {
             quota,
             made_by: request.message.transaction_id(),
             tcp: wanted.tcp,
-            mobile: wanted.mobile,
         };
         let now = request.now.tick;
         let expires = now + Duration::from_secs(u64::from(lifetime));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::mobility::Mobility;
+use super::outside::ChannelRoute;
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
@@ -109,8 +110,6 @@ pub(super) struct Foundation {
     pub(super) made_by: TransactionId,
     /// Whether its relays are for TCP (RFC 6062).
     pub(super) tcp: bool,
-    /// Whether it may move with its client (RFC 8016).
-    pub(super) mobile: bool,
 }
 
 impl Allocation {
@@ -138,7 +137,7 @@ impl Allocation {
             tcp: foundation.tcp.then(TcpAllocation::default),
             ended: Vec::new(),
             traffic: Traffic::default(),
-            mobility: foundation.mobile.then(Mobility::default),
+            mobility: None,
         }
     }
 
@@ -269,6 +268,15 @@ impl Allocation {
 
     pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
         self.channels.iter()
+    }
+
+    /// Its channels, as a faster data path knows them.
+    pub(super) fn routes(&self) -> impl Iterator<Item = ChannelRoute> {
+        self.channels.iter().filter_map(|channel| {
+            let relay = self.relay(Family::of(channel.peer.0.ip()))?.local;
+            let (client, peer) = (self.client, channel.peer);
+            Some(ChannelRoute { client, channel: channel.number, relay, peer })
+        })
     }
 
     #[cfg(test)]

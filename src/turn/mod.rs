@@ -10,7 +10,8 @@
 //! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
 //! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
 //! shard that a data connection came to finds them. `reload` is how rules change while calls run.
-//! `mobility` lets an allocation move with its client (RFC 8016), `nat_discovery` answers from
+//! `mobility` lets an allocation move with its client (RFC 8016): `mobile_allocations` is how shards
+//! agree on where it is, `hand_over` how it goes from one to another. `nat_discovery` answers from
 //! elsewhere (RFC 5780).
 #![forbid(unsafe_code)]
 
@@ -24,7 +25,9 @@ mod connection_attempt;
 mod connection_bind;
 mod connection_ids;
 mod create_permission;
+mod hand_over;
 mod icmp;
+mod mobile_allocations;
 mod mobility;
 mod nat_discovery;
 mod operator;
@@ -45,7 +48,9 @@ mod types;
 mod tests;
 
 pub use connection_ids::ConnectionIds;
+pub use hand_over::{Departed, Landed};
 pub use icmp::IcmpError;
+pub use mobile_allocations::{MobileAllocations, MobileId};
 pub use nat_discovery::NatDiscovery;
 pub use operator::{Session, Whose};
 pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
@@ -55,5 +60,5 @@ pub use shard::{Rules, Settings, Shard, Statistics};
 pub use ticket::TicketKey;
 pub use types::{
     AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
-    RelayAddress, RelayId, Traffic, Verdict, Via,
+    RelayAddress, RelayId, ShardNumber, Traffic, Verdict, Via,
 };

@@ -42,6 +42,7 @@ pub(super) struct Place<'a> {
 }
 
 impl NatDiscovery {
+    //= 5780-6-no-alternate
     /// Where a request came to; `None` where there is no other address and port.
     pub(super) fn place(&self, client: Client, outside: &impl Outside) -> Option<Place<'_>> {
         let Via::Udp(_) = client.via else { return None };
@@ -90,6 +91,7 @@ impl Exchange {
         let change = message.change_request()?.unwrap_or_default();
         let response_port = message.response_port()?;
         let padding = message.padding();
+        //= 5780-6.1-port-and-padding
         if response_port.is_some() && padding.is_some() {
             let detail = "RESPONSE-PORT and PADDING together";
             return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
@@ -104,18 +106,24 @@ impl Exchange {
         Ok(Self {
             mapped: remote,
             origin: place.at(change.address, change.port, public),
+            //= 5780-6.1-other-address
             // Section 7.4: what CHANGE-REQUEST with both flags leads to, whatever this one asked.
             other: place.at(true, true, public),
+            //= 5780-6.1-source
             from: place.at(change.address, change.port, local),
+            //= 5780-7.5-response-port
             to: SocketAddr::new(remote.ip(), response_port.unwrap_or_else(|| remote.port())),
             is_plain: change.is_nothing() && response_port.is_none(),
+            //= 5780-6.1-padding, 5780-7.6-longest
             padding: padding.map(|wanted| wanted.min(room).min(LONGEST_PADDING) & !3),
         })
     }
 
     pub(super) fn write(&self, writer: &mut Writer<'_>) {
+        //= 5780-6.1-both-mapped
         // RFC 5780 section 6.1: so that a client sees a NAT that changes addresses in payloads.
         writer.plain_address(T::MAPPED_ADDRESS, self.mapped);
+        //= 5780-6.1-response-origin
         writer.plain_address(T::RESPONSE_ORIGIN, self.origin);
         writer.plain_address(T::OTHER_ADDRESS, self.other);
         if let Some(zeros) = self.padding.and_then(|len| ZEROS.get(..len)) {

@@ -100,6 +100,9 @@ impl Shard {
         for index in left {
             self.end(now.tick, index, EndReason::Shutdown, outside);
         }
+        let awaited = self.arriving.keys().filter(|client| client.via.listener() == listener);
+        let awaited: Vec<_> = awaited.copied().collect();
+        awaited.iter().for_each(|client| self.forget_arriving(client));
         self.retire_listener(listener, false);
     }
 

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, Traffic};
+use super::mobile_allocations::MobileId;
+use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, ShardNumber, Traffic};
 use crate::auth::Denied;
 use crate::policy::{Exceeded, Refusal};
 use crate::stun::{ChannelNumber, ErrorCode, Method};
@@ -235,8 +236,26 @@ pub trait Outside {
         Traffic::default()
     }
 
-    /// Sends a message to a client on its connection: a late answer, or an indication.
+    /// Sends a message to a client: a late answer, or an indication.
     fn tell(&mut self, _client: Client, _message: &[u8]) {}
+
+    /// Asks another shard for an allocation whose client has moved to this one
+    /// ([`Shard::depart`](super::Shard::depart) there). What becomes of it is reported to
+    /// [`Shard::land`](super::Shard::land) or [`Shard::not_fetched`](super::Shard::not_fetched), never
+    /// from within this call. `false` when the other has too much to do.
+    fn fetch(&mut self, _from: ShardNumber, _allocation: MobileId, _client: Client) -> bool {
+        false
+    }
+
+    /// Tells another shard that the client of an allocation there has ended it
+    /// ([`Shard::release`](super::Shard::release) there). `false` when it has too much to do.
+    fn release_at(&mut self, _shard: ShardNumber, _allocation: MobileId) -> bool {
+        false
+    }
+
+    /// Tells another shard that an allocation can come to this 5-tuple of its now, for the old one is
+    /// gone ([`Shard::fetch_for`](super::Shard::fetch_for) there). May be lost.
+    fn offer_to(&mut self, _shard: ShardNumber, _client: Client) {}
 
     /// The port of the server's that a client over UDP sends to.
     fn listening_port(&self, _client: Client) -> Option<u16> {

@@ -27,11 +27,14 @@ impl Shard {
             writer.lifetime(0);
             return Ok(());
         }
-        let found = self.allocation_of(&request.client);
-        if let (None, Some(ticket)) = (&found, message.mobility_ticket()) {
-            return self.resume(request, proven, ticket, wanted, writer, outside);
+        if let Some(ticket) = message.mobility_ticket() {
+            let ticket = self.open_ticket(ticket)?;
+            match self.allocation_of(&request.client) {
+                None => return self.resume(request, proven, ticket, wanted, writer, outside),
+                Some((_, allocation)) => self.check_ticket_at_home(allocation, ticket)?,
+            }
         }
-        let Some((index, allocation)) = found else {
+        let Some((index, allocation)) = self.allocation_of(&request.client) else {
             //= 8656-5-no-allocation-request
             return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
         };
@@ -61,6 +64,9 @@ impl Shard {
         let deadline = now.tick + Duration::from_secs(u64::from(granted));
         if let Some(allocation) = self.allocations.get_mut(index as usize) {
             allocation.expires = deadline;
+            if let Some(mobility) = &allocation.mobility {
+                self.rules.mobile.extend(mobility.id(), deadline);
+            }
         }
         self.queue(index, deadline);
         //= 8656-8.2-answer

@@ -56,7 +56,12 @@ impl Shard {
         withdrawn
     }
 
-    fn withdraw_refused(&mut self, now: Now, index: u32, outside: &mut impl Outside) -> Withdrawn {
+    pub(super) fn withdraw_refused(
+        &mut self,
+        now: Now,
+        index: u32,
+        outside: &mut impl Outside,
+    ) -> Withdrawn {
         let connections = self.close_refused_connections(index, outside);
         let Some(allocation) = self.allocations.get(index as usize) else {
             return Withdrawn { connections, ..Withdrawn::default() };

@@ -2,6 +2,7 @@
 //! 6.3). Who sent them is judged in `authenticate`.
 
 use super::authenticate::Signature;
+use super::mobility::Arrival;
 use super::outside::{Event, Outside};
 use super::redirect::Alternate;
 use super::shard::{Rules, Shard};
@@ -31,13 +32,21 @@ pub(super) struct Failure {
     detail: &'static str,
     /// Whether REALM and a fresh NONCE go with it.
     challenge: bool,
+    /// Whether nothing is answered: the client asks again, and gets an answer then.
+    silent: bool,
     unknown: Unknown,
     alternate: Option<Alternate>,
 }
 
 impl Failure {
     pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
-        Self { code, detail, challenge: false, unknown: Unknown::default(), alternate: None }
+        let unknown = Unknown::default();
+        Self { code, detail, challenge: false, silent: false, unknown, alternate: None }
+    }
+
+    /// No answer. The code is what the log of requests shows.
+    pub(super) fn silence() -> Self {
+        Self { silent: true, ..Self::new(ErrorCode::ALLOCATION_MISMATCH, "") }
     }
 
     pub(super) const fn code(&self) -> ErrorCode {
@@ -162,8 +171,10 @@ impl Shard {
             }
         };
         let signature = proven.signature.clone();
-        if !self.arriving.is_empty() {
-            self.arrive_with(request, &proven, outside);
+        if !self.arriving.is_empty()
+            && self.arrive_with(request, &proven, outside) == Arrival::UnderWay
+        {
+            return self.hold(request);
         }
         let mut writer =
             Writer::new(reply, Class::Success, method, request.message.transaction_id());
@@ -194,6 +205,7 @@ impl Shard {
         );
         match answer {
             Ok(()) => finish(request, Some(&signature), &mut writer),
+            Err(failure) if failure.silent => Verdict::Drop(DropReason::NoAllocation),
             Err(failure) => {
                 report(request, self.username(request.message), &failure, outside);
                 self.write_answer(request, Some(&signature), reply, |_| Err(failure))

@@ -9,13 +9,15 @@ use slab::Slab;
 
 use super::allocation::{Allocation, Relay};
 use super::connection_ids::ConnectionIds;
+use super::mobile_allocations::MobileAllocations;
+use super::mobility::{Mobility, Waiting};
 use super::nat_discovery::NatDiscovery;
 use super::outside::{ChannelRoute, EndReason, Event, Outside};
 use super::redirect::Redirect;
 use super::ticket::TicketKey;
 use super::timers::Timers;
 use super::types::{
-    AllocationId, Carrier, Client, DropReason, RelayAddress, RelayId, Traffic, Verdict,
+    AllocationId, Carrier, Client, DropReason, RelayAddress, RelayId, ShardNumber, Traffic, Verdict,
 };
 use crate::auth::{Authenticator, NonceError, NonceKeys};
 use crate::clock::{Now, Tick};
@@ -58,8 +60,7 @@ pub struct Settings {
     pub nat_discovery: Option<NatDiscovery>,
     /// Whether clients of RFC 3489, which know no magic cookie, are answered.
     pub rfc3489: bool,
-    /// Whether an allocation may move with its client (RFC 8016). For servers of one shard: a
-    /// client's new 5-tuple would come to any.
+    /// Whether an allocation may move with its client (RFC 8016).
     pub mobility: bool,
 }
 
@@ -88,6 +89,8 @@ pub struct Rules {
     pub connection_ids: Arc<ConnectionIds>,
     /// What tickets of mobility are sealed with.
     pub tickets: Arc<TicketKey>,
+    /// Where the allocations are that may move.
+    pub mobile: Arc<MobileAllocations>,
 }
 
 /// What a shard has done so far.
@@ -123,12 +126,14 @@ impl Statistics {
 /// All allocations of the clients that the kernel gave to one worker.
 #[derive(Debug)]
 pub struct Shard {
+    /// Which of the server's it is.
+    pub(super) number: ShardNumber,
     pub(super) settings: Settings,
     pub(super) rules: Rules,
     pub(super) allocations: Slab<Allocation>,
     pub(super) by_client: AHashMap<Client, u32>,
-    /// The 5-tuples that an allocation moves to once they are made use of; one of each at most.
-    pub(super) arriving: AHashMap<Client, u32>,
+    /// The 5-tuples that an allocation of whichever shard moves to once they are made use of.
+    pub(super) arriving: AHashMap<Client, Waiting>,
     /// The allocation on each relay port of this shard, for peers that are relayed addresses of
     /// its own.
     pub(super) by_port: [AHashMap<u16, u32>; 2],
@@ -145,10 +150,17 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without allocations.
+    /// A shard without allocations, the only one of its server.
     #[must_use]
     pub fn new(settings: Settings, rules: Rules) -> Self {
+        Self::numbered(ShardNumber(0), settings, rules)
+    }
+
+    /// One of several, without allocations. They must share what `rules` has.
+    #[must_use]
+    pub fn numbered(number: ShardNumber, settings: Settings, rules: Rules) -> Self {
         Self {
+            number,
             settings,
             rules,
             allocations: Slab::new(),
@@ -233,11 +245,16 @@ impl Shard {
 
     /// Ends what has expired by `now`.
     pub fn handle_timeout(&mut self, now: Now, outside: &mut impl Outside) {
+        self.forget_stale_arrivals();
         while let Some((at, id)) = self.timers.pop(now.tick) {
             let Some(index) = self.find(id) else { continue };
             let Some(allocation) = self.allocations.get_mut(index as usize) else { continue };
             if allocation.queued != at {
                 continue; // an earlier deadline came in between
+            }
+            if let Some(expires) = allocation.mobility.as_ref().and_then(Mobility::expires) {
+                // A Refresh that came to another shard.
+                allocation.expires = allocation.expires.max(expires);
             }
             //= 8656-6-expiry
             if allocation.expires <= now.tick {
@@ -323,17 +340,26 @@ impl Shard {
 
     /// Puts a new allocation into its tables; answers its number.
     pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> Allocation) -> AllocationId {
+        let id = self.place(make);
+        if let Some(allocation) = self.allocations.get(id.index as usize) {
+            let client = allocation.client;
+            self.forget_arriving(&client);
+            self.by_client.insert(client, id.index);
+        }
+        id
+    }
+
+    /// Puts an allocation into the table that numbers them, and queues it.
+    pub(super) fn place(&mut self, make: impl FnOnce(u32) -> Allocation) -> AllocationId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let allocation = make(generation);
-        let (client, expires) = (allocation.client, allocation.expires);
+        let queued = allocation.queued;
         // SAFE: each allocation holds a port, and there are fewer than 2^17 of those.
         #[allow(clippy::cast_possible_truncation)]
         let index = self.allocations.insert(allocation) as u32;
-        self.forget_arriving(&client);
-        self.by_client.insert(client, index);
         let id = AllocationId { index, generation };
-        self.timers.push(expires, id);
+        self.timers.push(queued, id);
         let allocations = &self.allocations;
         self.timers.compact(allocations.len(), |at, id| {
             let found = allocations.get(id.index as usize);

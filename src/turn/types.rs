@@ -136,6 +136,10 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u32);
 
+/// A shard among those of one server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ShardNumber(pub u16);
+
 /// A relay socket of this shard. Its number is `net`'s affair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RelayId(pub u32);
@@ -252,7 +256,8 @@ pub enum DropReason {
     Malformed,
     /// A class or method that a server has no answer to.
     Unexpected,
-    /// ChannelData or a Send indication from a client without an allocation.
+    /// ChannelData or a Send indication from a client without an allocation, or whose allocation is
+    /// on its way to this shard.
     NoAllocation,
     /// A channel that is not bound.
     NoChannel,

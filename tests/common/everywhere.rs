@@ -33,8 +33,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A server with one worker that listens for all of [`TRANSPORTS`], and `more` in its
-    /// configuration.
+    /// A server that listens for all of [`TRANSPORTS`], with `more` in its configuration, and one
+    /// worker unless that says otherwise.
     pub(crate) fn new(more: &str) -> Self {
         let authority = Authority::new();
         let certificate = tempfile::tempdir().unwrap();
@@ -93,8 +93,9 @@ impl Site {
 }
 
 fn configuration(certificate: &std::path::Path, more: &str) -> String {
+    let workers = if more.contains("workers =") { "" } else { "workers = 1\n" };
     let mut text = format!(
-        "realm = \"{REALM}\"\nhost = \"{HOST}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 1\n{more}\n\
+        "realm = \"{REALM}\"\nhost = \"{HOST}\"\nexternal_ip = \"127.0.0.1\"\n{workers}{more}\n\
          [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
          [admin]\nmetrics = \"off\"\n[tls]\ncert = \"{0}/cert.pem\"\nkey = \"{0}/key.pem\"\n",
         certificate.display()

@@ -50,6 +50,7 @@ pub(crate) fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> 
         failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        mobile: Arc::default(),
     }
 }
 

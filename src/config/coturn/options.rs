@@ -318,7 +318,7 @@ pub const OPTIONS: &[CoturnOption] = &[
     row(
         &["mobility"],
         Switch,
-        Unsupported("mobility = true in [protocol] with workers = 1; browsers restart ICE instead"),
+        Unsupported("mobility = true in [protocol]; browsers restart ICE instead"),
     ),
     row(
         &["stun-only"],

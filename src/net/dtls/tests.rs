@@ -139,6 +139,7 @@ fn shard(now: Now) -> Shard {
         failures: Arc::new(SourceBudget::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        mobile: Arc::default(),
     };
     let settings = Settings {
         relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],

@@ -280,6 +280,12 @@ impl Request<'_> {
 }
 
 impl<'a> Request<'a> {
+    /// Sends it, and tells what becomes of it.
+    #[track_caller]
+    pub(super) fn outcome(&self) -> Outcome {
+        self.client.raw(&self.bytes())
+    }
+
     /// Sends a request that is answered later.
     #[track_caller]
     pub(super) fn begin(&self) -> Unanswered<'a> {

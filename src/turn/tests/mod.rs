@@ -17,6 +17,7 @@ mod conformance;
 mod credentials;
 mod denied_peers;
 mod families;
+mod hand_over;
 mod housekeeping;
 mod icmp;
 mod indications;

@@ -6,6 +6,7 @@ use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Wri
 use crate::turn::{Client, DropReason, NatDiscovery, RelayAddress, Via};
 
 const CHANGE_BOTH: [u8; 4] = [0, 0, 0, 6];
+const CHANGE_ADDRESS: [u8; 4] = [0, 0, 0, 4];
 const CHANGE_PORT: [u8; 4] = [0, 0, 0, 2];
 
 fn discovery() -> Rig {
@@ -50,6 +51,7 @@ fn plain_address(bytes: &[u8], kind: T) -> String {
     format!("{}.{}.{}.{}:{port}", value[4], value[5], value[6], value[7])
 }
 
+//= 5780-6.1-both-mapped, 5780-6.1-response-origin, 5780-6.1-other-address
 #[test]
 fn an_answer_tells_where_it_comes_from_and_where_else_it_might() {
     // RFC 5780 section 6.1.
@@ -63,6 +65,7 @@ fn an_answer_tells_where_it_comes_from_and_where_else_it_might() {
     assert_eq!(bytes.len(), 68, "what a forged request of 20 bytes can cause");
 }
 
+//= 5780-6.1-source, 5780-6.1-response-origin, 5780-6.1-other-address
 #[test]
 fn change_request_is_answered_from_the_other_address_and_port() {
     // RFC 5780 sections 6.1 and 7.2: the socket is the private one, the client hears of the public.
@@ -75,6 +78,10 @@ fn change_request_is_answered_from_the_other_address_and_port() {
     let (from, _, bytes) = elsewhere(&alice, &[(T::CHANGE_REQUEST, &CHANGE_PORT)]);
     assert_eq!(from, "203.0.113.7:3479");
     assert_eq!(plain_address(&bytes, T::OTHER_ADDRESS), "203.0.113.8:3479");
+    let (from, _, bytes) = elsewhere(&alice, &[(T::CHANGE_REQUEST, &CHANGE_ADDRESS)]);
+    assert_eq!(from, "10.0.0.8:3478");
+    assert_eq!(plain_address(&bytes, T::RESPONSE_ORIGIN), "203.0.113.8:3478");
+    assert_eq!(plain_address(&bytes, T::OTHER_ADDRESS), "203.0.113.8:3479");
     let nothing = alice.raw(&binding(&[(T::CHANGE_REQUEST, &[0; 4])]));
     assert!(matches!(nothing, Outcome::Reply(_)), "{nothing:?}");
     // The other way round, from the second address and port.
@@ -83,6 +90,7 @@ fn change_request_is_answered_from_the_other_address_and_port() {
     assert_eq!(elsewhere(&there, &[(T::CHANGE_REQUEST, &CHANGE_BOTH)]).0, "203.0.113.7:3478");
 }
 
+//= 5780-7.5-response-port, 5780-6.1-port-and-padding
 #[test]
 fn response_port_sends_the_answer_to_another_port_of_the_same_address() {
     // RFC 5780 section 7.5.
@@ -96,6 +104,7 @@ fn response_port_sends_the_answer_to_another_port_of_the_same_address() {
     assert_eq!(error(&rig.alice(), &both), Some(400), "section 6.1");
 }
 
+//= 5780-6.1-padding, 5780-7.6-longest
 #[test]
 fn padding_is_answered_with_padding_and_never_with_more_than_was_asked() {
     // RFC 5780 section 7.6; the size is ours: a forged source is not flooded.
@@ -124,6 +133,7 @@ fn what_is_not_understood_is_still_named() {
     allocate.assert_error(420);
 }
 
+//= 5780-6-no-alternate
 #[test]
 fn without_another_address_a_change_is_420_and_nothing_is_added() {
     // RFC 5780 section 6.1: a server without an alternate address does not know the attribute.

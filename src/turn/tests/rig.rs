@@ -20,9 +20,9 @@ use crate::policy::{
 };
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, ConnectionId, ConnectionIds, DropReason, IcmpError, NatDiscovery, Redirect,
-    RelayAddress, Rules, Session, Settings, Shard, TicketKey, Traffic, Verdict, Via, Whose,
-    Withdrawn,
+    Client, ClientAddr, ConnectionId, ConnectionIds, Departed, DropReason, IcmpError, MobileId,
+    NatDiscovery, Redirect, RelayAddress, Rules, Session, Settings, Shard, ShardNumber, TicketKey,
+    Traffic, Verdict, Via, Whose, Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -145,6 +145,7 @@ impl Rig {
             failures: Arc::new(SourceBudget::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
             tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+            mobile: Arc::default(),
         };
         let settings = Settings {
             relay_addresses: relays,
@@ -168,7 +169,11 @@ impl Rig {
     /// Another shard of the same server: the same rules and ports, sockets of its own.
     pub(super) fn beside(other: &Self) -> Self {
         let inner = other.0.borrow();
-        Self::start(Shard::new(inner.shard.settings.clone(), inner.shard.rules.clone()))
+        let number = ShardNumber(inner.shard.number.0 + 1);
+        let (settings, rules) = (inner.shard.settings.clone(), inner.shard.rules.clone());
+        let rig = Self::start(Shard::numbered(number, settings, rules));
+        rig.0.borrow_mut().now = inner.now;
+        rig
     }
 
     fn start(shard: Shard) -> Self {
@@ -326,6 +331,79 @@ impl Rig {
         inner.shard.client_gone(inner.now, client.at, &mut inner.world);
     }
 
+    /// This shard gives the other what that has asked of it, or says that it cannot. Answers how
+    /// often; what has waited for it is answered.
+    pub(super) fn hand_over_to(&self, other: &Self) -> usize {
+        let asked = other.world(|world| std::mem::take(&mut world.fetches));
+        for (from, id, client) in asked.clone() {
+            let (from_here, to) = (self.shard(|s| s.number), other.shard(|s| s.number));
+            assert_eq!(from, from_here, "the shard that is asked");
+            let departed = {
+                let inner = &mut *self.0.borrow_mut();
+                inner.shard.depart(id, to, client, &mut inner.world)
+            };
+            other.take_in(self, departed, id, client);
+        }
+        asked.len()
+    }
+
+    /// What [`Rig::hand_over_to`] does on the other side.
+    pub(super) fn take_in(
+        &self,
+        from: &Self,
+        departed: Option<Departed>,
+        id: MobileId,
+        client: Client,
+    ) {
+        let inner = &mut *self.0.borrow_mut();
+        let held = match departed {
+            None => inner.shard.not_fetched(id, client),
+            Some(departed) => {
+                let relays = departed.relays().map(|relay| {
+                    let (_, at) = from.world(|world| world.open.remove(&relay?.0))?;
+                    inner.world.adopt(at)
+                });
+                let landed = inner.shard.land(inner.now, departed, relays, &mut inner.world);
+                for relay in relays.into_iter().flatten() {
+                    if let Some((owner, _)) = inner.world.open.get_mut(&relay.0) {
+                        *owner = landed.id;
+                    }
+                }
+                landed.held
+            }
+        };
+        for request in held {
+            let mut reply = [0xAA; 2048];
+            let (shard, world) = (&mut inner.shard, &mut inner.world);
+            let verdict = shard.from_client(inner.now, client, &request, &mut reply, world);
+            if let Verdict::Reply(len) = verdict {
+                inner.world.told.push((client, reply[..len].to_vec()));
+            }
+        }
+    }
+
+    /// Takes an allocation out, for `to`, and lets it be on its way.
+    pub(super) fn give_away(&self, to: &Self) -> (Option<Departed>, MobileId, Client) {
+        let (_, id, client) = to.world(|world| world.fetches.remove(0));
+        let inner = &mut *self.0.borrow_mut();
+        let to = to.shard(|shard| shard.number);
+        (inner.shard.depart(id, to, client, &mut inner.world), id, client)
+    }
+
+    /// Does what the other shard has told this one.
+    pub(super) fn hear(&self, other: &Self) {
+        let (releases, offers) = other.world(|world| {
+            (std::mem::take(&mut world.releases), std::mem::take(&mut world.offers))
+        });
+        let inner = &mut *self.0.borrow_mut();
+        for (_, id) in releases {
+            inner.shard.release(inner.now, id, &mut inner.world);
+        }
+        for (_, client) in offers {
+            inner.shard.fetch_for(client, &mut inner.world);
+        }
+    }
+
     /// A peer connects to a relayed transport address of a TCP allocation. `None` when it was
     /// closed at once.
     #[track_caller]
@@ -473,6 +551,7 @@ impl Rig {
         self.world(|world| assert_eq!(world.channels, [], "channels announced and not ended"));
         self.shard(|shard| assert!(shard.rules.connection_ids.is_empty(), "connection ids left"));
         self.world(|world| assert!(world.peers.is_empty(), "peer connections left"));
+        self.shard(|shard| assert!(shard.rules.mobile.is_empty(), "mobile allocations left"));
     }
 
     /// Holds that sockets, leases and tables tell the same story.
@@ -491,7 +570,9 @@ impl Rig {
             assert_eq!(relays(false), by_port, "relays by port");
             let there = shard.allocations.iter().filter(|(_, a)| !a.is_away()).count();
             assert_eq!(there, shard.by_client.len(), "allocations by client");
-            assert!(shard.arriving.len() <= shard.len(), "moves that wait");
+            let mobile = shard.allocations.iter().filter(|(_, a)| a.mobility.is_some()).count();
+            assert!(mobile <= shard.rules.mobile.len(), "mobile allocations that all know of");
+            assert!(shard.arriving.len() <= shard.rules.mobile.len(), "moves that wait");
             let tcp = shard.allocations.iter().filter_map(|(_, a)| a.tcp.as_ref());
             let connections: usize = tcp.map(|tcp| tcp.len()).sum();
             assert_eq!(connections, peers, "peer connections of allocations, and those there are");

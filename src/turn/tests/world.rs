@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::auth::Denied;
 use crate::stun::{Family, Method};
 use crate::turn::{
-    AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, OpenError,
-    Outside, RelayId, Traffic, Via,
+    AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, MobileId,
+    OpenError, Outside, RelayId, ShardNumber, Traffic, Via,
 };
 
 /// An event as a test wants to compare it.
@@ -113,6 +113,12 @@ pub(super) struct World {
     pub(super) bound: Vec<(Client, ConnectionId)>,
     /// What clients were told unasked, or later.
     pub(super) told: Vec<(Client, Vec<u8>)>,
+    /// Whether other shards have too much to do.
+    pub(super) busy: bool,
+    /// What was asked of other shards, and told to them (RFC 8016).
+    pub(super) fetches: Vec<(ShardNumber, MobileId, Client)>,
+    pub(super) releases: Vec<(ShardNumber, MobileId)>,
+    pub(super) offers: Vec<(ShardNumber, Client)>,
     randomness: u64,
 }
 
@@ -130,6 +136,16 @@ impl World {
         assert!(!all.any(|(_, open)| *open == address), "{address} is opened twice");
         self.opened += 1;
         Ok(self.opened)
+    }
+}
+
+impl World {
+    /// Takes in a socket that was another shard's. Its owner is told later.
+    pub(super) fn adopt(&mut self, address: SocketAddr) -> Option<RelayId> {
+        let nobody = AllocationId { index: u32::MAX, generation: 0 };
+        let number = self.next_socket(address).ok()?;
+        self.open.insert(number, (nobody, address));
+        Some(RelayId(number))
     }
 }
 
@@ -209,6 +225,24 @@ impl Outside for World {
             self.last_failure = Some((username.into(), detail.into()));
         }
         self.events.push(Happened::of(&event));
+    }
+
+    fn fetch(&mut self, from: ShardNumber, allocation: MobileId, client: Client) -> bool {
+        if !self.busy {
+            self.fetches.push((from, allocation, client));
+        }
+        !self.busy
+    }
+
+    fn release_at(&mut self, shard: ShardNumber, allocation: MobileId) -> bool {
+        if !self.busy {
+            self.releases.push((shard, allocation));
+        }
+        !self.busy
+    }
+
+    fn offer_to(&mut self, shard: ShardNumber, client: Client) {
+        self.offers.push((shard, client));
     }
 
     fn listening_port(&self, client: Client) -> Option<u16> {

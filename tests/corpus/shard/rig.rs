@@ -93,6 +93,7 @@ impl Rig {
             failures: Arc::new(SourceBudget::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn::turn::TicketKey::new(Zeroizing::new([3; 32]))),
+            mobile: Arc::default(),
         };
         let settings = Settings {
             relay_addresses,

@@ -1,0 +1,85 @@
+//! How an allocation goes from worker to worker, with its relay sockets, when its client has moved
+//! (RFC 8016). Never for a packet.
+
+use super::{Core, State};
+use crate::clock::Now;
+use crate::net::colleagues::{Delivery, Parcel};
+use crate::net::io::Io;
+use crate::turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
+
+impl Core {
+    /// Gives an allocation to the worker that its client has come to. Where it is not here, that one
+    /// is told so.
+    pub(in crate::net) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
+        self.on_time(|now, shard, io| {
+            let departed = shard.depart(allocation, to, client, io);
+            tracing::debug!(
+                client = %client.remote,
+                worker = to.0,
+                given = departed.is_some(),
+                "another worker asks for an allocation"
+            );
+            let parcel = departed.map(|departed| {
+                let sockets = departed.relays().map(|relay| relay.and_then(|id| io.give_up(id)));
+                Box::new(Parcel { departed, sockets })
+            });
+            let delivery = Delivery { allocation, client, parcel };
+            let returned = io.colleagues.deliver(to, delivery);
+            if let Err(Delivery { parcel: Some(parcel), .. }) = returned {
+                // The other worker has ended, and so will this one: here it ends in good order.
+                land(now, shard, io, *parcel);
+            }
+        });
+    }
+
+    /// Takes in what was asked of another worker, and answers what has waited for it.
+    pub(in crate::net) fn take_delivery(&self, delivery: Delivery) {
+        let mut state = self.state.borrow_mut();
+        let now = state.on_time();
+        let State { shard, io, reply, .. } = &mut *state;
+        io.colleagues.delivered();
+        let Delivery { allocation, client, parcel } = delivery;
+        let held = match parcel {
+            Some(parcel) => land(now, shard, io, *parcel).held,
+            None => shard.not_fetched(allocation, client),
+        };
+        for request in held {
+            let verdict = shard.from_client(now, client, &request, &mut reply[..], io);
+            if let Verdict::Reply(len) = verdict {
+                io.tell(client, reply.get(..len).unwrap_or_default());
+            }
+        }
+        io.close_given_up();
+        if state.deadline_is_earlier() {
+            self.deadline_moved.notify_one();
+        }
+    }
+
+    /// Ends an allocation that its client has ended on another worker.
+    pub(in crate::net) fn release(&self, allocation: MobileId) {
+        self.on_time(|now, shard, io| {
+            shard.release(now, allocation, io);
+            io.close_given_up();
+        });
+    }
+
+    /// Asks for the allocation that waits to come to this client.
+    pub(in crate::net) fn fetch_for(&self, client: Client) {
+        self.on_time(|_, shard, io| shard.fetch_for(client, io));
+    }
+}
+
+fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) -> Landed {
+    let Parcel { departed, sockets } = parcel;
+    let relays = sockets.map(|socket| {
+        let adopted = io.adopt(socket?);
+        let tell = |error| tracing::warn!(%error, "cannot watch a relay socket that has moved");
+        adopted.map_err(tell).ok()
+    });
+    let landed = shard.land(now, departed, relays, io);
+    for relay in relays.into_iter().flatten() {
+        io.set_owner(relay, landed.id);
+    }
+    io.close_given_up();
+    landed
+}

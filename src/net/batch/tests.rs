@@ -151,7 +151,7 @@ fn datagrams_for_many_leave_by_one_socket_in_few_sends() {
     for (n, peer) in peers.iter().enumerate() {
         // Each a run of so many datagrams, of three pieces.
         for at in 0..=n % 20 {
-            egress.push(to(peer.local_addr().unwrap()), prefix.clone(), n + at..n + at + 9, 3);
+            egress.push(to(peer.local_addr().unwrap()), prefix, n + at..n + at + 9, 3);
         }
     }
     egress.flush(&bytes, |_, _| Some(&a));

@@ -315,11 +315,7 @@ pub const OPTIONS: &[CoturnOption] = &[
     row(&["software-attribute"], Switch, Unsupported("answers do not name the server")),
     row(&["no-software-attribute"], Switch, NotNeeded("answers do not name the server")),
     row(&["include-reason-string"], Switch, NotNeeded("errors have the RFC's reason phrase")),
-    row(
-        &["mobility"],
-        Switch,
-        Unsupported("mobility = true in [protocol]; browsers restart ICE instead"),
-    ),
+    row(&["mobility"], Switch, Mapped("protocol.mobility")),
     row(
         &["stun-only"],
         Switch,

@@ -362,7 +362,7 @@ impl Collected {
                     ),
                 };
             }
-            "rfc5766-channel-numbers" | "rfc3489-compatibility" => {
+            "rfc5766-channel-numbers" | "rfc3489-compatibility" | "mobility" => {
                 draft.set(key, on.to_string(), line)
             }
             "allocation-default-address-family" if value == "ipv4" => {

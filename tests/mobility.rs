@@ -119,8 +119,6 @@ async fn at_once<T, R>(all: Vec<T>, act: impl AsyncFn(T) -> R) -> Vec<R> {
 #[tokio::test]
 async fn a_call_roams_over_workers_and_transports() {
     let site = site();
-    // An answer of every worker: what it holds for itself is open.
-    turnctl(&site, &["status"]);
     let baseline = site.descriptors();
     let mut client = site.connect("udp").await.unwrap();
     let (relayed, mut ticket) = allocate(&mut client).await;

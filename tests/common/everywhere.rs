@@ -41,6 +41,12 @@ impl Site {
         authority.issue().write_pair(certificate.path());
         let root = X509::from_der(authority.root()).unwrap();
         let server = Server::configured(&configuration(certificate.path(), more));
+        // Each worker has a part in the answer: what they hold for themselves is open then, and those
+        // who count descriptors begin with all of them.
+        let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_turnctl"));
+        status.args(["status", "--socket"]).arg(server.state.path().join("control.sock"));
+        let status = status.output().unwrap();
+        assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
         Self { server, authority, root, certificate }
     }
 

@@ -89,7 +89,7 @@ drain() {
     new_call_gets 'relayed address'
     "$TURNCTL" drain --socket "$DIR/control.sock"
     [ "$(ready)" = 503 ] || die "/ready is not 503 while the server drains"
-    new_call_gets 508
+    new_call_gets "[server-draining]"
     say "draining: /ready is 503, a new call is refused with 508"
 }
 

@@ -12,9 +12,9 @@ use crate::clock::Tick;
 /// Over how many milliseconds rates are taken.
 const WINDOW: u64 = 16;
 
-/// Packets that must come during a nap, on average, for it to begin to pay, and to go on.
-const BEGIN: u64 = 2;
-const GO_ON: u64 = 1;
+/// Packets that must come during a nap, on average, for it to pay: with one or less it is one more system
+/// call and a delay (docs/performance.md).
+const ENOUGH: u64 = 2;
 
 /// From so many packets a wake-up on, senders bring bursts.
 const BURST: u64 = 4;
@@ -74,11 +74,8 @@ impl Moderation {
     fn pays(&self) -> bool {
         let micros = u64::try_from(self.nap.as_micros()).unwrap_or(u64::MAX);
         let expected = self.packets.saturating_mul(micros) / (WINDOW * 1000);
-        let (enough, burst) = match self.on {
-            true => (GO_ON, BURST.max(BURST_OF_EXPECTED * expected)),
-            false => (BEGIN, BURST),
-        };
-        expected >= enough && self.packets < burst * self.wakes
+        let burst = if self.on { BURST.max(BURST_OF_EXPECTED * expected) } else { BURST };
+        expected >= ENOUGH && self.packets < burst * self.wakes
     }
 }
 
@@ -129,6 +126,15 @@ mod tests {
     fn does_not_nap_at_low_rates() {
         assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 1, 1, 1), 0);
         assert_eq!(naps(&mut Moderation::new(NAP), 0..100, 5, 1, 1), 0);
+    }
+
+    #[test]
+    fn stops_at_a_rate_that_does_not_pay() {
+        let mut moderation = Moderation::new(NAP);
+        naps(&mut moderation, 0..50, 20, 1, 1);
+        assert_eq!(naps(&mut moderation, 50..100, 3, 1, 7), 3);
+        // 5,000 packets a second: one and a half in a nap.
+        assert_eq!(naps(&mut moderation, 100..150, 5, 1, 1), 0);
     }
 
     #[test]

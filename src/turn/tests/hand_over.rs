@@ -1,5 +1,6 @@
 //! Mobility (RFC 8016) between two shards of one server: the client's new 5-tuple is the other's.
 
+use super::mobility::{allocate, resume, ticket};
 use super::*;
 use crate::stun::{AttributeType as T, Method};
 use crate::turn::{DropReason, EndReason, Whose};
@@ -19,23 +20,6 @@ fn pair_with(change: impl FnOnce(&mut rig::Setup)) -> (Rig, Rig) {
     });
     let second = Rig::beside(&first);
     (first, second)
-}
-
-fn ticket(answer: &Answer) -> Vec<u8> {
-    answer.assert_ok();
-    answer.message().find(T::MOBILITY_TICKET).expect("MOBILITY-TICKET").to_vec()
-}
-
-/// An allocation that may move, and its ticket.
-#[track_caller]
-fn allocate(client: &TestClient) -> (SocketAddr, Vec<u8>) {
-    let answer = client.allocation().attribute(T::MOBILITY_TICKET, b"").send();
-    (answer.relayed(), ticket(&answer))
-}
-
-#[track_caller]
-fn resume(client: &TestClient, ticket: &[u8]) -> Answer {
-    client.request(Method::REFRESH).attribute(T::MOBILITY_TICKET, ticket).send()
 }
 
 /// Uses a 5-tuple that an allocation of the other shard waits for.

@@ -11,19 +11,20 @@ fn mobile() -> Rig {
     Rig::with(|setup| setup.mobility = true)
 }
 
-fn ticket(answer: &Answer) -> Vec<u8> {
+pub(super) fn ticket(answer: &Answer) -> Vec<u8> {
     answer.assert_ok();
     answer.message().find(T::MOBILITY_TICKET).expect("MOBILITY-TICKET").to_vec()
 }
 
 /// An allocation that may move, and its ticket.
 #[track_caller]
-fn allocate(client: &TestClient) -> (SocketAddr, Vec<u8>) {
+pub(super) fn allocate(client: &TestClient) -> (SocketAddr, Vec<u8>) {
     let answer = client.allocation().attribute(T::MOBILITY_TICKET, b"").send();
     (answer.relayed(), ticket(&answer))
 }
 
-fn resume(client: &TestClient, ticket: &[u8]) -> Answer {
+#[track_caller]
+pub(super) fn resume(client: &TestClient, ticket: &[u8]) -> Answer {
     client.request(crate::stun::Method::REFRESH).attribute(T::MOBILITY_TICKET, ticket).send()
 }
 

@@ -10,22 +10,26 @@ ANSWER_BYTES=92
 # 200,000 addresses ask while a hundred calls run. The calls lose what they lose without the flood,
 # the memory stays, and who has not asked in good faith gets no more than the budget.
 check_flood() {
-    local requests=100000 rate=20000 addresses=200000 seconds before after control beside flood elapsed
+    local requests=100000 rate=20000 addresses=200000 seconds open before after control beside flood elapsed
     [ -z "$ALL" ] || requests=1000000
     local program
     program=$DIR/flood
     # By itself: Cargo would build the whole library once more, as benches want it.
     rustc --edition 2024 -O "$ROOT/benches/flood.rs" -o "$program" || return 1
     start_server || return 1
+    open=$(descriptors)
     # Longer than the flood, should the machine be too busy for its rate.
     seconds=$((2 * requests / rate + 2))
     load "$ADDRESS" --flows 100 --rate 25 --seconds 2 >/dev/null || return 1
     control=$(load "$ADDRESS" --flows 100 --rate 25 --seconds "$seconds") || return 1
     say "undisturbed: $control"
+    wait_for 10 back_to "$open" || { say "the calls before have left allocations"; return 1; }
     before=$(from_status VmRSS)
     load "$ADDRESS" --flows 100 --rate 25 --seconds "$seconds" >"$DIR/beside.json" &
     local calls=$!
-    sleep 1
+    # One address opens them all, at the rate that a stranger is answered; in the flood it would be
+    # one of the strangers.
+    wait_for 30 at_least $((open + 100)) || { say "the calls do not begin"; return 1; }
     flood=$(ip netns exec "$STRANGERS" "$program" --server "$ADDRESS:3478" --requests "$requests" \
         --addresses "$addresses" --rate "$rate") || return 1
     after=$(from_status VmRSS)
@@ -52,6 +56,11 @@ check_flood() {
         "$(counted answered bytes) <= $ANSWERS * ($elapsed + $BURST + 1) * $ANSWER_BYTES" || status=1
     holds "and less than they sent" "$(counted answered bytes) < $(counted asked bytes)" || status=1
     return $status
+}
+
+# at_least NUMBER descriptors of the server
+at_least() {
+    [ "$(descriptors)" -ge "$1" ]
 }
 
 # The test of that name with the real server, where every denied range is an address of this

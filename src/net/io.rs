@@ -21,7 +21,7 @@ use super::losses::{Loss, Losses};
 use super::stream::Line;
 use super::tally::{Overflowed, Tally};
 use super::tcp_relay::{Handover, TcpRelays};
-use super::worker;
+use super::worker::sending::answer;
 use crate::clock::Tick;
 use crate::stun::Family;
 use crate::turn::{
@@ -408,7 +408,7 @@ impl Outside for Io {
     fn tell(&mut self, client: Client, message: &[u8]) {
         match client.via {
             Via::Udp(_) => {
-                if let Err(error) = worker::answer(self, client, message) {
+                if let Err(error) = answer(self, client, message) {
                     self.lost.count(Loss::of(&error));
                 }
             }

@@ -28,6 +28,8 @@ mod server;
 mod stream;
 mod tally;
 mod tcp_relay;
+#[cfg(test)]
+mod test_rules;
 mod worker;
 
 pub use dtls::DtlsSettings;

@@ -3,24 +3,28 @@
 
 mod hand_over;
 mod listening;
+mod orders;
+mod peers;
+pub(super) mod sending;
+#[cfg(test)]
+mod tests;
 
 use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
 
 use self::listening::Doors;
-use super::batch::{Destination, Egress, Ingress, Outgoing, icmp_errors, send};
+use self::sending::{answer, answer_from, forward};
+use super::batch::{Egress, Ingress, icmp_errors};
 use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::{self, Post};
@@ -33,15 +37,11 @@ use super::moderation::Moderation;
 use super::readiness::watch;
 use super::server::Shared;
 use super::stream::Line;
-use super::tally::Snapshot;
-use super::tcp_relay::{self, BoundPeer, Handover};
+use super::tcp_relay::{BoundPeer, Handover};
 use crate::clock::{Now, Tick};
 use crate::policy::Connections;
-use crate::stun::{Family, Frame};
-use crate::turn::{
-    AllocationId, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix, RelayId, Rules,
-    Session, Settings, Shard, Traffic, Verdict, Via, Whose, Withdrawn,
-};
+use crate::stun::Frame;
+use crate::turn::{Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via};
 
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;
@@ -141,63 +141,6 @@ impl Core {
         Ok(())
     }
 
-    /// Goes on with other settings and rules; what serves connections stays.
-    pub(super) fn set_rules(
-        &self,
-        settings: Settings,
-        rules: Rules,
-        wake_delay: Duration,
-    ) -> Withdrawn {
-        let mut state = self.state.borrow_mut();
-        let now = state.on_time();
-        let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
-        moderation.set_nap(wake_delay);
-        io.set_icmp_errors(settings.icmp_errors);
-        // Once on it stays on: what waits on sockets that were opened before must be read.
-        *icmp_errors |= settings.icmp_errors;
-        let withdrawn = shard.set_rules(now, settings, rules, io);
-        if state.deadline_is_earlier() {
-            self.deadline_moved.notify_one();
-        }
-        withdrawn
-    }
-
-    /// Some of the sessions, and where to go on.
-    pub(super) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
-        let state = self.state.borrow();
-        state.shard.sessions(state.clock.now(), whose, from)
-    }
-
-    /// Ends allocations; answers how many.
-    pub(super) fn kick(&self, whose: &Whose) -> usize {
-        let mut kicked = 0;
-        self.on_time(|now, shard, io| {
-            kicked = shard.kick(now, whose, io);
-            io.close_given_up();
-        });
-        kicked
-    }
-
-    /// Makes no allocation any more, or again.
-    pub(super) fn drain(&self, on: bool) {
-        self.state.borrow_mut().shard.drain(on);
-    }
-
-    /// What this worker has done until now.
-    pub(super) fn snapshot(&self) -> Snapshot {
-        let state = self.state.borrow();
-        let mut unsent = state.egress.statistics.failed;
-        unsent.add_all(&state.io.lost());
-        Snapshot {
-            statistics: *state.shard.statistics(),
-            tally: state.io.tally.clone(),
-            allocations: state.shard.len(),
-            unsent,
-            overflowed: state.io.overflowed(),
-            refused_handshakes: state.io.dtls.refused_handshakes(),
-        }
-    }
-
     /// Takes a connection in; answers its number.
     pub(super) fn connect(&self, line: Rc<Line>) -> u32 {
         self.state.borrow_mut().io.connect(line)
@@ -232,58 +175,6 @@ impl Core {
     pub(super) fn take_bound(&self, client: Client) -> Option<BoundPeer> {
         let Via::Stream { connection, .. } = client.via else { return None };
         self.state.borrow_mut().io.tcp.take_bound(connection)
-    }
-
-    /// A peer has connected to a TCP relay socket.
-    pub(super) fn peer_arrived(
-        &self,
-        owner: AllocationId,
-        family: Family,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) {
-        self.on_time(|now, shard, io| match shard.peer_arrived(now, owner, family, peer, io) {
-            Some(connection) => {
-                if let Err(error) = offer(shard, io, owner, connection, stream) {
-                    tracing::debug!(%peer, %error, "a peer's connection cannot be kept");
-                    shard.peer_closed(owner, connection, Traffic::default());
-                }
-            }
-            None => tcp_relay::refuse(stream),
-        });
-    }
-
-    /// A connection to a peer is there.
-    pub(super) fn peer_connected(
-        &self,
-        owner: AllocationId,
-        connection: ConnectionId,
-        stream: TcpStream,
-    ) {
-        self.on_time(|now, shard, io| match offer(shard, io, owner, connection, stream) {
-            Ok(()) => shard.peer_connected(now, owner, connection, io),
-            Err(error) => {
-                tracing::debug!(%error, "a connection to a peer cannot be kept");
-                io.tcp.close_peer(connection);
-                shard.connect_failed(owner, connection, io);
-            }
-        });
-    }
-
-    /// A connection to a peer cannot be had.
-    pub(super) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
-        self.on_time(|_, shard, io| {
-            io.tcp.close_peer(connection);
-            shard.connect_failed(owner, connection, io);
-        });
-    }
-
-    /// A peer connection and its data connection have ended.
-    pub(super) fn peer_closed(&self, owner: AllocationId, connection: ConnectionId) {
-        self.on_time(|_, shard, io| {
-            let traffic = io.tcp.close_peer(connection);
-            shard.peer_closed(owner, connection, traffic);
-        });
     }
 
     /// Tells the shard what has happened, once everything due by now has ended.
@@ -606,101 +497,6 @@ impl State {
         self.io.flush(&mut self.egress, self.ingress.bytes());
         self.ingress.clear();
     }
-}
-
-/// Lays a peer connection down for its ConnectionBind.
-fn offer(
-    shard: &Shard,
-    io: &mut Io,
-    owner: AllocationId,
-    connection: ConnectionId,
-    stream: TcpStream,
-) -> io::Result<()> {
-    let gone = || io::Error::other("the allocation is gone");
-    let limit = shard.stream_limit(owner).ok_or_else(gone)?;
-    io.tcp.offer(owner, connection, stream, limit)
-}
-
-/// Sends what a verdict wants sent: into the egress, or into the line of a connection, or as a
-/// record of DTLS. `base` is where the packet begins in `bytes`.
-pub(super) fn forward(
-    egress: &mut Egress,
-    io: &mut Io,
-    verdict: Verdict,
-    bytes: &[u8],
-    base: usize,
-) {
-    match verdict {
-        Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
-            let to = Destination {
-                socket: Which::Relay(relay).number(),
-                address: peer,
-                source: None,
-                dont_fragment,
-            };
-            egress.push(to, None, base + payload.start..base + payload.end, 0);
-        }
-        Verdict::ToClient { client, prefix, payload, padding } => {
-            let payload = base + payload.start..base + payload.end;
-            match client.via {
-                Via::Udp(number) => {
-                    let to = Destination {
-                        socket: Which::Listener(number).number(),
-                        address: client.remote.0,
-                        source: source(io, client),
-                        dont_fragment: false,
-                    };
-                    egress.push(to, Some(prefix), payload, padding);
-                }
-                Via::Stream { connection, .. } => {
-                    if let Some(line) = io.line(connection) {
-                        line.media(&prefix, bytes.get(payload).unwrap_or_default(), padding);
-                    }
-                }
-                Via::Dtls { connection, .. } => {
-                    let payload = bytes.get(payload).unwrap_or_default();
-                    let now = io.now;
-                    let (dtls, sockets) = io.dtls_and_sockets();
-                    dtls.media(now, connection, &prefix, payload, padding, sockets);
-                }
-            }
-        }
-        Verdict::Reply(_) | Verdict::ReplyFrom { .. } | Verdict::Drop(_) | Verdict::Later => {}
-    }
-}
-
-/// Sends an answer to a request at once.
-pub(super) fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
-    let Some(listener) = io.listener(client.via.listener()) else { return Ok(()) };
-    send(
-        &listener.socket,
-        &Outgoing {
-            destination: client.remote.0,
-            source: source(io, client),
-            parts: &[io::IoSlice::new(bytes)],
-            segment: 0,
-        },
-    )
-}
-
-/// Sends an answer from one of the server's own addresses and ports (RFC 5780).
-fn answer_from(io: &Io, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-    let Some(listener) = io.listener_at(from) else { return Ok(()) };
-    let source = listener.address.ip().is_unspecified().then_some(from.ip());
-    let parts = &[io::IoSlice::new(bytes)];
-    send(&listener.socket, &Outgoing { destination: to, source, parts, segment: 0 })
-}
-
-/// The address to send from, where the socket is bound to all of the host's.
-fn source(io: &Io, client: Client) -> Option<IpAddr> {
-    source_of(io, client.via.listener(), client.local)
-}
-
-/// Likewise, for what came to `local` on a listener.
-pub(super) fn source_of(io: &Io, listener: u16, local: IpAddr) -> Option<IpAddr> {
-    let listener = io.listener(listener)?;
-    let told = listener.address.ip().is_unspecified() && !local.is_unspecified();
-    told.then_some(local)
 }
 
 /// Whether a socket is to be read again after an error: nothing more to read is the usual one; an

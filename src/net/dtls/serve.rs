@@ -6,7 +6,8 @@ use crate::clock::{Now, Tick};
 use crate::dtls::CloseReason;
 use crate::net::batch::{Destination, Egress, Ingress};
 use crate::net::io::{Io, Which};
-use crate::net::worker::{forward, source_of, try_again};
+use crate::net::worker::sending::{forward, source_of};
+use crate::net::worker::try_again;
 use crate::turn::{DropReason, Shard, Verdict};
 
 /// What of a worker it takes to serve DTLS clients.

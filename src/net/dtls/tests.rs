@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use mio::Poll;
 use openssl::x509::X509;
-use zeroize::Zeroizing;
 
 use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, Plain, Tuple};
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
-use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
+use crate::auth::long_term_key;
 use crate::clock::{Now, Tick};
 use crate::dtls::{DtlsContext, Listener};
 use crate::net::batch::Egress;
@@ -20,13 +19,11 @@ use crate::net::clock::Clock;
 use crate::net::io::Io;
 use crate::net::listener::{ListenerId, UdpListener};
 use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use crate::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
-    SourceBudget,
-};
+use crate::net::test_rules::{self, PASSWORD, REALM, USER, rules};
+use crate::policy::Connections;
 use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 use crate::tls::{CertSource, CertStore, ReloadOutcome};
-use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, Shard, TicketKey};
+use crate::turn::Shard;
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -64,7 +61,7 @@ impl Rig {
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
         let reply = vec![0; 1500];
         let (egress, plain) = (Egress::default(), Plain::default());
-        let shard = shard(start);
+        let shard = Shard::new(test_rules::settings(), rules(start.tick, Vec::new()));
         Self { pki, connections, address, now: start, shard, io, egress, reply, plain, _poll: poll }
     }
 
@@ -123,41 +120,6 @@ impl Rig {
 fn written(pki: &Pki, directory: &std::path::Path) -> CertSource {
     pki.write(directory);
     CertSource::Pem { cert: directory.join("cert.pem"), key: directory.join("key.pem") }
-}
-
-fn shard(now: Now) -> Shard {
-    let password = StaticKey::Password(Zeroizing::new("password".into()));
-    let users = [StaticUser { name: "alice".into(), key: password }];
-    let rules = Rules {
-        authenticator: Arc::new(Authenticator::new("example.org", &users, Vec::new(), false)),
-        nonces: Arc::new(NonceKeys::new(Duration::from_secs(86_400), [[1; 32], [2; 32]], now.tick)),
-        peers: Arc::new(PeerPolicy::new(Vec::new(), Vec::new(), Vec::new())),
-        ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap(), Duration::ZERO)),
-        quota: Arc::new(Quota::new(10, 0)),
-        rates: Arc::new(RateLimits::new(Rates::default())),
-        answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
-        failures: Arc::new(SourceBudget::new(0)),
-        connection_ids: Arc::new(ConnectionIds::new(1)),
-        tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
-        mobile: Arc::default(),
-    };
-    let settings = Settings {
-        relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
-        max_lifetime: Duration::from_secs(3600),
-        max_permissions: 10,
-        max_channels: 10,
-        rfc5766_channels: false,
-        tcp_relay: false,
-        rfc8489_over_udp: false,
-        redirect: None,
-        icmp_errors: false,
-        nat_discovery: None,
-        rfc3489: false,
-        mobility: false,
-        max_peer_connections: 0,
-        ports_reserved_percent: 0,
-    };
-    Shard::new(settings, rules)
 }
 
 struct TestClient {
@@ -234,10 +196,10 @@ impl TestClient {
             writer.requested_transport(17);
         }
         if !self.nonce.is_empty() {
-            writer.attribute(T::USERNAME, b"alice");
-            writer.attribute(T::REALM, b"example.org");
+            writer.attribute(T::USERNAME, USER.as_bytes());
+            writer.attribute(T::REALM, REALM.as_bytes());
             writer.attribute(T::NONCE, &self.nonce);
-            writer.integrity(&long_term_key("alice", "example.org", "password"));
+            writer.integrity(&long_term_key(USER, REALM, PASSWORD));
         }
         let len = writer.finish().unwrap();
         self.say(rig, &buffer[..len]);

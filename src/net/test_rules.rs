@@ -1,0 +1,58 @@
+//! What tests of the network part let a shard do: one user, relayed addresses on loopback.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use zeroize::Zeroizing;
+
+use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser};
+use crate::clock::Tick;
+use crate::policy::{
+    AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates, SourceBudget,
+};
+use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, TicketKey};
+
+pub(super) const USER: &str = "alice";
+pub(super) const REALM: &str = "example.org";
+pub(super) const PASSWORD: &str = "password";
+
+/// Rules from now on, with these peers besides public ones.
+pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
+    let password = StaticKey::Password(Zeroizing::new(PASSWORD.into()));
+    let users = [StaticUser { name: USER.into(), key: password }];
+    Rules {
+        authenticator: Arc::new(Authenticator::new(REALM, &users, Vec::new(), false)),
+        nonces: Arc::new(NonceKeys::new(Duration::from_secs(86_400), [[1; 32], [2; 32]], now)),
+        peers: Arc::new(PeerPolicy::new(allow, Vec::new(), Vec::new())),
+        ports: Arc::new(PortPool::new(PortRange::new(59_000, 60_100).unwrap(), Duration::ZERO)),
+        quota: Arc::new(Quota::new(10, 0)),
+        rates: Arc::new(RateLimits::new(Rates::default())),
+        answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
+        failures: Arc::new(SourceBudget::new(0)),
+        connection_ids: Arc::new(ConnectionIds::new(1)),
+        tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        mobile: Arc::default(),
+    }
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
+        max_lifetime: Duration::from_secs(3600),
+        max_permissions: 10,
+        max_channels: 10,
+        rfc5766_channels: false,
+        tcp_relay: false,
+        rfc8489_over_udp: false,
+        redirect: None,
+        icmp_errors: false,
+        nat_discovery: None,
+        rfc3489: false,
+        mobility: false,
+        software: true,
+        max_peer_connections: 0,
+        ports_reserved_percent: 0,
+    }
+}

@@ -1,0 +1,70 @@
+//! What the operator asks of a worker: other rules, its sessions, its figures. Never for a packet.
+
+use std::time::Duration;
+
+use super::{Core, State};
+use crate::net::tally::Snapshot;
+use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
+
+impl Core {
+    /// Goes on with other settings and rules; what serves connections stays.
+    pub(in crate::net) fn set_rules(
+        &self,
+        settings: Settings,
+        rules: Rules,
+        wake_delay: Duration,
+    ) -> Withdrawn {
+        let mut state = self.state.borrow_mut();
+        let now = state.on_time();
+        let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
+        moderation.set_nap(wake_delay);
+        io.set_icmp_errors(settings.icmp_errors);
+        // Once on it stays on: what waits on sockets that were opened before must be read.
+        *icmp_errors |= settings.icmp_errors;
+        let withdrawn = shard.set_rules(now, settings, rules, io);
+        if state.deadline_is_earlier() {
+            self.deadline_moved.notify_one();
+        }
+        withdrawn
+    }
+
+    /// Some of the sessions, and where to go on.
+    pub(in crate::net) fn sessions(
+        &self,
+        whose: &Whose,
+        from: usize,
+    ) -> (Vec<Session>, Option<usize>) {
+        let state = self.state.borrow();
+        state.shard.sessions(state.clock.now(), whose, from)
+    }
+
+    /// Ends allocations; answers how many.
+    pub(in crate::net) fn kick(&self, whose: &Whose) -> usize {
+        let mut kicked = 0;
+        self.on_time(|now, shard, io| {
+            kicked = shard.kick(now, whose, io);
+            io.close_given_up();
+        });
+        kicked
+    }
+
+    /// Makes no allocation any more, or again.
+    pub(in crate::net) fn drain(&self, on: bool) {
+        self.state.borrow_mut().shard.drain(on);
+    }
+
+    /// What this worker has done until now.
+    pub(in crate::net) fn snapshot(&self) -> Snapshot {
+        let state = self.state.borrow();
+        let mut unsent = state.egress.statistics.failed;
+        unsent.add_all(&state.io.lost());
+        Snapshot {
+            statistics: *state.shard.statistics(),
+            tally: state.io.tally.clone(),
+            allocations: state.shard.len(),
+            unsent,
+            overflowed: state.io.overflowed(),
+            refused_handshakes: state.io.dtls.refused_handshakes(),
+        }
+    }
+}

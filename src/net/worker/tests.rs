@@ -1,0 +1,148 @@
+//! Turns of a worker, taken one at a time.
+#![cfg(target_os = "linux")] // other systems send one datagram a call
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::State;
+use crate::auth::long_term_key;
+use crate::net::clock::Clock;
+use crate::net::colleagues::Colleagues;
+use crate::net::listener::{ListenerId, UdpListener};
+use crate::net::server::Shared;
+use crate::net::test_rules::{PASSWORD, REALM, USER, rules, settings};
+use crate::policy::Connections;
+use crate::stun::{
+    AttributeType as T, ChannelNumber, Class, Message, Method, TransactionId, Writer,
+};
+use crate::turn::RelayId;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A worker without a thread.
+struct Rig {
+    state: State,
+    address: SocketAddr,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let clock = Clock::start();
+        let shared = Shared {
+            settings: settings(),
+            rules: rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()]),
+            connections: Arc::new(Connections::new(1, 1)),
+            wake_delay: Duration::ZERO,
+        };
+        let mut state = State::new(clock, &shared, Arc::default(), Colleagues::default()).unwrap();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
+        state.io.listen(listener).unwrap();
+        Self { state, address }
+    }
+
+    /// Serves what is there.
+    fn turn(&mut self) {
+        while self.state.turn().unwrap() {}
+    }
+
+    /// Waits until a packet lies on each relay socket.
+    fn wait_for_peers(&self, relays: u32) {
+        let began = Instant::now();
+        for relay in 0..relays {
+            let socket = &self.state.io.relay(RelayId(relay)).unwrap().socket;
+            while socket.peek(&mut [0; 10]).is_err() {
+                assert!(began.elapsed() < PATIENCE, "nothing on relay socket {relay}");
+            }
+        }
+    }
+}
+
+/// A client with a channel to its peer.
+struct Call {
+    client: UdpSocket,
+    peer: UdpSocket,
+    nonce: Vec<u8>,
+}
+
+impl Call {
+    fn open(rig: &mut Rig) -> Self {
+        let socket = || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket
+        };
+        let (client, peer) = (socket(), socket());
+        client.connect(rig.address).unwrap();
+        let mut call = Self { client, peer, nonce: Vec::new() };
+        let transport = |writer: &mut Writer<'_>| {
+            writer.requested_transport(17);
+        };
+        let challenge = call.ask(rig, Method::ALLOCATE, transport);
+        call.nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
+        let answer = call.ask(rig, Method::ALLOCATE, transport);
+        let relayed = Message::parse(&answer).unwrap().relayed_address().unwrap();
+        let peer = call.peer.local_addr().unwrap();
+        let answer = call.ask(rig, Method::CHANNEL_BIND, |writer| {
+            let channel = ChannelNumber::new(0x4000).unwrap();
+            writer.channel_number(channel).address(T::XOR_PEER_ADDRESS, peer);
+        });
+        assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
+        call.peer.connect(relayed).unwrap();
+        call
+    }
+
+    fn ask(&self, rig: &mut Rig, method: Method, wish: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
+        let mut buffer = [0; 500];
+        let tid = TransactionId([1; 12]);
+        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
+        wish(&mut writer);
+        if !self.nonce.is_empty() {
+            writer.attribute(T::USERNAME, USER.as_bytes());
+            writer.attribute(T::REALM, REALM.as_bytes());
+            writer.attribute(T::NONCE, &self.nonce);
+            writer.integrity(&long_term_key(USER, REALM, PASSWORD));
+        }
+        let len = writer.finish().unwrap();
+        self.client.send(&buffer[..len]).unwrap();
+        self.client.set_nonblocking(true).unwrap();
+        let (began, mut answer) = (Instant::now(), vec![0; 1500]);
+        let len = loop {
+            rig.turn();
+            match self.client.recv(&mut answer) {
+                Ok(len) => break len,
+                Err(_) => assert!(began.elapsed() < PATIENCE, "no answer"),
+            }
+        };
+        self.client.set_nonblocking(false).unwrap();
+        answer.truncate(len);
+        answer
+    }
+
+    fn hear(&self) -> Vec<u8> {
+        let mut packet = [0; 100];
+        let len = self.client.recv(&mut packet).unwrap();
+        packet[..len].to_vec()
+    }
+}
+
+#[test]
+fn what_several_relay_sockets_bring_leaves_in_one_call() {
+    let mut rig = Rig::new();
+    let calls: Vec<_> = (0..3).map(|_| Call::open(&mut rig)).collect();
+    for (number, call) in (b'0'..).zip(&calls) {
+        call.peer.send(&[number; 4]).unwrap();
+    }
+    rig.wait_for_peers(3);
+    let before = rig.state.egress.statistics;
+    rig.turn();
+    let after = rig.state.egress.statistics;
+    assert_eq!(after.datagrams - before.datagrams, 3);
+    assert_eq!(after.sends - before.sends, 1);
+    for (number, call) in (b'0'..).zip(&calls) {
+        assert_eq!(call.hear(), [&[0x40, 0, 0, 4], &[number; 4][..]].concat());
+    }
+}

@@ -240,6 +240,7 @@ fn share(
             nat_discovery: config.nat_discovery.clone(),
             rfc3489: config.protocol.rfc3489,
             mobility: config.protocol.mobility,
+            software: config.protocol.software,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),

@@ -108,8 +108,15 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.entries("peers.deny", deny, &new.peers.deny);
     compare_limits(limits, &new.limits, list);
     compare_redirect(redirect.as_ref(), new.redirect.as_ref(), list);
-    let Protocol { rfc5766_channels, tcp_relay, rfc8489_over_udp, icmp_errors, rfc3489, mobility } =
-        protocol;
+    let Protocol {
+        rfc5766_channels,
+        tcp_relay,
+        rfc8489_over_udp,
+        icmp_errors,
+        rfc3489,
+        mobility,
+        software,
+    } = protocol;
     list.value("protocol.rfc5766_channels", rfc5766_channels, new.protocol.rfc5766_channels);
     list.value("protocol.tcp_relay", tcp_relay, new.protocol.tcp_relay);
     list.value("protocol.rfc8489_over_udp", rfc8489_over_udp, new.protocol.rfc8489_over_udp);
@@ -119,6 +126,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     list.restart("protocol.nat_discovery", before, after);
     list.value("protocol.rfc3489", rfc3489, new.protocol.rfc3489);
     list.restart("protocol.mobility", mobility, new.protocol.mobility);
+    list.value("protocol.software", software, new.protocol.software);
     list.restart("log.format", log_format.name(), new.log_format.name());
     list.value("log.level", log_level, &new.log_level);
     let Admin { metrics, socket } = admin;
@@ -445,6 +453,7 @@ mod tests {
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
             ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
             ("", "[protocol]\nrfc3489 = true", "protocol.rfc3489: false -> true"),
+            ("", "[protocol]\nsoftware = false", "protocol.software: true -> false"),
             ("", "[tuning]\nwake_delay_us = 0", "tuning.wake_delay_us: 300 -> 0"),
             ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),

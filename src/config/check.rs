@@ -300,6 +300,7 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
     let mobility = reader.boolean("protocol.mobility").unwrap_or(false);
     Protocol {
         mobility,
+        software: reader.boolean("protocol.software").unwrap_or(true),
         rfc5766_channels: reader.boolean("protocol.rfc5766_channels").unwrap_or(false),
         tcp_relay,
         rfc8489_over_udp: reader.boolean("protocol.rfc8489_over_udp").unwrap_or(false),

@@ -364,7 +364,7 @@ pub struct Peers {
 }
 
 /// The `[protocol]` section.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol {
     /// Takes channel numbers up to 0x7FFF, as RFC 5766 had them. RFC 8656 ends them at 0x4FFF, and
     /// no browser uses others; coturn's test clients before 4.16 do.
@@ -380,6 +380,22 @@ pub struct Protocol {
     pub rfc3489: bool,
     /// Lets an allocation move with its client (RFC 8016).
     pub mobility: bool,
+    /// Names the server in SOFTWARE, to clients that have made an allocation.
+    pub software: bool,
+}
+
+impl Default for Protocol {
+    fn default() -> Self {
+        Self {
+            rfc5766_channels: false,
+            tcp_relay: false,
+            rfc8489_over_udp: false,
+            icmp_errors: false,
+            rfc3489: false,
+            mobility: false,
+            software: true,
+        }
+    }
 }
 
 /// The `[admin]` section.

@@ -60,7 +60,7 @@ impl Shard {
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
             //= 8656-7.2-retransmission
             if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
-                write_success(allocation, writer);
+                write_success(allocation, self.settings.software, writer);
                 self.write_ticket(index, writer, outside);
                 return Ok(());
             }
@@ -120,7 +120,7 @@ impl Shard {
             let registration = self.rules.mobile.register(username, self.number, id, expires);
             allocation.mobility = Some(Mobility::new(registration));
         }
-        write_success(allocation, writer);
+        write_success(allocation, self.settings.software, writer);
         self.write_ticket(id.index, writer, outside);
         let Some(allocation) = self.allocations.get(id.index as usize) else { return Ok(()) };
         if let Some(relayed) = allocation.relayed() {
@@ -385,7 +385,8 @@ impl Shard {
 //= 8656-7.2-success
 /// RFC 8656 section 7.2: the attributes of a success.
 //= 8656-7.2-dual
-fn write_success(allocation: &Allocation, writer: &mut Writer<'_>) {
+//= 8489-16.1.2-software-option
+fn write_success(allocation: &Allocation, software: bool, writer: &mut Writer<'_>) {
     for relay in allocation.relays.iter().flatten() {
         writer.address(T::XOR_RELAYED_ADDRESS, relay.public);
     }
@@ -401,5 +402,7 @@ fn write_success(allocation: &Allocation, writer: &mut Writer<'_>) {
         writer.attribute(T::RESERVATION_TOKEN, &token);
     }
     writer.address(T::XOR_MAPPED_ADDRESS, allocation.client.remote.0);
-    writer.attribute(T::SOFTWARE, b"taciturn");
+    if software {
+        writer.attribute(T::SOFTWARE, b"taciturn");
+    }
 }

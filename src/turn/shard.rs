@@ -62,6 +62,8 @@ pub struct Settings {
     pub rfc3489: bool,
     /// Whether an allocation may move with its client (RFC 8016).
     pub mobility: bool,
+    /// Whether a success of Allocate names the server in SOFTWARE.
+    pub software: bool,
 }
 
 /// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`

@@ -71,6 +71,7 @@ pub(crate) fn settings(own: IpAddr) -> Settings {
         nat_discovery: None,
         rfc3489: false,
         mobility: false,
+        software: true,
     }
 }
 

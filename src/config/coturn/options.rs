@@ -312,8 +312,8 @@ pub const OPTIONS: &[CoturnOption] = &[
     row(&["Verbose"], Switch, DEBUG),
     // The protocol
     row(&["fingerprint"], Switch, NotNeeded("an answer has FINGERPRINT when the request had it")),
-    row(&["software-attribute"], Switch, Unsupported("answers do not name the server")),
-    row(&["no-software-attribute"], Switch, NotNeeded("answers do not name the server")),
+    row(&["software-attribute"], Switch, Mapped("protocol.software")),
+    row(&["no-software-attribute"], Switch, Mapped("protocol.software")),
     row(&["include-reason-string"], Switch, NotNeeded("errors have the RFC's reason phrase")),
     row(&["mobility"], Switch, Mapped("protocol.mobility")),
     row(

@@ -362,9 +362,11 @@ impl Collected {
                     ),
                 };
             }
-            "rfc5766-channel-numbers" | "rfc3489-compatibility" | "mobility" => {
-                draft.set(key, on.to_string(), line)
-            }
+            "rfc5766-channel-numbers"
+            | "rfc3489-compatibility"
+            | "mobility"
+            | "software-attribute" => draft.set(key, on.to_string(), line),
+            "no-software-attribute" => draft.set(key, (!on).to_string(), line),
             "allocation-default-address-family" if value == "ipv4" => {
                 return not_needed("IPv4 is what a client gets that does not ask for a family");
             }

@@ -19,6 +19,17 @@ fn a_success_tells_relayed_and_mapped_address_and_lifetime() {
     rig.assert_consistent();
 }
 
+//= 8489-16.1.2-software-option
+#[test]
+fn a_success_names_the_server_without_a_version_unless_told_not_to() {
+    let answer = Rig::new().alice().allocation().send();
+    assert_eq!(answer.message().find(T::SOFTWARE), Some(&b"taciturn"[..]));
+    let rig = Rig::with(|setup| setup.software = false);
+    let answer = rig.alice().allocation().send();
+    assert!(answer.message().relayed_address().is_some());
+    assert_eq!(answer.message().find(T::SOFTWARE), None);
+}
+
 //= 8656-7.2-transport-missing
 #[test]
 fn without_requested_transport_it_is_a_bad_request() {

@@ -59,6 +59,7 @@ pub(super) struct Setup {
     pub(super) redirect: Option<Redirect>,
     pub(super) nat_discovery: Option<NatDiscovery>,
     pub(super) rfc3489: bool,
+    pub(super) software: bool,
     pub(super) mobility: bool,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
@@ -90,6 +91,7 @@ impl Default for Setup {
             redirect: None,
             nat_discovery: None,
             rfc3489: false,
+            software: true,
             mobility: false,
             shared_secret: true,
             strict_expiry: false,
@@ -161,6 +163,7 @@ impl Rig {
             icmp_errors: true,
             nat_discovery: setup.nat_discovery,
             rfc3489: setup.rfc3489,
+            software: setup.software,
             mobility: setup.mobility,
         };
         Self::start(Shard::new(settings, rules))

@@ -110,6 +110,7 @@ impl Rig {
             nat_discovery: None,
             rfc3489: false,
             mobility: false,
+            software: true,
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };

@@ -454,7 +454,7 @@ mod tests {
             ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
             ("", "[protocol]\nrfc3489 = true", "protocol.rfc3489: false -> true"),
             ("", "[protocol]\nsoftware = false", "protocol.software: true -> false"),
-            ("", "[tuning]\nwake_delay_us = 0", "tuning.wake_delay_us: 300 -> 0"),
+            ("", "[tuning]\nwake_delay_us = 0", "tuning.wake_delay_us: 400 -> 0"),
             ("", "[log]\nformat = \"json\"", "needs a restart: log.format: text -> json"),
             ("", "[process]\nuser = \"turn\"", "needs a restart: process.user: nothing -> turn"),
         ] {

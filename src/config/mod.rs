@@ -433,7 +433,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         // What it saves and costs is in docs/performance.md.
-        Self { wake_delay: Duration::from_micros(300) }
+        Self { wake_delay: Duration::from_micros(400) }
     }
 }
 

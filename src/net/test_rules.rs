@@ -1,4 +1,5 @@
-//! What tests of the network part let a shard do: one user, relayed addresses on loopback.
+//! What tests of the network part let a shard do, and ask of it: one user, relayed addresses on
+//! loopback.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -7,16 +8,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser};
+use crate::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
 use crate::clock::Tick;
 use crate::policy::{
     AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates, SourceBudget,
 };
+use crate::stun::{AttributeType as T, Class, Method, TransactionId, Writer};
 use crate::turn::{ConnectionIds, RelayAddress, Rules, Settings, TicketKey};
 
-pub(super) const USER: &str = "alice";
-pub(super) const REALM: &str = "example.org";
-pub(super) const PASSWORD: &str = "password";
+const USER: &str = "alice";
+const REALM: &str = "example.org";
+const PASSWORD: &str = "password";
 
 /// Rules from now on, with these peers besides public ones.
 pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
@@ -55,4 +57,24 @@ pub(super) fn settings() -> Settings {
         max_peer_connections: 0,
         ports_reserved_percent: 0,
     }
+}
+
+/// A request of that user, signed once there is a nonce.
+pub(super) fn request(
+    method: Method,
+    number: u8,
+    nonce: &[u8],
+    wish: impl Fn(&mut Writer<'_>),
+) -> Vec<u8> {
+    let mut buffer = [0; 500];
+    let mut writer = Writer::new(&mut buffer, Class::Request, method, TransactionId([number; 12]));
+    wish(&mut writer);
+    if !nonce.is_empty() {
+        writer.attribute(T::USERNAME, USER.as_bytes());
+        writer.attribute(T::REALM, REALM.as_bytes());
+        writer.attribute(T::NONCE, nonce);
+        writer.integrity(&long_term_key(USER, REALM, PASSWORD));
+    }
+    let len = writer.finish().unwrap();
+    buffer[..len].to_vec()
 }

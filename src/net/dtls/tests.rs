@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use mio::Poll;
 use openssl::x509::X509;
+use tempfile::TempDir;
 
 use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, Plain, Tuple};
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
-use crate::auth::long_term_key;
 use crate::clock::{Now, Tick};
 use crate::dtls::{DtlsContext, Listener};
 use crate::net::batch::Egress;
@@ -19,9 +19,9 @@ use crate::net::clock::Clock;
 use crate::net::io::Io;
 use crate::net::listener::{ListenerId, UdpListener};
 use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use crate::net::test_rules::{self, PASSWORD, REALM, USER, rules};
+use crate::net::test_rules::{self, request, rules};
 use crate::policy::Connections;
-use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
+use crate::stun::{Message, Method};
 use crate::tls::{CertSource, CertStore, ReloadOutcome};
 use crate::turn::Shard;
 
@@ -189,20 +189,12 @@ impl TestClient {
     }
 
     fn ask(&mut self, rig: &mut Rig, method: Method, number: u8) -> Vec<u8> {
-        let mut buffer = [0; 500];
-        let tid = TransactionId([number; 12]);
-        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
-        if method == Method::ALLOCATE {
-            writer.requested_transport(17);
-        }
-        if !self.nonce.is_empty() {
-            writer.attribute(T::USERNAME, USER.as_bytes());
-            writer.attribute(T::REALM, REALM.as_bytes());
-            writer.attribute(T::NONCE, &self.nonce);
-            writer.integrity(&long_term_key(USER, REALM, PASSWORD));
-        }
-        let len = writer.finish().unwrap();
-        self.say(rig, &buffer[..len]);
+        let message = request(method, number, &self.nonce, |writer| {
+            if method == Method::ALLOCATE {
+                writer.requested_transport(17);
+            }
+        });
+        self.say(rig, &message);
         self.hear();
         self.dtls.recv().unwrap().unwrap()
     }
@@ -431,17 +423,33 @@ fn deadlines_of_those_who_are_gone_do_not_pile_up() {
     assert!(rig.dtls().deadlines.len() < 100, "{}", rig.dtls().deadlines.len());
 }
 
+/// A listener with a certificate for each of two names.
+struct TwoHosts {
+    hosts: [&'static str; 2],
+    directories: [TempDir; 2],
+    pkis: [Pki; 2],
+    store: Arc<CertStore>,
+    settings: DtlsSettings,
+}
+
+impl TwoHosts {
+    fn new() -> Self {
+        let hosts = ["turn.example.org", "calls.example.net"];
+        let directories = hosts.map(|_| tempfile::tempdir().unwrap());
+        let pkis = hosts.map(|host| Pki::for_host(Kind::P256, host));
+        let sources = pkis.iter().zip(&directories).map(|(pki, dir)| written(pki, dir.path()));
+        let store = Arc::new(CertStore::open(sources.collect()).unwrap());
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let settings = DtlsSettings::new("dtls", at, Arc::clone(&store)).unwrap();
+        Self { hosts, directories, pkis, store, settings }
+    }
+}
+
 /// The certificate for the name that a client asks for (RFC 6066 section 3), and the first one for
 /// names that none is for.
 #[test]
 fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
-    let hosts = ["turn.example.org", "calls.example.net"];
-    let directories = hosts.map(|_| tempfile::tempdir().unwrap());
-    let pkis = hosts.map(|host| Pki::for_host(Kind::P256, host));
-    let sources = pkis.iter().zip(&directories).map(|(pki, dir)| written(pki, dir.path()));
-    let store = Arc::new(CertStore::open(sources.collect()).unwrap());
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let settings = DtlsSettings::new("dtls", at, Arc::clone(&store)).unwrap();
+    let TwoHosts { hosts, directories, pkis, store, settings } = TwoHosts::new();
     let serves = |host: &str, pki: &Pki| serves(&settings, host, pki);
     assert!(serves(hosts[0], &pkis[0]) && serves(hosts[1], &pkis[1]));
     assert!(!serves(hosts[0], &pkis[1]) && !serves(hosts[1], &pkis[0]));
@@ -464,13 +472,7 @@ fn a_listener_serves_all_certificates_of_its_store_by_name_and_renews_each() {
 /// rustls takes a certificate that is signed with SHA-1, and OpenSSL does not.
 #[test]
 fn a_renewed_certificate_that_openssl_refuses_leaves_its_name_the_last_good_one() {
-    let hosts = ["turn.example.org", "calls.example.net"];
-    let directories = hosts.map(|_| tempfile::tempdir().unwrap());
-    let pkis = hosts.map(|host| Pki::for_host(Kind::P256, host));
-    let sources = pkis.iter().zip(&directories).map(|(pki, dir)| written(pki, dir.path()));
-    let store = Arc::new(CertStore::open(sources.collect()).unwrap());
-    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let settings = DtlsSettings::new("dtls", at, Arc::clone(&store)).unwrap();
+    let TwoHosts { hosts, directories, pkis, store, settings } = TwoHosts::new();
     let serves = |host: &str, pki: &Pki| serves(&settings, host, pki);
 
     Pki::signed_with_sha1(hosts[1]).write(directories[1].path());

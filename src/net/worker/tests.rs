@@ -6,16 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::State;
-use crate::auth::long_term_key;
 use crate::net::clock::Clock;
 use crate::net::colleagues::Colleagues;
 use crate::net::listener::{ListenerId, UdpListener};
 use crate::net::server::Shared;
-use crate::net::test_rules::{PASSWORD, REALM, USER, rules, settings};
+use crate::net::test_rules::{request, rules, settings};
 use crate::policy::Connections;
-use crate::stun::{
-    AttributeType as T, ChannelNumber, Class, Message, Method, TransactionId, Writer,
-};
+use crate::stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
 use crate::turn::RelayId;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -96,18 +93,7 @@ impl Call {
     }
 
     fn ask(&self, rig: &mut Rig, method: Method, wish: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-        let mut buffer = [0; 500];
-        let tid = TransactionId([1; 12]);
-        let mut writer = Writer::new(&mut buffer, Class::Request, method, tid);
-        wish(&mut writer);
-        if !self.nonce.is_empty() {
-            writer.attribute(T::USERNAME, USER.as_bytes());
-            writer.attribute(T::REALM, REALM.as_bytes());
-            writer.attribute(T::NONCE, &self.nonce);
-            writer.integrity(&long_term_key(USER, REALM, PASSWORD));
-        }
-        let len = writer.finish().unwrap();
-        self.client.send(&buffer[..len]).unwrap();
+        self.client.send(&request(method, 1, &self.nonce, wish)).unwrap();
         self.client.set_nonblocking(true).unwrap();
         let (began, mut answer) = (Instant::now(), vec![0; 1500]);
         let len = loop {

@@ -5,7 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 
 use super::addr;
-use super::rig::{Outcome, REALM, Rig};
+use super::outcome::Outcome;
+use super::rig::{REALM, Rig};
 use super::world::Attempt;
 use crate::auth::{PASSWORD_ALGORITHMS, long_term_key, long_term_key_by, userhash};
 use crate::stun::{

@@ -13,7 +13,7 @@ fn pair() -> (Rig, Rig) {
     pair_with(|_| {})
 }
 
-fn pair_with(change: impl FnOnce(&mut rig::Setup)) -> (Rig, Rig) {
+fn pair_with(change: impl FnOnce(&mut setup::Setup)) -> (Rig, Rig) {
     let first = Rig::with(|setup| {
         setup.mobility = true;
         change(setup);

@@ -4,7 +4,9 @@
 //! Section numbers are those of RFC 8656 unless another RFC is named.
 
 mod client;
+mod outcome;
 mod rig;
+mod setup;
 mod world;
 
 mod advisories;
@@ -44,7 +46,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use client::{Answer, Received, TestClient};
-use rig::{Outcome, Rig};
+use outcome::Outcome;
+use rig::Rig;
 use world::Happened;
 
 /// Hosts on the public Internet, which the built-in rules allow.

@@ -9,20 +9,21 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::client::{Received, TestClient};
+use super::client::TestClient;
+use super::outcome::Outcome;
+use super::setup::Setup;
 use super::world::{Attempt, Happened, World};
 use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
 use crate::policy::{
-    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
-    SourceBudget,
+    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, SourceBudget,
 };
 use crate::stun::Family;
 use crate::turn::{
-    Client, ClientAddr, ConnectionId, ConnectionIds, Departed, DropReason, IcmpError, MobileId,
-    NatDiscovery, Redirect, RelayAddress, Rules, Session, Settings, Shard, ShardNumber, TicketKey,
-    Traffic, Verdict, Via, Whose, Withdrawn,
+    Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId, Redirect,
+    Rules, Session, Settings, Shard, ShardNumber, TicketKey, Traffic, Verdict, Via, Whose,
+    Withdrawn,
 };
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
@@ -32,72 +33,6 @@ pub(super) const SECRET: &str = "a shared secret";
 pub(super) const START: u64 = 1_700_000_000;
 
 const START_TICK: Tick = Tick(5_000_000);
-
-/// What a test may want different from the usual.
-pub(super) struct Setup {
-    pub(super) ports: (u16, u16),
-    pub(super) v4: Option<RelayAddress>,
-    pub(super) v6: Option<RelayAddress>,
-    pub(super) allow: &'static [&'static str],
-    pub(super) deny: &'static [&'static str],
-    pub(super) quota: u32,
-    /// Allocations in all; 0 is no limit, as in the rates.
-    pub(super) quota_in_all: u32,
-    pub(super) ports_reserved_percent: u32,
-    pub(super) rates: Rates,
-    pub(super) max_lifetime: Duration,
-    pub(super) max_permissions: usize,
-    pub(super) max_channels: usize,
-    pub(super) rfc5766_channels: bool,
-    pub(super) tcp_relay: bool,
-    pub(super) max_peer_connections: usize,
-    pub(super) connections_in_all: usize,
-    /// To strangers: a second and source, a second in all. 0 is no limit, as in the next.
-    pub(super) answers: (u32, u32),
-    pub(super) failures: u32,
-    pub(super) rfc8489_over_udp: bool,
-    pub(super) redirect: Option<Redirect>,
-    pub(super) nat_discovery: Option<NatDiscovery>,
-    pub(super) rfc3489: bool,
-    pub(super) software: bool,
-    pub(super) mobility: bool,
-    /// Whether there is a shared secret besides the static users.
-    pub(super) shared_secret: bool,
-    pub(super) strict_expiry: bool,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        Self {
-            ports: (50_000, 50_099),
-            v4: Some(RelayAddress::plain("203.0.113.7".parse().unwrap())),
-            v6: Some(RelayAddress::plain("2001:db8::7".parse().unwrap())),
-            allow: &[],
-            deny: &[],
-            quota: 32,
-            quota_in_all: 0,
-            ports_reserved_percent: 0,
-            rates: Rates::default(),
-            max_lifetime: seconds(3600),
-            max_permissions: 128,
-            max_channels: 64,
-            rfc5766_channels: false,
-            tcp_relay: false,
-            max_peer_connections: 20,
-            connections_in_all: 100,
-            answers: (0, 0),
-            failures: 0,
-            rfc8489_over_udp: false,
-            redirect: None,
-            nat_discovery: None,
-            rfc3489: false,
-            software: true,
-            mobility: false,
-            shared_secret: true,
-            strict_expiry: false,
-        }
-    }
-}
 
 /// A server. Clones are handles to the same one.
 #[derive(Clone)]
@@ -623,72 +558,6 @@ impl Inner {
                 let data = packet[payload].to_vec();
                 Outcome::ToPeer { from, peer, data, dont_fragment }
             }
-        }
-    }
-}
-
-/// What became of a packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    Dropped(DropReason),
-    Reply(Vec<u8>),
-    /// From there to there.
-    ReplyFrom {
-        from: SocketAddr,
-        to: SocketAddr,
-        bytes: Vec<u8>,
-    },
-    /// It is answered later.
-    Later,
-    ToClient {
-        client: Client,
-        bytes: Vec<u8>,
-    },
-    ToPeer {
-        from: SocketAddr,
-        peer: SocketAddr,
-        data: Vec<u8>,
-        dont_fragment: bool,
-    },
-    /// There is no socket on that port.
-    NobodyListens,
-}
-
-impl Outcome {
-    #[track_caller]
-    pub(super) fn assert_dropped(&self, reason: DropReason) {
-        assert_eq!(*self, Self::Dropped(reason));
-    }
-
-    /// Exactly these data left for this peer.
-    #[track_caller]
-    pub(super) fn assert_reaches(&self, peer: &str, data: &[u8]) {
-        match self {
-            Self::ToPeer { peer: to, data: sent, .. } => {
-                assert_eq!((*to, &sent[..]), (addr(peer), data));
-            }
-            other => panic!("expected a packet to {peer}, got {other:?}"),
-        }
-    }
-
-    /// What this client received.
-    #[track_caller]
-    pub(super) fn at(&self, client: &TestClient) -> Received {
-        match self {
-            Self::ToClient { client: to, bytes } => {
-                assert_eq!(*to, client.at, "the client that receives");
-                Received::read(bytes, matches!(to.via, Via::Stream { .. }))
-            }
-            other => panic!("expected a packet to a client, got {other:?}"),
-        }
-    }
-
-    /// The bytes of an answer.
-    #[track_caller]
-    pub(super) fn reply(self) -> Vec<u8> {
-        match self {
-            Self::Reply(bytes) => bytes,
-            other => panic!("expected an answer, got {other:?}"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! its integrity checked; and a Binding success with the mapped address and FINGERPRINT, written.
 #![allow(clippy::unwrap_used)] // measured is what succeeds
 
-#[path = "../tests/common/stun.rs"]
+#[path = "../crates/testkit/src/stun.rs"]
 mod common;
 
 use std::hint::black_box;
@@ -18,7 +18,7 @@ use stun_types::message::{
     IntegrityAlgorithm, LongTermKeyCredentials, MessageWrite as _, MessageWriteExt as _,
     MessageWriteVec,
 };
-use taciturn::stun::{
+use taciturn_stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Message, Method, Writer,
 };
 

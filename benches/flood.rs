@@ -1,6 +1,6 @@
 //! A flood of strangers: Binding and Allocate requests from many addresses, which nobody answers to.
 //!
-//! `tests/attacks/run flood` runs it in a network namespace where all of 9.0.0.0/8 is local
+//! `stages/attacks/run flood` runs it in a network namespace where all of 9.0.0.0/8 is local
 //! (`ip route add local 9.0.0.0/8 dev lo`), so that each request can come from an address of its own:
 //!
 //! ```text

@@ -18,8 +18,8 @@ use std::os::fd::AsRawFd as _;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use taciturn::net::bulk::{Bulk, Hop};
-use taciturn::stun::{AttributeType, ChannelData, Class, Kind, Message, Method, Writer};
+use taciturn_net::bulk::{Bulk, Hop};
+use taciturn_stun::{AttributeType, ChannelData, Class, Kind, Message, Method, Writer};
 
 const LISTENER: u32 = u32::MAX;
 

@@ -1,7 +1,7 @@
 //! What the shard takes for a packet, with few allocations and with many: the time must not grow with
 //! their number, apart from what the processor's caches cost. `cargo bench --bench shard`.
 
-#[path = "../tests/common/shard.rs"]
+#[path = "../crates/testkit/src/shard.rs"]
 mod shard;
 
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use shard::{PEER, Rig, channel_data, send_indication};
-use taciturn::turn::Verdict;
+use taciturn_turn::Verdict;
 
 /// Payload of an audio packet.
 const LEN: u16 = 172;

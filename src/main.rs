@@ -14,20 +14,20 @@ use std::sync::Arc;
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
-use taciturn::auth::Authenticator;
-use taciturn::config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
-use taciturn::ctl::homeserver::{self, BlockOptions};
-use taciturn::ctl::uris::Host;
-use taciturn::net::external::{self, External};
-use taciturn::net::{Listeners, Shared};
 use taciturn::notify::{self, Supervisor};
-use taciturn::policy::{
+use taciturn::process::{self, Account, Sandbox, Sandboxed};
+use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
+use taciturn_net::external::{self, External};
+use taciturn_net::{Listeners, Shared};
+use taciturn_stun::Family;
+use taciturn_tls::CertSource;
+use taciturn_turn::auth::Authenticator;
+use taciturn_turn::policy::{
     AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
 };
-use taciturn::process::{self, Account, Sandbox, Sandboxed};
-use taciturn::stun::Family;
-use taciturn::tls::CertSource;
-use taciturn::turn::{ConnectionIds, Rules, Settings, TicketKey};
+use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
+use turnctl::homeserver::{self, BlockOptions};
+use turnctl::uris::Host;
 
 use self::live::{Live, Signals};
 use self::log::Log;
@@ -112,7 +112,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     let tickets = ticket_key()?;
     let sandboxed = confine(config)?;
     let mut kept = None;
-    let running = taciturn::net::start(bound, config.limits.nonce_lifetime, |nonces| {
+    let running = taciturn_net::start(bound, config.limits.nonce_lifetime, |nonces| {
         let shared = share(config, &external, nonces, tickets);
         kept = Some(shared.clone());
         shared
@@ -216,7 +216,7 @@ fn ticket_key() -> Result<TicketKey, Failure> {
 fn share(
     config: &Config,
     external: &External,
-    nonces: taciturn::auth::NonceKeys,
+    nonces: taciturn_turn::auth::NonceKeys,
     tickets: TicketKey,
 ) -> Shared {
     let limits = &config.limits;

@@ -1,14 +1,14 @@
 //! What one input has to hold is in tests/corpus, where `cargo test` replays the corpus.
 #![no_main]
 
-#[path = "../../tests/stun_differential/agree.rs"]
+#[path = "../../crates/stun/tests/wire/differential/agree.rs"]
 mod agree;
-#[path = "../../tests/common/stun.rs"]
+#[path = "../../crates/testkit/src/stun.rs"]
 mod common;
 #[path = "../../tests/corpus/differential.rs"]
 mod target;
 
-use taciturn::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
+use taciturn_turn::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
 
 /// The SHA-256 key of the user that the tests share.
 fn key_sha256() -> LongTermKey {

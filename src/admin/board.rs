@@ -8,8 +8,8 @@ use arc_swap::ArcSwap;
 
 use super::listeners::Closing;
 use super::served::Served;
-use crate::net::{Shared, Workers};
-use crate::policy::{Connections, PortPool, Quota};
+use taciturn_net::{Shared, Workers};
+use taciturn_turn::policy::{Connections, PortPool, Quota};
 
 /// Clones are handles to the same one.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Change;
-use crate::config::{Config, Listen};
-use crate::net::{DtlsSettings, DtlsUnavailable};
-use crate::tls::{CertError, CertSource, CertStore, ReloadOutcome};
+use taciturn_config::{Config, Listen};
+use taciturn_net::{DtlsSettings, DtlsUnavailable};
+use taciturn_tls::{CertError, CertSource, CertStore, ReloadOutcome};
 
 /// Why the certificates of a configuration cannot be used, in words.
 #[derive(Debug, thiserror::Error)]

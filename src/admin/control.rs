@@ -20,9 +20,9 @@ use tokio::time::{sleep, timeout};
 
 use super::board::Board;
 use super::listeners::Closing;
-use crate::config::LogFilter;
-use crate::stun::Family;
-use crate::turn::{Session, Whose};
+use taciturn_config::LogFilter;
+use taciturn_stun::Family;
+use taciturn_turn::{Session, Whose};
 
 /// Connections at a time; more wait.
 const CONNECTIONS: usize = 8;
@@ -243,7 +243,7 @@ async fn status(board: &Board) -> io::Result<Value> {
         })
     });
     let closing: Vec<_> = closing.collect();
-    let mut relayed = crate::turn::Traffic::default();
+    let mut relayed = taciturn_turn::Traffic::default();
     now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
     Ok(json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::{CertificateError, Certificates};
-use crate::config::{Config, Listen, Transport};
-use crate::net::{DtlsSettings, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted};
-use crate::tls::{CertStore, TlsServer};
+use taciturn_config::{Config, Listen, Transport};
+use taciturn_net::{DtlsSettings, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted};
+use taciturn_tls::{CertStore, TlsServer};
 
 /// An address that cannot be bound because this server has it itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,7 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::LogFormat;
+use taciturn_config::LogFormat;
 
 /// Writes lines of this form. `journal_stream` is what systemd says of the journal's socket in
 /// `JOURNAL_STREAM`: text has no time there, for the journal has it. Colours are for terminals alone.

@@ -6,10 +6,10 @@ use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
 use super::board::Board;
-use crate::auth::NonceError;
-use crate::net::{Counts, Snapshot};
-use crate::stun::Family;
-use crate::turn::{Carrier, DropReason};
+use taciturn_turn::auth::NonceError;
+use taciturn_net::{Counts, Snapshot};
+use taciturn_stun::Family;
+use taciturn_turn::{Carrier, DropReason};
 
 /// Writes all of them.
 pub(super) fn page(board: &Board, now: &Snapshot) -> String {

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::Certificates;
-use crate::config::Config;
-use crate::tls::{CertStore, CertifiedChain, Report};
+use taciturn_config::Config;
+use taciturn_tls::{CertStore, CertifiedChain, Report};
 
 /// Seconds of a day.
 const DAY: i64 = 86400;

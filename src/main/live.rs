@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use taciturn::admin::control::Order;
 use taciturn::admin::{Board, Certificates, Change, ListenerTable, Moved, Plan, Served};
-use taciturn::config::{Config, LogFilter};
-use taciturn::net::external::External;
-use taciturn::net::{BindError, ListenerChange, Listeners, Running, Shared};
 use taciturn::notify::Supervisor;
-use taciturn::policy::AnswerLimit;
-use taciturn::turn::Withdrawn;
+use taciturn_config::{Config, LogFilter};
+use taciturn_net::external::External;
+use taciturn_net::{BindError, ListenerChange, Listeners, Running, Shared};
+use taciturn_turn::Withdrawn;
+use taciturn_turn::policy::AnswerLimit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 

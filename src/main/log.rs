@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use taciturn::admin;
-use taciturn::config::{Environment, LogFilter, LogFormat, show_duration};
+use taciturn_config::{Environment, LogFilter, LogFormat, show_duration};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, registry, reload};

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use serde_json::Value;
-use taciturn::tls::{CertSource, Warning, load};
+use taciturn_tls::{CertSource, Warning, load};
 
 use crate::unnamed_file;
 

@@ -1,6 +1,6 @@
 //! Any bytes as ChannelData, against the decoder of webrtc-rs.
 
-use taciturn::stun::{ChannelData, Kind};
+use taciturn_stun::{ChannelData, Kind};
 
 /// Reads `bytes` as ChannelData (RFC 8656 section 12.4) with both.
 pub(crate) fn run(bytes: &[u8]) {

@@ -1,6 +1,6 @@
 //! Any bytes as the configuration file.
 
-use taciturn::config::{Config, Environment, ServerArgs};
+use taciturn_config::{Config, Environment, ServerArgs};
 
 use crate::unnamed_file;
 

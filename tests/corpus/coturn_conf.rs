@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use taciturn::config::coturn::Translation;
+use taciturn_config::coturn::Translation;
 
 /// Translates `bytes`, and checks the outcome as the server would.
 pub(crate) fn run(bytes: &[u8]) {

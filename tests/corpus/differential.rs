@@ -1,5 +1,5 @@
 //! Any bytes as a message to three codecs: ours, `stun` 0.17 and `stun-types` 2. What they must
-//! agree in, and where they are known to differ, is in tests/stun_differential/agree.rs.
+//! agree in, and where they are known to differ, is in crates/stun/tests/wire/differential/agree.rs.
 
 /// Reads `bytes` with all three and compares.
 pub(crate) fn run(bytes: &[u8]) {

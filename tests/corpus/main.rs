@@ -6,10 +6,8 @@
 
 #[path = "../stun_differential/agree.rs"]
 mod agree;
-#[path = "../common/stun.rs"]
-mod common;
-#[path = "../common/unnamed_file.rs"]
-mod unnamed_file;
+use testkit::stun as common;
+use testkit::unnamed_file;
 
 mod acme_json;
 mod channel_data;
@@ -25,7 +23,7 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use taciturn::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
+use taciturn_turn::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
 
 /// Inputs of one target at the most, and their bytes in all.
 const MOST: (usize, usize) = (60, 64 * 1024);

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use taciturn::proxy_protocol::{MAX_V1_LEN, MAX_V2_LEN, Parsed, parse};
+use taciturn_net::proxy_protocol::{MAX_V1_LEN, MAX_V2_LEN, Parsed, parse};
 
 /// Looks for a PROXY header in `bytes`, whole and as they arrive.
 pub(crate) fn run(bytes: &[u8]) {

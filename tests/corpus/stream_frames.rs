@@ -1,6 +1,6 @@
 //! A stream cut into messages: however the bytes arrive, the messages are the same.
 
-use taciturn::stun::{ChannelData, Frame, Kind, Message};
+use taciturn_stun::{ChannelData, Frame, Kind, Message};
 
 /// What became of a stream: where its messages lie, how much was taken, whether it is foreign.
 #[derive(Debug, PartialEq, Eq)]

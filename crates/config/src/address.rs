@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::policy::is_public;
+use taciturn_turn::policy::is_public;
 
 use super::error::Note;
 use super::read::{Item, Reader};

@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::prepared;
-use crate::policy::{Each, PortRange, Rates};
+use taciturn_turn::auth::prepared;
+use taciturn_turn::policy::{Each, PortRange, Rates};
 
 use super::error::{Findings, Note, Origin, Source};
 use super::load::{Environment, Settings};

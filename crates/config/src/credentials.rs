@@ -2,7 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use crate::auth::{NotOpaque, SharedSecret, StaticKey, StaticUser, bare, long_term_key, prepared};
+use taciturn_turn::auth::{
+    NotOpaque, SharedSecret, StaticKey, StaticUser, bare, long_term_key, prepared,
+};
 
 use super::Secret;
 use super::error::Note;

@@ -31,11 +31,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::auth::{SharedSecret, StaticUser};
-use crate::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
-use crate::tls::CertSource;
+use taciturn_tls::CertSource;
+use taciturn_turn::auth::{SharedSecret, StaticUser};
+use taciturn_turn::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
 
-pub use crate::turn::{NatDiscovery, Redirect, RelayAddress};
 pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
@@ -46,6 +45,7 @@ pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
 pub use secrets::{control_sockets, secret_in};
+pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 /// A whole, validated configuration.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::policy::PortRange;
-use crate::tls::CertSource;
+use taciturn_tls::CertSource;
+use taciturn_turn::policy::PortRange;
 
 use super::address;
 use super::error::Origin;

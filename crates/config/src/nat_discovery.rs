@@ -3,8 +3,8 @@
 
 use std::net::SocketAddr;
 
-use crate::stun::Family;
-use crate::turn::{NatDiscovery, RelayAddress};
+use taciturn_stun::Family;
+use taciturn_turn::{NatDiscovery, RelayAddress};
 
 use super::address::relay_address;
 use super::read::Reader;
@@ -81,7 +81,7 @@ fn serves(listener: SocketAddr, address: SocketAddr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Config;
+    use crate::Config;
 
     const LISTEN: &str = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"\n\
                           [[listen]]\ntransport = \"udp\"\naddress = \"[::]:3479\"\n";

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::stun::Family;
-use crate::turn::Redirect;
+use taciturn_stun::Family;
+use taciturn_turn::Redirect;
 
 use super::address;
 use super::read::Reader;

@@ -270,7 +270,7 @@ mod tests {
 
     /// The example file with its settings switched on: prose has a space after the `#`.
     fn example() -> String {
-        let lines = include_str!("../../config/taciturn.toml").lines();
+        let lines = include_str!("../../../config/taciturn.toml").lines();
         let on = |line: &'static str| match line.strip_prefix('#') {
             Some(setting) if !setting.starts_with(' ') => setting,
             _ => line,
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn example_file_holds_the_defaults() {
-        use crate::config::{Config, Listen};
+        use crate::{Config, Listen};
         let secret = "\nsecrets = [\"a secret for this test\"]\n";
         let with_secret = example().replace("\nsecrets = []\n", secret);
         let shown = Config::from_toml(&with_secret).unwrap().config;

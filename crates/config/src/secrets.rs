@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::auth::SharedSecret;
+use taciturn_turn::auth::SharedSecret;
 
 use super::Secret;
 use super::credentials::{report_weak, weak_secret};

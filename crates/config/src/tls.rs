@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::tls::CertSource;
+use taciturn_tls::CertSource;
 
 use super::address::{is_dns_name, is_placeholder};
 use super::check::parse_host;

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 
 use super::batch::{Destination, Egress, Ingress, Outgoing, Wishes, prepare, send};
-use crate::turn::Prefix;
+use taciturn_turn::Prefix;
 
 /// Bytes of the longest run that is sent in one call.
 const LONGEST_RUN: usize = 65_000;

@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::clock::{Now, Tick};
+use taciturn_turn::clock::{Now, Tick};
 
 /// Milliseconds since the server started, for all shards alike: nonces of one shard are judged by
 /// another.

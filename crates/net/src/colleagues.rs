@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use super::command::{self, Command, Post};
 use super::io::RelaySocket;
-use crate::turn::{Client, Departed, MobileId, ShardNumber};
+use taciturn_turn::{Client, Departed, MobileId, ShardNumber};
 
 /// How many allocations a worker waits for at most, and so what lies in its letter box.
 const AWAITED: usize = 64;
@@ -108,7 +108,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::turn::{ClientAddr, Via};
+    use taciturn_turn::{ClientAddr, Via};
 
     fn client(port: u16) -> Client {
         let remote = SocketAddr::from(([192, 0, 2, 1], port));

@@ -10,7 +10,7 @@ use super::colleagues::{Colleagues, Delivery};
 use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::worker::Core;
-use crate::turn::{Client, MobileId, Rules, Session, Settings, ShardNumber, Whose, Withdrawn};
+use taciturn_turn::{Client, MobileId, Rules, Session, Settings, ShardNumber, Whose, Withdrawn};
 
 /// How many commands wait for one worker at most. Who asks waits for room, except other workers:
 /// they go on without, and their clients ask again.

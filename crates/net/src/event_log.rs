@@ -5,9 +5,9 @@
 
 use tracing::{debug, info, warn};
 
-use crate::clock::Tick;
-use crate::stun::ErrorCode;
-use crate::turn::{Event, Traffic, Via};
+use taciturn_turn::clock::Tick;
+use taciturn_stun::ErrorCode;
+use taciturn_turn::{Event, Traffic, Via};
 
 /// Lines a second of each kind that clients can cause, for each worker.
 const LINES_A_SECOND: u32 = 20;

@@ -4,9 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
-use crate::policy::is_public;
-use crate::stun::{Class, Family, Message, Method, TransactionId, Writer, canonical_ip};
-use crate::turn::RelayAddress;
+use taciturn_turn::policy::is_public;
+use taciturn_stun::{Class, Family, Message, Method, TransactionId, Writer, canonical_ip};
+use taciturn_turn::RelayAddress;
 
 /// How long a STUN server is given for one answer, and how often it is asked.
 const STUN_WAIT: Duration = Duration::from_millis(800);
@@ -324,7 +324,7 @@ mod tests {
             let mut answer = [0; 100];
             let len = Writer::new(&mut answer, Class::Success, Method::BINDING, tid)
                 .address(
-                    crate::stun::AttributeType::XOR_MAPPED_ADDRESS,
+                    taciturn_stun::AttributeType::XOR_MAPPED_ADDRESS,
                     "8.8.4.4:1".parse().unwrap(),
                 )
                 .finish()

@@ -14,7 +14,7 @@ use super::batch::{Egress, dont_fragment, overflowed, tell_icmp_errors};
 use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::Command;
-use super::dtls::Dtls;
+use super::dtls_clients::Dtls;
 use super::event_log::{EventLog, Kind};
 use super::listener::{ListenerId, UdpListener, UdpListeners, open_relay};
 use super::losses::{Loss, Losses};
@@ -22,9 +22,9 @@ use super::stream::Line;
 use super::tally::{Overflowed, Tally};
 use super::tcp_relay::{Handover, TcpRelays};
 use super::worker::sending::answer;
-use crate::clock::Tick;
-use crate::stun::Family;
-use crate::turn::{
+use taciturn_turn::clock::Tick;
+use taciturn_stun::Family;
+use taciturn_turn::{
     AllocationId, Client, ConnectError, ConnectionId, Event, MobileId, OpenError, Outside, Prefix,
     RelayId, ShardNumber, Traffic, Via,
 };

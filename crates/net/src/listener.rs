@@ -9,7 +9,7 @@ use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{Wishes, prepare};
-use super::dtls::DtlsSettings;
+use super::dtls_clients::DtlsSettings;
 use super::stream::{self, StreamListener, StreamSettings};
 
 /// What is asked of the kernel for each socket's buffers, in bytes. It gives what net.core.rmem_max

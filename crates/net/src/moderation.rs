@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::clock::Tick;
+use taciturn_turn::clock::Tick;
 
 /// Over how many milliseconds rates are taken.
 const WINDOW: u64 = 16;

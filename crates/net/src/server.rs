@@ -15,10 +15,10 @@ use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::tcp_relay::Handover;
 use super::worker;
-use crate::auth::NonceKeys;
-use crate::clock::Tick;
-use crate::policy::Connections;
-use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
+use taciturn_turn::auth::NonceKeys;
+use taciturn_turn::clock::Tick;
+use taciturn_turn::policy::Connections;
+use taciturn_turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 /// What all workers work with.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! What a worker has seen happen, in numbers. Plain ones: a worker counts for itself, and is asked.
 
 use super::losses::Losses;
-use crate::auth::Denied;
-use crate::policy::Refusal;
-use crate::turn::{EndReason, Event, Statistics};
+use taciturn_turn::auth::Denied;
+use taciturn_turn::policy::Refusal;
+use taciturn_turn::{EndReason, Event, Statistics};
 
 /// How often each of some names has come.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -28,7 +28,7 @@ use super::batch::{Egress, Ingress, icmp_errors};
 use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::{self, Post};
-use super::dtls::{Dtls, Hands, Plain};
+use super::dtls_clients::{Dtls, Hands, Plain};
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
@@ -38,10 +38,10 @@ use super::readiness::watch;
 use super::server::Shared;
 use super::stream::Line;
 use super::tcp_relay::{BoundPeer, Handover};
-use crate::clock::{Now, Tick};
-use crate::policy::Connections;
-use crate::stun::Frame;
-use crate::turn::{Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via};
+use taciturn_turn::clock::{Now, Tick};
+use taciturn_turn::policy::Connections;
+use taciturn_stun::Frame;
+use taciturn_turn::{Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via};
 
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;

@@ -10,15 +10,15 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 
 /// Test-only keys: ring cannot make RSA keys, and none of these was ever used anywhere.
-pub(super) const RSA_PKCS1: &str = include_str!("../../tests/fixtures/test-only-rsa-pkcs1.key");
-pub(super) const RSA_PKCS8: &str = include_str!("../../tests/fixtures/test-only-rsa-pkcs8.key");
-pub(super) const EC_SEC1: &str = include_str!("../../tests/fixtures/test-only-ec-sec1.key");
-pub(super) const EC_PKCS8: &str = include_str!("../../tests/fixtures/test-only-ec-pkcs8.key");
+pub(super) const RSA_PKCS1: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs1.key");
+pub(super) const RSA_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs8.key");
+pub(super) const EC_SEC1: &str = include_str!("../../../tests/fixtures/test-only-ec-sec1.key");
+pub(super) const EC_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-ec-pkcs8.key");
 pub(super) const ENCRYPTED: &str =
-    include_str!("../../tests/fixtures/test-only-encrypted-pkcs8.key");
+    include_str!("../../../tests/fixtures/test-only-encrypted-pkcs8.key");
 pub(super) const ENCRYPTED_OLD: &str =
-    include_str!("../../tests/fixtures/test-only-encrypted-pkcs1.key");
-pub(super) const EC_P521: &str = include_str!("../../tests/fixtures/test-only-ec-p521.key");
+    include_str!("../../../tests/fixtures/test-only-encrypted-pkcs1.key");
+pub(super) const EC_P521: &str = include_str!("../../../tests/fixtures/test-only-ec-p521.key");
 
 /// A root and an intermediate, as public CAs have them.
 pub(super) struct Ca {

@@ -13,7 +13,7 @@ use super::types::{AllocationId, Carrier};
 use crate::auth::Grant;
 use crate::clock::Now;
 use crate::policy::{LeaseError, PortLease, QuotaError, Wish, is_tunnelled};
-use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
+use taciturn_stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// RFC 8656 section 3.2: the default lifetime, and the shortest that is granted.
 //= 8656-6-lifetime-600

@@ -10,7 +10,7 @@ use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::clock::Tick;
 use crate::policy::{Meter, PortLease, QuotaTicket};
-use crate::stun::{ChannelNumber, Family, LongTermKey, TransactionId};
+use taciturn_stun::{ChannelNumber, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub(super) struct Allocation {
     pub(super) granted: u32,
     pub(super) token: Option<[u8; 8]>,
     /// The ADDITIONAL-ADDRESS-FAMILY that could not be had, told again in a retransmission.
-    pub(super) address_error: Option<(Family, crate::stun::ErrorCode)>,
+    pub(super) address_error: Option<(Family, taciturn_stun::ErrorCode)>,
     /// Sorted by address.
     permissions: Vec<Permission>,
     /// Sorted by number.

@@ -6,7 +6,7 @@ use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::Via;
 use crate::auth::{Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate};
-use crate::stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
+use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
 
 /// Who sent a request, once that is proven.
 pub(super) struct Proven {

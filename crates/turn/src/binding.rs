@@ -7,7 +7,7 @@ use super::request::{Failure, Request};
 use super::shard::Shard;
 use super::types::{Client, DropReason, Verdict, Via};
 use crate::clock::Now;
-use crate::stun::{AttributeType, ClassicRequest, Writer};
+use taciturn_stun::{AttributeType, ClassicRequest, Writer};
 
 impl Shard {
     /// Tells the client its address as it is seen from here. `len` is that of the request.

@@ -8,7 +8,7 @@ use super::outside::{ChannelRoute, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::PeerAddr;
-use crate::stun::{ChannelNumber, ErrorCode, Family};
+use taciturn_stun::{ChannelNumber, ErrorCode, Family};
 
 //= 8656-12-600-s
 /// RFC 8656 section 12: always 600 seconds.

@@ -10,7 +10,7 @@ use super::shard::Shard;
 use super::tcp_allocation::{PeerConnection, Stage};
 use super::types::{AllocationId, ConnectionId, PeerAddr};
 use crate::policy::Refusal;
-use crate::stun::{Class, ErrorCode, Family, Method, TransactionId, Writer, canonical_ip};
+use taciturn_stun::{Class, ErrorCode, Family, Method, TransactionId, Writer, canonical_ip};
 
 /// RFC 6062 section 5.2: a peer has at least 30 seconds to answer.
 const CONNECT_TIME: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use super::shard::Shard;
 use super::tcp_allocation::{PeerConnection, Stage};
 use super::types::{AllocationId, ConnectionId, DropReason, PeerAddr, RelayAddress, Verdict};
 use crate::clock::Now;
-use crate::stun::{AttributeType, Class, Family, Method, Writer, canonical_ip};
+use taciturn_stun::{AttributeType, Class, Family, Method, Writer, canonical_ip};
 
 impl Shard {
     /// A peer has connected to the relayed transport address of `owner` in `family`. Answers what

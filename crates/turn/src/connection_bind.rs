@@ -6,7 +6,7 @@ use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::ConnectionId;
-use crate::stun::{ErrorCode, LongTermKey, Message, Method};
+use taciturn_stun::{ErrorCode, LongTermKey, Message, Method};
 
 impl Shard {
     /// Makes the connection that the request came by the data connection of a peer connection,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ahash::AHashMap;
 
 use super::types::{ConnectionId, PeerAddr};
-use crate::stun::LongTermKey;
+use taciturn_stun::LongTermKey;
 
 /// How often another number is tried where one is in use: four thousand million are there.
 const TRIES: u32 = 8;

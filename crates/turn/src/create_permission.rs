@@ -7,7 +7,7 @@ use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use crate::policy::{Refusal, Scope};
-use crate::stun::{ErrorCode, Family, canonical_ip};
+use taciturn_stun::{ErrorCode, Family, canonical_ip};
 
 //= 8656-9-300-s
 /// RFC 8656 section 9: always 300 seconds.

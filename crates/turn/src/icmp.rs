@@ -7,7 +7,7 @@ use super::outside::Outside;
 use super::shard::Shard;
 use super::types::{AllocationId, Client};
 use crate::clock::Now;
-use crate::stun::{AttributeType as T, Class, Family, Method, Writer, canonical_ip};
+use taciturn_stun::{AttributeType as T, Class, Family, Method, Writer, canonical_ip};
 
 /// An ICMP error about a datagram of a relay socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::shard::Shard;
 use super::ticket::{LEN, NONCE, Ticket};
 use super::types::{AllocationId, Carrier, Client, DropReason, Verdict};
 use crate::clock::Now;
-use crate::stun::{AttributeType as T, ErrorCode, Method, Writer};
+use taciturn_stun::{AttributeType as T, ErrorCode, Method, Writer};
 
 /// How many requests wait at most for an allocation to come to their 5-tuple, and how long each may
 /// be. What an ICE agent asks at once is less.

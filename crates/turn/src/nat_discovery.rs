@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::outside::Outside;
 use super::request::{Failure, Request};
 use super::types::{Client, RelayAddress, Verdict, Via};
-use crate::stun::{AttributeType as T, ErrorCode, Family, Writer};
+use taciturn_stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// What Binding understands where NAT discovery is served.
 pub(super) const UNDERSTOOD: [T; 3] = [T::CHANGE_REQUEST, T::RESPONSE_PORT, T::PADDING];

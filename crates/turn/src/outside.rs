@@ -7,7 +7,7 @@ use super::mobile_allocations::MobileId;
 use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, ShardNumber, Traffic};
 use crate::auth::Denied;
 use crate::policy::{Exceeded, Refusal};
-use crate::stun::{ChannelNumber, ErrorCode, Method};
+use taciturn_stun::{ChannelNumber, ErrorCode, Method};
 
 /// Why a relay socket cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

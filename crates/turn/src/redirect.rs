@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::outside::Outside;
 use super::request::{Failure, Request};
 use super::shard::Shard;
-use crate::stun::Family;
+use taciturn_stun::Family;
 
 /// Where new allocations are to be made instead.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use super::authenticate::Proven;
 use super::outside::{EndReason, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
-use crate::stun::{ErrorCode, Family, Writer};
+use taciturn_stun::{ErrorCode, Family, Writer};
 
 impl Shard {
     pub(super) fn refresh(

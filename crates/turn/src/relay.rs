@@ -11,7 +11,7 @@ use super::shard::{Shard, relay_id};
 use super::types::{Client, DropReason, PeerAddr, Prefix, Verdict, Via};
 use crate::clock::{Now, Tick};
 use crate::policy::{Direction, RateLimits, Scope};
-use crate::stun::{ChannelData, Family, Message, data_indication_prefix};
+use taciturn_stun::{ChannelData, Family, Message, data_indication_prefix};
 
 impl Shard {
     //= 8656-12.6-no-refresh
@@ -71,7 +71,7 @@ impl Shard {
         if allocation.tcp.is_some() {
             return Verdict::Drop(DropReason::BadIndication);
         }
-        let peer = PeerAddr(SocketAddr::new(crate::stun::canonical_ip(peer.ip()), peer.port()));
+        let peer = PeerAddr(SocketAddr::new(taciturn_stun::canonical_ip(peer.ip()), peer.port()));
         //= 8656-11.2-permission
         if !allocation.permits(peer.0.ip(), now.tick) {
             return Verdict::Drop(DropReason::NoPermission);

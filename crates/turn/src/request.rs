@@ -9,7 +9,7 @@ use super::shard::{Rules, Shard};
 use super::types::{Client, DropReason, RelayAddress, Verdict};
 use crate::auth::{PASSWORD_ALGORITHMS, bare};
 use crate::clock::Now;
-use crate::stun::{
+use taciturn_stun::{
     AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Family, Malformed, Message, Method,
     Unknown, Writer, canonical_ip,
 };

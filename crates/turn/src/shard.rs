@@ -22,7 +22,7 @@ use super::types::{
 use crate::auth::{Authenticator, NonceError, NonceKeys};
 use crate::clock::{Now, Tick};
 use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget};
-use crate::stun::{Family, Kind, TransactionId};
+use taciturn_stun::{Family, Kind, TransactionId};
 
 /// How long a retransmission of the request that ended an allocation, or one family of it, is
 /// recognised: longer than the 39.5 s over which RFC 8489 section 6.2.1 retransmits.

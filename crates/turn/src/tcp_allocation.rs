@@ -9,7 +9,7 @@ use super::shard::Shard;
 use super::types::{AllocationId, ConnectionId, PeerAddr, Traffic};
 use crate::clock::{Now, Tick};
 use crate::policy::StreamLimit;
-use crate::stun::{ErrorCode, Family};
+use taciturn_stun::{ErrorCode, Family};
 
 /// RFC 6062 sections 5.2 and 5.3: a peer connection that nobody binds for 30 seconds is closed.
 const BIND_TIME: Duration = Duration::from_secs(30);

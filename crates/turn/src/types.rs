@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 
-use crate::stun::Family;
+use taciturn_stun::Family;
 
 /// Where a client is: the source of its datagrams or of its connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

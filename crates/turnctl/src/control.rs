@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::CtlError;
 use super::socket::{SocketArgs, ask, text};
 use crate::admin::control::Request;
-use crate::config::{Environment, LogFilter, parse_duration, show_duration};
+use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
@@ -71,7 +71,7 @@ pub struct LogLevelArgs {
 }
 
 fn filter(text: &str) -> Result<LogFilter, String> {
-    text.parse().map_err(|error: crate::config::BadFilter| error.to_string())
+    text.parse().map_err(|error: taciturn_config::BadFilter| error.to_string())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::config::{Config, Environment, Secret, parse_duration, show_duration};
-use crate::net::external;
+use taciturn_config::{Config, Environment, Secret, parse_duration, show_duration};
+use taciturn_net::external;
 
 use super::uris::{self, Host};
 use super::{CtlError, ServerFiles, host_argument};
@@ -177,7 +177,7 @@ fn utc(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::SharedSecret;
+    use taciturn_turn::auth::SharedSecret;
 
     fn made(name: &str) -> Result<Credentials, CredentialsError> {
         let secret = Secret { secret: SharedSecret::new("s3cret"), path: None, generated: false };

@@ -9,7 +9,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use crate::config::ServerArgs;
+use taciturn_config::ServerArgs;
 
 use super::{Cli, CtlError};
 

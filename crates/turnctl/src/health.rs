@@ -14,8 +14,8 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-use crate::config::{Config, Environment, Listen, Loaded, ServerArgs, Transport};
-use crate::stun::{Class, Frame, Message, Method, TransactionId, Writer};
+use taciturn_config::{Config, Environment, Listen, Loaded, ServerArgs, Transport};
+use taciturn_stun::{Class, Frame, Message, Method, TransactionId, Writer};
 
 use super::CtlError;
 

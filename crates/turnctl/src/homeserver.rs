@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use crate::auth::StaticKey;
-use crate::config::{Config, Environment};
-use crate::net::external;
+use taciturn_config::{Config, Environment};
+use taciturn_net::external;
+use taciturn_turn::auth::StaticKey;
 
 use super::uris::{self, Host};
 use super::{CtlError, ServerFiles, host_argument};
@@ -235,7 +235,7 @@ pub(super) fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use taciturn_config::Config;
     use yaml_rust2::{Yaml, YamlLoader};
 
     fn config(toml: &str) -> Config {
@@ -345,7 +345,7 @@ mod tests {
             "~nullnullnullnullnull",
         ] {
             let mut config = config(SECRET);
-            config.auth.secrets[0].secret = crate::auth::SharedSecret::new(secret);
+            config.auth.secrets[0].secret = taciturn_turn::auth::SharedSecret::new(secret);
             let host = Host::Known("turn.domain.org".into());
             let yaml = block(&config, &host, &BlockOptions::default()).unwrap();
             assert_eq!(parse(&yaml)["turn_shared_secret"].as_str(), Some(secret), "{yaml}");

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::config::{ConfigErrors, Loaded, Translation};
+use taciturn_config::{ConfigErrors, Loaded, Translation};
 
 use super::CtlError;
 use super::private_file::{self, WriteError};

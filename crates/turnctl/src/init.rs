@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{self, Config, Environment, is_dns_name};
-use crate::net::external;
-use crate::tls::{self, CertSource};
+use taciturn_config::{self, Config, Environment, is_dns_name};
+use taciturn_net::external;
+use taciturn_tls::{self, CertSource};
 
 use super::homeserver::{self, BlockOptions};
 use super::private_file::{self, WriteError};

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{ConfigErrors, Environment};
+use taciturn_config::{ConfigErrors, Environment};
 
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
@@ -208,7 +208,8 @@ impl Cli {
 
 /// Checks `--host`.
 fn host_argument(host: Option<&String>) -> Result<Option<String>, CtlError> {
-    let parse =
-        |host: &String| crate::config::parse_host(host).ok_or_else(|| CtlError::Host(host.clone()));
+    let parse = |host: &String| {
+        taciturn_config::parse_host(host).ok_or_else(|| CtlError::Host(host.clone()))
+    };
     host.map(parse).transpose()
 }

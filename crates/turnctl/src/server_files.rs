@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::config::{Config, Environment, Loaded, ServerArgs};
+use taciturn_config::{Config, Environment, Loaded, ServerArgs};
 
 use super::CtlError;
 

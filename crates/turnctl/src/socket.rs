@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::CtlError;
 use crate::admin::control::Request;
-use crate::config::{Environment, control_sockets};
+use taciturn_config::{Environment, control_sockets};
 
 /// How long the server may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::{Config, ExternalIp, Listen, Transport, is_dns_name};
+use taciturn_config::{Config, ExternalIp, Listen, Transport, is_dns_name};
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]

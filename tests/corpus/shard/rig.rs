@@ -8,16 +8,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taciturn::auth::NonceKeys;
-use taciturn::clock::{Now, Tick};
-use taciturn::policy::{
+use taciturn_turn::auth::NonceKeys;
+use taciturn_turn::clock::{Now, Tick};
+use taciturn_turn::policy::{
     AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
     SourceBudget, Wish,
 };
-use taciturn::stun::{
+use taciturn_stun::{
     AttributeType as T, Class, Family, Message, Method, TransactionId, Writer, canonical_ip,
 };
-use taciturn::turn::{
+use taciturn_turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, EndReason, IcmpError, RelayAddress, Rules,
     Settings, Shard, Traffic, Via, Whose,
 };
@@ -92,7 +92,7 @@ impl Rig {
             answers: Arc::new(AnswerLimit::new(answers.0, answers.1, Vec::new())),
             failures: Arc::new(SourceBudget::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
-            tickets: Arc::new(taciturn::turn::TicketKey::new(Zeroizing::new([3; 32]))),
+            tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             mobile: Arc::default(),
         };
         let settings = Settings {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use taciturn::turn::{
+use taciturn_turn::{
     AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, OpenError,
     Outside, RelayId, Traffic, Via,
 };

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::policy::PortRange;
+use taciturn_turn::policy::PortRange;
 
 use super::translate::{Collected, Draft, DraftListen, Sourced};
 use super::{Outcome, Setting};

@@ -396,11 +396,11 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::schema;
+    use crate::schema;
 
     /// The names in coturn 4.17.1's own table of long options, then those of older releases.
     fn listed() -> Vec<&'static str> {
-        let list = include_str!("../../../tests/fixtures/coturn-options.txt");
+        let list = include_str!("../../../../tests/fixtures/coturn-options.txt");
         list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
     }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Subnets};
 
-use crate::config::address::{is_dns_name, is_placeholder};
+use crate::address::{is_dns_name, is_placeholder};
 
 /// An address as coturn takes it, without brackets.
 ///

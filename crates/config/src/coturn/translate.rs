@@ -7,15 +7,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use crate::policy::built_in_rule;
+use taciturn_turn::policy::built_in_rule;
 
 use super::grammar::{self, Line};
 use super::options::{self, CoturnOption, Fate, Takes};
 use super::places;
 use super::{Outcome, Setting};
-use crate::config::address::is_placeholder;
-use crate::config::read::show_duration;
-use crate::config::schema::nearest;
+use crate::address::is_placeholder;
+use crate::read::show_duration;
+use crate::schema::nearest;
 
 /// A value and the lines it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

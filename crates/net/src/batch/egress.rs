@@ -10,8 +10,8 @@ use std::net::UdpSocket;
 #[cfg(target_os = "linux")]
 use super::Outbox;
 use super::{BATCH, Outgoing, send};
-use crate::net::losses::{Loss, Losses};
-use crate::turn::Prefix;
+use crate::losses::{Loss, Losses};
+use taciturn_turn::Prefix;
 
 /// Segments in one send; the kernel's own limit is 64 (older kernels) or 128.
 const MAX_SEGMENTS: usize = 64;
@@ -23,11 +23,11 @@ static ZEROS: [u8; 4] = [0; 4];
 
 /// Where a datagram goes, and by which socket. `socket` is a number of the owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::net) struct Destination {
-    pub(in crate::net) socket: u32,
-    pub(in crate::net) address: SocketAddr,
-    pub(in crate::net) source: Option<IpAddr>,
-    pub(in crate::net) dont_fragment: bool,
+pub(crate) struct Destination {
+    pub(crate) socket: u32,
+    pub(crate) address: SocketAddr,
+    pub(crate) source: Option<IpAddr>,
+    pub(crate) dont_fragment: bool,
 }
 
 #[derive(Debug)]
@@ -80,25 +80,25 @@ impl Group {
 
 /// What sending came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::net) struct SendStatistics {
+pub(crate) struct SendStatistics {
     /// Datagrams sent.
-    pub(in crate::net) datagrams: u64,
+    pub(crate) datagrams: u64,
     /// System calls that sent them.
-    pub(in crate::net) sends: u64,
+    pub(crate) sends: u64,
     /// Datagrams that could not be sent.
-    pub(in crate::net) failed: Losses,
+    pub(crate) failed: Losses,
 }
 
 /// The datagrams of one batch on their way out.
 #[derive(Debug)]
-pub(in crate::net) struct Egress {
+pub(crate) struct Egress {
     items: Vec<Item>,
     groups: Vec<Group>,
     /// Off once the kernel or the device has refused UDP_SEGMENT.
     segmentation: bool,
     #[cfg(target_os = "linux")]
     outbox: Outbox,
-    pub(in crate::net) statistics: SendStatistics,
+    pub(crate) statistics: SendStatistics,
 }
 
 impl Default for Egress {
@@ -116,7 +116,7 @@ impl Default for Egress {
 
 impl Egress {
     /// Adds a datagram: `prefix`, then `payload` of the batch, then `padding` zero bytes.
-    pub(in crate::net) fn push(
+    pub(crate) fn push(
         &mut self,
         to: Destination,
         prefix: Option<Prefix>,
@@ -165,7 +165,7 @@ impl Egress {
 
     /// Sends everything. `socket` finds the socket of a number, ready for datagrams with or
     /// without DF; a socket that is gone takes its datagrams with it.
-    pub(in crate::net) fn flush<'s>(
+    pub(crate) fn flush<'s>(
         &mut self,
         bytes: &[u8],
         mut socket: impl FnMut(u32, bool) -> Option<&'s UdpSocket>,

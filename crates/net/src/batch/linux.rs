@@ -13,7 +13,7 @@ use std::ptr;
 use std::net::UdpSocket;
 
 use super::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
-use crate::turn::IcmpError;
+use taciturn_turn::IcmpError;
 
 /// Datagrams that a read wants room for.
 const ROOM: usize = 8;
@@ -31,7 +31,7 @@ struct Control([u8; CONTROL]);
 /// The buffers of one batch, and the headers that point at them.
 ///
 /// 2 MiB of address space; memory is taken only where datagrams have been.
-pub(in crate::net) struct Ingress {
+pub(crate) struct Ingress {
     bytes: Box<[u8]>,
     names: Box<[libc::sockaddr_storage; BATCH]>,
     controls: Box<[Control; BATCH]>,
@@ -88,14 +88,14 @@ fn rearm(header: &mut libc::mmsghdr) {
 impl Ingress {
     /// Receives what is there without waiting, in place of what was received before. Answers whether
     /// there may be more.
-    pub(in crate::net) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         self.clear();
         self.receive_more(socket)
     }
 
     /// Receives what is there behind what was received before, which stays where it is. There must be
     /// [room](Self::has_room). Answers whether there may be more.
-    pub(in crate::net) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+    pub(crate) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         self.first = self.end;
         let free = self.headers.get_mut(self.end..).unwrap_or_default();
         // SAFETY: the headers point into boxes that `self` owns and never moves or resizes, and
@@ -117,18 +117,18 @@ impl Ingress {
     }
 
     /// Whether another socket can be read without giving up what was received.
-    pub(in crate::net) const fn has_room(&self) -> bool {
+    pub(crate) const fn has_room(&self) -> bool {
         self.end <= BATCH - ROOM
     }
 
     /// Gives up what was received.
-    pub(in crate::net) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.headers.iter_mut().take(self.end).for_each(rearm);
         (self.first, self.end) = (0, 0);
     }
 
     /// What the last read has brought. A datagram without a usable source address is left out.
-    pub(in crate::net) fn received(&self) -> impl Iterator<Item = Received> + '_ {
+    pub(crate) fn received(&self) -> impl Iterator<Item = Received> + '_ {
         let parts = self.headers.iter().zip(self.names.iter()).zip(self.controls.iter());
         let read = parts.enumerate().take(self.end).skip(self.first);
         read.filter_map(|(n, ((header, name), control))| {
@@ -146,7 +146,7 @@ impl Ingress {
     }
 
     /// The bytes that the batch's ranges mean.
-    pub(in crate::net) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
@@ -214,7 +214,7 @@ fn read_control(control: &Control, len: usize) -> Told {
 }
 
 /// Sets a socket up for use with this module. UDP_GRO is a wish: old kernels refuse it.
-pub(in crate::net) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<()> {
+pub(crate) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<()> {
     let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     let v6 = socket.local_addr()?.is_ipv6();
     if wishes.local_address {
@@ -228,7 +228,7 @@ pub(in crate::net) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<
 
 //= 8656-13-alternate-behaviour, 8656-13.2-flow-label, 8656-14-udp-to-udp
 /// Sets DF for what the socket sends from now on (RFC 8656 section 15), or clears it.
-pub(in crate::net) fn dont_fragment(socket: &UdpSocket, v6: bool, on: bool) -> io::Result<()> {
+pub(crate) fn dont_fragment(socket: &UdpSocket, v6: bool, on: bool) -> io::Result<()> {
     // PROBE sets DF and leaves the path MTU that the kernel believes in aside: the client that
     // asked for DF is probing.
     let (level, name, value) = match (v6, on) {
@@ -261,7 +261,7 @@ fn set(
 
 /// How many datagrams the kernel has dropped on their way into the socket, because its buffer was full
 /// (or its memory used up): a number that wraps around. 0 where the kernel does not tell (before 4.12).
-pub(in crate::net) fn overflowed(socket: &UdpSocket) -> u32 {
+pub(crate) fn overflowed(socket: &UdpSocket) -> u32 {
     /// Of enum in linux/sock_diag.h: where the drops stand, and how many numbers there are.
     const DROPS: usize = 8;
     let mut info = [0_u32; DROPS + 1];
@@ -281,7 +281,7 @@ pub(in crate::net) fn overflowed(socket: &UdpSocket) -> u32 {
 }
 
 /// Sends one datagram, or several of one size.
-pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
+pub(crate) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut name = Name::of(outgoing.destination);
     let mut control = Control([0; CONTROL]);
     let used = write_control(&mut control, outgoing.source, outgoing.segment);
@@ -311,7 +311,7 @@ pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::R
 }
 
 /// Several messages that leave by one socket in one call, and what the kernel reads of them.
-pub(in crate::net) struct Outbox {
+pub(crate) struct Outbox {
     headers: Box<[libc::mmsghdr; BATCH]>,
     names: Box<[Name; BATCH]>,
     controls: Box<[Control; BATCH]>,
@@ -345,13 +345,13 @@ impl std::fmt::Debug for Outbox {
 
 impl Outbox {
     /// Begins with no message.
-    pub(in crate::net) const fn open<'b>(&mut self) -> Letters<'_, 'b> {
+    pub(crate) const fn open<'b>(&mut self) -> Letters<'_, 'b> {
         Letters { outbox: self, count: 0, pieces: 0, bytes: PhantomData }
     }
 }
 
 /// The messages that are in an [`Outbox`] now, while their bytes are borrowed.
-pub(in crate::net) struct Letters<'o, 'b> {
+pub(crate) struct Letters<'o, 'b> {
     outbox: &'o mut Outbox,
     count: usize,
     pieces: usize,
@@ -360,7 +360,7 @@ pub(in crate::net) struct Letters<'o, 'b> {
 
 impl<'b> Letters<'_, 'b> {
     /// Adds one. Answers whether there was room.
-    pub(in crate::net) fn add(
+    pub(crate) fn add(
         &mut self,
         destination: SocketAddr,
         source: Option<IpAddr>,
@@ -396,7 +396,7 @@ impl<'b> Letters<'_, 'b> {
     }
 
     /// Sends them in their order until one fails. Answers how many were sent.
-    pub(in crate::net) fn send(self, socket: &UdpSocket) -> usize {
+    pub(crate) fn send(self, socket: &UdpSocket) -> usize {
         // SAFETY: the first `count` headers were written by `add`: they point into boxes of the outbox,
         // which is borrowed, and at bytes that are borrowed for as long as this value lives; the
         // descriptor is open while `socket` is borrowed.
@@ -437,7 +437,7 @@ fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16) ->
 }
 
 /// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].
-pub(in crate::net) fn tell_icmp_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+pub(crate) fn tell_icmp_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
     match v6 {
         true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
         false => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
@@ -446,7 +446,7 @@ pub(in crate::net) fn tell_icmp_errors(socket: &UdpSocket, v6: bool) -> io::Resu
 
 /// Hands over the ICMP errors that have come in, a bounded number of them, each with where its
 /// datagram was sent to. What the host itself had to complain of is left out.
-pub(in crate::net) fn icmp_errors(socket: &UdpSocket, mut take: impl FnMut(SocketAddr, IcmpError)) {
+pub(crate) fn icmp_errors(socket: &UdpSocket, mut take: impl FnMut(SocketAddr, IcmpError)) {
     for _ in 0..ICMP_ERRORS {
         // SAFETY: all-zero is a valid sockaddr_storage and msghdr.
         let (mut name, mut header): (libc::sockaddr_storage, libc::msghdr) =

@@ -6,11 +6,11 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::{Outgoing, Received, SLOT, Wishes};
-use crate::turn::IcmpError;
+use taciturn_turn::IcmpError;
 
 /// The buffer of one datagram.
 #[derive(Debug)]
-pub(in crate::net) struct Ingress {
+pub(crate) struct Ingress {
     bytes: Box<[u8]>,
     received: Option<Received>,
 }
@@ -24,64 +24,64 @@ impl Default for Ingress {
 impl Ingress {
     /// Receives what is there without waiting, in place of what was received before. Answers whether
     /// there may be more.
-    pub(in crate::net) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         self.clear();
         self.receive_more(socket)
     }
 
     /// The same: there is room for one datagram.
-    pub(in crate::net) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
+    pub(crate) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         let (len, source) = socket.recv_from(&mut self.bytes)?;
         self.received = Some(Received { source, local: None, start: 0, len, segment: 0 });
         Ok(true)
     }
 
     /// Whether another socket can be read without giving up what was received.
-    pub(in crate::net) const fn has_room(&self) -> bool {
+    pub(crate) const fn has_room(&self) -> bool {
         self.received.is_none()
     }
 
     /// Gives up what was received.
-    pub(in crate::net) const fn clear(&mut self) {
+    pub(crate) const fn clear(&mut self) {
         self.received = None;
     }
 
     /// What the last read has brought.
-    pub(in crate::net) fn received(&self) -> impl Iterator<Item = Received> + use<> {
+    pub(crate) fn received(&self) -> impl Iterator<Item = Received> + use<> {
         self.received.into_iter()
     }
 
     /// The bytes that the batch's ranges mean.
-    pub(in crate::net) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
 /// Sets a socket up for use with this module.
-pub(in crate::net) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Result<()> {
+pub(crate) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Result<()> {
     Ok(())
 }
 
 /// Not every system has a portable way to set DF; the datagram goes out without.
-pub(in crate::net) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
+pub(crate) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
     Ok(())
 }
 
 /// Not every system tells ICMP errors; the server does not start where they are asked for.
-pub(in crate::net) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool) -> io::Result<()> {
+pub(crate) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// None.
-pub(in crate::net) fn icmp_errors(_socket: &UdpSocket, _take: impl FnMut(SocketAddr, IcmpError)) {}
+pub(crate) fn icmp_errors(_socket: &UdpSocket, _take: impl FnMut(SocketAddr, IcmpError)) {}
 
 /// Not every system tells.
-pub(in crate::net) fn overflowed(_socket: &UdpSocket) -> u32 {
+pub(crate) fn overflowed(_socket: &UdpSocket) -> u32 {
     0
 }
 
 /// Sends one datagram.
-pub(in crate::net) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
+pub(crate) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let mut datagram = Vec::new();
     for part in outgoing.parts {
         datagram.extend_from_slice(part);

@@ -5,8 +5,8 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use super::{Destination, Egress, Outgoing, Received, SLOT, Wishes, linux, portable};
-use crate::net::losses::Loss;
-use crate::turn::Prefix;
+use crate::losses::Loss;
+use taciturn_turn::Prefix;
 
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use crate::clock::Tick;
+use taciturn_turn::clock::Tick;
 
 /// A connection of this worker. Numbers are used again; the generation tells old from new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

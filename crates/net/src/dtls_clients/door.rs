@@ -12,14 +12,14 @@ use super::deadlines::{Deadlines, SessionId};
 use super::outbox::Outbox;
 use super::session::{Session, Stage};
 use super::settings::DtlsSettings;
-use crate::clock::Tick;
+use taciturn_turn::clock::Tick;
 use crate::dtls::{Admission, DtlsContext, Listener};
-use crate::net::batch::Destination;
-use crate::net::clock::Clock;
-use crate::net::listener::UdpListeners;
-use crate::net::losses::{Loss, Losses};
-use crate::policy::Connections;
-use crate::turn::{Client, ClientAddr, Prefix, Via};
+use crate::batch::Destination;
+use crate::clock::Clock;
+use crate::listener::UdpListeners;
+use crate::losses::{Loss, Losses};
+use taciturn_turn::policy::Connections;
+use taciturn_turn::{Client, ClientAddr, Prefix, Via};
 
 /// Handshakes of one worker that are not finished, in all and from one address (one /64 for IPv6).
 /// Beyond them a ClientHello is dropped, and the client sends it again.
@@ -69,7 +69,7 @@ pub(super) enum Admitted {
 }
 
 /// The DTLS connections of one worker.
-pub(in crate::net) struct Dtls {
+pub(crate) struct Dtls {
     clock: Clock,
     /// By the number of the listening socket. Most are of those that speak no DTLS.
     doors: Vec<Option<Door>>,
@@ -90,7 +90,7 @@ pub(in crate::net) struct Dtls {
 
 impl Dtls {
     /// Serves no listening socket yet.
-    pub(in crate::net) fn new(clock: Clock, connections: &Arc<Connections>) -> Self {
+    pub(crate) fn new(clock: Clock, connections: &Arc<Connections>) -> Self {
         Self {
             clock,
             doors: Vec::new(),
@@ -112,7 +112,7 @@ impl Dtls {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub(in crate::net) fn open(
+    pub(crate) fn open(
         &mut self,
         listener: u16,
         settings: Arc<DtlsSettings>,
@@ -134,7 +134,7 @@ impl Dtls {
     }
 
     /// Other settings for those who come from now on.
-    pub(in crate::net) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) {
+    pub(crate) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) {
         if let Some(door) = self.door(listener) {
             // What it serves is not what these settings have: the next ClientHello sees that.
             door.settings = settings;
@@ -142,21 +142,21 @@ impl Dtls {
     }
 
     /// Whether it takes nobody new.
-    pub(in crate::net) fn retire(&mut self, listener: u16, on: bool) {
+    pub(crate) fn retire(&mut self, listener: u16, on: bool) {
         if let Some(door) = self.door(listener) {
             door.retired = on;
         }
     }
 
     /// Forgets a listening socket, whose connections must have ended.
-    pub(in crate::net) fn close(&mut self, listener: u16) {
+    pub(crate) fn close(&mut self, listener: u16) {
         if let Some(slot) = self.doors.get_mut(usize::from(listener)) {
             *slot = None;
         }
     }
 
     /// The connections that came in by a listening socket.
-    pub(in crate::net) fn on_listener(&self, listener: u16) -> Vec<u32> {
+    pub(crate) fn on_listener(&self, listener: u16) -> Vec<u32> {
         let of_it = self.sessions.iter();
         let of_it = of_it.filter(|(_, session)| session.client.via.listener() == listener);
         // SAFE: sessions have u32 numbers.
@@ -169,7 +169,7 @@ impl Dtls {
     }
 
     /// Whether a listening socket speaks DTLS.
-    pub(in crate::net) fn serves(&self, listener: u16) -> bool {
+    pub(crate) fn serves(&self, listener: u16) -> bool {
         self.doors.get(usize::from(listener)).is_some_and(Option::is_some)
     }
 
@@ -180,7 +180,7 @@ impl Dtls {
     }
 
     /// When a connection is to be looked at.
-    pub(in crate::net) fn next_timeout(&self) -> Option<Tick> {
+    pub(crate) fn next_timeout(&self) -> Option<Tick> {
         self.deadlines.next()
     }
 
@@ -305,7 +305,7 @@ impl Dtls {
     }
 
     /// Sends relayed data: a message too long for a record is dropped, and counted.
-    pub(in crate::net) fn media(
+    pub(crate) fn media(
         &mut self,
         now: Tick,
         number: u32,
@@ -347,19 +347,19 @@ impl Dtls {
     }
 
     /// What was to be sent and was not.
-    pub(in crate::net) fn lost(&self) -> Losses {
+    pub(crate) fn lost(&self) -> Losses {
         let mut lost = self.lost;
         lost.add_all(&self.outbox.unsent());
         lost
     }
 
     /// Handshakes that were turned away, because there were too many at a time.
-    pub(in crate::net) const fn refused_handshakes(&self) -> u64 {
+    pub(crate) const fn refused_handshakes(&self) -> u64 {
         self.refused_handshakes
     }
 
     /// Sends what is in the outbox.
-    pub(in crate::net) fn flush(&mut self, sockets: &UdpListeners) {
+    pub(crate) fn flush(&mut self, sockets: &UdpListeners) {
         self.outbox.flush(sockets);
     }
 }
@@ -376,7 +376,7 @@ impl fmt::Debug for Dtls {
 /// What connections have sent, decrypted: kept until the end of a batch, for what goes on to
 /// peers is sent from here.
 #[derive(Default)]
-pub(in crate::net) struct Plain {
+pub(crate) struct Plain {
     bytes: Box<[u8]>,
     used: usize,
 }

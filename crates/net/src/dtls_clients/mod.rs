@@ -19,7 +19,7 @@ mod serve;
 mod session;
 mod settings;
 #[cfg(test)]
-#[path = "../../../tests/dtls/support.rs"]
+#[path = "../../../crates/testkit/src/dtls.rs"]
 mod support;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
-use crate::net::batch::{Destination, Egress};
-use crate::net::listener::UdpListeners;
-use crate::net::losses::Losses;
+use crate::batch::{Destination, Egress};
+use crate::listener::UdpListeners;
+use crate::losses::Losses;
 
 /// Bytes of the longest datagram that a connection has to send.
 const LONGEST: usize = MAX_PAYLOAD as usize + RECORD_OVERHEAD;

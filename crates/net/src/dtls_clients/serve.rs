@@ -2,27 +2,27 @@
 
 use super::door::{Admitted, Plain, Tuple};
 use super::session::Due;
-use crate::clock::{Now, Tick};
+use taciturn_turn::clock::{Now, Tick};
 use crate::dtls::CloseReason;
-use crate::net::batch::{Destination, Egress, Ingress};
-use crate::net::io::{Io, Which};
-use crate::net::worker::sending::{forward, source_of};
-use crate::net::worker::try_again;
-use crate::turn::{DropReason, Shard, Verdict};
+use crate::batch::{Destination, Egress, Ingress};
+use crate::io::{Io, Which};
+use crate::worker::sending::{forward, source_of};
+use crate::worker::try_again;
+use taciturn_turn::{DropReason, Shard, Verdict};
 
 /// What of a worker it takes to serve DTLS clients.
 #[derive(Debug)]
-pub(in crate::net) struct Hands<'a> {
-    pub(in crate::net) shard: &'a mut Shard,
-    pub(in crate::net) io: &'a mut Io,
-    pub(in crate::net) egress: &'a mut Egress,
-    pub(in crate::net) reply: &'a mut [u8],
-    pub(in crate::net) plain: &'a mut Plain,
+pub(crate) struct Hands<'a> {
+    pub(crate) shard: &'a mut Shard,
+    pub(crate) io: &'a mut Io,
+    pub(crate) egress: &'a mut Egress,
+    pub(crate) reply: &'a mut [u8],
+    pub(crate) plain: &'a mut Plain,
 }
 
 impl Hands<'_> {
     /// One batch from the clients of a listener. Answers whether there may be more.
-    pub(in crate::net) fn read(&mut self, now: Now, number: u16, ingress: &mut Ingress) -> bool {
+    pub(crate) fn read(&mut self, now: Now, number: u16, ingress: &mut Ingress) -> bool {
         let Some(listener) = self.io.listener(number) else { return false };
         let address = listener.address;
         let more = match ingress.receive(&listener.socket) {
@@ -124,7 +124,7 @@ impl Hands<'_> {
     }
 
     /// Does what is due by now.
-    pub(in crate::net) fn handle_timeout(&mut self, now: Now) {
+    pub(crate) fn handle_timeout(&mut self, now: Now) {
         while let Some((at, id)) = self.io.dtls.deadlines.pop(now.tick) {
             let Some(session) = self.io.dtls.session(id.number) else { continue };
             if session.generation != id.generation || session.queued != at {
@@ -160,7 +160,7 @@ impl Hands<'_> {
     }
 
     /// Takes leave of the clients of a listener that have no allocation, or of all of them.
-    pub(in crate::net) fn leave_listener(&mut self, now: Now, listener: u16, all: bool) {
+    pub(crate) fn leave_listener(&mut self, now: Now, listener: u16, all: bool) {
         for number in self.io.dtls.on_listener(listener) {
             let client = self.io.dtls.session(number).map(|session| session.client);
             if client.is_some_and(|client| all || !self.shard.has_allocation(&client)) {
@@ -171,7 +171,7 @@ impl Hands<'_> {
     }
 
     /// Takes leave of every client; the server stops.
-    pub(in crate::net) fn shut_down(&mut self) {
+    pub(crate) fn shut_down(&mut self) {
         let (dtls, sockets) = self.io.dtls_and_sockets();
         let all: Vec<usize> = dtls.sessions.iter().map(|(number, _)| number).collect();
         for number in all {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::deadlines::SessionId;
-use crate::clock::Tick;
+use taciturn_turn::clock::Tick;
 use crate::dtls::Connection;
-use crate::net::batch::Destination;
-use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use crate::policy::ConnectionTicket;
-use crate::turn::Client;
+use crate::batch::Destination;
+use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use taciturn_turn::policy::ConnectionTicket;
+use taciturn_turn::Client;
 
 /// The clock counts whole milliseconds: a wait begins with the next one.
 const MOMENT: Duration = Duration::from_millis(1);

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::dtls::{DtlsContext, DtlsError};
-use crate::net::listener::DtlsUnavailable;
-use crate::tls::{CertSource, CertStore, CertifiedChain, Report, best_fit};
+use crate::listener::DtlsUnavailable;
+use taciturn_tls::{CertSource, CertStore, CertifiedChain, Report, best_fit};
 
 /// A listener for DTLS; the same for all workers.
 pub struct DtlsSettings {

@@ -12,18 +12,18 @@ use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, P
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
-use crate::clock::{Now, Tick};
+use taciturn_turn::clock::{Now, Tick};
 use crate::dtls::{DtlsContext, Listener};
-use crate::net::batch::Egress;
-use crate::net::clock::Clock;
-use crate::net::io::Io;
-use crate::net::listener::{ListenerId, UdpListener};
-use crate::net::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use crate::net::test_rules::{self, request, rules};
-use crate::policy::Connections;
-use crate::stun::{Message, Method};
-use crate::tls::{CertSource, CertStore, ReloadOutcome};
-use crate::turn::Shard;
+use crate::batch::Egress;
+use crate::clock::Clock;
+use crate::io::Io;
+use crate::listener::{ListenerId, UdpListener};
+use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::test_rules::{self, request, rules};
+use taciturn_turn::policy::Connections;
+use taciturn_stun::{Message, Method};
+use taciturn_tls::{CertSource, CertStore, ReloadOutcome};
+use taciturn_turn::Shard;
 
 const INSTANT: Duration = Duration::from_millis(1);
 

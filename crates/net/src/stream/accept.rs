@@ -15,13 +15,13 @@ use tokio_rustls::server::TlsStream;
 use super::conversation::converse;
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
-use crate::net::patience::HANDSHAKE_TIME;
-use crate::net::worker::Core;
-use crate::policy::{ConnectionTicket, Connections};
+use crate::patience::HANDSHAKE_TIME;
+use crate::worker::Core;
+use taciturn_turn::policy::{ConnectionTicket, Connections};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
-use crate::stun::canonical_ip;
-use crate::tls::TlsServer;
-use crate::turn::{Client, ClientAddr, Via};
+use taciturn_stun::canonical_ip;
+use taciturn_tls::TlsServer;
+use taciturn_turn::{Client, ClientAddr, Via};
 
 /// How long a proxy may take for its header.
 const PROXY_TIME: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Accepts connections until the listener is retired or the worker ends, each into a task of its
 /// own.
-pub(in crate::net) async fn serve(
+pub(crate) async fn serve(
     core: Rc<Core>,
     socket: TcpListener,
     door: Rc<Door>,

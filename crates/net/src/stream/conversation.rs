@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{Door, Line};
-use crate::net::patience::{FIRST_MESSAGE, IDLE};
-use crate::net::tcp_relay::BoundPeer;
-use crate::net::worker::Core;
-use crate::stun::Frame;
-use crate::turn::Client;
+use crate::patience::{FIRST_MESSAGE, IDLE};
+use crate::tcp_relay::BoundPeer;
+use crate::worker::Core;
+use taciturn_stun::Frame;
+use taciturn_turn::Client;
 
 /// How long the client may take to read the answer that makes it a data connection.
 const LAST_ANSWER: Duration = Duration::from_secs(10);

@@ -6,22 +6,22 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::StreamSettings;
-use crate::net::listener::ListenerId;
+use crate::listener::ListenerId;
 
 /// Held by the task that accepts, and by each connection that came in here. Of a listener for both
 /// address families there are two.
 #[derive(Debug)]
-pub(in crate::net) struct Door {
-    pub(in crate::net) id: ListenerId,
+pub(crate) struct Door {
+    pub(crate) id: ListenerId,
     /// The listener's number in this worker.
-    pub(in crate::net) number: u16,
+    pub(crate) number: u16,
     settings: RefCell<Arc<StreamSettings>>,
     retired: Cell<bool>,
     closed: Notify,
 }
 
 impl Door {
-    pub(in crate::net) fn new(id: ListenerId, number: u16, settings: Arc<StreamSettings>) -> Self {
+    pub(crate) fn new(id: ListenerId, number: u16, settings: Arc<StreamSettings>) -> Self {
         let (retired, closed) = (Cell::new(false), Notify::new());
         Self { id, number, settings: RefCell::new(settings), retired, closed }
     }
@@ -32,18 +32,18 @@ impl Door {
     }
 
     /// Other settings for those who come in from now on.
-    pub(in crate::net) fn set(&self, settings: Arc<StreamSettings>) {
+    pub(crate) fn set(&self, settings: Arc<StreamSettings>) {
         self.settings.replace(settings);
     }
 
     /// Lets nobody in any more. The socket is closed at once.
-    pub(in crate::net) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.closed.notify_one();
     }
 
     /// Whether only those may stay who have an allocation.
-    pub(in crate::net) const fn is_retired(&self) -> bool {
+    pub(crate) const fn is_retired(&self) -> bool {
         self.retired.get()
     }
 

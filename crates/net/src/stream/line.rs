@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
-use crate::turn::Prefix;
+use taciturn_turn::Prefix;
 
 /// Bytes of media that wait for a slow client before the newest are dropped. At 2 Mbit/s this is
 /// a second of video: what is older is of no use to a call.
@@ -24,7 +24,7 @@ const KEPT: usize = 16 * 1024;
 /// The outgoing side of one connection. Whole messages go in; the connection's task writes all there
 /// are, in one TLS record where they fit one.
 #[derive(Debug)]
-pub(in crate::net) struct Line {
+pub(crate) struct Line {
     waiting: RefCell<Vec<u8>>,
     writer: Writer,
     /// Whether the connection holds nothing back of what was written to it.
@@ -36,7 +36,7 @@ pub(in crate::net) struct Line {
 }
 
 impl Line {
-    pub(in crate::net) fn new(transport: &'static str) -> Self {
+    pub(crate) fn new(transport: &'static str) -> Self {
         Self {
             waiting: RefCell::new(Vec::new()),
             writer: Writer::default(),
@@ -47,12 +47,12 @@ impl Line {
         }
     }
 
-    pub(in crate::net) const fn transport(&self) -> &'static str {
+    pub(crate) const fn transport(&self) -> &'static str {
         self.transport
     }
 
     /// Wakes the connection's task, if it waits for news.
-    pub(in crate::net) fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.writer.wake();
     }
 
@@ -62,12 +62,12 @@ impl Line {
     }
 
     /// How many relayed messages were dropped because the client was slow.
-    pub(in crate::net) fn dropped(&self) -> u64 {
+    pub(crate) fn dropped(&self) -> u64 {
         self.dropped.get()
     }
 
     /// Adds a relayed message, or drops it when too much waits.
-    pub(in crate::net) fn media(&self, prefix: &Prefix, payload: &[u8], padding: u8) {
+    pub(crate) fn media(&self, prefix: &Prefix, payload: &[u8], padding: u8) {
         let mut waiting = self.waiting.borrow_mut();
         let prefix = prefix.as_bytes();
         if waiting.len() + prefix.len() + payload.len() + usize::from(padding) > MEDIA_LIMIT {
@@ -81,7 +81,7 @@ impl Line {
     }
 
     /// Adds the answer to a request.
-    pub(in crate::net) fn answer(&self, answer: &[u8]) {
+    pub(crate) fn answer(&self, answer: &[u8]) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() + answer.len() > ANSWER_LIMIT {
             self.broken.set(true);

@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::listener::ListenerId;
-use crate::tls::TlsServer;
+use taciturn_tls::TlsServer;
 
 pub(super) use accept::serve;
 pub(super) use door::Door;

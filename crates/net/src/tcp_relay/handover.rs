@@ -12,13 +12,13 @@ use tokio::sync::oneshot;
 
 use super::pace::Pace;
 use super::sockets::prepare;
-use crate::turn::{ConnectionId, Traffic};
+use taciturn_turn::{ConnectionId, Traffic};
 
 /// The peer connections of all workers that nobody has bound yet. There are no more than the
 /// shards' bounds allow. Nothing is read: what peers send waits in the kernel's buffer, and a peer
 /// that fills it has to wait.
 #[derive(Debug, Default)]
-pub(in crate::net) struct Handover {
+pub(crate) struct Handover {
     waiting: Mutex<AHashMap<ConnectionId, Waiting>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Ends {
 
 /// A peer connection on the worker of its data connection.
 #[derive(Debug)]
-pub(in crate::net) struct BoundPeer {
+pub(crate) struct BoundPeer {
     pub(super) stream: TcpStream,
     pub(super) ends: Ends,
 }

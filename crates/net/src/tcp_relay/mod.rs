@@ -28,9 +28,9 @@ use self::handover::Leash;
 use self::pace::Pace;
 use super::clock::Clock;
 use super::worker::Core;
-use crate::policy::StreamLimit;
-use crate::stun::Family;
-use crate::turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
+use taciturn_turn::policy::StreamLimit;
+use taciturn_stun::Family;
+use taciturn_turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
 
 pub(super) use handover::{BoundPeer, Handover};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::net::clock::Clock;
-use crate::policy::{Direction, StreamLimit};
+use crate::clock::Clock;
+use taciturn_turn::policy::{Direction, StreamLimit};
 
 /// So long is waited at a time at most: a reload may have raised the limit.
 const LOOK: Duration = Duration::from_secs(1);
@@ -44,8 +44,8 @@ impl Pace {
     /// One of an allocation and a user of its own.
     #[cfg(test)]
     pub(super) fn of_bytes_per_second(limit: u32) -> Self {
-        use crate::clock::Tick;
-        use crate::policy::{Each, Quota, RateLimits, Rates};
+        use taciturn_turn::clock::Tick;
+        use taciturn_turn::policy::{Each, Quota, RateLimits, Rates};
         use std::sync::Arc;
 
         let bytes = Each { user: limit, ..Each::default() };

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::BoundPeer;
 use super::pace::Pace;
-use crate::policy::Direction;
+use taciturn_turn::policy::Direction;
 
 /// Bytes that are on their way in each direction, besides the kernel's.
 const BUFFER: usize = 16 * 1024;
@@ -59,7 +59,7 @@ struct Way<'a, R, W> {
 impl BoundPeer {
     /// Relays until both ends are done, or the allocation ends. `head` is what the client has sent
     /// already.
-    pub(in crate::net) async fn join(
+    pub(crate) async fn join(
         mut self,
         head: Vec<u8>,
         reader: impl AsyncRead + Unpin,

@@ -2,15 +2,15 @@
 //! (RFC 8016). Never for a packet.
 
 use super::{Core, State};
-use crate::clock::Now;
-use crate::net::colleagues::{Delivery, Parcel};
-use crate::net::io::Io;
-use crate::turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
+use taciturn_turn::clock::Now;
+use crate::colleagues::{Delivery, Parcel};
+use crate::io::Io;
+use taciturn_turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
 
 impl Core {
     /// Gives an allocation to the worker that its client has come to. Where it is not here, that one
     /// is told so.
-    pub(in crate::net) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
+    pub(crate) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
         self.on_time(|now, shard, io| {
             let departed = shard.depart(allocation, to, client, io);
             tracing::debug!(
@@ -33,7 +33,7 @@ impl Core {
     }
 
     /// Takes in what was asked of another worker, and answers what has waited for it.
-    pub(in crate::net) fn take_delivery(&self, delivery: Delivery) {
+    pub(crate) fn take_delivery(&self, delivery: Delivery) {
         let mut state = self.state.borrow_mut();
         let now = state.on_time();
         let State { shard, io, reply, .. } = &mut *state;
@@ -56,7 +56,7 @@ impl Core {
     }
 
     /// Ends an allocation that its client has ended on another worker.
-    pub(in crate::net) fn release(&self, allocation: MobileId) {
+    pub(crate) fn release(&self, allocation: MobileId) {
         self.on_time(|now, shard, io| {
             shard.release(now, allocation, io);
             io.close_given_up();
@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// Asks for the allocation that waits to come to this client.
-    pub(in crate::net) fn fetch_for(&self, client: Client) {
+    pub(crate) fn fetch_for(&self, client: Client) {
         self.on_time(|_, shard, io| shard.fetch_for(client, io));
     }
 }

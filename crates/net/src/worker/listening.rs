@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::{Core, State};
-use crate::net::io::FIRST_STREAM_LISTENER;
-use crate::net::listener::{ListenerChange, ListenerId, Listeners, Wanted};
-use crate::net::stream::{self, Door, StreamListener};
+use crate::io::FIRST_STREAM_LISTENER;
+use crate::listener::{ListenerChange, ListenerId, Listeners, Wanted};
+use crate::stream::{self, Door, StreamListener};
 
 /// The listeners for connections, also those that were retired and have connections still.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Core {
     /// # Errors
     /// When the system does not take one of them. Those before stay: [`ListenerChange::Close`] takes
     /// them away.
-    pub(in crate::net) fn listen(self: &Rc<Self>, listeners: Listeners) -> io::Result<()> {
+    pub(crate) fn listen(self: &Rc<Self>, listeners: Listeners) -> io::Result<()> {
         let Listeners { udp, dtls, streams } = listeners;
         for listener in udp {
             self.state.borrow_mut().io.listen(listener)?;
@@ -64,7 +64,7 @@ impl Core {
     }
 
     /// Goes on with a listener in another way. One that is not there (any more) is left alone.
-    pub(in crate::net) fn change_listener(&self, change: ListenerChange) {
+    pub(crate) fn change_listener(&self, change: ListenerChange) {
         match change {
             ListenerChange::Settings(_, Wanted::Udp(_)) => {}
             ListenerChange::Settings(id, Wanted::Dtls(settings)) => {
@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// How many clients a listener has: for UDP those with an allocation, otherwise connections.
-    pub(in crate::net) fn clients_of(&self, id: ListenerId) -> usize {
+    pub(crate) fn clients_of(&self, id: ListenerId) -> usize {
         let state = self.state.borrow();
         let datagrams =
             state.io.numbers(id).into_iter().map(|number| match state.io.dtls.serves(number) {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{Core, State};
-use crate::net::tally::Snapshot;
-use crate::turn::{Rules, Session, Settings, Whose, Withdrawn};
+use crate::tally::Snapshot;
+use taciturn_turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 impl Core {
     /// Goes on with other settings and rules; what serves connections stays.
-    pub(in crate::net) fn set_rules(
+    pub(crate) fn set_rules(
         &self,
         settings: Settings,
         rules: Rules,
@@ -29,7 +29,7 @@ impl Core {
     }
 
     /// Some of the sessions, and where to go on.
-    pub(in crate::net) fn sessions(
+    pub(crate) fn sessions(
         &self,
         whose: &Whose,
         from: usize,
@@ -39,7 +39,7 @@ impl Core {
     }
 
     /// Ends allocations; answers how many.
-    pub(in crate::net) fn kick(&self, whose: &Whose) -> usize {
+    pub(crate) fn kick(&self, whose: &Whose) -> usize {
         let mut kicked = 0;
         self.on_time(|now, shard, io| {
             kicked = shard.kick(now, whose, io);
@@ -49,12 +49,12 @@ impl Core {
     }
 
     /// Makes no allocation any more, or again.
-    pub(in crate::net) fn drain(&self, on: bool) {
+    pub(crate) fn drain(&self, on: bool) {
         self.state.borrow_mut().shard.drain(on);
     }
 
     /// What this worker has done until now.
-    pub(in crate::net) fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let state = self.state.borrow();
         let mut unsent = state.egress.statistics.failed;
         unsent.add_all(&state.io.lost());

@@ -6,14 +6,14 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::Core;
-use crate::net::io::Io;
-use crate::net::tcp_relay;
-use crate::stun::Family;
-use crate::turn::{AllocationId, ConnectionId, Shard, Traffic};
+use crate::io::Io;
+use crate::tcp_relay;
+use taciturn_stun::Family;
+use taciturn_turn::{AllocationId, ConnectionId, Shard, Traffic};
 
 impl Core {
     /// A peer has connected to a TCP relay socket.
-    pub(in crate::net) fn peer_arrived(
+    pub(crate) fn peer_arrived(
         &self,
         owner: AllocationId,
         family: Family,
@@ -32,7 +32,7 @@ impl Core {
     }
 
     /// A connection to a peer is there.
-    pub(in crate::net) fn peer_connected(
+    pub(crate) fn peer_connected(
         &self,
         owner: AllocationId,
         connection: ConnectionId,
@@ -49,7 +49,7 @@ impl Core {
     }
 
     /// A connection to a peer cannot be had.
-    pub(in crate::net) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
+    pub(crate) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
         self.on_time(|_, shard, io| {
             io.tcp.close_peer(connection);
             shard.connect_failed(owner, connection, io);
@@ -57,7 +57,7 @@ impl Core {
     }
 
     /// A peer connection and its data connection have ended.
-    pub(in crate::net) fn peer_closed(&self, owner: AllocationId, connection: ConnectionId) {
+    pub(crate) fn peer_closed(&self, owner: AllocationId, connection: ConnectionId) {
         self.on_time(|_, shard, io| {
             let traffic = io.tcp.close_peer(connection);
             shard.peer_closed(owner, connection, traffic);

@@ -3,13 +3,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::net::batch::{Destination, Egress, Outgoing, send};
-use crate::net::io::{Io, Which};
-use crate::turn::{Client, Verdict, Via};
+use crate::batch::{Destination, Egress, Outgoing, send};
+use crate::io::{Io, Which};
+use taciturn_turn::{Client, Verdict, Via};
 
 /// Sends what a verdict wants sent: into the egress, or into the line of a connection, or as a
 /// record of DTLS. `base` is where the packet begins in `bytes`.
-pub(in crate::net) fn forward(
+pub(crate) fn forward(
     egress: &mut Egress,
     io: &mut Io,
     verdict: Verdict,
@@ -56,7 +56,7 @@ pub(in crate::net) fn forward(
 }
 
 /// Sends an answer to a request at once.
-pub(in crate::net) fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn answer(io: &Io, client: Client, bytes: &[u8]) -> io::Result<()> {
     let Some(listener) = io.listener(client.via.listener()) else { return Ok(()) };
     send(
         &listener.socket,
@@ -88,7 +88,7 @@ fn source(io: &Io, client: Client) -> Option<IpAddr> {
 }
 
 /// Likewise, for what came to `local` on a listener.
-pub(in crate::net) fn source_of(io: &Io, listener: u16, local: IpAddr) -> Option<IpAddr> {
+pub(crate) fn source_of(io: &Io, listener: u16, local: IpAddr) -> Option<IpAddr> {
     let listener = io.listener(listener)?;
     let told = listener.address.ip().is_unspecified() && !local.is_unspecified();
     told.then_some(local)

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::State;
-use crate::net::clock::Clock;
-use crate::net::colleagues::Colleagues;
-use crate::net::listener::{ListenerId, UdpListener};
-use crate::net::server::Shared;
-use crate::net::test_rules::{request, rules, settings};
-use crate::policy::Connections;
-use crate::stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
-use crate::turn::RelayId;
+use crate::clock::Clock;
+use crate::colleagues::Colleagues;
+use crate::listener::{ListenerId, UdpListener};
+use crate::server::Shared;
+use crate::test_rules::{request, rules, settings};
+use taciturn_turn::policy::Connections;
+use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
+use taciturn_turn::RelayId;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

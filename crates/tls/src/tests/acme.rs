@@ -6,8 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
-use crate::tls::testing::{Ca, EC_PKCS8, EC_SEC1, RSA_PKCS1, RSA_PKCS8, at};
-use crate::tls::{CertError, CertSource, CertifiedChain, KeyKind, load};
+use crate::testing::{Ca, EC_PKCS8, EC_SEC1, RSA_PKCS1, RSA_PKCS8, at};
+use crate::{CertError, CertSource, CertifiedChain, KeyKind, load};
 
 /// What Traefik writes for one resolver.
 fn resolver(certificates: Value) -> Value {

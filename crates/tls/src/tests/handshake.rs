@@ -11,8 +11,8 @@ use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::{TlsConnector, client, server};
 
-use crate::tls::testing::{Ca, RSA_PKCS1, RSA_PKCS8, at};
-use crate::tls::{CertSource, CertStore, TlsServer};
+use crate::testing::{Ca, RSA_PKCS1, RSA_PKCS8, at};
+use crate::{CertSource, CertStore, TlsServer};
 
 /// A server with one directory per list of names, all issued by one CA.
 struct World {

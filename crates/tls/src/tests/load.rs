@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tempfile::{TempDir, tempdir};
 
-use crate::tls::testing::{
+use crate::testing::{
     Ca, EC_P521, EC_PKCS8, EC_SEC1, ENCRYPTED, ENCRYPTED_OLD, RSA_PKCS1, RSA_PKCS8,
 };
-use crate::tls::{CertError, CertSource, CertifiedChain, KeyKind, PemProblem, load};
+use crate::{CertError, CertSource, CertifiedChain, KeyKind, PemProblem, load};
 
 /// Writes both texts to files and loads them as a pair.
 fn pair(cert: &[u8], key: &[u8]) -> (TempDir, Result<CertifiedChain, CertError>) {
@@ -39,8 +39,8 @@ fn a_chain_comes_with_names_dates_and_both_encodings() {
     assert_eq!(chain.names(), ["turn.domain.org", "203.0.113.7", "2001:db8::1"]);
     assert_eq!(chain.certs_der().len(), 2);
     assert_eq!(chain.key_kind(), KeyKind::Pkcs8);
-    assert_eq!(chain.not_before(), crate::tls::testing::at(2030, 1, 1));
-    assert_eq!(chain.not_after(), crate::tls::testing::at(2031, 1, 1));
+    assert_eq!(chain.not_before(), crate::testing::at(2030, 1, 1));
+    assert_eq!(chain.not_after(), crate::testing::at(2031, 1, 1));
     assert!(chain.covers("TURN.domain.org") && chain.covers("[2001:db8::1]"));
     assert!(!chain.covers("domain.org"));
 

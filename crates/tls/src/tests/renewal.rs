@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tempfile::tempdir;
 
-use crate::tls::testing::{Ca, EC_PKCS8, EC_SEC1, at, self_signed};
-use crate::tls::{CertError, CertSource, CertStore, ReloadOutcome, Warning};
+use crate::testing::{Ca, EC_PKCS8, EC_SEC1, at, self_signed};
+use crate::{CertError, CertSource, CertStore, ReloadOutcome, Warning};
 
 fn certbot(dir: &Path) -> CertSource {
     CertSource::Certbot { dir: dir.into() }

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::tempdir;
 
-use crate::tls::testing::{Ca, Leaf, at, self_signed};
-use crate::tls::{CertSource, CertifiedChain, Warning, load};
+use crate::testing::{Ca, Leaf, at, self_signed};
+use crate::{CertSource, CertifiedChain, Warning, load};
 
 fn chain(leaf: &Leaf) -> CertifiedChain {
     let dir = tempdir().unwrap();

@@ -1,7 +1,7 @@
 //! What of RFC 8489 a client is offered, and how an offer taken away on the way is noticed
 //! (section 9.2.1): password algorithms other than MD5, and hashed usernames.
 
-use crate::stun::PasswordAlgorithm;
+use taciturn_stun::PasswordAlgorithm;
 
 /// What a nonce begins with that tells security features (RFC 8489 section 9.2).
 const COOKIE: &[u8; 9] = b"obMatJos2";

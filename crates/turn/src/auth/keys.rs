@@ -6,7 +6,7 @@ use md5::{Digest, Md5};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::stun::{LongTermKey, PasswordAlgorithm};
+use taciturn_stun::{LongTermKey, PasswordAlgorithm};
 
 /// Computes the key that every client can: `MD5(username ":" realm ":" password)`.
 #[must_use]

@@ -15,4 +15,4 @@ pub use nonce::{Nonce, NonceError, NonceKeys};
 pub use opaque::{NotOpaque, prepared};
 pub use rest::{RestName, SharedSecret};
 
-pub use crate::stun::{LongTermKey, PasswordAlgorithm};
+pub use taciturn_stun::{LongTermKey, PasswordAlgorithm};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ahash::AHashMap;
 
-use crate::stun::canonical_ip;
+use taciturn_stun::canonical_ip;
 
 /// Counts the connections of all shards. Asked when one begins and when it ends.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::stun::canonical_ip;
+use taciturn_stun::canonical_ip;
 
 /// Why a peer is refused: the rule's name, for the log. The client learns 403 and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -277,7 +277,7 @@ mod tests {
     /// The table of docs/security.md: what each range is called, and where that is written down.
     #[test]
     fn the_denied_ranges_are_those_of_the_document() {
-        let text = include_str!("../../docs/security.md");
+        let text = include_str!("../../../../docs/security.md");
         let (_, rest) = text.split_once("<!-- denied ranges -->").unwrap();
         let (table, _) = rest.split_once("<!-- end of denied ranges -->").unwrap();
         let mut told = Vec::new();

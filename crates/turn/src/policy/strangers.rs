@@ -11,7 +11,7 @@ use ahash::RandomState;
 use ipnet::IpNet;
 
 use crate::clock::Tick;
-use crate::stun::canonical_ip;
+use taciturn_stun::canonical_ip;
 
 /// Places of a table: 256 KiB. A flood from 200,000 addresses puts three of them on each place.
 const PLACES: usize = 1 << 16;

@@ -1,9 +1,9 @@
 //! What has gone wrong in other servers, by the number it was given, as far as the state machine is
-//! concerned; `tests/advisories.rs` has the rest, docs/security.md the table of all.
+//! concerned; `tests/server/advisories.rs` has the rest, docs/security.md the table of all.
 
 use super::*;
-use crate::stun::{AttributeType as T, Message, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Message, Method};
 
 /// Every byte of padding in `message` is zero.
 #[track_caller]

@@ -1,8 +1,8 @@
 //! Allocate (section 7).
 
 use super::*;
-use crate::stun::{AttributeType as T, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Method};
 
 //= 8489-5-same-transaction-id, 8489-9.2.4-answers-are-bare, 8656-7.2-success
 #[test]
@@ -118,7 +118,7 @@ fn the_5_tuple_is_listener_own_address_and_client_address() {
 fn an_allocate_that_fails_leaves_nothing_behind() {
     let rig = Rig::with(|setup| setup.quota = 1);
     let alice = rig.alice();
-    rig.world(|world| world.impossible = vec![crate::stun::Family::V4]);
+    rig.world(|world| world.impossible = vec![taciturn_stun::Family::V4]);
     for n in 0..10 {
         alice.allocation().even_port(n % 2 == 0).send().assert_error(508);
     }

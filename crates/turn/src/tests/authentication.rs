@@ -1,9 +1,9 @@
 //! The long-term credential mechanism (RFC 8489 section 9.2) and whose an allocation is (section 5).
 
 use super::*;
+use crate::DropReason;
 use crate::auth::{Denied, LongTermKey, long_term_key};
-use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
-use crate::turn::DropReason;
+use taciturn_stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 
 const TID: TransactionId = TransactionId(*b"123456789012");
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::client::channel_data;
 use super::*;
 use crate::clock::Tick;
-use crate::stun::{AttributeType as T, Family, Method, canonical_ip};
+use taciturn_stun::{AttributeType as T, Family, Method, canonical_ip};
 
 const PEERS: [&str; 8] = [
     PEER,
@@ -274,7 +274,7 @@ proptest! {
                 packet[0] = kind[0] & 0x01;
                 packet[1] = kind[1] & 0x1F;
                 packet[2..4].copy_from_slice(&u16::try_from(len - 20).unwrap().to_be_bytes());
-                packet[4..8].copy_from_slice(&crate::stun::MAGIC_COOKIE);
+                packet[4..8].copy_from_slice(&taciturn_stun::MAGIC_COOKIE);
                 alice.raw(&packet);
                 rig.bob().raw(&packet);
             }

@@ -2,17 +2,17 @@
 
 use super::*;
 use crate::auth::long_term_key;
-use crate::stun::{AttributeType as T, Class, Message, Method, Writer};
+use taciturn_stun::{AttributeType as T, Class, Message, Method, Writer};
 
 /// What each has sent: its first Allocate, the one with credentials, Binding from some.
 const CAPTURED: [(&str, &str); 7] = [
-    ("aiortc", include_str!("../../../tests/captured/aiortc.hex")),
-    ("chromium", include_str!("../../../tests/captured/chromium.hex")),
-    ("firefox", include_str!("../../../tests/captured/firefox.hex")),
-    ("gstreamer", include_str!("../../../tests/captured/gstreamer.hex")),
-    ("libnice", include_str!("../../../tests/captured/libnice.hex")),
-    ("pion", include_str!("../../../tests/captured/pion.hex")),
-    ("uclient", include_str!("../../../tests/captured/uclient.hex")),
+    ("aiortc", include_str!("../../../../tests/captured/aiortc.hex")),
+    ("chromium", include_str!("../../../../tests/captured/chromium.hex")),
+    ("firefox", include_str!("../../../../tests/captured/firefox.hex")),
+    ("gstreamer", include_str!("../../../../tests/captured/gstreamer.hex")),
+    ("libnice", include_str!("../../../../tests/captured/libnice.hex")),
+    ("pion", include_str!("../../../../tests/captured/pion.hex")),
+    ("uclient", include_str!("../../../../tests/captured/uclient.hex")),
 ];
 
 /// Transport and bytes of each message.

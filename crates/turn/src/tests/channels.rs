@@ -1,8 +1,8 @@
 //! Channels and ChannelData (section 12).
 
 use super::*;
-use crate::stun::{AttributeType as T, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Method};
 
 use super::client::channel_data;
 

@@ -9,11 +9,11 @@ use super::outcome::Outcome;
 use super::rig::{REALM, Rig};
 use super::world::Attempt;
 use crate::auth::{PASSWORD_ALGORITHMS, long_term_key, long_term_key_by, userhash};
-use crate::stun::{
+use crate::{Client, ConnectionId};
+use taciturn_stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Family, LongTermKey, Message, Method,
     PasswordAlgorithm, TransactionId, Writer,
 };
-use crate::turn::{Client, ConnectionId};
 
 pub(super) struct TestClient {
     rig: Rig,

@@ -1,8 +1,8 @@
 //! Rules of the RFCs that belong to no other file here.
 
 use super::*;
-use crate::stun::{AttributeType as T, Family, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Family, Method};
 
 /// RFC 8489 section 6.3: known attributes where nobody expects them are ignored.
 //= 8489-6.3-unexpected-ignored

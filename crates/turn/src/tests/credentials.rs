@@ -1,9 +1,9 @@
 //! What the end of a REST credential means for a call.
 
 use super::*;
+use crate::EndReason;
 use crate::auth::Denied;
-use crate::stun::Method;
-use crate::turn::EndReason;
+use taciturn_stun::Method;
 
 //= 8656-5-long-term
 #[test]

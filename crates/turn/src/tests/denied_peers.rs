@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::*;
-use crate::turn::DropReason;
+use crate::DropReason;
 
 /// First, last and one more of each range that no peer may be in.
 const DENIED_V4: &[&str] = &[
@@ -144,8 +144,8 @@ fn no_denied_address_is_connected_to_in_any_encoding() {
     let rig = tcp_allocations::rig();
     let (v4, v6) = (rig.tcp_client(1, "alice"), rig.tcp_client(2, "bob"));
     v4.allocate_tcp();
-    let family = crate::stun::AttributeType::REQUESTED_ADDRESS_FAMILY;
-    v6.tcp_allocation().family(family, crate::stun::Family::V6).send().relayed();
+    let family = taciturn_stun::AttributeType::REQUESTED_ADDRESS_FAMILY;
+    v6.tcp_allocation().family(family, taciturn_stun::Family::V6).send().relayed();
     for (way, ip) in denied() {
         for peer in PORTS.map(|port| SocketAddr::new(ip, port)) {
             for client in [&v4, &v6] {

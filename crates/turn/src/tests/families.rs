@@ -1,8 +1,8 @@
 //! Address families of relayed transport addresses (section 7.2, formerly RFC 6156).
 
 use super::*;
-use crate::stun::{AttributeType as T, Family, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Family, Method};
 
 const REQUESTED: T = T::REQUESTED_ADDRESS_FAMILY;
 const ADDITIONAL: T = T::ADDITIONAL_ADDRESS_FAMILY;

@@ -2,8 +2,8 @@
 
 use super::mobility::{allocate, resume, ticket};
 use super::*;
-use crate::stun::{AttributeType as T, Method};
-use crate::turn::{DropReason, EndReason, Whose};
+use crate::{DropReason, EndReason, Whose};
+use taciturn_stun::{AttributeType as T, Method};
 
 const ELSEWHERE: &str = "198.51.100.9:7777";
 const FURTHER: &str = "198.51.100.10:8888";
@@ -334,7 +334,7 @@ fn what_ends_on_its_way_leaves_nothing() {
     let moved = two.client(ELSEWHERE, "alice");
     resume(&moved, &first).assert_ok();
     knock(&moved);
-    two.world(|world| world.impossible = vec![crate::stun::Family::V4]);
+    two.world(|world| world.impossible = vec![taciturn_stun::Family::V4]);
     one.hand_over_to(&two);
     one.assert_empty();
     two.assert_empty();

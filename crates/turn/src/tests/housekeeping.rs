@@ -1,8 +1,8 @@
 //! Ends of all kinds, what is announced, and what must not grow.
 
 use super::*;
-use crate::stun::{AttributeType as T, ChannelNumber, Family, Method};
-use crate::turn::{DropReason, EndReason, PeerAddr, Traffic};
+use crate::{DropReason, EndReason, PeerAddr, Traffic};
+use taciturn_stun::{AttributeType as T, ChannelNumber, Family, Method};
 
 fn reasons(rig: &Rig) -> Vec<EndReason> {
     let reason = |event: &Happened| match event {

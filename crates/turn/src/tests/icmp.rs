@@ -1,8 +1,8 @@
 //! ICMP errors on their way to the client (section 11.5, section 18.13).
 
 use super::*;
-use crate::stun::{AttributeType as T, Class, Family, Message, Method};
-use crate::turn::IcmpError;
+use crate::IcmpError;
+use taciturn_stun::{AttributeType as T, Class, Family, Message, Method};
 
 const UNREACHABLE: IcmpError = IcmpError { kind: 3, code: 3, mtu: 0 };
 
@@ -72,7 +72,7 @@ fn other_types_and_peers_without_permission_are_dropped() {
 #[test]
 fn behind_a_1_to_1_nat_the_peer_is_told_by_its_public_address() {
     // Two relays of one server: what was sent to the private side is known by the public one.
-    let address = crate::turn::RelayAddress {
+    let address = crate::RelayAddress {
         public: "203.0.113.7".parse().unwrap(),
         local: "10.0.0.7".parse().unwrap(),
     };

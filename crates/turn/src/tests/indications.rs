@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::stun::{AttributeType as T, Family, Message};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Family, Message};
 
 /// Alice with an allocation and a permission for the peer.
 fn alice_permitted(rig: &Rig) -> (TestClient, SocketAddr) {
@@ -169,5 +169,5 @@ fn a_packet_that_no_framing_can_hold_is_dropped_and_not_counted() {
     alice.refresh(0).assert_ok();
     let events = rig.events();
     let Some(Happened::Ended { traffic, .. }) = events.last() else { panic!("{events:?}") };
-    assert_eq!(*traffic, crate::turn::Traffic::default());
+    assert_eq!(*traffic, crate::Traffic::default());
 }

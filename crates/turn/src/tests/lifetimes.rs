@@ -1,8 +1,8 @@
 //! Lifetimes of allocations (sections 3.2, 7.2 and 8).
 
 use super::*;
-use crate::stun::{Family, Method};
-use crate::turn::EndReason;
+use crate::EndReason;
+use taciturn_stun::{Family, Method};
 
 //= 8656-6-lifetime-600
 #[test]
@@ -98,7 +98,7 @@ fn refresh_to_zero_ends_at_once_and_frees_everything() {
     alice.bind(CHANNEL, PEER);
     assert_eq!(alice.refresh(0).lifetime(), 0);
     rig.assert_empty();
-    alice.channel_data(CHANNEL, b"late").assert_dropped(crate::turn::DropReason::NoAllocation);
+    alice.channel_data(CHANNEL, b"late").assert_dropped(crate::DropReason::NoAllocation);
     assert_eq!(bob.allocate(), relayed, "the only port there is");
 }
 
@@ -158,7 +158,7 @@ fn refresh_names_a_family_that_the_allocation_has() {
     let refresh = |family| {
         alice
             .request(Method::REFRESH)
-            .family(crate::stun::AttributeType::REQUESTED_ADDRESS_FAMILY, family)
+            .family(taciturn_stun::AttributeType::REQUESTED_ADDRESS_FAMILY, family)
             .send()
     };
     assert_eq!(refresh(Family::V4).lifetime(), 600);

@@ -4,8 +4,8 @@
 use super::rates::{limited, reload_rates};
 use super::tcp_allocations::rig as tcp_rig;
 use super::*;
+use crate::DropReason;
 use crate::policy::{PortPool, Quota};
-use crate::turn::DropReason;
 
 /// What the log says of the request that failed last.
 fn last_failure(rig: &Rig) -> (String, String) {
@@ -187,7 +187,7 @@ fn a_reserved_pair_is_not_taken_from_the_last_ports_and_a_token_is_honoured() {
     rig.client("192.0.2.1:4", "alice").allocation().send().assert_error(508);
     let rtcp = rig.client("192.0.2.1:5", "alice");
     rtcp.allocation()
-        .attribute(crate::stun::AttributeType::RESERVATION_TOKEN, &token)
+        .attribute(taciturn_stun::AttributeType::RESERVATION_TOKEN, &token)
         .send()
         .assert_ok();
     rig.assert_consistent();

@@ -2,8 +2,8 @@
 
 use super::client::TestClient;
 use super::*;
-use crate::stun::AttributeType as T;
-use crate::turn::{DropReason, Whose};
+use crate::{DropReason, Whose};
+use taciturn_stun::AttributeType as T;
 
 const ELSEWHERE: &str = "198.51.100.9:7777";
 
@@ -25,7 +25,7 @@ pub(super) fn allocate(client: &TestClient) -> (SocketAddr, Vec<u8>) {
 
 #[track_caller]
 pub(super) fn resume(client: &TestClient, ticket: &[u8]) -> Answer {
-    client.request(crate::stun::Method::REFRESH).attribute(T::MOBILITY_TICKET, ticket).send()
+    client.request(taciturn_stun::Method::REFRESH).attribute(T::MOBILITY_TICKET, ticket).send()
 }
 
 //= 8016-3.1.2-ticket
@@ -267,7 +267,7 @@ fn lifetime_zero_with_a_ticket_ends_the_allocation_from_anywhere() {
     let rig = mobile();
     let (_, first) = allocate(&rig.alice());
     let moved = rig.client(ELSEWHERE, "alice");
-    let end = moved.request(crate::stun::Method::REFRESH).attribute(T::MOBILITY_TICKET, &first);
+    let end = moved.request(taciturn_stun::Method::REFRESH).attribute(T::MOBILITY_TICKET, &first);
     assert_eq!(end.lifetime(0).send().lifetime(), 0);
     rig.assert_empty();
 }

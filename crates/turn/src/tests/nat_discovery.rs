@@ -2,8 +2,8 @@
 
 use super::client::TestClient;
 use super::*;
-use crate::stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
-use crate::turn::{Client, DropReason, NatDiscovery, RelayAddress, Via};
+use crate::{Client, DropReason, NatDiscovery, RelayAddress, Via};
+use taciturn_stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
 
 const CHANGE_BOTH: [u8; 4] = [0, 0, 0, 6];
 const CHANGE_ADDRESS: [u8; 4] = [0, 0, 0, 4];

@@ -1,7 +1,7 @@
 //! What an operator does to running allocations.
 
 use super::*;
-use crate::turn::{EndReason, Whose};
+use crate::{EndReason, Whose};
 
 #[test]
 fn sessions_are_told_with_what_they_have() {
@@ -60,7 +60,7 @@ fn while_draining_nothing_new_is_made_and_what_runs_goes_on() {
     let second = rig.client("192.0.2.1:1003", "alice");
     second
         .allocation()
-        .attribute(crate::stun::AttributeType::RESERVATION_TOKEN, &token)
+        .attribute(taciturn_stun::AttributeType::RESERVATION_TOKEN, &token)
         .send()
         .assert_ok();
     for client in [alice, second] {

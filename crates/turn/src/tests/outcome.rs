@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::addr;
 use super::client::{Received, TestClient};
-use crate::turn::{Client, DropReason, Via};
+use crate::{Client, DropReason, Via};
 
 /// What became of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Peers that are relayed transport addresses of this server: two users of one relay.
 
 use super::*;
-use crate::turn::{DropReason, RelayAddress, Traffic};
+use crate::{DropReason, RelayAddress, Traffic};
 
 /// Behind a 1:1 NAT: told 203.0.113.7, bound to 10.0.0.5.
 fn behind_nat() -> Rig {

@@ -1,8 +1,8 @@
 //! Permissions and CreatePermission (sections 9 and 10).
 
 use super::*;
-use crate::stun::{AttributeType as T, Method};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Method};
 
 //= 8656-9-no-permission
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::stun::{AttributeType as T, Family};
+use taciturn_stun::{AttributeType as T, Family};
 
 //= 8656-6-unique-relayed, 8656-7.2-port-range
 #[test]

@@ -1,8 +1,8 @@
 //! What one allocation, one user, and all together may relay in a second.
 
 use super::*;
+use crate::DropReason;
 use crate::policy::{RateLimits, Rates};
-use crate::turn::DropReason;
 
 /// Ten packets of this size are a limit of 10,000 bytes.
 const PACKET: [u8; 1000] = [7; 1000];

@@ -1,8 +1,8 @@
 //! 300 Try Alternate (section 7.2, RFC 8489 section 10).
 
 use super::*;
-use crate::stun::AttributeType as T;
-use crate::turn::Redirect;
+use crate::Redirect;
+use taciturn_stun::AttributeType as T;
 
 fn elsewhere(servers: &[&str], tls_servers: &[&str], domain: Option<&str>) -> Rig {
     let pick = |servers: &[&str]| {
@@ -41,7 +41,7 @@ fn a_proven_client_is_sent_elsewhere_and_nothing_is_made_for_it() {
 #[test]
 fn a_bad_request_is_told_so_first() {
     let rig = elsewhere(&["198.51.100.2:3478"], &[], None);
-    rig.alice().request(crate::stun::Method::ALLOCATE).send().assert_error(400);
+    rig.alice().request(taciturn_stun::Method::ALLOCATE).send().assert_error(400);
     rig.alice().allocation().attribute(T(0x7FFF), b"").send().assert_error(420);
 }
 

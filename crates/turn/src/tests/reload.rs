@@ -8,7 +8,7 @@ use super::tcp_allocations::rig as tcp_rig;
 use super::*;
 use crate::auth::{Authenticator, SharedSecret, StaticKey, StaticUser};
 use crate::policy::PeerPolicy;
-use crate::turn::{DropReason, Rules, Withdrawn};
+use crate::{DropReason, Rules, Withdrawn};
 
 use super::rig::{REALM, SECRET};
 

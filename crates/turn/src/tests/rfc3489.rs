@@ -1,7 +1,7 @@
 //! Clients of RFC 3489, which know no magic cookie (RFC 8489 section 11).
 
 use super::*;
-use crate::turn::DropReason;
+use crate::DropReason;
 
 const REQUEST: &[u8] = b"\x00\x01\x00\x000123456789abcdef";
 

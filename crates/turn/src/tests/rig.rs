@@ -19,12 +19,12 @@ use crate::clock::{Now, Tick};
 use crate::policy::{
     AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, SourceBudget,
 };
-use crate::stun::Family;
-use crate::turn::{
+use crate::{
     Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId, Redirect,
     Rules, Session, Settings, Shard, ShardNumber, TicketKey, Traffic, Verdict, Via, Whose,
     Withdrawn,
 };
+use taciturn_stun::Family;
 
 /// Eleven bytes, as in the sizes that the tests of the first answer name.
 pub(super) const REALM: &str = "example.org";

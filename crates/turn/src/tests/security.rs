@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::auth::{Denied, PASSWORD_ALGORITHMS, long_term_key, long_term_key_by, userhash};
-use crate::stun::{
+use taciturn_stun::{
     AttributeType as T, Class, Message, Method, PasswordAlgorithm, TransactionId, Writer,
 };
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::seconds;
 use crate::policy::Rates;
-use crate::turn::{NatDiscovery, Redirect, RelayAddress};
+use crate::{NatDiscovery, Redirect, RelayAddress};
 
 pub(super) struct Setup {
     pub(super) ports: (u16, u16),

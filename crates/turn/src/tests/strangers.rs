@@ -1,8 +1,8 @@
 //! What sources get that have proven nothing, and those that guess.
 
 use super::*;
-use crate::stun::{AttributeType as T, Class, Method, TransactionId, Writer};
-use crate::turn::DropReason;
+use crate::DropReason;
+use taciturn_stun::{AttributeType as T, Class, Method, TransactionId, Writer};
 
 fn request(method: Method, write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
     let mut buffer = [0; 500];
@@ -25,7 +25,7 @@ fn forged() -> Vec<u8> {
         writer.attribute(T::USERNAME, b"alice");
         writer.attribute(T::REALM, b"example.org");
         writer.attribute(T::NONCE, b"0123456789abcdef");
-        writer.integrity(&crate::stun::LongTermKey::md5([7; 16]));
+        writer.integrity(&taciturn_stun::LongTermKey::md5([7; 16]));
     })
 }
 

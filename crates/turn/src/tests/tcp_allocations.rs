@@ -2,8 +2,8 @@
 //! and 5.1). Section numbers are those of RFC 6062.
 
 use super::*;
-use crate::stun::{AttributeType as T, Family, Method};
-use crate::turn::{DropReason, EndReason};
+use crate::{DropReason, EndReason};
+use taciturn_stun::{AttributeType as T, Family, Method};
 
 pub(super) fn rig() -> Rig {
     Rig::with(|setup| setup.tcp_relay = true)

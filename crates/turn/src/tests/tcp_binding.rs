@@ -2,8 +2,8 @@
 
 use super::tcp_allocations::rig;
 use super::*;
-use crate::stun::{AttributeType as T, Method};
-use crate::turn::ConnectionId;
+use crate::ConnectionId;
+use taciturn_stun::{AttributeType as T, Method};
 
 #[test]
 fn a_second_connection_of_the_user_becomes_the_data_connection() {

@@ -3,8 +3,8 @@
 
 use super::tcp_allocations::rig;
 use super::*;
-use crate::stun::{AttributeType as T, Family, Method};
-use crate::turn::{ConnectError, RelayAddress, Traffic};
+use crate::{ConnectError, RelayAddress, Traffic};
+use taciturn_stun::{AttributeType as T, Family, Method};
 
 #[test]
 fn the_answer_waits_for_the_peer_and_names_the_connection() {
@@ -348,7 +348,7 @@ fn behind_a_nat_own_relays_are_reached_on_their_private_side() {
     // And the other one is told the address that it knows.
     rig.peer_connects(&private(at_alice).to_string(), at_bob).expect("a connection");
     let told = rig.next_told(&bob).expect("an indication");
-    let told = crate::stun::Message::parse(&told).unwrap();
+    let told = taciturn_stun::Message::parse(&told).unwrap();
     assert_eq!(told.peer(), Ok(Some(at_alice)));
     assert_eq!(Family::of(at_alice.ip()), Family::V4);
     // By its private address nobody reaches it.

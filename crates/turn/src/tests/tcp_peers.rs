@@ -2,7 +2,7 @@
 
 use super::tcp_allocations::rig;
 use super::*;
-use crate::stun::{AttributeType as T, Class, Message, Method};
+use taciturn_stun::{AttributeType as T, Class, Message, Method};
 
 #[test]
 fn the_client_is_told_who_has_connected() {

@@ -5,11 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::auth::Denied;
-use crate::stun::{Family, Method};
-use crate::turn::{
+use crate::{
     AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, MobileId,
     OpenError, Outside, RelayId, ShardNumber, Traffic, Via,
 };
+use taciturn_stun::{Family, Method};
 
 /// An event as a test wants to compare it.
 #[derive(Clone, Debug, PartialEq, Eq)]

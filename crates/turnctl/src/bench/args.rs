@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::config::Environment;
-use crate::ctl::CtlError;
-use crate::ctl::check::credentials::Credentials;
-use crate::ctl::check::{LoginArgs, certificates};
-use crate::ctl::client::uri::UriFault;
-use crate::ctl::client::{ClientError, Shortage, TurnUri};
+use crate::CtlError;
+use crate::check::credentials::Credentials;
+use crate::check::{LoginArgs, certificates};
+use crate::client::uri::UriFault;
+use crate::client::{ClientError, Shortage, TurnUri};
+use taciturn_config::Environment;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -221,7 +221,7 @@ pub enum BenchError {
 
 impl BenchError {
     /// Whether the arguments are wrong, rather than the server or the machine.
-    pub(in crate::ctl) const fn is_mistake(&self) -> bool {
+    pub(crate) const fn is_mistake(&self) -> bool {
         !matches!(self, Self::Client { .. } | Self::Name { .. } | Self::System(_))
     }
 }
@@ -291,7 +291,7 @@ impl BenchArgs {
     pub(super) fn plan(&self, env: &Environment) -> Result<Plan, CtlError> {
         let uri = self.uri.parse::<TurnUri>();
         let uri = uri.map_err(|fault| BenchError::Uri(self.uri.clone(), fault))?;
-        if uri.scheme == crate::ctl::client::uri::Scheme::Stun {
+        if uri.scheme == crate::client::uri::Scheme::Stun {
             return Err(BenchError::NotTurn(self.uri.clone()).into());
         }
         let work = self.work(&uri)?;
@@ -317,7 +317,7 @@ impl BenchArgs {
         }
         if let Some(count) = self.idle {
             within("--idle", count as f64, 1.0, MOST_CLIENTS as f64)?;
-            if uri.spoken() == crate::ctl::client::Spoken::Udp {
+            if uri.spoken() == crate::client::Spoken::Udp {
                 return Err(BenchError::IdleDatagrams);
             }
             return Ok(Work::Idle(count));

@@ -9,7 +9,7 @@ use super::args::Plan;
 use super::opening::Server;
 use super::process::Process;
 use super::{BenchError, DRAIN, Figures, Say, figures};
-use crate::ctl::client::{Client, ClientError};
+use crate::client::{Client, ClientError};
 
 /// Clients that are opened before the memory is looked at, so that what the server sets up once is
 /// not counted.

@@ -8,10 +8,10 @@ use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, split};
 use tokio::sync::Notify;
 
 use super::BenchError;
-use crate::ctl::client::{Bytes, Connection, Parts};
-use crate::net::bulk::Bulk;
-use crate::net::watch_socket;
-use crate::stun::{ChannelData, ChannelNumber};
+use crate::client::{Bytes, Connection, Parts};
+use taciturn_net::bulk::Bulk;
+use taciturn_net::watch_socket;
+use taciturn_stun::{ChannelData, ChannelNumber};
 
 /// Bytes that wait for a stream to take them, at most. Beyond that packets are not sent.
 const WAITING: usize = 1 << 20;

@@ -28,7 +28,7 @@ use self::opening::Server;
 use self::process::Process;
 use self::traffic::Traffic;
 use super::CtlError;
-use crate::config::Environment;
+use taciturn_config::Environment;
 
 pub use args::{BenchArgs, BenchError};
 

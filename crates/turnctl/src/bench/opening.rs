@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use super::args::{Plan, Shape};
 use super::end::{End, Way, channel};
 use super::{BenchError, Say};
-use crate::ctl::check::credentials::{Credentials, LIFETIME};
-use crate::ctl::client::{Allocation, Client, ClientError, Connection, Paused, Roots, Spoken};
-use crate::stun::Family;
+use crate::check::credentials::{Credentials, LIFETIME};
+use crate::client::{Allocation, Client, ClientError, Connection, Paused, Roots, Spoken};
+use taciturn_stun::Family;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);

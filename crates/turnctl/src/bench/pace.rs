@@ -47,7 +47,7 @@ mod linux {
             let step = Timespec::try_from(step).map_err(io::Error::other)?;
             let times = Itimerspec { it_interval: step, it_value: step };
             timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
-            Ok(Self(crate::net::watch_descriptor(timer)?))
+            Ok(Self(taciturn_net::watch_descriptor(timer)?))
         }
 
         pub(super) async fn ticks(&mut self) -> io::Result<u64> {

@@ -16,9 +16,9 @@ use super::args::{Direction, SMALLEST, Shape};
 use super::end::{End, Reader, Stream, Way};
 use super::opening::Ends;
 use super::pace::Pace;
-use crate::ctl::client::random;
-use crate::net::bulk::{Bulk, Hop};
-use crate::stun::Frame;
+use crate::client::random;
+use taciturn_net::bulk::{Bulk, Hop};
+use taciturn_stun::Frame;
 
 /// How long a closed loop waits for a burst before it takes the rest for lost.
 const BURST_LIMIT: Duration = Duration::from_millis(200);

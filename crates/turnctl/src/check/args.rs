@@ -13,14 +13,14 @@ use super::Plan;
 use super::credentials::Credentials;
 use super::http::Http;
 use super::uris::Origin;
-use crate::auth::{SharedSecret, StaticKey};
-use crate::config::{Config, Environment, parse_duration};
-use crate::ctl::client::Login;
-use crate::ctl::report::{Finding, Section};
-use crate::ctl::uris::{self, Host};
-use crate::ctl::{CtlError, ServerFiles, host_argument};
-use crate::net::external;
-use crate::policy::PortRange;
+use crate::client::Login;
+use crate::report::{Finding, Section};
+use crate::uris::{self, Host};
+use crate::{CtlError, ServerFiles, host_argument};
+use taciturn_config::{Config, Environment, parse_duration};
+use taciturn_net::external;
+use taciturn_turn::auth::{SharedSecret, StaticKey};
+use taciturn_turn::policy::PortRange;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -271,7 +271,7 @@ impl fmt::Debug for LoginArgs {
 impl LoginArgs {
     /// Reads the files, or asks. `made_name` is the name that stands behind the time where a secret
     /// makes the login and no user is given.
-    pub(in crate::ctl) fn credentials(
+    pub(crate) fn credentials(
         &self,
         made_name: &str,
         env: &Environment,
@@ -336,9 +336,7 @@ fn asked(
 }
 
 /// The certificates of the file that `--ca` names.
-pub(in crate::ctl) fn certificates(
-    path: &Path,
-) -> Result<Vec<CertificateDer<'static>>, CheckError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, CheckError> {
     let fault =
         |what: String| CheckError::File { option: "--ca", path: path.display().to_string(), what };
     let read = CertificateDer::pem_file_iter(path).map_err(|error| fault(error.to_string()))?;

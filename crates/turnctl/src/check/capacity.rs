@@ -1,7 +1,7 @@
 //! What a server that takes the login says when it gives no allocation, or no further one.
 
-use crate::ctl::client::Shortage;
-use crate::ctl::report::Finding;
+use crate::client::Shortage;
+use crate::report::Finding;
 
 const WIDER: &str = "Widen the range, and open it in the firewall:\n  taciturn: relay_ports = \
                      \"59000-60100\"\n  coturn:   min-port=59000\n            max-port=60100";

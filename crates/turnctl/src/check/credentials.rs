@@ -2,16 +2,16 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::auth::{RestName, SharedSecret};
-use crate::ctl::client::Login;
+use crate::client::Login;
+use taciturn_turn::auth::{RestName, SharedSecret};
 
 /// How long a username made here is good: as long as the shortest one that a homeserver should
 /// give out, so that a clock that is off by more is seen.
-pub(in crate::ctl) const LIFETIME: Duration = Duration::from_secs(3600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Where username and password come from.
 #[derive(Clone, Debug)]
-pub(in crate::ctl) enum Credentials {
+pub(crate) enum Credentials {
     /// Nobody gave any.
     None,
     /// As they are: from the command line, or from a homeserver.
@@ -28,7 +28,7 @@ pub(in crate::ctl) enum Credentials {
 impl Credentials {
     /// A username and password; `None` where there are none. Where they are made here, they are good
     /// for `lifetime`.
-    pub(in crate::ctl) fn login_for(&self, lifetime: Duration) -> Option<Login> {
+    pub(crate) fn login_for(&self, lifetime: Duration) -> Option<Login> {
         match self {
             Self::None => None,
             Self::Fixed(login) => Some(login.clone()),

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::ctl::client::{Allocation, Client, ClientError, Incoming, random};
-use crate::ctl::report::Finding;
-use crate::stun::{
+use crate::client::{Allocation, Client, ClientError, Incoming, random};
+use crate::report::Finding;
+use taciturn_stun::{
     AttributeType as T, ChannelNumber, Class, Message, Method, TransactionId, Writer,
 };
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::time::timeout;
 
-use crate::ctl::client::TurnUri;
-use crate::ctl::report::{Finding, Section};
-use crate::policy::is_public;
-use crate::stun::canonical_ip;
+use crate::client::TurnUri;
+use crate::report::{Finding, Section};
+use taciturn_stun::canonical_ip;
+use taciturn_turn::policy::is_public;
 
 /// What a resolver is given; beyond it browsers have given up as well.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -42,7 +42,7 @@ const CLOUDFLARE: &[&str] = &[
 ];
 
 /// Whether web traffic to this address goes through Cloudflare's proxies.
-pub(in crate::ctl) fn is_cloudflare(ip: IpAddr) -> bool {
+pub(crate) fn is_cloudflare(ip: IpAddr) -> bool {
     CLOUDFLARE.iter().filter_map(|net| net.parse().ok()).any(|net: IpNet| net.contains(&ip))
 }
 

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use super::credentials::{Credentials, now};
 use super::http::{Http, HttpError, Response};
-use crate::auth::RestName;
-use crate::config::show_duration;
-use crate::ctl::client::Login;
-use crate::ctl::report::{Finding, Section};
+use crate::client::Login;
+use crate::report::{Finding, Section};
+use taciturn_config::show_duration;
+use taciturn_turn::auth::RestName;
 
 /// Below this the time was surely meant in other units: Synapse takes a bare number as
 /// milliseconds.
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn skew_fails_only_where_the_username_has_ended() {
-        use crate::ctl::report::Status;
+        use crate::report::Status;
         assert_eq!(clock_skew(-7200, true).status, Status::Fail);
         let warning = clock_skew(7200, false);
         assert_eq!(warning.status, Status::Warn);

@@ -9,9 +9,9 @@
 
 mod args;
 mod capacity;
-pub(in crate::ctl) mod credentials;
+pub(crate) mod credentials;
 mod data;
-pub(in crate::ctl) mod dns;
+pub(crate) mod dns;
 mod homeserver;
 mod http;
 mod outside;
@@ -41,11 +41,11 @@ use self::verdict::Tested;
 use super::CtlError;
 use super::client::{Login, Roots, Spoken, TurnUri};
 use super::report::{Finding, Look, Report, Section, Status};
-use crate::config::Environment;
-use crate::policy::PortRange;
+use taciturn_config::Environment;
+use taciturn_turn::policy::PortRange;
 
 pub use args::LoginArgs;
-pub(in crate::ctl) use args::certificates;
+pub(crate) use args::certificates;
 pub use args::{CheckArgs, CheckError};
 
 /// How long one request is waited for: three retransmissions over UDP.

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout};
 
 use super::reach::Target;
 use super::{Run, capacity, session};
-use crate::ctl::client::{Allocation, Client, ClientError, Incoming, Shortage, random};
-use crate::ctl::report::{Finding, Section, Status};
+use crate::client::{Allocation, Client, ClientError, Incoming, Shortage, random};
+use crate::report::{Finding, Section, Status};
 
 /// How many more allocations are made, for a look at more ports of the range.
 const SAMPLES: usize = 7;

@@ -7,8 +7,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::reach::Target;
 use super::{Run, data, ms};
-use crate::ctl::client::{Client, ClientError, Incoming, Spoken};
-use crate::ctl::report::{Finding, Section};
+use crate::client::{Client, ClientError, Incoming, Spoken};
+use crate::report::{Finding, Section};
 
 /// Bytes of data in the packets of the ladder. 1200 is what browsers send for video; 1468 fills an
 /// Ethernet frame together with the headers of IPv4, UDP and the channel.
@@ -171,7 +171,7 @@ fn of_times(run: &mut Run<'_>, target: &Target, times: Vec<Option<Duration>>) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::report::Status;
+    use crate::report::Status;
 
     #[test]
     fn what_browsers_send_must_pass() {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::{dns, tls};
-use crate::ctl::client::{
+use crate::client::{
     Challenge, Client, ClientError, Connection, Opened, Roots, ServerCertificate, Spoken, TurnUri,
 };
-use crate::ctl::report::{Finding, Status};
-use crate::policy::is_public;
+use crate::report::{Finding, Status};
+use taciturn_turn::policy::is_public;
 
 /// An address of a URI.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@ use std::net::IpAddr;
 
 use super::Plan;
 use super::reach::Target;
-use crate::ctl::client::Allocation;
-use crate::ctl::report::Finding;
-use crate::policy::is_public;
+use crate::client::Allocation;
+use crate::report::Finding;
+use taciturn_turn::policy::is_public;
 
 /// Judges the address that peers are told.
 pub(super) fn judge(plan: &Plan, target: &Target, allocation: &Allocation) -> Vec<Finding> {
@@ -62,7 +62,7 @@ fn of_address(relayed: IpAddr, server: IpAddr) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::report::Status;
+    use crate::report::Status;
 
     fn of(relayed: &str, server: &str) -> (&'static str, Status) {
         let finding = of_address(relayed.parse().unwrap(), server.parse().unwrap());

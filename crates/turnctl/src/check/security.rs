@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::reach::{Reached, Target};
 use super::{Run, credentials, session};
-use crate::auth::SharedSecret;
-use crate::ctl::client::{ClientError, Login, Opened, Spoken, random};
-use crate::ctl::report::{Finding, Section};
-use crate::policy::is_public;
+use crate::client::{ClientError, Login, Opened, Spoken, random};
+use crate::report::{Finding, Section};
+use taciturn_turn::auth::SharedSecret;
+use taciturn_turn::policy::is_public;
 
 /// Names and passwords of guides and example files, which scanners try first.
 const WELL_KNOWN: &[(&str, &str)] = &[("test", "test"), ("user", "password")];
@@ -201,8 +201,8 @@ async fn accepted(run: &Run<'_>, target: &Target, login: &Login) -> Result<bool,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::client::Challenge;
-    use crate::ctl::report::Status;
+    use crate::client::Challenge;
+    use crate::report::Status;
 
     #[test]
     fn a_long_answer_to_a_stranger_is_a_warning() {

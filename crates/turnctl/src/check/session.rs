@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::credentials::{Credentials, LIFETIME};
 use super::reach::Target;
 use super::{Run, capacity, data, outside, quality, relay};
-use crate::auth::RestName;
-use crate::ctl::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
-use crate::ctl::report::{Finding, Section, Status};
-use crate::stun::Family;
+use crate::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
+use crate::report::{Finding, Section, Status};
+use taciturn_stun::Family;
+use taciturn_turn::auth::RestName;
 
 /// How far a call would get by this target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use crate::ctl::client::ServerCertificate;
-use crate::ctl::report::Finding;
+use crate::client::ServerCertificate;
+use crate::report::Finding;
 
 /// Warn when a certificate ends sooner: renewal is usually tried 30 days before.
 const SOON_DAYS: i64 = 14;
@@ -19,7 +19,7 @@ const UNKNOWN_TO_APPS: &[&str] = &["Internet Security Research Group", "Let's En
 /// What a browser thinks of the certificate. With a [`Finding`] of [`Status::Fail`] it goes no
 /// further.
 ///
-/// [`Status::Fail`]: crate::ctl::report::Status::Fail
+/// [`Status::Fail`]: crate::report::Status::Fail
 pub(super) fn judge(host: &str, certificate: &ServerCertificate) -> Vec<Finding> {
     let leaf = certificate.chain.first().and_then(|der| X509Certificate::from_der(der).ok());
     let Some((_, leaf)) = leaf else {

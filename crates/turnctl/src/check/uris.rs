@@ -1,8 +1,8 @@
 //! URIs, by the rules of libwebrtc, which all browsers and apps share but Firefox.
 
-use crate::ctl::client::TurnUri;
-use crate::ctl::client::uri::Scheme;
-use crate::ctl::report::{Finding, Section};
+use crate::client::TurnUri;
+use crate::client::uri::Scheme;
+use crate::report::{Finding, Section};
 
 /// Where a URI comes from, for what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +133,7 @@ mod tests {
         let mut section = Section::default();
         let texts: Vec<_> = usual.iter().map(|uri| (*uri).to_owned()).collect();
         assert_eq!(judge(&texts, Origin::User, &mut section).len(), 3);
-        assert_eq!(section.findings[0].status, crate::ctl::report::Status::Pass);
+        assert_eq!(section.findings[0].status, crate::report::Status::Pass);
     }
 
     #[test]

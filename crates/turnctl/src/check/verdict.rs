@@ -2,8 +2,8 @@
 
 use super::reach::{Reached, Target};
 use super::session::Outcome;
-use crate::ctl::client::Spoken;
-use crate::ctl::report::Status;
+use crate::client::Spoken;
+use crate::report::Status;
 
 /// A target with what became of it.
 pub(super) struct Tested<'a> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::ClientError;
-use crate::stun::{AttributeType as T, ChannelNumber, Message, Method};
+use taciturn_stun::{AttributeType as T, ChannelNumber, Message, Method};
 
 /// An answer, whatever its class.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::{ClientError, Roots, ServerCertificate, Spoken, tls};
-use crate::stun::Frame;
+use taciturn_stun::Frame;
 
 /// A stream of bytes, plain or in TLS.
-pub(in crate::ctl) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Bytes for S {}
 
@@ -21,7 +21,7 @@ enum Carrier {
 }
 
 /// What a connection is made of.
-pub(in crate::ctl) enum Parts {
+pub(crate) enum Parts {
     /// A socket that is connected to the server, non-blocking.
     Datagrams(std::net::UdpSocket),
     /// A stream, and what was read of it and not taken yet.
@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// Over a UDP socket that is connected to the server already.
-    pub(in crate::ctl) fn of_socket(
+    pub(crate) fn of_socket(
         socket: std::net::UdpSocket,
         patience: Duration,
     ) -> Result<Self, ClientError> {
@@ -113,7 +113,7 @@ impl Connection {
     }
 
     /// Takes the connection apart, for who reads and sends by itself.
-    pub(in crate::ctl) fn into_parts(self) -> Result<Parts, ClientError> {
+    pub(crate) fn into_parts(self) -> Result<Parts, ClientError> {
         Ok(match self.carrier {
             Carrier::Datagrams(socket) => Parts::Datagrams(socket.into_std()?),
             Carrier::Stream { io, unread } => Parts::Stream(io, unread),

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::stun::Method;
+use taciturn_stun::Method;
 
 /// Why a step of the client failed.
 #[derive(Debug, thiserror::Error)]

@@ -14,9 +14,9 @@ pub mod uri;
 
 pub use answer::{Allocation, Answer, Challenge, Incoming, Opened};
 pub use connection::Connection;
-pub(in crate::ctl) use connection::{Bytes, Parts};
+pub(crate) use connection::{Bytes, Parts};
 pub use error::ClientError;
-pub(in crate::ctl) use session::Paused;
+pub(crate) use session::Paused;
 pub(crate) use session::random;
 pub use session::{Client, Login};
 pub use shortage::Shortage;

@@ -11,11 +11,11 @@ use zeroize::Zeroizing;
 
 use super::answer::{Allocation, Answer, Challenge, Incoming, Opened, allocation};
 use super::{ClientError, Connection};
-use crate::auth::long_term_key;
-use crate::stun::{
+use taciturn_stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Family, Kind, LongTermKey, Message,
     Method, TransactionId, Writer, canonical_ip,
 };
+use taciturn_turn::auth::long_term_key;
 
 /// RFC 8489 section 6.2.1: the first wait before a request is sent again; each one is twice the
 /// one before it.
@@ -60,14 +60,14 @@ struct Keyed {
 }
 
 /// A client that has let go of its connection.
-pub(in crate::ctl) struct Paused {
+pub(crate) struct Paused {
     patience: Duration,
     keyed: Option<Keyed>,
 }
 
 impl Paused {
     /// Goes on with the conversation; `connection` has to be the one that was let go of.
-    pub(in crate::ctl) fn resume(self, connection: Connection) -> Client {
+    pub(crate) fn resume(self, connection: Connection) -> Client {
         let Self { patience, keyed } = self;
         Client { connection, patience, keyed, inbox: VecDeque::new() }
     }
@@ -91,7 +91,7 @@ impl Client {
     }
 
     /// Lets go of the connection, so that data can pass by another way than this one.
-    pub(in crate::ctl) fn pause(self) -> (Connection, Paused) {
+    pub(crate) fn pause(self) -> (Connection, Paused) {
         (self.connection, Paused { patience: self.patience, keyed: self.keyed })
     }
 

@@ -1,7 +1,7 @@
 //! Why a server that takes the login has no allocation to give.
 
 use super::ClientError;
-use crate::stun::Method;
+use taciturn_stun::Method;
 
 /// What a server is short of, as its error code and its reason phrase tell (RFC 8656 section 7.2:
 /// 486 is about the user, 508 about the server).

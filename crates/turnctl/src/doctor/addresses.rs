@@ -4,9 +4,9 @@ use std::net::{IpAddr, ToSocketAddrs as _};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::config::{Config, ExternalIp, is_dns_name};
-use crate::net::external::{self, External};
-use crate::policy::is_public;
+use taciturn_config::{Config, ExternalIp, is_dns_name};
+use taciturn_net::external::{self, External};
+use taciturn_turn::policy::is_public;
 
 use super::super::check::dns::is_cloudflare;
 use super::super::report::{Finding, Section};
@@ -135,7 +135,7 @@ fn dns(name: &str, found: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::turn::RelayAddress;
+    use taciturn_turn::RelayAddress;
 
     fn ids(found: &[&str], own: &[&str]) -> Vec<&'static str> {
         let ips = |texts: &[&str]| -> Vec<IpAddr> {

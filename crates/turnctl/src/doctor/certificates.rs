@@ -2,8 +2,8 @@
 
 use std::time::SystemTime;
 
-use crate::config::Config;
-use crate::tls;
+use taciturn_config::Config;
+use taciturn_tls;
 
 use super::super::report::{Finding, Section};
 use super::super::uris::Host;

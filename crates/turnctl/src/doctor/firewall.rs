@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::config::Config;
+use taciturn_config::Config;
 
 use super::super::report::{Finding, Section};
 use super::super::snippet::{Facts, nft as nft_commands, ufw as ufw_commands};
@@ -31,9 +31,9 @@ fn wanted(config: &Config) -> Vec<Ports> {
 /// Whether clients may come over IPv6.
 fn serves_v6(config: &Config) -> bool {
     let has_v6 = if_addrs::get_if_addrs().is_ok_and(|interfaces| {
-        interfaces
-            .iter()
-            .any(|interface| crate::policy::is_public(interface.ip()) && interface.ip().is_ipv6())
+        interfaces.iter().any(|interface| {
+            taciturn_turn::policy::is_public(interface.ip()) && interface.ip().is_ipv6()
+        })
     });
     has_v6 && config.listen.iter().any(|listen| listen.address.is_ipv6())
 }
@@ -126,7 +126,7 @@ fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::report::Status;
+    use crate::report::Status;
 
     fn statuses(run: fn(&str, &[&str]) -> Result<String, String>) -> Vec<(Status, &'static str)> {
         let toml =
@@ -147,7 +147,7 @@ mod tests {
                 Ok(format!("{status}3478/udp   ALLOW IN   Anywhere\n"))
             }
             // nft shows ufw's rules as well, but not all of what they mean.
-            _ => Ok(include_str!("../../../tests/fixtures/doctor/nft-ruleset.json").into()),
+            _ => Ok(include_str!("../../../../tests/fixtures/doctor/nft-ruleset.json").into()),
         });
         let closed = (Status::Fail, "firewall-relay-closed");
         assert_eq!(found, [(Status::Pass, "firewall"), closed, INFO]);
@@ -157,7 +157,7 @@ mod tests {
     fn nft_is_asked_where_ufw_is_not_active() {
         let found = statuses(|program, _| match program {
             "ufw" => Ok("Status: inactive\n".into()),
-            _ => Ok(include_str!("../../../tests/fixtures/doctor/nft-ruleset.json").into()),
+            _ => Ok(include_str!("../../../../tests/fixtures/doctor/nft-ruleset.json").into()),
         });
         assert_eq!(found, [(Status::Pass, "firewall"), (Status::Pass, "firewall"), INFO]);
     }

@@ -1,6 +1,6 @@
 //! Whether the configured listeners are there, and whose their ports are.
 
-use crate::config::{Config, Listen};
+use taciturn_config::{Config, Listen};
 
 use super::super::report::{Finding, Section};
 use super::ports_of;
@@ -95,10 +95,10 @@ fn finding(listen: &Listen, holders: &[&Bound]) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::ctl::doctor::ports::Protocol;
-    use crate::ctl::doctor::sockets::of_test;
-    use crate::ctl::report::Status;
+    use crate::doctor::ports::Protocol;
+    use crate::doctor::sockets::of_test;
+    use crate::report::Status;
+    use taciturn_config::Config;
 
     fn config() -> Config {
         let toml = "auth.secrets = [\"a secret of some length\"]\n\

@@ -1,6 +1,6 @@
 //! The machine: limits of the kernel, other programs' ports, Docker, the clock.
 
-use crate::config::Config;
+use taciturn_config::Config;
 
 use super::super::report::{Finding, Section};
 use super::ports::{Passage, Ports, Protocol};
@@ -250,8 +250,8 @@ mod tests {
     use super::*;
     use std::fs;
 
-    use crate::ctl::doctor::sockets::of_test;
-    use crate::ctl::report::Status;
+    use crate::doctor::sockets::of_test;
+    use crate::report::Status;
 
     fn config(more: &str) -> Config {
         let toml = format!("auth.secrets = [\"a secret of some length\"]\n{more}\n");

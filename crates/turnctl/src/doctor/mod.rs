@@ -15,7 +15,7 @@ mod world;
 
 use std::io::{self, IsTerminal as _, Write};
 
-use crate::config::{Config, Environment, Listen};
+use taciturn_config::{Config, Environment, Listen};
 
 use super::report::{Finding, Look, Report, Section};
 use super::{CtlError, ServerFiles};

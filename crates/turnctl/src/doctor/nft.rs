@@ -318,7 +318,7 @@ fn text<'a>(object: &'a Value, key: &str) -> &'a str {
 mod tests {
     use super::*;
 
-    const RULES: &str = include_str!("../../../tests/fixtures/doctor/nft-ruleset.json");
+    const RULES: &str = include_str!("../../../../tests/fixtures/doctor/nft-ruleset.json");
 
     fn ports(protocol: Protocol, first: u16, last: u16) -> Ports {
         Ports { protocol, first, last }

@@ -69,7 +69,7 @@ fn read(question: &[u8; 48], answer: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctl::report::Status;
+    use crate::report::Status;
 
     #[test]
     fn offsets_are_judged_by_what_they_do_to_credentials() {

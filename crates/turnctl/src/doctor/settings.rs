@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::config::{Config, Environment, Loaded, NoteLevel, Place};
+use taciturn_config::{Config, Environment, Loaded, NoteLevel, Place};
 
 use super::super::ServerFiles;
 use super::super::report::{Finding, Section};

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Listen, Transport, is_dns_name};
-use crate::tls::CertSource;
+use taciturn_config::{Listen, Transport, is_dns_name};
+use taciturn_tls::CertSource;
 
 use super::text::yaml;
 use super::{Facts, Snippet, SnippetError};
@@ -159,7 +159,7 @@ fn proxied<'a>(facts: &Facts<'a>) -> impl Iterator<Item = (SocketAddr, &'a Liste
 }
 
 /// Commands for ufw, a line each.
-pub(in crate::ctl) fn ufw(facts: &Facts<'_>) -> String {
+pub(crate) fn ufw(facts: &Facts<'_>) -> String {
     let mut text = String::new();
     for wanted in ["udp", "tcp"] {
         for port in public_ports(facts, wanted) {
@@ -178,7 +178,7 @@ pub(in crate::ctl) fn ufw(facts: &Facts<'_>) -> String {
 }
 
 /// Commands for nftables, a line each. They put rules in front, before one that drops.
-pub(in crate::ctl) fn nft(facts: &Facts<'_>) -> String {
+pub(crate) fn nft(facts: &Facts<'_>) -> String {
     const RULE: &str = "nft insert rule inet filter input";
     let set = |ports: Vec<String>| format!("'{{ {} }}'", ports.join(", "));
     let shown = |ports: Vec<u16>| ports.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::ctl::CtlError;
-use crate::ctl::credentials::{CredentialsError, make};
+use crate::CtlError;
+use crate::credentials::{CredentialsError, make};
 
 use super::text::{env, lua, shell, yaml};
 use super::{Facts, Given, Snippet, SnippetError};

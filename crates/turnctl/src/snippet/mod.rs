@@ -8,8 +8,8 @@ mod text;
 
 use std::io::Write;
 
-use crate::config::{Config, Environment, Listen, Secret, Transport};
-use crate::net::external;
+use taciturn_config::{Config, Environment, Listen, Secret, Transport};
+use taciturn_net::external;
 
 use super::homeserver::BlockOptions;
 use super::uris::{self, Host};

@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use crate::config::Config;
-use crate::tls::CertSource;
+use taciturn_config::Config;
+use taciturn_tls::CertSource;
 
 use super::machine::{certificate_dirs, config_file, file_limit, has_low_port, secret_files};
 use super::{Facts, Snippet};
 
 /// The one that the package has.
-const PACKAGED: &str = include_str!("../../../config/taciturn.service");
+const PACKAGED: &str = include_str!("../../../../config/taciturn.service");
 
 /// The unit, line by line.
 struct Unit(Vec<String>);
@@ -92,7 +92,7 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
 
 /// Commands without which the unit's user is not there, or cannot read what is configured; a line
 /// each. None where the server is to run as root.
-pub(in crate::ctl) fn preparation(facts: &Facts<'_>) -> String {
+pub(crate) fn preparation(facts: &Facts<'_>) -> String {
     if reads_acme(facts.config) {
         return String::new();
     }

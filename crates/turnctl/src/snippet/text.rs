@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-pub(super) use crate::ctl::homeserver::quoted as yaml;
+pub(super) use crate::homeserver::quoted as yaml;
 
 /// A TOML basic string.
-pub(in crate::ctl) fn toml(text: &str) -> String {
+pub(crate) fn toml(text: &str) -> String {
     let escape = |c: char, quoted: &mut String| {
         let _ = write!(quoted, "\\u{:04X}", u32::from(c));
     };

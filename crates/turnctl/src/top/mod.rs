@@ -18,7 +18,7 @@ use self::screen::Screen;
 use super::CtlError;
 use super::socket::{ControlError, SocketArgs, ask};
 use crate::admin::control::Request;
-use crate::config::{Environment, parse_duration};
+use taciturn_config::{Environment, parse_duration};
 
 /// How long a paused screen waits for a key at a time.
 const PAUSED: Duration = Duration::from_secs(60);

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use taciturn::stun::{
+use taciturn_stun::{
     AttributeType as T, ChannelData, Class, Family, Kind, Message, Method, canonical_ip,
 };
-use taciturn::turn::{Client, IcmpError, Verdict, Via};
+use taciturn_turn::{Client, IcmpError, Verdict, Via};
 
 use super::super::model::{address, attributes};
 use super::super::steps::Peer;

@@ -1,7 +1,7 @@
 //! A client against a socket that plays its server.
 
 use super::*;
-use crate::stun::ErrorCode;
+use taciturn_stun::ErrorCode;
 use tokio::net::UdpSocket;
 
 const PATIENCE: Duration = Duration::from_secs(30);

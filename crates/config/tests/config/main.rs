@@ -1,0 +1,5 @@
+//! What becomes of a configuration: read, refused with a word, survived.
+
+mod errors;
+mod load;
+mod robust;

@@ -1,0 +1,14 @@
+//! `turnctl` as its users run it.
+
+mod bench;
+mod check_capacity;
+mod check_homeserver;
+mod check_server;
+mod command_lines;
+mod credentials;
+mod doctor;
+mod health;
+mod homeserver_snippet;
+mod import_coturn;
+mod init;
+mod snippet;

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# Two namespaces: the server's, with the running calls on its loopback, and the strangers', in which
+# all of 9.0.0.0/8 is local, so that a request can come from any address of it.
+
+SERVERS=taciturn-attacks-$$
+STRANGERS=taciturn-strangers-$$
+ADDRESS=10.77.0.1
+USERNAME=alice
+PASSWORD=s3cret-of-the-tests
+export NETNS=$SERVERS
+
+# run_case NAME: namespaces, the case, and nothing left of them
+run_case() {
+    local status=0
+    make_network && "check_$1" || status=1
+    tear_down
+    return $status
+}
+
+make_network() {
+    ip netns add "$SERVERS" && ip netns add "$STRANGERS" || return 1
+    ip -n "$SERVERS" link add strangers type veth peer name server netns "$STRANGERS" || return 1
+    ip -n "$SERVERS" address add "$ADDRESS/24" dev strangers
+    ip -n "$STRANGERS" address add 10.77.0.2/24 dev server
+    local namespace
+    for namespace in "$SERVERS" "$STRANGERS"; do ip -n "$namespace" link set lo up; done
+    ip -n "$SERVERS" link set strangers up
+    ip -n "$STRANGERS" link set server up
+    ip -n "$SERVERS" route add 9.0.0.0/8 dev strangers via 10.77.0.2
+    ip -n "$STRANGERS" route add local 9.0.0.0/8 dev lo
+    # What is answered is counted, and goes no further: an address that was forged does not answer.
+    ip netns exec "$STRANGERS" nft -f - <<'NFT'
+table ip count {
+    counter asked {}
+    counter answered {}
+    chain out {
+        type filter hook output priority 0
+        udp dport 3478 counter name asked
+    }
+    chain in {
+        type filter hook input priority 0
+        udp sport 3478 counter name answered drop
+    }
+}
+NFT
+}
+
+tear_down() {
+    local namespace pid
+    stop_process "$DIR/server"
+    for namespace in "$SERVERS" "$STRANGERS"; do
+        for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -KILL "$pid"; done
+        ip netns delete "$namespace" 2>/dev/null
+    done
+    return 0
+}
+
+# counted asked|answered packets|bytes
+counted() {
+    ip netns exec "$STRANGERS" nft list counter ip count "$1" |
+        awk -v unit="$2" '{ for (i = 1; i < NF; i++) if ($i == unit) print $(i + 1) }'
+}
+
+# start_server SETTING=VALUE...: one worker; UDP at 10.77.0.1 and on loopback
+start_server() {
+    env LOGDIR="$DIR/server" LISTEN="127.0.0.1 $ADDRESS" RELAY=127.0.0.1 USER_PASS="$USERNAME:$PASSWORD" \
+        ALLOW_LOOPBACK=yes WORKERS=1 "$@" "$ROOT/stages/lib/server-${SERVER:?}.sh" start
+}
+
+# built NAME: builds a test, and says where the program is
+built() {
+    (cd "$ROOT" && cargo build --locked --test "$1" --message-format=json 2>/dev/null) |
+        grep -o "\"executable\":\"[^\"]*/$1-[^\"]*\"" | cut -d '"' -f 4
+}
+
+# load SERVER ARGUMENT...: calls from the server's loopback; a line of JSON
+load() {
+    local at=$1
+    shift
+    ip netns exec "$SERVERS" env TURNCTL_PASSWORD="$PASSWORD" "$TURNCTL" bench "turn:$at:3478" \
+        --user "$USERNAME" --peer-address 127.0.0.1 --json "$@"
+}
+
+# field NAME JSON
+field() {
+    grep -o "\"$1\": *[0-9.]*" <<<"$2" | sed 's/.*: *//'
+}
+
+# from_status NAME: a line of the server's /proc/PID/status, in kB
+from_status() {
+    awk -v name="$1:" '$1 == name { print $2 }' "/proc/$(process_pid "$DIR/server")/status"
+}
+
+descriptors() {
+    find "/proc/$(process_pid "$DIR/server")/fd" -mindepth 1 | wc -l
+}
+
+# holds WHAT EXPRESSION: an expression of awk
+holds() {
+    if awk "BEGIN { exit !($2) }"; then
+        say "met: $1 ($2)"
+    else
+        say "NOT MET: $1 ($2)"
+        return 1
+    fi
+}
+
+survived() {
+    process_alive "$DIR/server" || { tail -n 25 "$DIR/server/output.log"; say "the server has died"; return 1; }
+    ! grep -n "panicked at" "$DIR/server/output.log"
+}

@@ -1,0 +1,151 @@
+//! A worker that relays allocates nothing: not while it waits, reads, decides or sends.
+#![cfg(target_os = "linux")]
+// An allocator cannot be written without `unsafe`.
+#![allow(unsafe_code)]
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use testkit::shard;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
+use taciturn_net::{ListenerId, Listeners, Shared, Wanted};
+use taciturn_stun::{Class, Message, Method};
+use taciturn_turn::policy::Connections;
+
+/// Allocations of threads that are called as workers are.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+fn count() {
+    let mut name = [0_u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    if name.starts_with(b"worker-") {
+        ALLOCATIONS.fetch_add(1, SeqCst);
+    }
+}
+
+// SAFETY: every call is handed to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those of `System`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are those of `System`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are those of `System`.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Packets of one burst.
+const BURST: usize = 10;
+
+/// A client with a channel to a peer, and another peer of the same address.
+struct Call {
+    client: UdpSocket,
+    peer: UdpSocket,
+    other: UdpSocket,
+    relayed: SocketAddr,
+    data: Vec<u8>,
+    indication: Vec<u8>,
+}
+
+fn socket() -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    socket
+}
+
+impl Call {
+    fn open(server: SocketAddr) -> Self {
+        let (client, peer, other) = (socket(), socket(), socket());
+        client.connect(server).unwrap();
+        let ask = |request: &[u8]| {
+            client.send(request).unwrap();
+            let mut answer = vec![0; 1500];
+            let len = client.recv(&mut answer).unwrap();
+            answer.truncate(len);
+            answer
+        };
+        let challenge = ask(&allocate(None));
+        let nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
+        let allocated = ask(&allocate(Some(&nonce)));
+        let relayed = Message::parse(&allocated).unwrap().relayed_address().unwrap();
+        let bound = ask(&channel_bind(&nonce, peer.local_addr().unwrap()));
+        assert_eq!(Message::parse(&bound).unwrap().class(), Class::Success);
+        let indication = send_indication(peer.local_addr().unwrap(), 172);
+        Self { client, peer, other, relayed, data: channel_data(172), indication }
+    }
+
+    /// Bursts both ways, by channel and by indications. Allocates nothing itself, for it is as well
+    /// if it does not.
+    fn talk(&self) {
+        let mut packet = [0; 1500];
+        for message in [&self.data, &self.indication] {
+            for _ in 0..BURST {
+                self.client.send(message).unwrap();
+            }
+            for _ in 0..BURST {
+                let (len, from) = self.peer.recv_from(&mut packet).unwrap();
+                assert_eq!((len, from), (172, self.relayed));
+            }
+        }
+        for (peer, indicated) in [(&self.peer, false), (&self.other, true)] {
+            for _ in 0..BURST {
+                peer.send_to(&self.data[4..], self.relayed).unwrap();
+            }
+            for _ in 0..BURST {
+                let len = self.client.recv(&mut packet).unwrap();
+                let method = Message::parse(&packet[..len]).ok().map(|message| message.method());
+                assert_eq!(method == Some(Method::DATA), indicated);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_relays_allocates_nothing() {
+    let own = IpAddr::from([127, 0, 0, 1]);
+    let wanted = (ListenerId(0), Wanted::Udp(SocketAddr::new(own, 0)));
+    let bound = Listeners::bind(&[wanted], 1).unwrap();
+    let address = bound[0].addresses()[0].trim_end_matches("/udp").parse().unwrap();
+    let running = taciturn_net::start(bound, Duration::from_secs(3600), |nonces| {
+        let mut rules = rules(100, own, vec!["127.0.0.0/8".parse().unwrap()]);
+        rules.nonces = Arc::new(nonces);
+        Shared {
+            settings: settings(own),
+            rules,
+            connections: Arc::new(Connections::new(10, 10)),
+            wake_delay: Duration::ZERO,
+        }
+    })
+    .unwrap();
+    let call = Call::open(address);
+    assert!(ALLOCATIONS.load(SeqCst) > 0, "the worker's allocations are counted");
+    for _ in 0..20 {
+        call.talk();
+    }
+    let before = ALLOCATIONS.load(SeqCst);
+    for _ in 0..100 {
+        call.talk();
+    }
+    assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0);
+    running.stop().unwrap();
+}

@@ -1,0 +1,8 @@
+//! What the documents, examples and tables of the repository promise.
+
+mod conformance;
+mod deployment;
+mod documents;
+mod monitoring;
+mod reference;
+mod security;

@@ -1,0 +1,189 @@
+//! The log of a server that relays: as text and as JSON, and as fail2ban reads it.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use testkit::server;
+use testkit::stream_client;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+
+use regex::Regex;
+use rustix::fs::fstat;
+use serde_json::Value;
+use server::{PATIENCE, Server};
+use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+const GUESS: &str = "not the password";
+/// As a client would choose it that wants somebody else to be banned.
+const EVIL: &str = "\" client=192.0.2.9:1 \",\"client\":\"192.0.2.9:1\"";
+
+fn configuration(format: &str) -> String {
+    format!(
+        "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 1\n[log]\nformat = \"{format}\"\n\
+         [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
+         [[listen]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n"
+    )
+}
+
+/// What a server writes while one client relays, one has a wrong password and one an evil name.
+async fn log(format: &str) -> String {
+    let mut server = Server::configured(&configuration(format));
+    let connect = async |user, password| {
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        StreamClient::of_user(stream, user, password)
+    };
+    for user in [USER, EVIL] {
+        assert_eq!(connect(user, GUESS).await.try_allocate().await, Err(401));
+    }
+    let mut alice = connect(USER, PASSWORD).await;
+    let at = alice.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    alice.bind(channel(), peer.local_addr().unwrap()).await;
+    alice.send(channel(), &[1; 1500]).await;
+    timeout(PATIENCE, peer.recv(&mut [0; 2000])).await.unwrap().unwrap();
+    for _ in 0..2 {
+        peer.send_to(&[2; 1000], at).await.unwrap();
+        alice.receive(channel()).await;
+    }
+    drop(alice);
+    server.wait_for_log("session ended", 1);
+    server.log()
+}
+
+fn json(log: &str) -> Vec<Value> {
+    log.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+        .collect()
+}
+
+/// The names and values of a line of text, without quotes.
+fn fields(line: &str) -> BTreeMap<String, String> {
+    let field = Regex::new(r#" (\w+)=("(?:[^"\\]|\\.)*"|\S+)"#).unwrap();
+    let pair = |found: regex::Captures<'_>| {
+        let value = &found[2];
+        let value = serde_json::from_str::<String>(value).unwrap_or_else(|_| value.to_owned());
+        (found[1].to_owned(), value)
+    };
+    field.captures_iter(line).map(pair).collect()
+}
+
+#[tokio::test]
+async fn a_session_ends_with_one_line_that_tells_all_of_it() {
+    let lines = json(&log("json").await);
+    let ended: Vec<_> = lines.iter().filter(|line| line["message"] == "session ended").collect();
+    let [ended] = ended.as_slice() else { panic!("{ended:?}") };
+    for (name, value) in [("user", USER), ("transport", "tcp"), ("reason", "connection closed")] {
+        assert_eq!(ended[name], value);
+    }
+    for (name, value) in [
+        ("bytes_to_peers", 1500),
+        ("bytes_to_client", 2000),
+        ("packets_to_peers", 1),
+        ("packets_to_client", 2),
+    ] {
+        assert_eq!(ended[name], value, "{name}");
+    }
+    assert!(ended["seconds"].is_u64());
+    for name in ["client", "relayed"] {
+        let address: std::net::SocketAddr = ended[name].as_str().unwrap().parse().unwrap();
+        assert!(address.ip().is_loopback());
+    }
+}
+
+#[tokio::test]
+async fn text_and_json_say_the_same_and_no_secret() {
+    let (text, json_log) = tokio::join!(log("text"), log("json"));
+    for log in [&text, &json_log] {
+        assert!(!log.contains(PASSWORD) && !log.contains(GUESS), "{log}");
+    }
+    let lines = json(&json_log);
+    for message in ["session ended", "authentication failed"] {
+        let as_text: Vec<_> =
+            text.lines().filter(|line| line.contains(message)).map(fields).collect();
+        let as_json: Vec<_> = lines.iter().filter(|line| line["message"] == message).collect();
+        assert_eq!(as_text.len(), as_json.len(), "{message}");
+        for (text, json) in as_text.iter().zip(as_json) {
+            let json = json.as_object().unwrap();
+            let names: Vec<_> = json
+                .keys()
+                .filter(|name| !["timestamp", "level", "message"].contains(&name.as_str()))
+                .collect();
+            assert_eq!(text.keys().collect::<Vec<_>>(), names, "{message}");
+            for name in ["user", "transport", "reason"] {
+                assert_eq!(json[name].as_str(), Some(text[name].as_str()), "{name}");
+            }
+        }
+    }
+    assert!(lines.iter().all(|line| line["timestamp"].is_string() && line["level"].is_string()));
+}
+
+/// The expressions of the filter, as this library has them in place of Python's.
+fn filter() -> Vec<Regex> {
+    let text = include_str!("../config/fail2ban/taciturn.conf");
+    let (_, expressions) = text.split_once("failregex = ").unwrap();
+    let (expressions, _) = expressions.split_once("\n\n").unwrap();
+    let address = "(?<ip>[0-9.]+)";
+    let regex = |line: &str| {
+        Regex::new(&line.trim().replace("<IP4>", address).replace("<IP6>", "[0-9a-f:]+")).unwrap()
+    };
+    expressions.lines().map(regex).collect()
+}
+
+#[tokio::test]
+async fn the_filter_for_fail2ban_finds_the_client_and_nobody_else() {
+    let filter = filter();
+    assert_eq!(filter.len(), 2);
+    let time = Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
+    let (text, json_log) = tokio::join!(log("text"), log("json"));
+    for (log, regex) in [(text, &filter[0]), (json_log, &filter[1])] {
+        // fail2ban takes the time out of a line before it looks at the rest.
+        let banned: Vec<_> = log
+            .lines()
+            .filter_map(|line| Some(regex.captures(&time.replace(line, ""))?["ip"].to_owned()))
+            .collect();
+        assert_eq!(banned, ["127.0.0.1", "127.0.0.1"], "{log}");
+    }
+}
+
+/// The first line of a server whose standard error is the journal's socket, or is not.
+fn first_line(is_journal: bool, format: &str) -> String {
+    let state = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let stat = fstat(&writer).unwrap();
+    let inode = if is_journal { stat.st_ino } else { stat.st_ino + 1 };
+    let mut command = server::command(state.path());
+    command
+        .args(["--user", &format!("{USER}:{PASSWORD}")])
+        .env("TACITURN_LOG_FORMAT", format)
+        .env("TACITURN_ADMIN_METRICS", "127.0.0.1:0")
+        .env("JOURNAL_STREAM", format!("{}:{inode}", stat.st_dev))
+        .stderr(writer);
+    let mut child = command.spawn().unwrap();
+    let line = BufReader::new(reader)
+        .lines()
+        .map_while(Result::ok)
+        .find(|line| line.contains("metrics on"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    line.unwrap()
+}
+
+#[test]
+fn the_journal_gets_text_without_a_time_and_everything_else_has_one() {
+    let line = first_line(true, "text");
+    assert!(line.trim_start().starts_with("INFO metrics on http://"), "{line}");
+    let line = first_line(false, "text");
+    assert!(line.starts_with("20") && line.contains(" INFO metrics on"), "{line}");
+    let line: Value = serde_json::from_str(&first_line(true, "json")).unwrap();
+    assert!(line["timestamp"].as_str().unwrap().starts_with("20"));
+}
+
+#[test]
+fn another_format_is_refused_with_those_there_are() {
+    let error =
+        taciturn_config::Config::from_toml("[log]\nformat = \"xml\"").unwrap_err().to_string();
+    assert!(error.contains("log.format: \"xml\" is no format"), "{error}");
+    assert!(error.contains("write \"text\" or \"json\""), "{error}");
+}

@@ -1,0 +1,20 @@
+//! The server as a process of its own on loopback.
+
+mod advisories;
+mod certificates;
+mod control;
+mod denied_peers;
+mod dtls_clients;
+mod icmp_errors;
+mod logs;
+mod metrics;
+mod mobility;
+mod process_rights;
+mod rates;
+mod relay_turn_client_proto;
+mod relay_webrtc_rs;
+mod reload;
+mod reload_listeners;
+mod server_process;
+mod streams;
+mod tcp_relay;

@@ -4,8 +4,7 @@
 //! its integrity checked; and a Binding success with the mapped address and FINGERPRINT, written.
 #![allow(clippy::unwrap_used)] // measured is what succeeds
 
-#[path = "../crates/testkit/src/stun.rs"]
-mod common;
+use testkit::stun as common;
 
 use std::hint::black_box;
 use std::net::SocketAddr;

@@ -1,8 +1,7 @@
 //! What the shard takes for a packet, with few allocations and with many: the time must not grow with
 //! their number, apart from what the processor's caches cost. `cargo bench --bench shard`.
 
-#[path = "../crates/testkit/src/shard.rs"]
-mod shard;
+use testkit::shard;
 
 use std::hint::black_box;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! taciturn: arguments, configuration, workers, signals.
+#![forbid(unsafe_code)]
 
 #[path = "main/live.rs"]
 mod live;

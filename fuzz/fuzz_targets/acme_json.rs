@@ -3,7 +3,5 @@
 
 #[path = "../../tests/corpus/acme_json.rs"]
 mod target;
-#[path = "../../crates/testkit/src/unnamed_file.rs"]
-mod unnamed_file;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| target::run(bytes));

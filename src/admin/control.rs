@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::Mode;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use taciturn_control::Request;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -35,44 +35,6 @@ const LONGEST: u64 = 4096;
 
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
-
-/// What can be asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Request {
-    /// How the server is.
-    Status,
-    /// The allocations there are.
-    Sessions {
-        /// Of this user alone.
-        user: Option<String>,
-    },
-    /// End allocations.
-    Kick {
-        /// Of this user.
-        user: Option<String>,
-        /// Of this client, an address and a port.
-        client: Option<std::net::SocketAddr>,
-    },
-    /// Read the configuration again.
-    Reload,
-    /// Make no allocation any more, and end when there is none.
-    Drain {
-        /// End after so many seconds in any case.
-        timeout_seconds: Option<u64>,
-    },
-    /// Make allocations again.
-    CancelDrain,
-    /// What is logged.
-    LogLevel {
-        /// Log this from now on.
-        filter: Option<String>,
-        /// And what was logged before, after so many seconds.
-        for_seconds: Option<u64>,
-    },
-    /// The certificates in use.
-    Certs,
-}
 
 /// What only the main loop can do.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
 use super::listeners::{InTheWay, movable};
-use taciturn_turn::auth::{StaticKey, StaticUser};
 use taciturn_config::{
     Admin, Auth, Config, ExternalIp, Limits, Listen, NatDiscovery, Peers, Process, Protocol,
     Redirect, RelayAddress, Secret, Tls, Tuning, show_duration,
 };
+use taciturn_turn::auth::{StaticKey, StaticUser};
 use taciturn_turn::policy::{Counted, Each, Exceeded, Rates, Scope};
 
 /// A key whose value is another one.

@@ -6,9 +6,9 @@ use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
 use super::board::Board;
-use taciturn_turn::auth::NonceError;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_stun::Family;
+use taciturn_turn::auth::NonceError;
 use taciturn_turn::{Carrier, DropReason};
 
 /// Writes all of them.

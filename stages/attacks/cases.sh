@@ -67,7 +67,7 @@ at_least() {
 # namespace, and whoever sends there is counted.
 check_denied-peers() {
     local program net counters
-    program=$(built denied_peers)
+    program=$(built server)
     [ -x "$program" ] || { say "the test does not build"; return 1; }
     # All of them: a packet to one would arrive.
     for net in 10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16 198.18.0.0/15 \
@@ -90,7 +90,7 @@ table inet watch {
     }
 }
 NFT
-    ip netns exec "$SERVERS" "$program" --nocapture --test-threads 1 || return 1
+    ip netns exec "$SERVERS" "$program" denied_peers:: --nocapture --test-threads 1 || return 1
     counters=$(ip netns exec "$SERVERS" nft list counters)
     say "$counters"
     packets() { awk -v name="$1" '$1 == "counter" { this = $2 } $1 == "packets" && this == name { print $2 }' <<<"$counters"; }
@@ -154,7 +154,7 @@ check_clock-jumps() {
 check_soak() {
     local program seconds=60
     [ -z "$ALL" ] || seconds=1800
-    program=$(built soak)
+    program=$(built load)
     [ -x "$program" ] || { say "the test does not build"; return 1; }
-    ip netns exec "$SERVERS" env SOAK_SECONDS=$seconds "$program" --nocapture
+    ip netns exec "$SERVERS" env SOAK_SECONDS=$seconds "$program" soak:: --nocapture
 }

@@ -67,9 +67,9 @@ start_server() {
         ALLOW_LOOPBACK=yes WORKERS=1 "$@" "$ROOT/stages/lib/server-${SERVER:?}.sh" start
 }
 
-# built NAME: builds a test, and says where the program is
+# built NAME: builds a program of tests and those it starts, and says where it is
 built() {
-    (cd "$ROOT" && cargo build --locked --test "$1" --message-format=json 2>/dev/null) |
+    (cd "$ROOT" && cargo build --locked --bins && cargo build --locked --test "$1" --message-format=json) 2>/dev/null |
         grep -o "\"executable\":\"[^\"]*/$1-[^\"]*\"" | cut -d '"' -f 4
 }
 

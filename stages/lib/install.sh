@@ -82,8 +82,8 @@ install_packages() {
 
 # The directories whose package-lock.json names the npm packages that the stages need.
 module_directories() {
-    ! has_word "$*" browser && ! has_word "$*" matrix || echo tests/e2e
-    ! has_word "$*" matrix || echo tests/matrix
+    ! has_word "$*" browser && ! has_word "$*" matrix || echo stages/e2e
+    ! has_word "$*" matrix || echo stages/matrix
     ! has_word "$*" matrix-clients || echo stages/e2e/peers
 }
 

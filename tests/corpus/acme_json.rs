@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 use taciturn_tls::{CertSource, Warning, load};
 
-use crate::unnamed_file;
+use testkit::unnamed_file;
 
 /// The host name that is looked for; the corpus has certificates for it.
 const DOMAIN: &str = "turn.example.org";

@@ -2,7 +2,7 @@
 
 use taciturn_config::{Config, Environment, ServerArgs};
 
-use crate::unnamed_file;
+use testkit::unnamed_file;
 
 /// Reads `bytes` as a taciturn.toml, and writes nothing anywhere.
 pub(crate) fn run(bytes: &[u8]) {

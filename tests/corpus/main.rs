@@ -4,10 +4,8 @@
 // clippy.toml lets tests do this, but not the functions that they share.
 #![allow(clippy::expect_used, clippy::unwrap_used)]
 
-#[path = "../stun_differential/agree.rs"]
+#[path = "../../crates/stun/tests/wire/differential/agree.rs"]
 mod agree;
-use testkit::stun as common;
-use testkit::unnamed_file;
 
 mod acme_json;
 mod channel_data;
@@ -23,16 +21,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::Path;
 
-use taciturn_turn::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
-
 /// Inputs of one target at the most, and their bytes in all.
 const MOST: (usize, usize) = (60, 64 * 1024);
-
-/// The SHA-256 key of the user that the tests share.
-fn key_sha256() -> LongTermKey {
-    use common::{PASSWORD, REALM, USERNAME};
-    long_term_key_by(PasswordAlgorithm::Sha256, USERNAME, REALM, PASSWORD)
-}
 
 /// Runs every input that is kept for a target.
 fn replay(target: &str, run: fn(&[u8])) {

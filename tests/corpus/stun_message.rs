@@ -1,7 +1,7 @@
 //! Any bytes as a STUN message: every accessor, and what must hold of a message that was taken.
 
-use taciturn_turn::auth::long_term_key;
 use taciturn_stun::{AttributeType as T, Class, HEADER_LEN, Kind, Message, Writer};
+use taciturn_turn::auth::long_term_key;
 
 /// Reads `bytes` as a STUN message.
 pub(crate) fn run(bytes: &[u8]) {

@@ -2,10 +2,7 @@
 //! nothing.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use testkit::certificates;
 use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -13,11 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use certificates::{Authority, HOST};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER};
 use taciturn_stun::ChannelNumber;
+use testkit::certificates::{Authority, HOST};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -205,6 +202,7 @@ async fn not_reading(authority: Arc<Authority>, server: SocketAddr) -> Tls {
 /// Takes some 15 seconds: the server gives a handshake and a first message ten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_beside_idle_and_slow_connections_loses_nothing() {
+    let _alone = crate::alone();
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
     let (authority, mut server) = start();

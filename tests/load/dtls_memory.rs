@@ -3,13 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 #![cfg(all(feature = "dtls", target_os = "linux"))]
 
-use testkit::dtls as support;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
-use support::*;
 use taciturn_net::dtls::{Admission, Listener};
+use testkit::dtls::*;
 
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
@@ -30,6 +28,7 @@ fn spoof(listener: &mut Listener, hello: &[u8], from: u32, to: u32) -> usize {
 
 #[test]
 fn strangers_leave_nothing_and_connections_are_small() {
+    let _alone = crate::alone();
     let pki = Pki::new(Kind::P256);
     let mut listener = pki.listener();
     let hello = Client::new(&pki.root).step().remove(0);

@@ -3,21 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![cfg(all(target_os = "linux", feature = "dtls"))]
 
-use testkit::certificates;
-use testkit::datagrams;
 use testkit::dtls as support;
-use testkit::dtls_stream;
-use testkit::everywhere;
-use testkit::server;
 use testkit::stream_client;
 
 use std::time::{Duration, Instant};
 
-use dtls_stream::half_open;
-use everywhere::{AnyClient, Site, TRANSPORTS, leave};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use server::PATIENCE;
 use stream_client::channel;
+use testkit::dtls_stream::half_open;
+use testkit::everywhere::{AnyClient, Site, TRANSPORTS, leave};
+use testkit::server::PATIENCE;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
@@ -74,6 +69,7 @@ async fn until_closed(mut stream: TcpStream) {
 /// Takes ten seconds: so long the server waits for a first message, or the rest of a handshake.
 #[tokio::test]
 async fn slowloris_on_tcp_and_tls_is_cut_off_and_leaves_nothing() {
+    let _alone = crate::alone();
     let site = Site::new("");
     warm_up(&site).await;
     let mut call = Call::begin(&site).await;
@@ -107,6 +103,7 @@ async fn slowloris_on_tcp_and_tls_is_cut_off_and_leaves_nothing() {
 /// Takes ten seconds, for the same reason.
 #[tokio::test]
 async fn half_open_dtls_with_and_without_cookies_leaves_nothing() {
+    let _alone = crate::alone();
     let site = Site::new("");
     warm_up(&site).await;
     let at = site.server.listener("dtls");
@@ -144,6 +141,7 @@ async fn half_open_dtls_with_and_without_cookies_leaves_nothing() {
 
 #[tokio::test]
 async fn without_descriptors_calls_go_on_and_with_them_all_is_well_again() {
+    let _alone = crate::alone();
     let site = Site::new("");
     warm_up(&site).await;
     let mut call = Call::begin(&site).await;
@@ -179,6 +177,7 @@ async fn without_descriptors_calls_go_on_and_with_them_all_is_well_again() {
 
 #[tokio::test]
 async fn a_relay_range_that_is_used_up_is_508_until_somebody_leaves() {
+    let _alone = crate::alone();
     // Outside of the range from which the system gives ports.
     let site = Site::new("relay_ports = \"21400-21409\"\n[limits]\nports_reserved_percent = 0\n");
     let open = site.descriptors();
@@ -209,6 +208,7 @@ async fn a_relay_range_that_is_used_up_is_508_until_somebody_leaves() {
 /// Room in the buffers of clients that do not read runs out. What comes for them is dropped.
 #[tokio::test]
 async fn send_buffers_that_are_full_hold_up_nobody_and_are_given_back() {
+    let _alone = crate::alone();
     let site = Site::new("");
     warm_up(&site).await;
     let mut call = Call::begin(&site).await;

@@ -4,23 +4,15 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(all(target_os = "linux", feature = "dtls"))]
 
-use testkit::certificates;
-use testkit::datagrams;
-use testkit::dtls as support;
-use testkit::dtls_stream;
-use testkit::everywhere;
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use everywhere::{AnyClient, Site, TRANSPORTS, leave};
 use serde_json::Value;
-use server::PATIENCE;
-use stream_client::channel;
 use taciturn_stun::{AttributeType as T, Message, Method, Writer};
+use testkit::everywhere::{AnyClient, Site, TRANSPORTS, leave};
+use testkit::server::PATIENCE;
+use testkit::stream_client::channel;
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
@@ -207,6 +199,7 @@ impl Soak {
 
 #[tokio::test]
 async fn after_a_crowd_that_comes_and_goes_all_is_as_it_was() {
+    let _alone = crate::alone();
     let seconds = std::env::var("SOAK_SECONDS").map_or(10, |text| text.parse().unwrap());
     let span = Duration::from_secs(seconds);
     let mut soak = Soak {

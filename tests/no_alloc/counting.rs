@@ -5,6 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 struct Counting;
 
@@ -13,7 +14,16 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
+/// Allocations of threads that are called as workers are.
+static OF_WORKERS: AtomicU64 = AtomicU64::new(0);
+
 fn count() {
+    let mut name = [0_u8; 16];
+    // SAFETY: PR_GET_NAME writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    if name.starts_with(b"worker-") {
+        OF_WORKERS.fetch_add(1, SeqCst);
+    }
     // A thread that is ending has no counter any more.
     let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
 }
@@ -52,4 +62,9 @@ pub(crate) fn allocations<R>(run: impl FnOnce() -> R) -> u64 {
     let before = ALLOCATIONS.get();
     black_box(run());
     ALLOCATIONS.get() - before
+}
+
+/// How often threads of workers have allocated so far.
+pub(crate) fn worker_allocations() -> u64 {
+    OF_WORKERS.load(SeqCst)
 }

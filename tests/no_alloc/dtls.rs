@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 #![cfg(feature = "dtls")]
 
-use crate::counting;
-use testkit::dtls as support;
-
-use counting::allocations;
-use support::{Kind, Pki, Wants, connected};
+use crate::counting::allocations;
+use testkit::dtls::{Kind, Pki, Wants, connected};
 
 #[test]
 fn records_of_media_cost_no_allocation() {

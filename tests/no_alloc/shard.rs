@@ -1,13 +1,10 @@
 //! Relaying a packet allocates nothing in the shard: an allocator that counts says so.
 
-use crate::counting;
-use testkit::shard;
-
 use std::net::SocketAddr;
 
-use counting::allocations;
-use shard::{PEER, Rig, channel_data, send_indication};
+use crate::counting::allocations;
 use taciturn_turn::Verdict;
+use testkit::shard::{PEER, Rig, channel_data, send_indication};
 
 #[test]
 fn relaying_allocates_nothing() {

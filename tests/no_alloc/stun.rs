@@ -3,17 +3,14 @@
 // clippy.toml lets tests do this, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
-use crate::counting;
-use testkit::stun as common;
-
 use std::net::SocketAddr;
 
-use common::{REALM, TID, USERNAME, key, raw_message, read_everything};
-use counting::allocations;
+use crate::counting::allocations;
 use taciturn_stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, ErrorCode, Family, Kind, Message,
     Method, Unknown, Writer,
 };
+use testkit::stun::{REALM, TID, USERNAME, key, raw_message, read_everything};
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -93,7 +90,7 @@ fn refusing_a_message_allocates_nothing() {
     for len in 0..=good.len() {
         let mut bytes = good[..len].to_vec();
         if len >= 20 {
-            common::set_length(&mut bytes);
+            testkit::stun::set_length(&mut bytes);
         }
         assert_eq!(allocations(|| Message::parse(&bytes).is_ok()), 0);
     }

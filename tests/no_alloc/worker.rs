@@ -1,58 +1,17 @@
 //! A worker that relays allocates nothing: not while it waits, reads, decides or sends.
 #![cfg(target_os = "linux")]
-// An allocator cannot be written without `unsafe`.
-#![allow(unsafe_code)]
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use testkit::shard;
+use crate::counting::worker_allocations;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
 use taciturn_net::{ListenerId, Listeners, Shared, Wanted};
 use taciturn_stun::{Class, Message, Method};
 use taciturn_turn::policy::Connections;
-
-/// Allocations of threads that are called as workers are.
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-struct Counting;
-
-fn count() {
-    let mut name = [0_u8; 16];
-    // SAFETY: PR_GET_NAME writes at most 16 bytes.
-    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
-    if name.starts_with(b"worker-") {
-        ALLOCATIONS.fetch_add(1, SeqCst);
-    }
-}
-
-// SAFETY: every call is handed to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: the caller's promises are those of `System`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use testkit::shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
 
 /// Packets of one burst.
 const BURST: usize = 10;
@@ -138,14 +97,14 @@ fn a_worker_that_relays_allocates_nothing() {
     })
     .unwrap();
     let call = Call::open(address);
-    assert!(ALLOCATIONS.load(SeqCst) > 0, "the worker's allocations are counted");
+    assert!(worker_allocations() > 0, "the worker's allocations are counted");
     for _ in 0..20 {
         call.talk();
     }
-    let before = ALLOCATIONS.load(SeqCst);
+    let before = worker_allocations();
     for _ in 0..100 {
         call.talk();
     }
-    assert_eq!(ALLOCATIONS.load(SeqCst) - before, 0);
+    assert_eq!(worker_allocations() - before, 0);
     running.stop().unwrap();
 }

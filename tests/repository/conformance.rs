@@ -120,7 +120,7 @@ fn table() -> Table {
 /// Every source file of the library and of the tests but this one, by its path in the tree.
 fn sources() -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
-    let mut rest = vec![root().join("src"), root().join("tests")];
+    let mut rest = vec![root().join("src"), root().join("crates"), root().join("tests")];
     while let Some(dir) = rest.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -287,7 +287,7 @@ fn the_recipes_are_what_turnctl_prints() {
 #[test]
 fn the_findings_in_the_documents_are_those_of_turnctl() {
     let mut sources = String::new();
-    let mut rest = vec![Path::new(ROOT).join("src/ctl")];
+    let mut rest = vec![Path::new(ROOT).join("crates/turnctl/src")];
     while let Some(dir) = rest.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -3,6 +3,7 @@
 mod conformance;
 mod deployment;
 mod documents;
+mod layers;
 mod monitoring;
 mod reference;
 mod security;

@@ -12,9 +12,9 @@ use regex::Regex;
 use serde_json::Value;
 use server::Server;
 
-const ALERTS: &str = include_str!("../config/prometheus-alerts.yaml");
-const DASHBOARD: &str = include_str!("../config/grafana-dashboard.json");
-const DOCUMENT: &str = include_str!("../docs/metrics.md");
+const ALERTS: &str = include_str!("../../config/prometheus-alerts.yaml");
+const DASHBOARD: &str = include_str!("../../config/grafana-dashboard.json");
+const DOCUMENT: &str = include_str!("../../docs/metrics.md");
 
 static LABEL: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"([a-z_]+)(?:=~|!=|!~|=)"([^"]*)""#).unwrap());

@@ -49,7 +49,7 @@ fn example() -> (String, Vec<Part>) {
     let (mut parts, mut head) = (vec![top], String::new());
     // Lines of prose since the last blank line or key; whether they have been used by a key.
     let (mut prose, mut used) = (String::new(), false);
-    for line in include_str!("../config/taciturn.toml").lines() {
+    for line in include_str!("../../config/taciturn.toml").lines() {
         let setting = match line.strip_prefix('#') {
             Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => rest,
             _ => line,

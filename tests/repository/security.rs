@@ -1,8 +1,6 @@
 //! docs/security.md is true: its tests exist, its figures are measured, no advisory is left out.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
-use testkit::server;
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -11,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use regex::Regex;
-use server::{PATIENCE, Server};
 use taciturn_stun::MAGIC_COOKIE;
+use testkit::server::{PATIENCE, Server};
 
 const DOCUMENT: &str = "docs/security.md";
 

@@ -1,18 +1,14 @@
 //! Certificates that change under a running server, while a call over TLS goes on.
 #![allow(clippy::unwrap_used)]
 
-use testkit::certificates;
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use certificates::{Authority, HOST, shown};
 use rustls::pki_types::CertificateDer;
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER};
 use taciturn_stun::ChannelNumber;
+use testkit::certificates::{Authority, HOST, shown};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;

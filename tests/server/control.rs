@@ -1,14 +1,11 @@
 //! turnctl and a server that runs.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-use testkit::stream_client;
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 

@@ -4,14 +4,11 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(target_os = "linux")]
 
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use taciturn_stun::{AttributeType as T, Class, Message, Method, TransactionId, Writer};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 

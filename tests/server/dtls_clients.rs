@@ -2,20 +2,15 @@
 #![allow(clippy::unwrap_used)]
 #![cfg(feature = "dtls")]
 
-use testkit::dtls as support;
-use testkit::dtls_stream;
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use dtls_stream::{DtlsStream, half_open};
 use rustix::process::Signal;
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
-use support::{Client, HOST, Kind, Pki, Wants};
 use taciturn_stun::{Class, Method, TransactionId, Writer};
+use testkit::dtls::{Client, HOST, Kind, Pki, Wants};
+use testkit::dtls_stream::{DtlsStream, half_open};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 

@@ -3,13 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use testkit::server;
-use testkit::stream_client;
 
 use std::net::UdpSocket;
 
 use server::Server;
-use stream_client::{PASSWORD, REALM, StreamClient, USER};
 use taciturn_stun::{AttributeType as T, ChannelNumber, Message, Method};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER};
 use tokio::net::TcpStream;
 
 fn configuration(protocol: &str) -> String {

@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use testkit::server;
-use testkit::stream_client;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -11,7 +10,7 @@ use regex::Regex;
 use rustix::fs::fstat;
 use serde_json::Value;
 use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -121,7 +120,7 @@ async fn text_and_json_say_the_same_and_no_secret() {
 
 /// The expressions of the filter, as this library has them in place of Python's.
 fn filter() -> Vec<Regex> {
-    let text = include_str!("../config/fail2ban/taciturn.conf");
+    let text = include_str!("../../config/fail2ban/taciturn.conf");
     let (_, expressions) = text.split_once("failregex = ").unwrap();
     let (expressions, _) = expressions.split_once("\n\n").unwrap();
     let address = "(?<ip>[0-9.]+)";

@@ -2,16 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use rustix::process::Signal;
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use taciturn_stun::{AttributeType, Message, Method};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 

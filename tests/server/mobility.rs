@@ -4,12 +4,6 @@
 // Its clients speak DTLS too.
 #![cfg(feature = "dtls")]
 
-use testkit::certificates;
-use testkit::datagrams;
-use testkit::dtls as support;
-use testkit::dtls_stream;
-use testkit::everywhere;
-use testkit::server;
 use testkit::stream_client;
 
 use std::future::{Future as _, poll_fn};
@@ -17,10 +11,10 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::task::Poll;
 
-use everywhere::{AnyClient, Site, TRANSPORTS};
-use server::PATIENCE;
 use stream_client::channel;
 use taciturn_stun::{AttributeType as T, Message, Method};
+use testkit::everywhere::{AnyClient, Site, TRANSPORTS};
+use testkit::server::PATIENCE;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 

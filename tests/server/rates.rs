@@ -3,22 +3,17 @@
 //! `crates/turn/src/policy/rates.rs` and `crates/turn/src/tests/rates.rs`, where the clock is the test's.
 #![allow(clippy::unwrap_used)]
 
-use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
-use testkit::tcp_relay_client;
-
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datagrams::udp;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
-use tcp_relay_client::{ALICE, RelayClient};
+use testkit::datagrams::udp;
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
+use testkit::tcp_relay_client::{ALICE, RelayClient};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;

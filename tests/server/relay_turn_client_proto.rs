@@ -7,16 +7,13 @@
 //! by `streams.rs`.
 #![allow(clippy::unwrap_used)]
 
-use testkit::certificates;
-use testkit::server;
-
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use certificates::Authority;
-use server::{PATIENCE, Server};
 use taciturn_stun::{Class, Frame, Message, Method};
+use testkit::certificates::Authority;
+use testkit::server::{PATIENCE, Server};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;

@@ -1,13 +1,11 @@
 //! A client that nobody here wrote, webrtc-rs's `turn`, against the real server over sockets.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use server::{PATIENCE, Server};
 use taciturn_turn::auth::SharedSecret;
+use testkit::server::{PATIENCE, Server};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 use turn::client::{Client, ClientConfig};

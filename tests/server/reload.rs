@@ -1,15 +1,11 @@
 //! SIGHUP: another configuration for a server that runs, without a call that notices.
 #![allow(clippy::unwrap_used)]
 
-use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
-
-use datagrams::udp;
 use rustix::process::Signal;
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use taciturn_turn::auth::SharedSecret;
+use testkit::datagrams::udp;
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 

@@ -1,20 +1,15 @@
 //! Listeners that come, change and go while the server runs, and the calls that go on.
 #![allow(clippy::unwrap_used)]
 
-use testkit::certificates;
-use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use certificates::{Authority, shown};
-use datagrams::{Datagrams, udp};
 use rustix::process::Signal;
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
 use taciturn_stun::{Class, Message, Method};
+use testkit::certificates::{Authority, shown};
+use testkit::datagrams::{Datagrams, udp};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;

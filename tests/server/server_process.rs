@@ -1,16 +1,14 @@
 //! The server as a person at a terminal, or systemd, meets it.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-
 use std::net::UdpSocket;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
-use server::{PATIENCE, Server, command};
 use taciturn_stun::{Class, Message, Method, TransactionId, Writer};
+use testkit::server::{PATIENCE, Server, command};
 
 /// One Binding transaction; the server answers, so it runs.
 fn binding(server: &Server) -> std::net::SocketAddr {

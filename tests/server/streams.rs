@@ -1,16 +1,13 @@
 //! Clients over TCP and TLS, with and without a PROXY protocol header, against the real server.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-use testkit::stream_client;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use server::{PATIENCE, Server};
-use stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
+use testkit::server::{PATIENCE, Server};
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relays_both_ways};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;

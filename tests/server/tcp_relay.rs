@@ -2,17 +2,14 @@
 //! `crates/turn/src/tests`, where the clock is the test's.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-use testkit::tcp_relay_client;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
-use server::{PATIENCE, Server};
 use taciturn_stun::{Class, Message, Method};
-use tcp_relay_client::{ALICE, BOB, RelayClient};
+use testkit::server::{PATIENCE, Server};
+use testkit::tcp_relay_client::{ALICE, BOB, RelayClient};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;

@@ -5,8 +5,8 @@
 
 use tracing::{debug, info, warn};
 
-use taciturn_turn::clock::Tick;
 use taciturn_stun::ErrorCode;
+use taciturn_turn::clock::Tick;
 use taciturn_turn::{Event, Traffic, Via};
 
 /// Lines a second of each kind that clients can cause, for each worker.

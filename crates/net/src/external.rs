@@ -4,9 +4,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::time::Duration;
 
-use taciturn_turn::policy::is_public;
 use taciturn_stun::{Class, Family, Message, Method, TransactionId, Writer, canonical_ip};
 use taciturn_turn::RelayAddress;
+use taciturn_turn::policy::is_public;
 
 /// How long a STUN server is given for one answer, and how often it is asked.
 const STUN_WAIT: Duration = Duration::from_millis(800);

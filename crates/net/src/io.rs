@@ -22,8 +22,8 @@ use super::stream::Line;
 use super::tally::{Overflowed, Tally};
 use super::tcp_relay::{Handover, TcpRelays};
 use super::worker::sending::answer;
-use taciturn_turn::clock::Tick;
 use taciturn_stun::Family;
+use taciturn_turn::clock::Tick;
 use taciturn_turn::{
     AllocationId, Client, ConnectError, ConnectionId, Event, MobileId, OpenError, Outside, Prefix,
     RelayId, ShardNumber, Traffic, Via,

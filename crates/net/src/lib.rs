@@ -11,10 +11,12 @@ mod clock;
 mod colleagues;
 mod command;
 #[cfg(feature = "dtls")]
-mod dtls;
+pub mod dtls;
+#[cfg(feature = "dtls")]
+mod dtls_clients;
 #[cfg(not(feature = "dtls"))]
-#[path = "no_dtls.rs"]
-mod dtls;
+#[path = "no_dtls_clients.rs"]
+mod dtls_clients;
 mod event_log;
 pub mod external;
 mod heartbeat;
@@ -23,6 +25,7 @@ mod listener;
 mod losses;
 mod moderation;
 mod patience;
+pub mod proxy_protocol;
 mod readiness;
 mod server;
 mod stream;
@@ -32,12 +35,16 @@ mod tcp_relay;
 mod test_rules;
 mod worker;
 
-pub use dtls::DtlsSettings;
+pub use dtls_clients::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
 #[cfg(target_os = "linux")]
-pub(crate) use readiness::watch_descriptor;
-pub(crate) use readiness::watch_socket;
+pub use readiness::watch_descriptor;
+pub use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
 pub use tally::{Counts, Overflowed, Snapshot, Tally};
+
+// What unit tests share with those of `tests` names the library from outside.
+#[cfg(all(test, feature = "dtls"))]
+extern crate self as taciturn_net;

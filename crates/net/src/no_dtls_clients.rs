@@ -10,9 +10,9 @@ use super::clock::Clock;
 use super::io::Io;
 use super::listener::{DtlsUnavailable, UdpListeners};
 use super::losses::Losses;
+use taciturn_tls::CertStore;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::Connections;
-use taciturn_tls::CertStore;
 use taciturn_turn::{Prefix, Shard};
 
 /// A listener for DTLS, of which there is none in this build.

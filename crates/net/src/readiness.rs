@@ -21,14 +21,14 @@ pub(super) fn watch(poll: &Poll) -> io::Result<AsyncFd<OwnedFd>> {
 }
 
 /// Readable when the socket is; nobody is told when it can be written to.
-pub(crate) fn watch_socket(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
+pub fn watch_socket(socket: UdpSocket) -> io::Result<AsyncFd<UdpSocket>> {
     // SAFETY: the AsyncFd owns the socket, so it stays open for as long as it is registered.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
 /// Readable when the descriptor is.
 #[cfg(target_os = "linux")]
-pub(crate) fn watch_descriptor(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch_descriptor(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: the AsyncFd owns the descriptor, so it stays open for as long as it is registered.
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }

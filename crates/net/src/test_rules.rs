@@ -8,12 +8,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use taciturn_stun::{AttributeType as T, Class, Method, TransactionId, Writer};
 use taciturn_turn::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::{
     AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates, SourceBudget,
 };
-use taciturn_stun::{AttributeType as T, Class, Method, TransactionId, Writer};
 use taciturn_turn::{ConnectionIds, RelayAddress, Rules, Settings, TicketKey};
 
 const USER: &str = "alice";

@@ -38,10 +38,12 @@ use super::readiness::watch;
 use super::server::Shared;
 use super::stream::Line;
 use super::tcp_relay::{BoundPeer, Handover};
+use taciturn_stun::Frame;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::Connections;
-use taciturn_stun::Frame;
-use taciturn_turn::{Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via};
+use taciturn_turn::{
+    Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via,
+};
 
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;

@@ -30,7 +30,7 @@ pub use integrity::{LongTermKey, PasswordAlgorithm};
 pub use message::{Malformed, Message};
 pub use unknown::Unknown;
 pub use values::ChangeRequest;
-pub(crate) use writer::data_indication_prefix;
+pub use writer::data_indication_prefix;
 pub use writer::{BufferFull, Writer};
 
 /// The fixed value that marks a STUN message (RFC 8489 section 5).

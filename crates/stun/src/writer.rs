@@ -195,7 +195,7 @@ impl<'b> Writer<'b> {
 /// XOR-PEER-ADDRESS and the DATA attribute's own header. Returns its length, 36 or 48.
 ///
 /// The data follow, then padding up to a multiple of 4; the length field counts both.
-pub(crate) fn data_indication_prefix(
+pub fn data_indication_prefix(
     out: &mut [u8; 48],
     tid: TransactionId,
     peer: SocketAddr,

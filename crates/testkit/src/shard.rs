@@ -1,8 +1,6 @@
 //! A server's rules, and a shard with allocations on it, for tests and benches that look at what a
 //! packet costs.
 
-// Each of them takes what it needs.
-
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,11 +1,9 @@
 //! What the tests of the codec share.
 
-// Each test binary takes what it needs.
-
 use std::hint::black_box;
 
 use taciturn_stun::{AttributeType, MAGIC_COOKIE, Message, TransactionId};
-use taciturn_turn::auth::{LongTermKey, long_term_key};
+use taciturn_turn::auth::{LongTermKey, PasswordAlgorithm, long_term_key, long_term_key_by};
 
 /// The transaction id of messages whose id does not matter.
 pub const TID: TransactionId = TransactionId(*b"0123456789ab");
@@ -20,6 +18,11 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// The key of that credential.
 pub fn key() -> LongTermKey {
     long_term_key(USERNAME, REALM, PASSWORD)
+}
+
+/// The SHA-256 key of that credential (RFC 8489 section 18.5.1.2).
+pub fn key_sha256() -> LongTermKey {
+    long_term_key_by(PasswordAlgorithm::Sha256, USERNAME, REALM, PASSWORD)
 }
 
 /// A message with `kind` as its first two bytes, made without the code under test. Padding is

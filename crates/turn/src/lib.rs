@@ -15,6 +15,10 @@
 //! elsewhere (RFC 5780).
 #![forbid(unsafe_code)]
 
+pub mod auth;
+pub mod clock;
+pub mod policy;
+
 mod allocate;
 mod allocation;
 mod authenticate;

@@ -183,7 +183,9 @@ pub struct Prefix {
 }
 
 impl Prefix {
-    pub(crate) fn new(bytes: &[u8]) -> Self {
+    /// These bytes; those beyond the 48th are left out.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
         let mut prefix = Self { bytes: [0; 48], len: 0 };
         for (slot, byte) in prefix.bytes.iter_mut().zip(bytes) {
             *slot = *byte;

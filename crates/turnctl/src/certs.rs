@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::CtlError;
 use super::socket::{SocketArgs, ask, text};
-use crate::admin::control::Request;
 use taciturn_config::Environment;
+use taciturn_control::Request;
 
 /// Days before the end from which on a certificate should have been renewed.
 const SOON_DAYS: i64 = 14;

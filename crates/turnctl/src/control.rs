@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::CtlError;
 use super::socket::{SocketArgs, ask, text};
-use crate::admin::control::Request;
 use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
+use taciturn_control::Request;
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use taciturn_config::{self, Config, Environment, is_dns_name};
 use taciturn_net::external;
-use taciturn_tls::{self, CertSource};
+use taciturn_tls::{self as tls, CertSource};
 
 use super::homeserver::{self, BlockOptions};
 use super::private_file::{self, WriteError};
@@ -204,14 +204,14 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    if !is_dns_name(&args.domain) || config::parse_host(&args.domain).is_none() {
+    if !is_dns_name(&args.domain) || taciturn_config::parse_host(&args.domain).is_none() {
         return Err(InitError::Domain(args.domain.clone()).into());
     }
     let certificate = certificate(args.pangolin.as_deref(), &args.domain)?;
     let dir = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
     let file = dir.join("taciturn.toml");
     let found = external::public_source();
-    let (secret, made) = config::secret_in(&dir).map_err(InitError::Secret)?;
+    let (secret, made) = taciturn_config::secret_in(&dir).map_err(InitError::Secret)?;
     report(out, &secret, made)?;
     let text = configuration(args, &secret, &certificate, found);
     let written = match private_file::write(&file, text.as_bytes(), args.force) {
@@ -251,8 +251,10 @@ fn steps(
     let host = Host::of(config, None, found);
     let facts = Facts::of(config, host.clone());
     let given = match &config.external_ip {
-        config::ExternalIp::Given(given) => given.iter().map(|address| address.public).collect(),
-        config::ExternalIp::Auto => Vec::from_iter(found),
+        taciturn_config::ExternalIp::Given(given) => {
+            given.iter().map(|address| address.public).collect()
+        }
+        taciturn_config::ExternalIp::Auto => Vec::from_iter(found),
     };
     writeln!(
         out,

@@ -9,8 +9,8 @@ use clap::Args;
 use serde_json::Value;
 
 use super::CtlError;
-use crate::admin::control::Request;
 use taciturn_config::{Environment, control_sockets};
+use taciturn_control::Request;
 
 /// How long the server may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use taciturn_turn::clock::Tick;
 use taciturn_stun::{AttributeType as T, Family, Message, Method, TransactionId, canonical_ip};
 use taciturn_turn::Client;
+use taciturn_turn::clock::Tick;
 
 /// RFC 8656 sections 9 and 12.
 const PERMISSION: Duration = Duration::from_secs(300);

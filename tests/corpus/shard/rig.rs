@@ -8,14 +8,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use taciturn_stun::{
+    AttributeType as T, Class, Family, Message, Method, TransactionId, Writer, canonical_ip,
+};
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{
     AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
     SourceBudget, Wish,
-};
-use taciturn_stun::{
-    AttributeType as T, Class, Family, Message, Method, TransactionId, Writer, canonical_ip,
 };
 use taciturn_turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, EndReason, IcmpError, RelayAddress, Rules,

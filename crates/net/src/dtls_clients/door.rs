@@ -12,12 +12,12 @@ use super::deadlines::{Deadlines, SessionId};
 use super::outbox::Outbox;
 use super::session::{Session, Stage};
 use super::settings::DtlsSettings;
-use taciturn_turn::clock::Tick;
-use crate::dtls::{Admission, DtlsContext, Listener};
 use crate::batch::Destination;
 use crate::clock::Clock;
+use crate::dtls::{Admission, DtlsContext, Listener};
 use crate::listener::UdpListeners;
 use crate::losses::{Loss, Losses};
+use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Connections;
 use taciturn_turn::{Client, ClientAddr, Prefix, Via};
 
@@ -112,11 +112,7 @@ impl Dtls {
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub(crate) fn open(
-        &mut self,
-        listener: u16,
-        settings: Arc<DtlsSettings>,
-    ) -> io::Result<()> {
+    pub(crate) fn open(&mut self, listener: u16, settings: Arc<DtlsSettings>) -> io::Result<()> {
         let start = self.clock.instant(self.clock.now().tick).into_std();
         let served = settings.served();
         let context = DtlsContext::clone(&served);

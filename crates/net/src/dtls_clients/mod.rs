@@ -19,7 +19,8 @@ mod serve;
 mod session;
 mod settings;
 #[cfg(test)]
-#[path = "../../../crates/testkit/src/dtls.rs"]
+#[path = "../../../testkit/src/dtls.rs"]
+#[allow(dead_code, unreachable_pub, reason = "testkit's, here with this crate's own types")]
 mod support;
 #[cfg(test)]
 mod tests;

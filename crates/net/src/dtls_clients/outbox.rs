@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::batch::{Destination, Egress};
+use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::listener::UdpListeners;
 use crate::losses::Losses;
 

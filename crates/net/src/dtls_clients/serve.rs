@@ -2,12 +2,12 @@
 
 use super::door::{Admitted, Plain, Tuple};
 use super::session::Due;
-use taciturn_turn::clock::{Now, Tick};
-use crate::dtls::CloseReason;
 use crate::batch::{Destination, Egress, Ingress};
+use crate::dtls::CloseReason;
 use crate::io::{Io, Which};
 use crate::worker::sending::{forward, source_of};
 use crate::worker::try_again;
+use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::{DropReason, Shard, Verdict};
 
 /// What of a worker it takes to serve DTLS clients.

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::deadlines::SessionId;
-use taciturn_turn::clock::Tick;
-use crate::dtls::Connection;
 use crate::batch::Destination;
+use crate::dtls::Connection;
 use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
-use taciturn_turn::policy::ConnectionTicket;
 use taciturn_turn::Client;
+use taciturn_turn::clock::Tick;
+use taciturn_turn::policy::ConnectionTicket;
 
 /// The clock counts whole milliseconds: a wait begins with the next one.
 const MOMENT: Duration = Duration::from_millis(1);

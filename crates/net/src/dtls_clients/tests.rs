@@ -12,18 +12,18 @@ use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, P
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
-use taciturn_turn::clock::{Now, Tick};
-use crate::dtls::{DtlsContext, Listener};
 use crate::batch::Egress;
 use crate::clock::Clock;
+use crate::dtls::{DtlsContext, Listener};
 use crate::io::Io;
 use crate::listener::{ListenerId, UdpListener};
 use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
 use crate::test_rules::{self, request, rules};
-use taciturn_turn::policy::Connections;
 use taciturn_stun::{Message, Method};
 use taciturn_tls::{CertSource, CertStore, ReloadOutcome};
 use taciturn_turn::Shard;
+use taciturn_turn::clock::{Now, Tick};
+use taciturn_turn::policy::Connections;
 
 const INSTANT: Duration = Duration::from_millis(1);
 

@@ -16,11 +16,11 @@ use super::conversation::converse;
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
 use crate::patience::HANDSHAKE_TIME;
-use crate::worker::Core;
-use taciturn_turn::policy::{ConnectionTicket, Connections};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
+use crate::worker::Core;
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
+use taciturn_turn::policy::{ConnectionTicket, Connections};
 use taciturn_turn::{Client, ClientAddr, Via};
 
 /// How long a proxy may take for its header.

@@ -28,8 +28,8 @@ use self::handover::Leash;
 use self::pace::Pace;
 use super::clock::Clock;
 use super::worker::Core;
-use taciturn_turn::policy::StreamLimit;
 use taciturn_stun::Family;
+use taciturn_turn::policy::StreamLimit;
 use taciturn_turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
 
 pub(super) use handover::{BoundPeer, Handover};

@@ -44,9 +44,9 @@ impl Pace {
     /// One of an allocation and a user of its own.
     #[cfg(test)]
     pub(super) fn of_bytes_per_second(limit: u32) -> Self {
+        use std::sync::Arc;
         use taciturn_turn::clock::Tick;
         use taciturn_turn::policy::{Each, Quota, RateLimits, Rates};
-        use std::sync::Arc;
 
         let bytes = Each { user: limit, ..Each::default() };
         let rates = Arc::new(RateLimits::new(Rates { bytes, ..Rates::default() }));

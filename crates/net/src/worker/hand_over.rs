@@ -2,9 +2,9 @@
 //! (RFC 8016). Never for a packet.
 
 use super::{Core, State};
-use taciturn_turn::clock::Now;
 use crate::colleagues::{Delivery, Parcel};
 use crate::io::Io;
+use taciturn_turn::clock::Now;
 use taciturn_turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
 
 impl Core {

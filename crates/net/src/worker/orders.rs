@@ -29,11 +29,7 @@ impl Core {
     }
 
     /// Some of the sessions, and where to go on.
-    pub(crate) fn sessions(
-        &self,
-        whose: &Whose,
-        from: usize,
-    ) -> (Vec<Session>, Option<usize>) {
+    pub(crate) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
         let state = self.state.borrow();
         state.shard.sessions(state.clock.now(), whose, from)
     }

@@ -11,9 +11,9 @@ use crate::colleagues::Colleagues;
 use crate::listener::{ListenerId, UdpListener};
 use crate::server::Shared;
 use crate::test_rules::{request, rules, settings};
-use taciturn_turn::policy::Connections;
 use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
 use taciturn_turn::RelayId;
+use taciturn_turn::policy::Connections;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use taciturn_net::dtls::{Admission, is_client_hello};
 
-use crate::support::*;
+use testkit::dtls::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

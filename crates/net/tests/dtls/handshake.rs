@@ -8,7 +8,7 @@ use openssl::rsa::Rsa;
 use openssl::ssl::SslVersion;
 use taciturn_net::dtls::{Admission, CloseReason, DtlsContext, DtlsError, Listener};
 
-use crate::support::*;
+use testkit::dtls::*;
 
 /// The extension of RFC 6066 section 3.
 const SERVER_NAME: u16 = 0;

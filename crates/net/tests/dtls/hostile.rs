@@ -6,7 +6,7 @@ use std::time::Instant;
 use proptest::prelude::*;
 use taciturn_net::dtls::Admission;
 
-use crate::support::*;
+use testkit::dtls::*;
 
 static PKI: LazyLock<Pki> = LazyLock::new(|| Pki::new(Kind::P256));
 

@@ -6,4 +6,3 @@ mod admission;
 mod handshake;
 mod hostile;
 mod records;
-mod support;

@@ -2,7 +2,7 @@
 
 use taciturn_net::dtls::{CloseReason, DtlsError, MAX_PAYLOAD, RECORD_OVERHEAD};
 
-use crate::support::*;
+use testkit::dtls::*;
 
 fn payload(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 7 + len) as u8).collect()

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use taciturn_config::Config;
-use taciturn_tls;
+use taciturn_tls as tls;
 
 use super::super::report::{Finding, Section};
 use super::super::uris::Host;

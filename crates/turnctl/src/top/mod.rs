@@ -17,8 +17,8 @@ use self::rates::{Sample, Server, Session};
 use self::screen::Screen;
 use super::CtlError;
 use super::socket::{ControlError, SocketArgs, ask};
-use crate::admin::control::Request;
 use taciturn_config::{Environment, parse_duration};
+use taciturn_control::Request;
 
 /// How long a paused screen waits for a key at a time.
 const PAUSED: Duration = Duration::from_secs(60);

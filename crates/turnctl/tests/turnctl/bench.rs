@@ -1,12 +1,10 @@
 //! `turnctl bench` against the real server.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use testkit::server;
-
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use server::Server;
+use testkit::server::Server;
 
 const PASSWORD: &str = "correct horse battery";
 

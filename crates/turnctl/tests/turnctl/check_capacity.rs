@@ -2,17 +2,14 @@
 //! in its own words, and what the check makes of them is held here.
 #![allow(clippy::unwrap_used)]
 
-use testkit::check;
 use testkit::datagrams;
-use testkit::server;
-use testkit::stream_client;
 
 use std::process::Command;
 
-use check::{Checked, check};
 use datagrams::Datagrams;
-use server::Server;
-use stream_client::{PASSWORD, REALM, StreamClient, USER};
+use testkit::check::{Checked, check};
+use testkit::server::Server;
+use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER};
 
 /// A server for two users, with these keys and limits.
 fn configuration(keys: &str, limits: &str) -> String {

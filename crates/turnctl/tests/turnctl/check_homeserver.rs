@@ -2,17 +2,14 @@
 //! server behind it: each fault yields the finding that names it, and no other.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use testkit::check;
-use testkit::server;
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use check::{Checked, check};
 use serde_json::{Value, json};
-use server::Server;
 use taciturn_turn::auth::SharedSecret;
+use testkit::check::{Checked, check};
+use testkit::server::Server;
 
 const SECRET: &str = "a secret of some length";
 const TOKEN: &str = "syt_the_token_of_alice";

@@ -2,16 +2,15 @@
 //! names it, and no other.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use testkit::check;
 use testkit::server;
 
 use std::io::Write as _;
 use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
-use check::{Checked, check};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use server::Server;
+use testkit::check::{Checked, check};
 
 const SECRET: &str = "a secret of some length";
 const USER: &str = "alice:correct horse battery";

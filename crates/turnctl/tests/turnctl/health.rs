@@ -1,13 +1,11 @@
 //! `turnctl health`, as a container's health check runs it.
 #![allow(clippy::unwrap_used)]
 
-use testkit::server;
-
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 
 use rustix::process::Signal;
-use server::Server;
+use testkit::server::Server;
 
 /// Runs `turnctl health` with these arguments; answers its exit code and all it wrote.
 fn health(arguments: &[&str]) -> (Option<i32>, String) {

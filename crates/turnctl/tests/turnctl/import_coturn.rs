@@ -14,7 +14,7 @@ use taciturn_config::{
 };
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/coturn").join(name)
+    testkit::program::repository().join("tests/golden/coturn").join(name)
 }
 
 fn hold(name: &str, actual: &str) {
@@ -164,7 +164,7 @@ fn lines_that_cannot_be_taken_over_stop_it() {
 
 #[test]
 fn every_option_alone_is_judged_and_gives_a_configuration_or_an_error() {
-    let names = include_str!("fixtures/coturn-options.txt");
+    let names = include_str!("../../../../tests/fixtures/coturn-options.txt");
     for name in names.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         for value in ["", "1", "0", "off", "10.0.0.1", "stdout", "a:correct-horse-battery"] {
             let translation = Translation::of(&format!("{name}={value}\n"));
@@ -212,7 +212,8 @@ fn server_starts_from_coturns_file_and_says_what_is_lost() {
 
 /// A line that is half right, or noise.
 fn line() -> impl Strategy<Value = String> {
-    let names = include_str!("fixtures/coturn-options.txt").lines().collect::<Vec<_>>();
+    let names =
+        include_str!("../../../../tests/fixtures/coturn-options.txt").lines().collect::<Vec<_>>();
     let value = prop_oneof![
         "\\PC{0,40}",
         Just("10.0.0.0-10.255.255.255".to_owned()),

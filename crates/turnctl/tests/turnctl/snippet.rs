@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use clap::ValueEnum as _;
@@ -19,7 +19,7 @@ const URIS: [&str; 3] = [
 ];
 
 fn dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snippets")
+    testkit::program::repository().join("tests/golden/snippets")
 }
 
 fn name(target: Target) -> String {
@@ -260,7 +260,7 @@ fn unit(toml: &str) -> (String, String) {
 #[test]
 fn the_unit_is_the_packages_with_what_the_configuration_needs() {
     let packaged =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/taciturn.service"));
+        fs::read_to_string(testkit::program::repository().join("config/taciturn.service"));
     let packaged = packaged.unwrap();
     let secret = "auth.secrets = [\"a secret of some length\"]\n";
     assert_eq!(unit(secret).0, packaged);

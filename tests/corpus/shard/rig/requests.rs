@@ -1,7 +1,7 @@
 //! Requests as clients write them, with their twists.
 
-use taciturn_turn::auth::{PASSWORD_ALGORITHMS, long_term_key};
 use taciturn_stun::{AttributeType as T, Class, Method, Writer};
+use taciturn_turn::auth::{PASSWORD_ALGORITHMS, long_term_key};
 
 use super::super::steps::{Ask, AskFamily, AskPort, Lifetime, Twist};
 use super::users::{USERS, User};

@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, LazyLock};
 
+use taciturn_stun::Message;
 use taciturn_turn::auth::{
     Authenticator, LongTermKey, PasswordAlgorithm, SharedSecret, StaticKey, StaticUser,
     long_term_key, long_term_key_by,
 };
-use taciturn_stun::Message;
 use zeroize::Zeroizing;
 
 use super::{REALM, START};

@@ -11,8 +11,8 @@ use taciturn_stun::{
     AttributeType as T, BadAttribute, ChannelNumber, Class, Family, HEADER_LEN, Malformed, Message,
 };
 
-use crate::common::{PASSWORD, REALM, USERNAME, key};
-use crate::key_sha256;
+use testkit::stun::key_sha256;
+use testkit::stun::{PASSWORD, REALM, USERNAME, key};
 
 /// MESSAGE-INTEGRITY-SHA256, which only `stun-types` knows.
 const SHA256: u16 = 0x001C;

@@ -7,19 +7,18 @@
 #![allow(clippy::expect_used)]
 
 mod agree;
-use testkit::stun as common;
 mod mutation;
 mod spec;
 
 use agree::agree;
-use common::{key, raw_message, read_everything};
 use mutation::{mutated, mutations};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use spec::{Spec, spec, spec_sha256};
 use taciturn_stun::{AttributeType, ChannelData, Kind, Message};
-use taciturn_turn::auth::{LongTermKey, PasswordAlgorithm, long_term_key, long_term_key_by};
+use taciturn_turn::auth::long_term_key;
+use testkit::stun::{key, key_sha256, raw_message, read_everything};
 
 fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
@@ -27,12 +26,6 @@ fn cases(cases: u32) -> ProptestConfig {
         failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
         ..ProptestConfig::default()
     }
-}
-
-/// The SHA-256 key of the user that the tests share.
-fn key_sha256() -> LongTermKey {
-    use common::{PASSWORD, REALM, USERNAME};
-    long_term_key_by(PasswordAlgorithm::Sha256, USERNAME, REALM, PASSWORD)
 }
 
 /// Reads a well-formed message with all three, and holds them to what was to be written.
@@ -108,7 +101,7 @@ proptest! {
         let mut bytes = raw_message(kind & 0x3FFF, &[]);
         bytes.extend(body);
         bytes.truncate(bytes.len() / 4 * 4);
-        common::set_length(&mut bytes);
+        testkit::stun::set_length(&mut bytes);
         touch(&bytes);
         agree(&bytes);
     }

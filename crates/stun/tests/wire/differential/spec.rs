@@ -12,8 +12,8 @@ use taciturn_stun::{
     Writer,
 };
 
-use crate::common::{PASSWORD, REALM, USERNAME, key};
-use crate::key_sha256;
+use testkit::stun::key_sha256;
+use testkit::stun::{PASSWORD, REALM, USERNAME, key};
 
 /// An attribute.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use taciturn_stun::{
     PasswordAlgorithm, TransactionId, Unknown, Writer, canonical_ip,
 };
 
-use crate::common::{TID, raw_message};
-use crate::{ALLOCATE, address, parsed, written};
+use super::{ALLOCATE, address, parsed, written};
+use testkit::stun::{TID, raw_message};
 
 /// RFC 8489 section 14: of an attribute that occurs twice the first counts.
 //= 8489-14-first-counts

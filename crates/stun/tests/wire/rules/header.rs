@@ -4,8 +4,8 @@ use taciturn_stun::{
     AttributeType as T, ChannelData, ChannelNumber, Class, Malformed, Message, Method, Writer,
 };
 
-use crate::common::{TID, key, raw_message, set_length};
-use crate::{ALLOCATE, CLASSES, address, parsed, written};
+use super::{ALLOCATE, CLASSES, address, parsed, written};
+use testkit::stun::{TID, key, raw_message, set_length};
 
 /// RFC 8489 section 5: the class is interleaved with the method.
 //= 8489-5-class-and-method

@@ -2,8 +2,8 @@
 
 use taciturn_stun::{AttributeType as T, ChannelNumber, ErrorCode, Family, Malformed, Message};
 
-use crate::common::{REALM, USERNAME, key, raw_message, set_length};
-use crate::{ALLOCATE, address, parsed, written};
+use super::{ALLOCATE, address, parsed, written};
+use testkit::stun::{REALM, USERNAME, key, raw_message, set_length};
 
 /// RFC 8489 section 14.5: what follows MESSAGE-INTEGRITY is not protected, and ignored.
 //= 8489-9-after-integrity

@@ -3,8 +3,6 @@
 // clippy.toml lets tests do this, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
-use testkit::stun as common;
-
 mod attributes;
 mod header;
 mod integrity;
@@ -12,8 +10,8 @@ mod writing;
 
 use std::net::SocketAddr;
 
-use common::TID;
 use taciturn_stun::{Class, Message, Method, Writer};
+use testkit::stun::TID;
 
 const ALLOCATE: u16 = 0x0003;
 const CLASSES: [Class; 4] = [Class::Request, Class::Indication, Class::Success, Class::Error];

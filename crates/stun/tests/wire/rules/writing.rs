@@ -5,8 +5,8 @@ use taciturn_stun::{
     Writer,
 };
 
-use crate::common::{REALM, TID, key, raw_message};
-use crate::{ALLOCATE, address, parsed, written};
+use super::{ALLOCATE, address, parsed, written};
+use testkit::stun::{REALM, TID, key, raw_message};
 
 /// CVE-2020-4067: padding carried bytes of other clients' messages. RFC 8489 section 14 leaves its
 /// value open; ours is zero, whatever the buffer held.

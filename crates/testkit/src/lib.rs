@@ -1,0 +1,21 @@
+//! What the tests of several crates share: the programs, clients of every transport, certificates.
+//!
+//! A test may fail where it stands, so nothing here returns an error that a test would only unwrap.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+pub mod certificates;
+pub mod check;
+pub mod datagrams;
+#[cfg(feature = "dtls")]
+pub mod dtls;
+#[cfg(feature = "dtls")]
+pub mod dtls_stream;
+#[cfg(feature = "dtls")]
+pub mod everywhere;
+pub mod program;
+pub mod server;
+pub mod shard;
+pub mod stream_client;
+pub mod stun;
+pub mod tcp_relay_client;
+pub mod unnamed_file;

@@ -16,6 +16,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
 use taciturn::notify::{self, Supervisor};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
+use taciturn_config::homeserver::{self, BlockOptions};
+use taciturn_config::uris::Host;
 use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
 use taciturn_net::external::{self, External};
 use taciturn_net::{Listeners, Shared};
@@ -26,8 +28,6 @@ use taciturn_turn::policy::{
     AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
-use turnctl::homeserver::{self, BlockOptions};
-use turnctl::uris::Host;
 
 use self::live::{Live, Signals};
 use self::log::Log;

@@ -12,6 +12,7 @@ mod check;
 pub mod coturn;
 mod credentials;
 mod error;
+pub mod homeserver;
 mod listeners;
 mod load;
 mod log_format;
@@ -22,6 +23,7 @@ mod redirect;
 mod schema;
 mod secrets;
 mod tls;
+pub mod uris;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use taciturn_config::{Config, ExternalIp, Listen, Transport, is_dns_name};
+use super::{Config, ExternalIp, Listen, Transport, is_dns_name};
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,8 @@ fn serving<'a>(
 
 /// The port of the first listener that serves one of `transports`. The port behind a proxy is not
 /// the one that clients reach.
-pub(super) fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
+#[must_use]
+pub fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
     // Port 0 is "any free port": nobody can be told which.
     serving(config, transports, false).map(|listen| listen.address.port()).find(|port| *port != 0)
 }

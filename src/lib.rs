@@ -4,7 +4,8 @@
 //! (`tests/layers.rs`) holds that:
 //!
 //! ```text
-//! main, ctl  ->  admin  ->  config, net
+//! main  ->  admin  ->  config, net
+//! admin, ctl  ->  control
 //! main, ctl  ->  config, net  ->  turn  ->  auth, policy  ->  stun
 //! main, ctl, config, net  ->  tls
 //! net  ->  proxy_protocol, dtls
@@ -25,6 +26,7 @@
 //!   nothing of ours. `unsafe` in its `ffi.rs` only.
 //! * [`notify`]: what systemd hears of the server. It needs nothing of ours.
 //! * [`config`]: the schema, defaults, validation.
+//! * [`control`]: the protocol between turnctl and a running server. It needs nothing of ours.
 //! * [`admin`]: the running server as its operator sees and changes it.
 //! * [`ctl`]: turnctl, one file a subcommand; a TURN client and the tests of `turnctl check`.
 
@@ -32,6 +34,7 @@ pub mod admin;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod ctl;
 #[cfg(feature = "dtls")]
 pub mod dtls;

@@ -6,6 +6,7 @@ use taciturn::admin::control::Order;
 use taciturn::admin::{Board, Certificates, Change, ListenerTable, Moved, Plan, Served};
 use taciturn::notify::Supervisor;
 use taciturn_config::{Config, LogFilter};
+use taciturn_control::{Error, ErrorKind};
 use taciturn_net::external::External;
 use taciturn_net::{BindError, ListenerChange, Listeners, Running, Shared};
 use taciturn_turn::Withdrawn;
@@ -92,18 +93,18 @@ impl Live<'_> {
                 Some(order) = self.orders.recv() => match order {
                     // Who has gone away needs no answer.
                     Order::Reload(done) => {
-                        let _ = done.send(self.reload_and_say().await);
+                        let _ = done.send(self.reload_and_say().await.map_err(refused));
                     }
                     Order::Drain(within, done) => {
-                        let _ = done.send(self.drain(within).await);
+                        let _ = done.send(self.drain(within).await.map_err(internal));
                         // A server without calls would end before the answer is on its way.
                         look.reset();
                     }
                     Order::CancelDrain(done) => {
-                        let _ = done.send(self.cancel_drain().await);
+                        let _ = done.send(self.cancel_drain().await.map_err(internal));
                     }
                     Order::LogLevel(wanted, done) => {
-                        let _ = done.send(self.log_level(wanted));
+                        let _ = done.send(self.log_level(wanted).map_err(internal));
                     }
                 },
                 _ = look.tick() => {
@@ -314,6 +315,14 @@ impl Live<'_> {
              were configured then (sandbox in [process]). A file in another directory needs a restart"
         )
     }
+}
+
+fn refused(text: String) -> Error {
+    Error::new(ErrorKind::ConfigurationRefused, text)
+}
+
+fn internal(text: String) -> Error {
+    Error::new(ErrorKind::Internal, text)
 }
 
 /// What is said of a reload that changes nothing. The files of certificates are read each time.

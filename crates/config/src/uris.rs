@@ -36,6 +36,15 @@ impl Host {
         };
         given.map_or(Self::Placeholder, |ip| Self::Known(ip.to_string()))
     }
+
+    /// The name or address, where it is known.
+    #[must_use]
+    pub fn known(self) -> Option<String> {
+        match self {
+            Self::Known(host) => Some(host),
+            Self::Placeholder => None,
+        }
+    }
 }
 
 impl fmt::Display for Host {

@@ -35,6 +35,18 @@ pub enum CertificateError {
     Dtls(#[from] DtlsUnavailable),
 }
 
+impl CertificateError {
+    /// Whether the system refused to let this process read a file.
+    #[must_use]
+    pub fn is_access_denied(&self) -> bool {
+        match self {
+            Self::General(error) => error.is_access_denied(),
+            Self::Single { error, .. } => error.is_access_denied(),
+            Self::Missing { .. } | Self::Dtls(_) => false,
+        }
+    }
+}
+
 /// The certificates of `[tls]`, and those of single listeners.
 #[derive(Debug)]
 pub struct Certificates {
@@ -188,4 +200,29 @@ impl Successors {
 /// Listeners with a certificate of their own.
 fn own_sources(config: &Config) -> impl Iterator<Item = (&str, &CertSource)> {
     config.listen.iter().filter_map(|listen| Some((listen.name.as_str(), listen.cert.as_ref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_that_was_denied_is_known_by_its_kind_and_not_by_words() {
+        let unreadable = |kind: std::io::ErrorKind| CertError::Unreadable {
+            path: "/srv/Permission denied".into(),
+            error: kind.into(),
+            access: None,
+        };
+        let single = |error: CertError| CertificateError::Single {
+            name: "calls".to_owned(),
+            error: error.into(),
+        };
+        let denied = std::io::ErrorKind::PermissionDenied;
+        let missing = std::io::ErrorKind::NotFound;
+        assert!(CertificateError::from(unreadable(denied)).is_access_denied());
+        assert!(single(unreadable(denied)).is_access_denied());
+        assert!(!CertificateError::from(unreadable(missing)).is_access_denied());
+        assert!(!single(unreadable(missing)).is_access_denied());
+        assert!(!CertificateError::from(CertError::NoSources).is_access_denied());
+    }
 }

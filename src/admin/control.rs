@@ -1,55 +1,61 @@
-//! The control socket: one request a connection, a line of JSON; the answer is lines of JSON, the
-//! last of which has `ok`.
+//! The server's side of the control socket: reads a request, does what it asks, and writes the
+//! answer. What requests and answers look like is in [`taciturn_control`].
 //!
-//! Who may connect is said by the socket's mode, 0660.
+//! Who may connect is decided by the mode of the socket, 0660.
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::Mode;
-use serde_json::{Value, json};
-use taciturn_control::Request;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::answers;
 use super::board::Board;
-use super::listeners::Closing;
 use taciturn_config::LogFilter;
-use taciturn_stun::Family;
-use taciturn_turn::{Session, Whose};
+use taciturn_control::{
+    Answer, Error, ErrorKind, LONGEST_REQUEST, Line, Request, decode_request, encode_line,
+    whole_line,
+};
+use taciturn_turn::Whose;
 
-/// Connections at a time; more wait.
+/// The release of this server.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Connections that are served at a time; more wait.
 const CONNECTIONS: usize = 8;
 
 /// How long a request and its answer may take.
 const CONNECTION_TIME: Duration = Duration::from_secs(30);
 
-/// The longest request, in bytes.
-const LONGEST: u64 = 4096;
-
-/// How long accepting rests when the system has no descriptor left.
+/// How long the server waits before it accepts again when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// What the main loop says of an order: lines for the operator, or why it was not carried out.
+pub type Messages = Result<Vec<String>, Error>;
 
 /// What only the main loop can do.
 #[derive(Debug)]
 pub enum Order {
     /// Read the configuration again; the answer is what has changed, or why it was refused.
-    Reload(oneshot::Sender<Result<Vec<String>, String>>),
+    Reload(oneshot::Sender<Messages>),
     /// Drain, and end after so long in any case.
-    Drain(Option<Duration>, oneshot::Sender<Result<Vec<String>, String>>),
-    /// Take clients again.
-    CancelDrain(oneshot::Sender<Result<Vec<String>, String>>),
+    Drain(Option<Duration>, oneshot::Sender<Messages>),
+    /// Make allocations again.
+    CancelDrain(oneshot::Sender<Messages>),
     /// Log this, where it is given, for so long; the answer is what is logged.
-    LogLevel(Option<(LogFilter, Option<Duration>)>, oneshot::Sender<Result<Vec<String>, String>>),
+    LogLevel(Option<(LogFilter, Option<Duration>)>, oneshot::Sender<Messages>),
 }
 
-/// Takes the place of a socket that nobody listens on (any more).
+/// Makes the socket. One that no server listens on any more is replaced.
 ///
 /// # Errors
 /// When another server listens there, or no socket can be made.
@@ -66,7 +72,7 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
     if let Some(dir) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
     }
-    // From its first moment nobody else may connect.
+    // Others must not be able to connect before the mode could be changed.
     let before = rustix::process::umask(Mode::from_raw_mode(0o117));
     let bound = StdListener::bind(path);
     rustix::process::umask(before);
@@ -95,7 +101,7 @@ async fn serve(socket: UnixListener, board: Board, orders: mpsc::Sender<Order>) 
         let (board, orders) = (board.clone(), orders.clone());
         tokio::spawn(async move {
             let _place = place;
-            // Who goes away, or is too slow, gets no answer.
+            // A client that goes away, or is too slow, gets no answer.
             let _ = timeout(CONNECTION_TIME, converse(stream, &board, &orders)).await;
         });
     }
@@ -107,51 +113,67 @@ async fn converse(
     orders: &mpsc::Sender<Order>,
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(read.take(LONGEST)).read_line(&mut line).await?;
-    let outcome = match serde_json::from_str(&line) {
-        Ok(Request::Sessions { user }) => {
-            let whose = Whose { user, client: None };
-            for worker in 0..board.workers.number() {
-                let mut from = Some(0);
-                while let Some(at) = from {
-                    let (sessions, next) = board.workers.sessions(worker, &whose, at).await?;
-                    for session in &sessions {
-                        say(&mut write, &json!({ "session": shown(session) })).await?;
-                    }
-                    from = next;
-                }
+    let mut read_so_far = Vec::new();
+    let limited = read.take(LONGEST_REQUEST as u64);
+    BufReader::new(limited).read_until(b'\n', &mut read_so_far).await?;
+    let request = whole_line(&read_so_far, LONGEST_REQUEST).map_err(Error::from);
+    let outcome = match request.and_then(|line| decode_request(line, VERSION)) {
+        Ok(request) => answer(request, board, orders, &mut write).await,
+        Err(error) => Err(error),
+    };
+    say(&mut write, Line::Last { version: VERSION.to_owned(), outcome }).await
+}
+
+async fn say(write: &mut (impl AsyncWrite + Unpin), line: Line) -> io::Result<()> {
+    write.write_all(encode_line(line)?.as_bytes()).await
+}
+
+/// Writes a line for each allocation; returns how many there are.
+async fn list_sessions(
+    board: &Board,
+    user: Option<String>,
+    write: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<u64> {
+    let whose = Whose { user, client: None };
+    let mut listed = 0;
+    for worker in 0..board.workers.number() {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (sessions, next) = board.workers.sessions(worker, &whose, at).await?;
+            for session in &sessions {
+                say(write, Line::Session(answers::session(session))).await?;
+                listed += 1;
             }
-            Ok(Value::Null)
+            from = next;
         }
-        Ok(request) => answer(request, board, orders).await,
-        Err(error) => Err(format!("this is no request: {error}")),
-    };
-    let last = match outcome {
-        Ok(result) => json!({ "ok": true, "result": result }),
-        Err(error) => json!({ "ok": false, "error": error }),
-    };
-    say(&mut write, &last).await
+    }
+    Ok(listed)
 }
 
-async fn say(write: &mut (impl tokio::io::AsyncWrite + Unpin), value: &Value) -> io::Result<()> {
-    write.write_all(format!("{value}\n").as_bytes()).await
-}
-
+/// Does what is asked. Lines before the last one go to `write`.
 async fn answer(
     request: Request,
     board: &Board,
     orders: &mpsc::Sender<Order>,
-) -> Result<Value, String> {
+    write: &mut (impl AsyncWrite + Unpin),
+) -> Result<Answer, Error> {
+    let internal = |error: io::Error| Error::new(ErrorKind::Internal, error);
     match request {
-        Request::Sessions { .. } => Ok(Value::Null),
-        Request::Status => status(board).await.map_err(|error| error.to_string()),
-        Request::Kick { user: None, client: None } => Err("name a user or a client".to_owned()),
+        Request::Sessions { user } => {
+            list_sessions(board, user, write).await.map(Answer::Sessions).map_err(internal)
+        }
+        Request::Status => {
+            let status = answers::status(board).await.map_err(internal)?;
+            Ok(Answer::Status(Box::new(status)))
+        }
+        Request::Kick { user: None, client: None } => {
+            let text = "kick needs a user, a client, or both";
+            Err(Error::new(ErrorKind::InvalidArgument, text))
+        }
         Request::Kick { user, client } => {
-            let kicked = board.workers.kick(&Whose { user, client }).await;
-            let kicked = kicked.map_err(|error| error.to_string())?;
+            let kicked = board.workers.kick(&Whose { user, client }).await.map_err(internal)?;
             tracing::info!(allocations = kicked, "ended by the operator");
-            Ok(json!({ "kicked": kicked }))
+            Ok(Answer::Kicked(kicked as u64))
         }
         Request::Reload => obeyed(orders, Order::Reload).await,
         Request::Drain { timeout_seconds } => {
@@ -161,98 +183,22 @@ async fn answer(
         Request::CancelDrain => obeyed(orders, Order::CancelDrain).await,
         Request::LogLevel { filter, for_seconds } => {
             let filter = filter.map(|text| text.parse::<LogFilter>()).transpose();
+            let filter = filter.map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
             let within = for_seconds.map(Duration::from_secs);
-            let wanted = filter.map_err(|error| error.to_string())?.map(|filter| (filter, within));
+            let wanted = filter.map(|filter| (filter, within));
             obeyed(orders, |done| Order::LogLevel(wanted, done)).await
         }
-        Request::Certs => {
-            let certificates = board.served().told(std::time::SystemTime::now());
-            Ok(json!({ "certificates": certificates }))
-        }
+        Request::Certs => Ok(Answer::Certificates(board.served().describe(SystemTime::now()))),
     }
 }
 
-/// Has the main loop do something.
+/// Has the main loop do something; the answer is what it says.
 async fn obeyed(
     orders: &mpsc::Sender<Order>,
-    order: impl FnOnce(oneshot::Sender<Result<Vec<String>, String>>) -> Order,
-) -> Result<Value, String> {
-    let stopping = || "the server is stopping".to_owned();
+    order: impl FnOnce(oneshot::Sender<Messages>) -> Order,
+) -> Result<Answer, Error> {
+    let stopping = || Error::new(ErrorKind::Stopping, "the server is stopping");
     let (done, outcome) = oneshot::channel();
     orders.send(order(done)).await.map_err(|_| stopping())?;
-    let told = outcome.await.map_err(|_| stopping())??;
-    Ok(json!({ "told": told }))
-}
-
-async fn status(board: &Board) -> io::Result<Value> {
-    let now = board.workers.count().await?;
-    let health = board.health();
-    let mut certificates = Vec::new();
-    for chain in board.served().chains() {
-        let until = chain.not_after().duration_since(std::time::UNIX_EPOCH);
-        certificates.push(json!({
-            "names": chain.names(),
-            "expires": until.map_or(0, |until| until.as_secs()),
-        }));
-    }
-    let closing = board.closing().await?.into_iter().map(|(listener, clients)| {
-        let Closing { name, address, transport, .. } = listener;
-        json!({
-            "name": name,
-            "address": address.to_string(),
-            "transport": transport.name(),
-            "clients": clients,
-        })
-    });
-    let closing: Vec<_> = closing.collect();
-    let mut relayed = taciturn_turn::Traffic::default();
-    now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
-    Ok(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "started": health.started(),
-        "ready": health.is_ready(),
-        "workers": board.workers.number(),
-        "allocations": now.allocations,
-        "users": board.quota.users(),
-        "connections": board.connections.open(),
-        "relay_ports": board.ports.range().len(),
-        "relay_ports_used": {
-            "ipv4": board.ports.used(Family::V4), "ipv6": board.ports.used(Family::V6),
-        },
-        "bytes_to_peers": relayed.bytes_to_peers,
-        "bytes_to_clients": relayed.bytes_to_client,
-        "packets_to_peers": relayed.packets_to_peers,
-        "packets_to_clients": relayed.packets_to_client,
-        "last_reload": { "taken_up": health.last_reload().taken_up, "at": health.last_reload().at },
-        "certificates": certificates,
-        "closing_listeners": closing,
-    }))
-}
-
-fn shown(session: &Session) -> Value {
-    let Session {
-        client,
-        carrier,
-        username,
-        relayed,
-        permissions,
-        channels,
-        traffic,
-        age,
-        expires_in,
-    } = session;
-    json!({
-        "client": client.to_string(),
-        "transport": carrier.name(),
-        "user": username,
-        "relayed": relayed.iter().flatten().map(ToString::to_string).collect::<Vec<_>>(),
-        "peers": permissions,
-        "channels": channels,
-        "bytes_to_peers": traffic.bytes_to_peers,
-        "packets_to_peers": traffic.packets_to_peers,
-        "bytes_to_client": traffic.bytes_to_client,
-        "packets_to_client": traffic.packets_to_client,
-        "age_seconds": age.as_secs(),
-        "expires_in_seconds": expires_in.as_secs(),
-    })
+    outcome.await.map_err(|_| stopping())?.map(Answer::Messages)
 }

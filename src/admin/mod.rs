@@ -4,6 +4,7 @@
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod board;
 mod certificates;
 pub mod control;

@@ -1,16 +1,15 @@
 //! The certificates that a running server serves, as its operator sees them.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use serde_json::{Value, json};
+use std::time::SystemTime;
 
 use super::Certificates;
+use super::answers::unix;
 use taciturn_config::Config;
+use taciturn_control::Certificate;
 use taciturn_tls::{CertStore, CertifiedChain, Report};
 
-/// Seconds of a day.
-const DAY: i64 = 86400;
+const DAY_SECONDS: i64 = 86400;
 
 /// Every certificate store, and who serves it.
 #[derive(Debug)]
@@ -42,40 +41,30 @@ impl Served {
     }
 
     /// All that is known of each, at the time `now`.
-    pub(super) fn told(&self, now: SystemTime) -> Vec<Value> {
+    pub(super) fn describe(&self, now: SystemTime) -> Vec<Certificate> {
         let expected: Vec<&str> = self.host.as_deref().into_iter().collect();
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (listeners, store) in &self.stores {
             let findings = store.findings(now, &expected);
             for Report { source, chain, since, failure } in store.reports() {
                 let of_it = findings.iter().filter(|finding| finding.source == source);
-                let warnings: Vec<_> = of_it.map(|finding| finding.warning.to_string()).collect();
-                let left = unix(chain.not_after()) - unix(now);
-                told.push(json!({
-                    "names": chain.names(),
-                    "issuer": chain.issuer(),
-                    "listeners": listeners,
-                    "source": source.kind(),
-                    "path": source.to_string(),
-                    "begins": unix(chain.not_before()),
-                    "expires": unix(chain.not_after()),
-                    "days_left": left.div_euclid(DAY),
-                    "expired": left < 0,
-                    "in_use_since": unix(since),
-                    "renewal_failure": failure,
-                    "warnings": warnings,
-                }));
+                let left_seconds = unix(chain.not_after()).saturating_sub(unix(now));
+                described.push(Certificate {
+                    names: chain.names().to_vec(),
+                    issuer: chain.issuer().to_owned(),
+                    listeners: listeners.clone(),
+                    source: source.kind().to_owned(),
+                    path: source.to_string(),
+                    begins_at: unix(chain.not_before()),
+                    expires_at: unix(chain.not_after()),
+                    days_left: left_seconds.div_euclid(DAY_SECONDS),
+                    expired: left_seconds < 0,
+                    taken_up_at: unix(since),
+                    renewal_failure: failure,
+                    warnings: of_it.map(|finding| finding.warning.to_string()).collect(),
+                });
             }
         }
-        told
-    }
-}
-
-/// Seconds since 1970; a certificate may have begun before.
-fn unix(time: SystemTime) -> i64 {
-    let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => seconds(since),
-        Err(before) => -seconds(before.duration()),
+        described
     }
 }

@@ -3,15 +3,29 @@
 use std::time::{Duration, Instant};
 
 use taciturn::admin;
+use taciturn::admin::control::Messages;
 use taciturn_config::{Environment, LogFilter, LogFormat, show_duration};
+use taciturn_control::{Error, ErrorKind};
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, registry, reload};
 
 use super::Failure;
 
+/// Why the filter cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LogError {
+    /// It is not one.
+    #[error(transparent)]
+    Filter(#[from] ParseError),
+    /// The log is gone.
+    #[error(transparent)]
+    Gone(#[from] reload::Error),
+}
+
 /// Writes to standard error. What is written can be changed while the server runs.
-pub(super) struct Log {
+pub(crate) struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
     /// What the configuration wants.
     configured: LogFilter,
@@ -22,7 +36,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Begins to write what `filter` lets through.
-    pub(super) fn start(
+    pub(crate) fn start(
         format: LogFormat,
         filter: &LogFilter,
         environment: &Environment,
@@ -33,14 +47,21 @@ impl Log {
         Ok(Self { filter: handle, configured: filter.clone(), now: filter.clone(), until: None })
     }
 
-    /// Writes what `filter` lets through, from now on or for so long.
-    pub(super) fn set(
+    /// Logs something else, where that is wanted, and returns what is logged.
+    pub(super) fn show_or_change(
         &mut self,
-        filter: &LogFilter,
-        within: Option<Duration>,
-    ) -> Result<(), String> {
-        let parsed = EnvFilter::try_new(filter.as_str()).map_err(|error| error.to_string())?;
-        self.filter.reload(parsed).map_err(|error| error.to_string())?;
+        wanted: Option<(LogFilter, Option<Duration>)>,
+    ) -> Messages {
+        if let Some((filter, within)) = wanted {
+            self.set(&filter, within).map_err(|error| Error::new(ErrorKind::Internal, error))?;
+            tracing::info!("log level: {}", self.describe());
+        }
+        Ok(vec![self.describe()])
+    }
+
+    /// Writes what `filter` lets through, from now on or for so long.
+    fn set(&mut self, filter: &LogFilter, within: Option<Duration>) -> Result<(), LogError> {
+        self.filter.reload(EnvFilter::try_new(filter.as_str())?)?;
         self.now = filter.clone();
         self.until = within.and_then(|within| Instant::now().checked_add(within));
         Ok(())
@@ -48,7 +69,7 @@ impl Log {
 
     /// The configuration wants this now. Where that is something else than before, it ends what
     /// [`Log::set`] has begun.
-    pub(super) fn configure(&mut self, filter: &LogFilter) -> Result<(), String> {
+    pub(super) fn configure(&mut self, filter: &LogFilter) -> Result<(), LogError> {
         if self.configured == *filter {
             return Ok(());
         }
@@ -68,7 +89,7 @@ impl Log {
     }
 
     /// What is written, in words.
-    pub(super) fn told(&self) -> String {
+    fn describe(&self) -> String {
         let Self { now, configured, until, .. } = self;
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         match left {

@@ -17,7 +17,7 @@ fn configuration(more: &str) -> String {
     )
 }
 
-/// Runs turnctl against a server; answers its exit code, and all that it prints.
+/// Runs turnctl against a server; returns its exit code, and all that it prints.
 fn turnctl(server: &Server, arguments: &[&str]) -> (i32, String) {
     let mut turnctl = Command::new(testkit::program::turnctl());
     turnctl.args(arguments).arg("--socket").arg(server.state.path().join("control.sock"));
@@ -52,8 +52,12 @@ async fn who_is_there_is_shown_and_can_be_ended() {
     let (_, text) = turnctl(&server, &["sessions", "--json"]);
     let first: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
     assert_eq!(first["session"]["bytes_to_peers"], 700);
+    assert_eq!(first["protocol"], 1);
     let (code, text) = turnctl(&server, &["status"]);
     assert!(code == 0 && text.contains("ready\n  allocations      1\n"), "{text}");
+    let (_, text) = turnctl(&server, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(status["result"]["status"]["bytes_to_peers"], 700);
     assert_eq!(turnctl(&server, &["kick"]).0, 2);
     assert_eq!(turnctl(&server, &["kick", "--client", &at]), (0, "1 allocations ended\n".into()));
     assert_eq!(turnctl(&server, &["sessions"]).1, "no sessions\n");
@@ -119,20 +123,86 @@ fn without_a_server_it_says_where_it_looked() {
     assert!(text.contains(path.to_str().unwrap()) && text.contains("no server"), "{text}");
 }
 
-#[test]
-fn what_is_no_request_is_told_so_and_costs_nothing() {
+/// Sends this to the control socket, and closes that direction; returns what the server answers.
+fn said_to(server: &Server, request: &[u8]) -> String {
     use std::io::{Read as _, Write as _};
+    let path = server.state.path().join("control.sock");
+    let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+    // The server may have answered and closed before it has read all of it.
+    let _ = stream.write_all(request);
+    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn what_is_not_a_request_is_told_so_by_kind_and_costs_nothing() {
     let server = Server::configured(&configuration(""));
-    for request in ["nonsense\n", "{\"command\":\"explode\"}\n", &"a".repeat(9000)] {
-        let path = server.state.path().join("control.sock");
-        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
-        // The server may have answered and closed before it has read all of it.
-        let _ = stream.write_all(request.as_bytes());
-        let mut answer = String::new();
-        let _ = stream.read_to_string(&mut answer);
-        assert!(answer.is_empty() || answer.starts_with("{\"error\":"), "{answer}");
+    let whole = "{\"protocol\":1,\"version\":\"0\",\"command\":\"status\"}";
+    for (request, kind) in [
+        ("nonsense\n", "malformed"),
+        ("", "malformed"),
+        (&whole[..20], "malformed"),
+        (whole, "malformed"),
+        ("{\"protocol\":1,\"version\":\"0\",\"command\":\"explode\"}\n", "malformed"),
+        (&"a".repeat(9000), "too-long"),
+        ("{\"protocol\":1,\"version\":\"0\",\"command\":\"kick\"}\n", "invalid-argument"),
+        (
+            "{\"protocol\":1,\"version\":\"0\",\"command\":\"log-level\",\"filter\":\"inof\"}\n",
+            "invalid-argument",
+        ),
+        ("{\"protocol\":2,\"version\":\"9.9\",\"command\":\"explode\"}\n", "protocol-mismatch"),
+        ("{\"command\":\"status\"}\n", "protocol-mismatch"),
+    ] {
+        let answer = said_to(&server, request.as_bytes());
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((&answer["ok"], &answer["protocol"]), (&false.into(), &1.into()), "{answer}");
+        assert_eq!(answer["error"]["kind"], kind, "{request}: {answer}");
     }
+    assert!(said_to(&server, format!("{whole}\n").as_bytes()).contains("\"ok\":true"));
     assert_eq!(turnctl(&server, &["status"]).0, 0);
+}
+
+/// Runs turnctl against a server that reads a request, and answers with this.
+fn answered_by(answer: &str, arguments: &[&str]) -> (i32, String) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("control.sock");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let mut turnctl = Command::new(testkit::program::turnctl());
+    turnctl.args(arguments).arg("--socket").arg(&path);
+    turnctl.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = turnctl.spawn().unwrap();
+    let (mut stream, _) = socket.accept().unwrap();
+    let mut request = String::new();
+    BufReader::new(stream.try_clone().unwrap()).read_line(&mut request).unwrap();
+    stream.write_all(answer.as_bytes()).unwrap();
+    drop(stream);
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_server_of_another_version_is_named_with_what_to_do() {
+    let later = "{\"protocol\":2,\"version\":\"9.9.0\",\"outcome\":\"fine\"}\n";
+    let (code, text) = answered_by(later, &["status"]);
+    let ours = env!("CARGO_PKG_VERSION");
+    let told = format!(
+        "error: turnctl {ours} asks with protocol 1, this server 9.9.0 speaks protocol 2; use the \
+         turnctl of the server's version\n"
+    );
+    assert_eq!((code, text), (1, told));
+}
+
+#[test]
+fn an_answer_that_is_cut_off_or_to_another_question_is_an_error() {
+    let (code, text) = answered_by("{\"protocol\":1,\"ok\":tr", &["status"]);
+    assert!(code == 1 && text.contains("closed in the middle of it"), "{text}");
+    let kicked = "{\"protocol\":1,\"version\":\"0\",\"ok\":true,\"result\":{\"kicked\":1}}\n";
+    let (code, text) = answered_by(kicked, &["status"]);
+    assert!(code == 1 && text.contains("the server's answer is not understood"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,6 +317,56 @@ fn certificates_are_shown_and_one_that_ends_soon_is_an_exit_code() {
     assert!(code == 0 && text.starts_with("no certificates"), "{text}");
 }
 
+/// The names of all fields in it.
+fn names(value: &serde_json::Value, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push(name.clone());
+                names(value, found);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| names(item, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_name_in_the_json_is_in_the_documents() {
+    let state = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["turn.example.org".to_owned()]).unwrap();
+    std::fs::write(state.path().join("cert.pem"), made.cert.pem()).unwrap();
+    std::fs::write(state.path().join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let dir = state.path().display();
+    let server = Server::configured(&configuration(&format!(
+        "[tls]\ncert = \"{dir}/cert.pem\"\nkey = \"{dir}/key.pem\"\n\
+         [[listen]]\naddress = \"127.0.0.1:0\"\ntransport = \"tls\"\n"
+    )));
+    let mut caller = client(&server).await;
+    caller.allocate().await;
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    for arguments in [
+        &["status"][..],
+        &["sessions"],
+        &["certs"],
+        &["log-level"],
+        &["reload"],
+        &["kick", "--user", USER],
+        &["drain", "--cancel"],
+    ] {
+        let (_, text) = turnctl(&server, &[arguments, &["--json"]].concat());
+        let mut found = Vec::new();
+        for line in text.lines() {
+            names(&serde_json::from_str(line).unwrap(), &mut found);
+        }
+        assert!(found.contains(&"result".to_owned()), "{text}");
+        for name in found {
+            assert!(document.contains(&format!("`{name}`")), "docs/metrics.md has no `{name}`");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_drain_can_be_cancelled() {
     let server = Server::configured(&configuration(""));
@@ -282,23 +402,30 @@ fn top_takes_more_sessions_than_a_server_tells_in_one_go() {
                 let mut answer = String::new();
                 if request.contains("status") {
                     answer.push_str(&format!(
-                        "{{\"ok\":true,\"result\":{{\"version\":\"0\",\"started\":1,\"ready\":true,\
-                         \"allocations\":1500,\"users\":9,\"relay_ports\":2000,\
+                        "{{\"protocol\":1,\"version\":\"0\",\"ok\":true,\"result\":{{\"status\":{{\
+                         \"version\":\"0\",\"started_at\":1,\"ready\":true,\"workers\":1,\
+                         \"allocations\":1500,\"users\":9,\"connections\":0,\"relay_ports\":2000,\
                          \"relay_ports_used\":{{\"ipv4\":1500,\"ipv6\":0}},\"bytes_to_peers\":{0},\
-                         \"bytes_to_clients\":{0},\"packets_to_peers\":{0},\"packets_to_clients\":{0}}}}}\n",
+                         \"bytes_to_clients\":{0},\"packets_to_peers\":{0},\"packets_to_clients\":{0},\
+                         \"last_reload\":{{\"succeeded\":true,\"finished_at\":1}},\
+                         \"certificates\":[],\"closing_listeners\":[]}}}}}}\n",
                         sample * 1_000_000
                     ));
                 } else {
                     for n in 0..1500 {
                         answer.push_str(&format!(
-                            "{{\"session\":{{\"client\":\"192.0.2.1:{n}\",\"transport\":\"udp\",\
-                             \"user\":\"u{n}\",\"relayed\":[],\"peers\":1,\"age_seconds\":90,\
-                             \"bytes_to_peers\":{0},\"bytes_to_client\":0,\"packets_to_peers\":{0},\
-                             \"packets_to_client\":0}}}}\n",
+                            "{{\"protocol\":1,\"session\":{{\"client\":\"192.0.2.1:{n}\",\
+                             \"transport\":\"udp\",\"user\":\"u{n}\",\"relayed_addresses\":[],\
+                             \"permissions\":1,\"channels\":0,\"age_seconds\":90,\
+                             \"expires_in_seconds\":510,\"bytes_to_peers\":{0},\
+                             \"bytes_to_clients\":0,\"packets_to_peers\":{0},\
+                             \"packets_to_clients\":0}}}}\n",
                             sample * n
                         ));
                     }
-                    answer.push_str("{\"ok\":true,\"result\":null}\n");
+                    answer.push_str(
+                        "{\"protocol\":1,\"version\":\"0\",\"ok\":true,\"result\":{\"sessions\":1500}}\n",
+                    );
                 }
                 stream.write_all(answer.as_bytes()).unwrap();
             }

@@ -121,7 +121,7 @@ pub(super) fn ensure_credential(
     if generate == Generate::No {
         match secrets::existing(&config.state_dir, env) {
             Ok(secret) => config.auth.secrets.push(secret),
-            Err((message, help)) => findings.error(&Origin::Unplaced, "", message, help),
+            Err(error) => no_secret(error, findings),
         }
         return;
     }
@@ -141,10 +141,13 @@ pub(super) fn ensure_credential(
             findings.notes.push(Note::info(text));
             config.auth.secrets.push(secret);
         }
-        Err((message, help)) => {
-            findings.error(&Origin::Unplaced, "", message, help);
-        }
+        Err(error) => no_secret(error, findings),
     }
+}
+
+fn no_secret(error: secrets::NoSecret, findings: &mut Findings) {
+    findings.error(&Origin::Unplaced, "", error.message, error.help);
+    findings.caused_by(error.cause);
 }
 
 /// Warns of a configuration file that holds credentials and that everybody can read.

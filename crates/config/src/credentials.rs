@@ -89,7 +89,7 @@ pub(super) fn report_weak(
     if allowed {
         let text =
             format!("{what}: {weakness}; anyone may use this relay (allow_weak_credentials)");
-        reader.findings.notes.push(Note::warning(text));
+        reader.findings.notes.push(Note::weak_credential(text));
     } else {
         let help = "make a new one, for example with: openssl rand -hex 24\n\
                     (for tests only: allow_weak_credentials = true in [auth])";

@@ -2,6 +2,7 @@
 //! found, what to write. Secrets never show up in it.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,13 @@ impl ConfigErrors {
     #[must_use]
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// Whether the system refused to let this process read a file.
+    #[must_use]
+    pub fn is_access_denied(&self) -> bool {
+        let denied = Some(io::ErrorKind::PermissionDenied);
+        self.problems.iter().any(|problem| problem.cause == denied)
     }
 }
 
@@ -47,6 +55,8 @@ pub struct Problem {
     pub message: String,
     /// What to write instead; may be empty.
     pub help: String,
+    /// What the system said, where it refused something.
+    pub cause: Option<io::ErrorKind>,
     excerpt: Option<Excerpt>,
 }
 
@@ -116,6 +126,15 @@ pub struct Note {
     pub level: NoteLevel,
     /// One or two plain sentences, without a full stop at the end.
     pub text: String,
+    /// What it is about, where a program has to know.
+    pub topic: Option<Topic>,
+}
+
+/// What a [`Note`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// A credential that can be guessed, and that `auth.allow_weak_credentials` lets pass.
+    WeakCredential,
 }
 
 /// How much a [`Note`] matters.
@@ -129,11 +148,16 @@ pub enum NoteLevel {
 
 impl Note {
     pub(crate) fn info(text: impl Into<String>) -> Self {
-        Self { level: NoteLevel::Info, text: text.into() }
+        Self { level: NoteLevel::Info, text: text.into(), topic: None }
     }
 
     pub(crate) fn warning(text: impl Into<String>) -> Self {
-        Self { level: NoteLevel::Warning, text: text.into() }
+        Self { level: NoteLevel::Warning, text: text.into(), topic: None }
+    }
+
+    /// A warning about a credential that can be guessed.
+    pub(crate) fn weak_credential(text: impl Into<String>) -> Self {
+        Self { topic: Some(Topic::WeakCredential), ..Self::warning(text) }
     }
 }
 
@@ -166,10 +190,19 @@ pub(super) struct Source {
     pub(super) translated: bool,
 }
 
+/// A problem before its position is worked out.
+struct Found {
+    origin: Origin,
+    key: String,
+    message: String,
+    help: String,
+    cause: Option<io::ErrorKind>,
+}
+
 /// Problems and notes while they are being collected.
 #[derive(Default)]
 pub(super) struct Findings {
-    problems: Vec<(Origin, String, String, String)>,
+    problems: Vec<Found>,
     pub(super) notes: Vec<Note>,
 }
 
@@ -181,7 +214,20 @@ impl Findings {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.problems.push((origin.clone(), key.into(), message.into(), help.into()));
+        self.problems.push(Found {
+            origin: origin.clone(),
+            key: key.into(),
+            message: message.into(),
+            help: help.into(),
+            cause: None,
+        });
+    }
+
+    /// The system refused something about the last problem, for this reason.
+    pub(super) fn caused_by(&mut self, cause: Option<io::ErrorKind>) {
+        if let Some(last) = self.problems.last_mut() {
+            last.cause = cause;
+        }
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -190,18 +236,18 @@ impl Findings {
 
     /// The errors with their positions in `source`: those of the file first, by position.
     pub(super) fn into_errors(mut self, source: &Source) -> ConfigErrors {
-        self.problems.sort_by_key(|(origin, ..)| match origin {
+        self.problems.sort_by_key(|found| match &found.origin {
             Origin::File(span) => (0, span.start),
             _ => (1, 0),
         });
-        let place = |(origin, key, message, help)| {
+        let place = |Found { origin, key, message, help, cause }| {
             let (place, excerpt) = match origin {
                 Origin::File(span) => source.locate(&span),
                 Origin::Variable(name) => (Place::Variable(name), None),
                 Origin::Flag(name) => (Place::Flag(name), None),
                 Origin::Unplaced => (Place::Unplaced, None),
             };
-            Problem { place, key, message, help, excerpt }
+            Problem { place, key, message, help, cause, excerpt }
         };
         ConfigErrors { problems: self.problems.into_iter().map(place).collect() }
     }
@@ -253,5 +299,24 @@ impl Source {
         }
         let from = from.unwrap_or(length);
         Excerpt { text, from, width: to.saturating_sub(from).max(1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn access_that_was_denied_is_known_by_its_kind_and_not_by_words() {
+        let errors = |cause| {
+            let mut findings = Findings::default();
+            findings.error(&Origin::Unplaced, "", "cannot read /srv/Permission denied", "");
+            findings.caused_by(cause);
+            findings.error(&Origin::Unplaced, "realm", "is empty", "write one");
+            findings.into_errors(&Source::default())
+        };
+        assert!(errors(Some(io::ErrorKind::PermissionDenied)).is_access_denied());
+        assert!(!errors(Some(io::ErrorKind::NotFound)).is_access_denied());
+        assert!(!errors(None).is_access_denied());
     }
 }

@@ -12,6 +12,7 @@ mod check;
 pub mod coturn;
 mod credentials;
 mod error;
+pub mod homeserver;
 mod listeners;
 mod load;
 mod log_format;
@@ -22,6 +23,7 @@ mod redirect;
 mod schema;
 mod secrets;
 mod tls;
+pub mod uris;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -39,7 +41,7 @@ pub use address::is_dns_name;
 pub use args::ServerArgs;
 pub use check::parse_host;
 pub use coturn::Translation;
-pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem};
+pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use load::Environment;
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
@@ -187,10 +189,10 @@ fn load_with(
 ) -> Result<Loaded, ConfigErrors> {
     let mut findings = error::Findings::default();
     let Some(named) = named(args, env) else { return build(None, args, env, findings, generate) };
-    let bytes =
-        std::fs::read(&named.path).map_err(|error| unreadable(&named, &error.to_string()))?;
+    let bytes = std::fs::read(&named.path)
+        .map_err(|error| unreadable(&named, &error.to_string(), Some(error.kind())))?;
     let text = String::from_utf8(bytes).map(Zeroizing::new);
-    let text = text.map_err(|_| unreadable(&named, "it is not UTF-8 text"))?;
+    let text = text.map_err(|_| unreadable(&named, "it is not UTF-8 text", None))?;
     let source = match named.is_coturns {
         false => error::Source::new(&named.path, text),
         true => translated(&named.path, &text, &mut findings),
@@ -243,7 +245,7 @@ fn build(
     Err(findings.into_errors(&source.unwrap_or_default()))
 }
 
-fn unreadable(named: &Named, why: &str) -> ConfigErrors {
+fn unreadable(named: &Named, why: &str, cause: Option<std::io::ErrorKind>) -> ConfigErrors {
     let mut findings = error::Findings::default();
     let message = format!("cannot read {}: {why}", named.path.display());
     let help = match named.is_coturns {
@@ -251,6 +253,7 @@ fn unreadable(named: &Named, why: &str) -> ConfigErrors {
         true => "name coturn's turnserver.conf; taciturn's user must be able to read it",
     };
     findings.error(&named.origin, "", message, help);
+    findings.caused_by(cause);
     findings.into_errors(&error::Source::default())
 }
 

@@ -37,7 +37,30 @@ pub(super) enum SecretFileError {
     Content { path: PathBuf, what: &'static str },
 }
 
+/// Why the server's own secret is no good, for [`Findings`](super::error::Findings).
+#[derive(Debug)]
+pub(super) struct NoSecret {
+    pub(super) message: String,
+    pub(super) help: String,
+    /// What the system said, where it refused something.
+    pub(super) cause: Option<io::ErrorKind>,
+}
+
+impl From<SecretFileError> for NoSecret {
+    fn from(error: SecretFileError) -> Self {
+        Self { message: error.to_string(), help: error.help(), cause: error.cause() }
+    }
+}
+
 impl SecretFileError {
+    /// What the system said, where it refused something.
+    fn cause(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Unreadable { error, .. } => Some(error.kind()),
+            Self::Exposed { .. } | Self::Content { .. } => None,
+        }
+    }
+
     fn help(&self) -> String {
         match self {
             Self::Unreadable { path, error, .. } => match error.kind() {
@@ -127,7 +150,10 @@ pub(super) fn files(reader: &mut Reader<'_>, env: &Environment, allow_weak: bool
                 let secret = SharedSecret::new(text.as_bytes());
                 secrets.push(Secret { secret, path: Some(path), generated: false });
             }
-            Err(error) => reader.error(&item, error.to_string(), &error.help()),
+            Err(error) => {
+                reader.error(&item, error.to_string(), &error.help());
+                reader.findings.caused_by(error.cause());
+            }
         }
     }
     secrets
@@ -175,7 +201,7 @@ pub(super) fn path_in(state_dir: &Path) -> PathBuf {
 ///
 /// # Errors
 /// Where it was looked for, and what to do.
-pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (String, String)> {
+pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, NoSecret> {
     let path = path_in(state_dir);
     let error = match read(&path) {
         Ok(text) => {
@@ -184,13 +210,12 @@ pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (S
         }
         Err(error) => error,
     };
-    let missing = matches!(&error, SecretFileError::Unreadable { error, .. }
-        if error.kind() == io::ErrorKind::NotFound);
-    let denied = matches!(&error, SecretFileError::Unreadable { error, .. }
-        if error.kind() == io::ErrorKind::PermissionDenied);
+    let cause = error.cause();
+    let missing = cause == Some(io::ErrorKind::NotFound);
+    let denied = cause == Some(io::ErrorKind::PermissionDenied);
     let mut help = String::new();
     if !missing && !denied {
-        return Err((error.to_string(), error.help()));
+        return Err(error.into());
     }
     let message = if missing {
         format!(
@@ -220,7 +245,7 @@ pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (S
         "if the server has a configuration file, name it: --config FILE;\n\
          if it keeps its state elsewhere: --state-dir DIR",
     );
-    Err((message, help))
+    Err(NoSecret { message, help, cause })
 }
 
 /// The path of the secret in `dir`, made now if there is none, for its owner only. The flag says
@@ -230,7 +255,7 @@ pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, (S
 /// What is wrong, in words.
 pub fn secret_in(dir: &Path) -> Result<(PathBuf, bool), String> {
     let made = match path_in(dir).symlink_metadata() {
-        Ok(_) => generated(dir).map(|_| false).map_err(|(message, _)| message),
+        Ok(_) => generated(dir).map(|_| false).map_err(|error| error.message),
         Err(_) => store(dir, &path_in(dir))
             .map_err(|error| format!("cannot write {}: {error}", path_in(dir).display())),
     }?;
@@ -241,30 +266,31 @@ pub fn secret_in(dir: &Path) -> Result<(PathBuf, bool), String> {
 ///
 /// # Errors
 /// What is wrong, and what to do.
-pub(super) fn generated(state_dir: &Path) -> Result<(Secret, bool), (String, String)> {
+pub(super) fn generated(state_dir: &Path) -> Result<(Secret, bool), NoSecret> {
     let path = path_in(state_dir);
     let existing = |made| match read(&path) {
         Ok(text) => {
             let secret = SharedSecret::new(text.as_bytes());
             Ok((Secret { secret, path: Some(path.clone()), generated: true }, made))
         }
-        Err(error) => Err((error.to_string(), error.help())),
+        Err(error) => Err(error.into()),
     };
     if path.symlink_metadata().is_ok() {
         return existing(false);
     }
     match store(state_dir, &path) {
         Ok(made) => existing(made),
-        Err(error) => Err((
-            format!(
+        Err(error) => Err(NoSecret {
+            message: format!(
                 "no credentials are configured, and the secret made instead cannot be kept in {}: \
                  {error}",
                 path.display()
             ),
-            "set state_dir (or TACITURN_STATE_DIR, or --state-dir) to a directory that taciturn\n\
-             may write to, or configure a credential in [auth]"
+            help: "set state_dir (or TACITURN_STATE_DIR, or --state-dir) to a directory that taciturn\n\
+                   may write to, or configure a credential in [auth]"
                 .into(),
-        )),
+            cause: Some(error.kind()),
+        }),
     }
 }
 
@@ -320,6 +346,20 @@ mod tests {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         (dir, path)
+    }
+
+    #[test]
+    fn what_the_system_refused_is_told_by_kind() {
+        let denied = SecretFileError::Unreadable {
+            path: "/run/turn".into(),
+            error: io::ErrorKind::PermissionDenied.into(),
+            owner: String::new(),
+        };
+        assert_eq!(NoSecret::from(denied).cause, Some(io::ErrorKind::PermissionDenied));
+        let missing = read(Path::new("/nowhere/Permission denied")).unwrap_err();
+        assert_eq!(missing.cause(), Some(io::ErrorKind::NotFound));
+        let (_dir, path) = file(b"", 0o600);
+        assert_eq!(read(&path).unwrap_err().cause(), None, "the content is wrong, not the access");
     }
 
     #[test]
@@ -391,7 +431,7 @@ mod tests {
     #[test]
     fn state_directory_that_cannot_be_made_says_what_to_set() {
         let (_dir, path) = file(b"", 0o600);
-        let (message, help) = generated(&path.join("sub")).unwrap_err();
+        let NoSecret { message, help, .. } = generated(&path.join("sub")).unwrap_err();
         assert!(message.contains("cannot be kept in"), "{message}");
         assert!(help.contains("TACITURN_STATE_DIR"));
     }

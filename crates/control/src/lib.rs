@@ -1,42 +1,42 @@
-//! What `turnctl` asks of a running server, over its control socket.
+//! The protocol of the control socket: what `turnctl` asks a running server, and what the server
+//! answers.
+//!
+//! A connection carries one request. Both directions are lines of JSON that end with a line feed:
+//!
+//! ```text
+//! {"protocol":1,"version":"0.1.0","command":"sessions","user":"alice"}
+//! {"protocol":1,"session":{"client":"192.0.2.1:49152", ...}}
+//! {"protocol":1,"version":"0.1.0","ok":true,"result":{"sessions":1}}
+//! ```
+//!
+//! Every line has the number of the protocol, so that two programs of different releases notice it
+//! before they misunderstand each other. Fields that are not known are ignored: adding one does not
+//! change the number. Removing or renaming one, or giving it another meaning, does.
+//!
+//! Names say their unit: `_seconds` is a span of time, `_at` a moment in seconds since 1970. Addresses are written `192.0.2.1:3478` and `[2001:db8::1]:3478`.
+//!
+//! The types, the codec and the client's connection are here, for both programs; this module
+//! depends on nothing else of the project.
 #![forbid(unsafe_code)]
 
-use serde::{Deserialize, Serialize};
+mod answer;
+mod codec;
+mod connection;
+mod error;
+mod request;
+#[cfg(test)]
+mod tests;
 
-/// What can be asked.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "command", rename_all = "kebab-case")]
-pub enum Request {
-    /// How the server is.
-    Status,
-    /// The allocations there are.
-    Sessions {
-        /// Of this user alone.
-        user: Option<String>,
-    },
-    /// End allocations.
-    Kick {
-        /// Of this user.
-        user: Option<String>,
-        /// Of this client, an address and a port.
-        client: Option<std::net::SocketAddr>,
-    },
-    /// Read the configuration again.
-    Reload,
-    /// Make no allocation any more, and end when there is none.
-    Drain {
-        /// End after so many seconds in any case.
-        timeout_seconds: Option<u64>,
-    },
-    /// Make allocations again.
-    CancelDrain,
-    /// What is logged.
-    LogLevel {
-        /// Log this from now on.
-        filter: Option<String>,
-        /// And what was logged before, after so many seconds.
-        for_seconds: Option<u64>,
-    },
-    /// The certificates in use.
-    Certs,
-}
+pub use answer::{
+    Answer, Certificate, CertificateSummary, ClosingListener, Line, PortsUsed, ReloadOutcome,
+    Session, Status, Traffic,
+};
+pub use codec::{
+    LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,
+};
+pub use connection::{ClientError, Connection, Received};
+pub use error::{Error, ErrorKind, Mismatch, Peer};
+pub use request::Request;
+
+/// The number of the protocol that this release speaks.
+pub const PROTOCOL: u32 = 1;

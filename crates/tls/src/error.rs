@@ -183,6 +183,12 @@ pub enum CertError {
 }
 
 impl CertError {
+    /// Whether the system refused to let this process read a file.
+    #[must_use]
+    pub fn is_access_denied(&self) -> bool {
+        matches!(self, Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Wraps what the system said about `path`, with what can be found out about permissions.
     pub(super) fn unreadable(path: &Path, error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::NotFound

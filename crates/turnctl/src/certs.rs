@@ -1,106 +1,101 @@
 //! `turnctl certs`: the certificates that the running server serves.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use serde_json::Value;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::CtlError;
-use super::socket::{SocketArgs, ask, text};
+use super::socket::{SocketArgs, another_answer, ask_once};
 use taciturn_config::Environment;
-use taciturn_control::Request;
+use taciturn_control::{Answer, Certificate, Request};
 
-/// Days before the end from which on a certificate should have been renewed.
+/// A certificate that expires in fewer days should have been renewed.
 const SOON_DAYS: i64 = 14;
 
-/// Prints them. Answers the exit code: 1 where one has ended, or will within 14 days.
+/// Prints them. Returns the exit code: 1 where one has expired, or will within 14 days.
 pub(super) fn run(
     args: &SocketArgs,
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
-    let result = ask(args, env, &Request::Certs, out, |_, _| Ok(()))?.unwrap_or_default();
-    let certificates = result["certificates"].as_array().cloned().unwrap_or_default();
+    let certificates = match ask_once(args, env, &Request::Certs, out)? {
+        Answer::Certificates(certificates) => certificates,
+        other => return Err(another_answer(&other)),
+    };
     if !args.json {
         print(&certificates, out)?;
     }
     Ok(u8::from(certificates.iter().any(is_due)))
 }
 
-fn is_due(certificate: &Value) -> bool {
-    certificate["expired"] == true || days_left(certificate) < SOON_DAYS
+const fn is_due(certificate: &Certificate) -> bool {
+    certificate.expired || certificate.days_left < SOON_DAYS
 }
 
-fn days_left(certificate: &Value) -> i64 {
-    certificate["days_left"].as_i64().unwrap_or(0)
-}
-
-fn print(certificates: &[Value], out: &mut dyn Write) -> std::io::Result<()> {
+fn print(certificates: &[Certificate], out: &mut dyn Write) -> std::io::Result<()> {
     if certificates.is_empty() {
         return writeln!(out, "no certificates: no listener speaks TLS or DTLS");
     }
     for certificate in certificates {
-        let or_none = |key: &str, none: &str| match list(&certificate[key]) {
-            Some(names) => names,
-            None => none.to_owned(),
-        };
-        // What certificates say of themselves is whatever their issuer has put there.
-        writeln!(out, "{}", or_none("names", "a certificate without a name").escape_debug())?;
+        // A certificate may hold any text as its names and issuer.
+        let names = joined(&certificate.names, "a certificate without a name");
+        writeln!(out, "{}", names.escape_debug())?;
         let mut line = |name: &str, value: &str| writeln!(out, "  {name:<12} {value}");
-        line("listeners", &or_none("listeners", "none"))?;
-        line("issuer", &text(&certificate["issuer"]).escape_debug().to_string())?;
-        let days = days_left(certificate);
-        let left = match certificate["expired"] == true {
-            true => "EXPIRED".to_owned(),
-            false if days == 0 => "less than a day left".to_owned(),
-            false if days == 1 => "1 day left".to_owned(),
-            false => format!("{days} days left"),
+        line("listeners", &joined(&certificate.listeners, "none"))?;
+        line("issuer", &certificate.issuer.escape_debug().to_string())?;
+        let left = match certificate.days_left {
+            _ if certificate.expired => "EXPIRED".to_owned(),
+            0 => "less than a day left".to_owned(),
+            1 => "1 day left".to_owned(),
+            days => format!("{days} days left"),
         };
-        line("expires", &format!("{}, {left}", date(&certificate["expires"])))?;
-        let source = (text(&certificate["source"]), text(&certificate["path"]));
-        line("source", &format!("{}, {}", source.0, source.1))?;
-        line("in use since", &date(&certificate["in_use_since"]))?;
-        match certificate["renewal_failure"].as_str() {
+        line("expires", &format!("{}, {left}", date(certificate.expires_at)))?;
+        line("source", &format!("{}, {}", certificate.source, certificate.path))?;
+        line("in use since", &date(certificate.taken_up_at))?;
+        match &certificate.renewal_failure {
             Some(failure) => line("renewal", &format!("FAILED, this one stays: {failure}"))?,
             None => line("renewal", "good: what is there now is in use")?,
         }
-        for warning in certificate["warnings"].as_array().into_iter().flatten() {
-            line("warning", text(warning))?;
+        for warning in &certificate.warnings {
+            line("warning", warning)?;
         }
     }
     Ok(())
 }
 
-fn list(value: &Value) -> Option<String> {
-    let names: Vec<_> = value.as_array()?.iter().map(text).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+fn joined(names: &[String], none: &str) -> String {
+    if names.is_empty() { none.to_owned() } else { names.join(", ") }
 }
 
-/// Times before 1970 are shown as its beginning.
-fn date(seconds: &Value) -> String {
-    let since = Duration::from_secs(seconds.as_u64().unwrap_or(0));
-    // What lies beyond the calendar cannot be written.
+/// A moment in seconds since 1970. Moments before that are shown as its beginning.
+pub(super) fn date(seconds: i64) -> String {
+    // httpdate panics beyond the year 9999.
     const LAST: u64 = 253_402_300_799;
-    let time: SystemTime = UNIX_EPOCH + since.min(Duration::from_secs(LAST));
-    httpdate::fmt_http_date(time)
+    let since = u64::try_from(seconds).unwrap_or(0).min(LAST);
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    fn certificate(days: i64, expired: bool) -> Value {
-        json!({
-            "names": ["turn.domain.org", "\u{1b}[2J"], "issuer": "CN=R11", "listeners": ["tls:5349"],
-            "source": "certbot", "path": "/live/turn", "begins": 0, "expires": 1_800_000_000,
-            "days_left": days, "expired": expired, "in_use_since": 1_700_000_000,
-            "renewal_failure": null, "warnings": ["the certificate is self-signed"],
-        })
+    fn certificate(days_left: i64, expired: bool) -> Certificate {
+        Certificate {
+            names: vec!["turn.domain.org".to_owned(), "\u{1b}[2J".to_owned()],
+            issuer: "CN=R11".to_owned(),
+            listeners: vec!["tls:5349".to_owned()],
+            source: "certbot".to_owned(),
+            path: "/live/turn".to_owned(),
+            begins_at: 0,
+            expires_at: 1_800_000_000,
+            days_left,
+            expired,
+            taken_up_at: 1_700_000_000,
+            renewal_failure: None,
+            warnings: vec!["the certificate is self-signed".to_owned()],
+        }
     }
 
-    fn printed(certificates: &[Value]) -> String {
+    fn printed(certificates: &[Certificate]) -> String {
         let mut out = Vec::new();
         print(certificates, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -111,7 +106,6 @@ mod tests {
         assert!(!is_due(&certificate(14, false)));
         assert!(is_due(&certificate(13, false)));
         assert!(is_due(&certificate(-1, true)));
-        assert!(is_due(&json!({})), "what is not told is not well");
     }
 
     #[test]
@@ -130,9 +124,10 @@ mod tests {
         }
         assert!(printed(&[certificate(0, true)]).contains("EXPIRED"));
         let mut failed = certificate(3, false);
-        failed["renewal_failure"] = json!("cannot read it");
+        failed.renewal_failure = Some("cannot read it".to_owned());
         assert!(printed(&[failed]).contains("renewal      FAILED, this one stays: cannot read it"));
         assert!(printed(&[]).starts_with("no certificates"));
-        assert!(date(&json!(u64::MAX)).contains("9999"));
+        assert!(date(i64::MAX).contains("9999"));
+        assert!(date(-1).contains("1970"));
     }
 }

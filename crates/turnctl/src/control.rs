@@ -1,17 +1,17 @@
 //! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`,
 //! `drain` and `log-level`.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::CtlError;
-use super::socket::{SocketArgs, ask, text};
+use super::certs::date;
+use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
-use taciturn_control::Request;
+use taciturn_control::{Answer, ClosingListener, PortsUsed, Request, Status, Traffic};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
@@ -78,52 +78,54 @@ fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
 }
 
-/// How the server is.
+/// Prints the state of the server.
 pub(super) fn status(
     args: &SocketArgs,
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let result = ask(args, env, &Request::Status, out, |_, _| Ok(()))?;
-    let Some(result) = result.filter(|_| !args.json) else { return Ok(()) };
-    let ready = if result["ready"] == true { "ready" } else { "draining" };
-    writeln!(out, "taciturn {}, {ready}", text(&result["version"]))?;
+    let status = match ask_once(args, env, &Request::Status, out)? {
+        _ if args.json => return Ok(()),
+        Answer::Status(status) => *status,
+        other => return Err(another_answer(&other)),
+    };
+    Ok(print_status(&status, out)?)
+}
+
+fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
+    let state = if status.ready { "ready" } else { "draining" };
+    writeln!(out, "taciturn {}, {state}", status.version)?;
     for (name, value) in [
-        ("allocations", &result["allocations"]),
-        ("users", &result["users"]),
-        ("connections", &result["connections"]),
-        ("workers", &result["workers"]),
+        ("allocations", status.allocations),
+        ("users", status.users),
+        ("connections", status.connections),
+        ("workers", status.workers),
     ] {
         writeln!(out, "  {name:<16} {value}")?;
     }
-    let (used, all) = (&result["relay_ports_used"], &result["relay_ports"]);
-    writeln!(out, "  {:<16} {} IPv4, {} IPv6 of {all}", "relay ports", used["ipv4"], used["ipv6"])?;
-    let bytes = (&result["bytes_to_peers"], &result["bytes_to_clients"]);
-    writeln!(out, "  {:<16} {} to peers, {} to clients", "bytes", bytes.0, bytes.1)?;
-    for listener in result["closing_listeners"].as_array().into_iter().flatten() {
-        let transport = text(&listener["transport"]);
+    let PortsUsed { ipv4, ipv6 } = status.relay_ports_used;
+    let all = status.relay_ports;
+    writeln!(out, "  {:<16} {ipv4} IPv4, {ipv6} IPv6 of {all}", "relay ports")?;
+    let Traffic { bytes_to_peers, bytes_to_clients, .. } = status.traffic;
+    writeln!(out, "  {:<16} {bytes_to_peers} to peers, {bytes_to_clients} to clients", "bytes")?;
+    for ClosingListener { name, address, transport, clients } in &status.closing_listeners {
         let left = if transport == "udp" { "allocations" } else { "connections" };
-        let (name, address) = (text(&listener["name"]), text(&listener["address"]));
         writeln!(
             out,
-            "  {:<16} \"{name}\" ({transport} {address}): closing, {} {left}",
-            "listener", listener["clients"]
+            "  {:<16} \"{name}\" ({transport} {address}): closing, {clients} {left}",
+            "listener"
         )?;
     }
-    for certificate in result["certificates"].as_array().into_iter().flatten() {
-        let until = certificate["expires"].as_u64().unwrap_or(0);
-        let until = std::time::UNIX_EPOCH + Duration::from_secs(until);
-        let names = certificate["names"].as_array().into_iter().flatten().map(text);
-        let names = names.collect::<Vec<_>>().join(", ");
-        writeln!(out, "  {:<16} {names}, until {}", "certificate", httpdate::fmt_http_date(until))?;
+    for certificate in &status.certificates {
+        let names = certificate.names.join(", ");
+        let until = date(certificate.expires_at);
+        writeln!(out, "  {:<16} {}, until {until}", "certificate", names.escape_debug())?;
     }
-    let good = result["last_reload"]["taken_up"] == true;
-    let reload = if good { "good" } else { "refused; see the log" };
-    writeln!(out, "  {:<16} {reload}", "last reload")?;
-    Ok(())
+    let reload = if status.last_reload.succeeded { "good" } else { "refused; see the log" };
+    writeln!(out, "  {:<16} {reload}", "last reload")
 }
 
-/// The allocations there are, one a line.
+/// Prints the allocations there are, one a line.
 pub(super) fn sessions(
     args: &SessionsArgs,
     env: &Environment,
@@ -131,8 +133,7 @@ pub(super) fn sessions(
 ) -> Result<(), CtlError> {
     let request = Request::Sessions { user: args.user.clone() };
     let mut number = 0_u64;
-    ask(&args.socket, env, &request, out, |line, out| {
-        let session = &line["session"];
+    let answer = ask(&args.socket, env, &request, out, |session, out| {
         if number == 0 {
             writeln!(
                 out,
@@ -149,25 +150,26 @@ pub(super) fn sessions(
             )?;
         }
         number += 1;
-        let relayed = session["relayed"].as_array().into_iter().flatten().map(text);
-        let seconds =
-            |key: &str| show_duration(Duration::from_secs(session[key].as_u64().unwrap_or(0)));
+        let seconds = |seconds: u64| show_duration(Duration::from_secs(seconds));
         writeln!(
             out,
             "{:<24} {:<4} {:<32} {:<24} {:>5} {:>12} {:>12} {:>8} {:>8}",
-            text(&session["client"]),
-            text(&session["transport"]),
-            text(&session["user"]).escape_debug().to_string(),
-            relayed.collect::<Vec<_>>().join(","),
-            session["peers"],
-            session["bytes_to_peers"],
-            session["bytes_to_client"],
-            seconds("age_seconds"),
-            seconds("expires_in_seconds"),
+            session.client,
+            session.transport,
+            session.user.escape_debug().to_string(),
+            session.relayed_addresses.join(","),
+            session.permissions,
+            session.traffic.bytes_to_peers,
+            session.traffic.bytes_to_clients,
+            seconds(session.age_seconds),
+            seconds(session.expires_in_seconds),
         )
     })?;
-    if number == 0 && !args.socket.json {
-        writeln!(out, "no sessions")?;
+    match answer {
+        _ if args.socket.json => {}
+        Answer::Sessions(0) => writeln!(out, "no sessions")?,
+        Answer::Sessions(_) => {}
+        other => return Err(another_answer(&other)),
     }
     Ok(())
 }
@@ -179,9 +181,10 @@ pub(super) fn kick(
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
     let request = Request::Kick { user: args.user.clone(), client: args.client };
-    let result = ask(&args.socket, env, &request, out, |_, _| Ok(()))?;
-    if let Some(result) = result.filter(|_| !args.socket.json) {
-        writeln!(out, "{} allocations ended", result["kicked"])?;
+    match ask_once(&args.socket, env, &request, out)? {
+        _ if args.socket.json => {}
+        Answer::Kicked(allocations) => writeln!(out, "{allocations} allocations ended")?,
+        other => return Err(another_answer(&other)),
     }
     Ok(())
 }
@@ -192,8 +195,7 @@ pub(super) fn reload(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let result = ask(args, env, &Request::Reload, out, |_, _| Ok(()))?;
-    told(args, result.as_ref(), "no change", out)
+    print_messages(args, env, &Request::Reload, out)
 }
 
 /// Lets the server end when its last call has.
@@ -207,8 +209,7 @@ pub(super) fn drain(
         true => Request::CancelDrain,
         false => Request::Drain { timeout_seconds },
     };
-    let result = ask(&args.socket, env, &request, out, |_, _| Ok(()))?;
-    told(&args.socket, result.as_ref(), "draining", out)
+    print_messages(&args.socket, env, &request, out)
 }
 
 /// Shows what is logged, or has something else logged.
@@ -219,24 +220,23 @@ pub(super) fn log_level(
 ) -> Result<(), CtlError> {
     let filter = args.level.as_ref().map(ToString::to_string);
     let for_seconds = args.within.map(|within| within.as_secs());
-    let request = Request::LogLevel { filter, for_seconds };
-    let result = ask(&args.socket, env, &request, out, |_, _| Ok(()))?;
-    told(&args.socket, result.as_ref(), "", out)
+    print_messages(&args.socket, env, &Request::LogLevel { filter, for_seconds }, out)
 }
 
-fn told(
+/// Sends a request that is answered by messages, and prints them.
+fn print_messages(
     args: &SocketArgs,
-    result: Option<&Value>,
-    nothing: &str,
+    env: &Environment,
+    request: &Request,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let Some(result) = result.filter(|_| !args.json) else { return Ok(()) };
-    let lines: Vec<_> = result["told"].as_array().into_iter().flatten().map(text).collect();
-    if lines.is_empty() {
-        writeln!(out, "{nothing}")?;
-    }
-    for line in lines {
-        writeln!(out, "{line}")?;
+    let messages = match ask_once(args, env, request, out)? {
+        _ if args.json => return Ok(()),
+        Answer::Messages(messages) => messages,
+        other => return Err(another_answer(&other)),
+    };
+    for message in messages {
+        writeln!(out, "{message}")?;
     }
     Ok(())
 }

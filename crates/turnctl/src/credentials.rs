@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use taciturn_config::uris::{self, Host};
 use taciturn_config::{Config, Environment, Secret, parse_duration, show_duration};
 use taciturn_net::external;
 
-use super::uris::{self, Host};
 use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\

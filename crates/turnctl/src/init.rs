@@ -5,14 +5,14 @@ use std::io::{self, IsTerminal as _, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use taciturn_config::homeserver::{self, BlockOptions};
+use taciturn_config::uris::Host;
 use taciturn_config::{self, Config, Environment, is_dns_name};
 use taciturn_net::external;
 use taciturn_tls::{self as tls, CertSource};
 
-use super::homeserver::{self, BlockOptions};
 use super::private_file::{self, WriteError};
 use super::snippet::{Facts, nft, preparation, toml, ufw};
-use super::uris::Host;
 use super::{CtlError, ServerFiles};
 
 const EXAMPLES: &str = "\

@@ -10,7 +10,7 @@ mod credentials;
 mod doctor;
 pub mod generated;
 mod health;
-pub mod homeserver;
+mod homeserver;
 mod import_coturn;
 mod init;
 mod private_file;
@@ -19,7 +19,6 @@ mod server_files;
 mod snippet;
 mod socket;
 mod top;
-pub mod uris;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -115,7 +114,7 @@ pub enum CtlError {
     Config(#[from] ConfigErrors),
     /// The block cannot be made from this configuration.
     #[error("error: {0}")]
-    Block(#[from] homeserver::BlockError),
+    Block(#[from] taciturn_config::homeserver::BlockError),
     /// No credentials can be made from this configuration or these arguments.
     #[error("error: {0}")]
     Credentials(#[from] credentials::CredentialsError),

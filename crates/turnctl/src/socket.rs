@@ -1,16 +1,19 @@
-//! How `turnctl` speaks to a running server: a request over its control socket, and the answer.
+//! How `turnctl` finds the control socket of a running server, and asks it.
 
-use std::io::{BufRead as _, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value;
 
 use super::CtlError;
 use taciturn_config::{Environment, control_sockets};
-use taciturn_control::Request;
+use taciturn_control::{
+    self, Answer, ClientError, Connection, Line, Mismatch, Received, Request, Session,
+};
+
+/// The release of this program.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long the server may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,53 +46,73 @@ pub enum ControlError {
         /// Why.
         error: std::io::Error,
     },
-    /// It answers something else than this turnctl expects.
+    /// Its answer is not one that this turnctl expects.
     #[error(
         "the server's answer is not understood: {0}. Is it of the same version as this turnctl? \
          `turnctl status` and `turnctl --version` show both"
     )]
     Strange(String),
-    /// It said no.
-    #[error("{0}")]
-    Refused(String),
+    /// It is of another release, whose protocol is another one.
+    #[error(transparent)]
+    Mismatch(Mismatch),
+    /// It did not do what it was asked for.
+    #[error(transparent)]
+    Refused(taciturn_control::Error),
 }
 
-/// A string in an answer; empty where there is none.
-pub(super) fn text(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
-}
-
-/// Sends a request; gives `each` every line but the last, and answers the result in that.
+/// Sends a request. Prints every line where JSON is wanted; otherwise gives each session of the answer
+/// to `each`. Returns the result.
 pub(super) fn ask(
     args: &SocketArgs,
     env: &Environment,
     request: &Request,
     out: &mut dyn Write,
-    mut each: impl FnMut(&Value, &mut dyn Write) -> std::io::Result<()>,
-) -> Result<Option<Value>, CtlError> {
+    mut each: impl FnMut(Session, &mut dyn Write) -> std::io::Result<()>,
+) -> Result<Answer, CtlError> {
     let candidates = args.socket.clone().map_or_else(|| control_sockets(env), |path| vec![path]);
     let Some(path) = candidates.iter().find(|path| path.exists()) else {
         let all: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
         return Err(ControlError::NoSocket(all.join(" or ")).into());
     };
     let unreachable = |error| ControlError::Unreachable { path: path.display().to_string(), error };
-    let mut stream = UnixStream::connect(path).map_err(unreachable)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(unreachable)?;
-    let request = serde_json::to_string(request).map_err(|error| unreachable(error.into()))?;
-    stream.write_all(format!("{request}\n").as_bytes()).map_err(unreachable)?;
-    for line in BufReader::new(stream).lines() {
-        let line = line.map_err(unreachable)?;
-        let value: Value =
-            serde_json::from_str(&line).map_err(|error| unreachable(error.into()))?;
+    let mut connection = Connection::open(path, PATIENCE, VERSION).map_err(unreachable)?;
+    connection.send(request).map_err(unreachable)?;
+    loop {
+        let Received { text, line } = connection.receive().map_err(|error| match error {
+            ClientError::Io(error) => unreachable(error),
+            ClientError::Line(error) => unreachable(std::io::Error::other(error)),
+            ClientError::Mismatch(mismatch) => ControlError::Mismatch(mismatch),
+            ClientError::Malformed(what) => ControlError::Strange(what),
+        })?;
         if args.json {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{text}")?;
         }
-        match value.get("ok").and_then(Value::as_bool) {
-            Some(true) => return Ok(value.get("result").cloned()),
-            Some(false) => return Err(ControlError::Refused(text(&value["error"]).into()).into()),
-            None if args.json => {}
-            None => each(&value, out)?,
+        match line {
+            Line::Session(_) if args.json => {}
+            Line::Session(session) => each(session, out)?,
+            Line::Last { outcome, .. } => return Ok(outcome.map_err(ControlError::Refused)?),
         }
     }
-    Err(unreachable(std::io::ErrorKind::UnexpectedEof.into()).into())
+}
+
+/// Sends a request whose answer has no sessions.
+pub(super) fn ask_once(
+    args: &SocketArgs,
+    env: &Environment,
+    request: &Request,
+    out: &mut dyn Write,
+) -> Result<Answer, CtlError> {
+    ask(args, env, request, out, |_, _| Ok(()))
+}
+
+/// The server has answered another question than the one it was asked.
+pub(super) fn another_answer(answer: &Answer) -> CtlError {
+    let what = match answer {
+        Answer::Status(_) => "the status",
+        Answer::Sessions(_) => "a number of sessions",
+        Answer::Kicked(_) => "a number of allocations that were ended",
+        Answer::Messages(_) => "messages",
+        Answer::Certificates(_) => "certificates",
+    };
+    ControlError::Strange(format!("it is {what}, which was not asked for")).into()
 }

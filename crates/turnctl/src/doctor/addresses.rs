@@ -10,7 +10,7 @@ use taciturn_turn::policy::is_public;
 
 use super::super::check::dns::is_cloudflare;
 use super::super::report::{Finding, Section};
-use super::super::uris::Host;
+use taciturn_config::uris::Host;
 
 /// How long a name server may take.
 const PATIENCE: Duration = Duration::from_secs(6);

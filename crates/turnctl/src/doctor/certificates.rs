@@ -6,7 +6,7 @@ use taciturn_config::Config;
 use taciturn_tls as tls;
 
 use super::super::report::{Finding, Section};
-use super::super::uris::Host;
+use taciturn_config::uris::Host;
 
 /// `None` where no listener needs one.
 pub(super) fn section(config: &Config) -> Option<Section> {

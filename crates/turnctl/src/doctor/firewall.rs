@@ -6,12 +6,12 @@ use taciturn_config::Config;
 
 use super::super::report::{Finding, Section};
 use super::super::snippet::{Facts, nft as nft_commands, ufw as ufw_commands};
-use super::super::uris::Host;
 use super::nft::Ruleset;
 use super::ports::{Passage, Ports};
 use super::ufw::Ufw;
 use super::world::World;
 use super::{ports_of, relay_ports};
+use taciturn_config::uris::Host;
 
 /// Ports that everybody must reach.
 fn wanted(config: &Config) -> Vec<Ports> {

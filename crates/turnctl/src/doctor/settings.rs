@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use taciturn_config::{Config, Environment, Loaded, NoteLevel, Place};
+use taciturn_config::{Config, Environment, Loaded, NoteLevel, Place, Topic};
 
 use super::super::ServerFiles;
 use super::super::report::{Finding, Section};
@@ -44,7 +44,7 @@ pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section
     };
     section.push(Finding::pass("config", what));
     for note in notes {
-        let weak = note.text.contains("allow_weak_credentials");
+        let weak = note.topic == Some(Topic::WeakCredential);
         section.push(match note.level {
             NoteLevel::Warning if weak => Finding::fail("weak-credentials", note.text)
                 .why("Strangers try such credentials first, and relay at your cost.")

@@ -8,12 +8,12 @@ mod text;
 
 use std::io::Write;
 
+use taciturn_config::homeserver::{self, BlockOptions};
+use taciturn_config::uris::{self, Host};
 use taciturn_config::{Config, Environment, Listen, Secret, Transport};
 use taciturn_net::external;
 
-use super::homeserver::BlockOptions;
-use super::uris::{self, Host};
-use super::{CtlError, ServerFiles, homeserver, host_argument};
+use super::{CtlError, ServerFiles, host_argument};
 
 pub(super) use machine::{nft, ufw};
 pub(super) use systemd::preparation;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-pub(super) use crate::homeserver::quoted as yaml;
+pub(super) use taciturn_config::homeserver::quoted as yaml;
 
 /// A TOML basic string.
 pub(crate) fn toml(text: &str) -> String {

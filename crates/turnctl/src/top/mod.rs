@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
-use serde_json::Value;
 
-use self::rates::{Sample, Server, Session};
+use self::rates::Sample;
 use self::screen::Screen;
 use super::CtlError;
-use super::socket::{ControlError, SocketArgs, ask};
+use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, parse_duration};
-use taciturn_control::Request;
+use taciturn_control::{Answer, Request};
 
 /// How long a paused screen waits for a key at a time.
 const PAUSED: Duration = Duration::from_secs(60);
@@ -99,28 +98,21 @@ fn watch(
     }
 }
 
-/// Asks the server how it is and who is there.
+/// Asks the server for its state and its sessions.
 fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
     let socket = SocketArgs { socket: args.socket.clone(), json: false };
-    let nothing = &mut io::sink();
-    let status = ask(&socket, env, &Request::Status, nothing, |_, _| Ok(()))?;
-    let server: Server = understood(status.unwrap_or_default())?;
-    let mut sessions: Vec<Session> = Vec::new();
-    let mut strange = None;
+    let server = match ask_once(&socket, env, &Request::Status, &mut io::sink())? {
+        Answer::Status(status) => *status,
+        other => return Err(another_answer(&other)),
+    };
+    let mut sessions = Vec::new();
     let request = Request::Sessions { user: args.user.clone() };
-    ask(&socket, env, &request, nothing, |line, _| {
-        match serde_json::from_value(line["session"].clone()) {
-            Ok(session) => sessions.push(session),
-            Err(error) => strange = Some(error),
-        }
+    let answer = ask(&socket, env, &request, &mut io::sink(), |session, _| {
+        sessions.push(session);
         Ok(())
     })?;
-    match strange {
-        Some(error) => Err(ControlError::Strange(error.to_string()).into()),
-        None => Ok(Sample { at: Instant::now(), server, sessions }),
+    match answer {
+        Answer::Sessions(_) => Ok(Sample { at: Instant::now(), server, sessions }),
+        other => Err(another_answer(&other)),
     }
-}
-
-fn understood<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, CtlError> {
-    Ok(serde_json::from_value(value).map_err(|error| ControlError::Strange(error.to_string()))?)
 }

@@ -3,54 +3,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
+use taciturn_control::{Session, Status, Traffic};
 
 /// What the server said at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) at: Instant,
-    pub(super) server: Server,
+    pub(super) server: Status,
     pub(super) sessions: Vec<Session>,
-}
-
-/// The server as a whole, as `status` tells it.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Server {
-    pub(super) version: String,
-    /// In seconds since 1970.
-    pub(super) started: u64,
-    pub(super) ready: bool,
-    pub(super) allocations: u64,
-    pub(super) users: u64,
-    /// Of each address family.
-    pub(super) relay_ports: u64,
-    pub(super) relay_ports_used: Ports,
-    bytes_to_peers: u64,
-    bytes_to_clients: u64,
-    packets_to_peers: u64,
-    packets_to_clients: u64,
-}
-
-/// Relay ports in use.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(super) struct Ports {
-    pub(super) ipv4: u64,
-    pub(super) ipv6: u64,
-}
-
-/// An allocation, as `sessions` tells it.
-#[derive(Clone, Debug, Default, Deserialize)]
-pub(super) struct Session {
-    pub(super) client: String,
-    pub(super) transport: String,
-    pub(super) user: String,
-    pub(super) relayed: Vec<String>,
-    pub(super) peers: u64,
-    pub(super) age_seconds: u64,
-    pub(super) bytes_to_peers: u64,
-    pub(super) bytes_to_client: u64,
-    pub(super) packets_to_peers: u64,
-    pub(super) packets_to_client: u64,
 }
 
 /// Bytes and packets each way, in all.
@@ -93,38 +53,29 @@ impl Rate {
     }
 }
 
-impl Server {
-    fn counters(&self) -> Counters {
-        Counters {
-            bytes: [self.bytes_to_peers, self.bytes_to_clients],
-            packets: [self.packets_to_peers, self.packets_to_clients],
+impl From<Traffic> for Counters {
+    fn from(traffic: Traffic) -> Self {
+        Self {
+            bytes: [traffic.bytes_to_peers, traffic.bytes_to_clients],
+            packets: [traffic.packets_to_peers, traffic.packets_to_clients],
         }
     }
 }
 
-impl Session {
-    fn counters(&self) -> Counters {
-        Counters {
-            bytes: [self.bytes_to_peers, self.bytes_to_client],
-            packets: [self.packets_to_peers, self.packets_to_client],
-        }
-    }
+/// What tells a session from others. The server has no two with the same at a time.
+fn id(session: &Session) -> (&str, &str, &[String]) {
+    (&session.client, &session.transport, &session.relayed_addresses)
+}
 
-    /// Who it is. The server has no other of the same at a time.
-    fn id(&self) -> (&str, &str, &[String]) {
-        (&self.client, &self.transport, &self.relayed)
-    }
-
-    /// What it has relayed, both ways.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes_to_peers.saturating_add(self.bytes_to_client)
-    }
+/// The bytes that were relayed, both ways.
+pub(super) const fn bytes(traffic: &Traffic) -> u64 {
+    traffic.bytes_to_peers.saturating_add(traffic.bytes_to_clients)
 }
 
 /// What the server relays, by two samples; `None` where it was restarted in between.
 pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
-    let counters = now.server.counters().since(before.server.counters());
-    let same = before.server.started == now.server.started;
+    let counters = Counters::from(now.server.traffic).since(before.server.traffic.into());
+    let same = before.server.started_at == now.server.started_at;
     let time = now.at.saturating_duration_since(before.at);
     counters.filter(|_| same).map(|counters| counters.over(time))
 }
@@ -133,13 +84,14 @@ pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
 /// counts from its beginning, if that was in between. `None` is not known.
 pub(super) fn of_sessions(before: &Sample, now: &Sample) -> Vec<Option<Rate>> {
     let time = now.at.saturating_duration_since(before.at);
-    let earlier: HashMap<_, _> = before.sessions.iter().map(|s| (s.id(), s)).collect();
+    let earlier: HashMap<_, _> =
+        before.sessions.iter().map(|session| (id(session), session)).collect();
     let rate = |session: &Session| {
-        let counters = session.counters();
+        let counters = Counters::from(session.traffic);
         // The same client may have made another allocation: it has counted from zero, and is younger.
-        let known = earlier.get(&session.id());
+        let known = earlier.get(&id(session));
         let known = known.filter(|earlier| earlier.age_seconds <= session.age_seconds);
-        if let Some(more) = known.and_then(|earlier| counters.since(earlier.counters())) {
+        if let Some(more) = known.and_then(|earlier| counters.since(earlier.traffic.into())) {
             return Some(more.over(time));
         }
         // Ages are whole seconds, rounded down.
@@ -152,19 +104,28 @@ pub(super) fn of_sessions(before: &Sample, now: &Sample) -> Vec<Option<Rate>> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use taciturn_control::{PortsUsed, ReloadOutcome};
+
+    fn traffic([to_peers, to_clients]: [u64; 2]) -> Traffic {
+        Traffic {
+            bytes_to_peers: to_peers,
+            bytes_to_clients: to_clients,
+            packets_to_peers: to_peers / 100,
+            packets_to_clients: to_clients / 100,
+        }
+    }
 
     pub(in super::super) fn session(client: &str, age: u64, bytes: [u64; 2]) -> Session {
         Session {
             client: client.to_owned(),
             transport: "udp".to_owned(),
             user: "2000000000:@alice:domain.org".to_owned(),
-            relayed: vec!["192.0.2.1:59000".to_owned()],
-            peers: 2,
+            relayed_addresses: vec!["192.0.2.1:59000".to_owned()],
+            permissions: 2,
+            channels: 1,
+            traffic: traffic(bytes),
             age_seconds: age,
-            bytes_to_peers: bytes[0],
-            bytes_to_client: bytes[1],
-            packets_to_peers: bytes[0] / 100,
-            packets_to_client: bytes[1] / 100,
+            expires_in_seconds: 600,
         }
     }
 
@@ -175,18 +136,20 @@ pub(super) mod tests {
         bytes: [u64; 2],
         sessions: Vec<Session>,
     ) -> Sample {
-        let server = Server {
+        let server = Status {
             version: "1.2.3".to_owned(),
-            started: 1000,
+            started_at: 1000,
             ready: true,
+            workers: 2,
             allocations: sessions.len() as u64,
             users: 1,
+            connections: 0,
             relay_ports: 1101,
-            relay_ports_used: Ports { ipv4: sessions.len() as u64, ipv6: 0 },
-            bytes_to_peers: bytes[0],
-            bytes_to_clients: bytes[1],
-            packets_to_peers: bytes[0] / 100,
-            packets_to_clients: bytes[1] / 100,
+            relay_ports_used: PortsUsed { ipv4: sessions.len() as u64, ipv6: 0 },
+            traffic: traffic(bytes),
+            last_reload: ReloadOutcome::default(),
+            certificates: Vec::new(),
+            closing_listeners: Vec::new(),
         };
         Sample { at: start + Duration::from_millis(millis), server, sessions }
     }
@@ -232,7 +195,7 @@ pub(super) mod tests {
         let start = Instant::now();
         let before = sample(start, 0, [100; 2], Vec::new());
         let mut now = sample(start, 2000, [5000; 2], Vec::new());
-        now.server.started = 1001;
+        now.server.started_at = 1001;
         assert_eq!(of_server(&before, &now), None);
         assert_eq!(of_server(&now, &before), None, "counters that went back");
     }

@@ -10,8 +10,9 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Paragraph, Row, Sparkline, Table};
 
-use super::rates::{Rate, Sample, Session, of_server, of_sessions};
+use super::rates::{self, Rate, Sample, of_server, of_sessions};
 use super::show::{self, TEXTS, TITLES, WIDTHS};
+use taciturn_control::Session;
 
 /// Samples that the small graphs hold: more than a terminal is wide.
 const HISTORY: usize = 512;
@@ -217,7 +218,9 @@ impl Screen {
         // Stable: those that are equal do not change places from one look to the next.
         match self.order {
             Order::Rate => rows.sort_by(|(_, a), (_, b)| show::busier(*a, *b)),
-            Order::Total => rows.sort_by_key(|(session, _)| std::cmp::Reverse(session.bytes())),
+            Order::Total => {
+                rows.sort_by_key(|(session, _)| std::cmp::Reverse(rates::bytes(&session.traffic)))
+            }
             Order::Age => rows.sort_by_key(|(session, _)| std::cmp::Reverse(session.age_seconds)),
             Order::User => rows.sort_by_key(|(session, _)| &session.user),
         }

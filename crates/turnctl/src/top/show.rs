@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::rates::{Rate, Sample, Server, Session, of_server, of_sessions};
+use super::rates::{self, Rate, Sample, of_server, of_sessions};
+use taciturn_control::{Session, Status};
 
 /// The titles of the columns; text first, then numbers.
 pub(super) const TITLES: [&str; COLUMNS] =
@@ -34,20 +35,20 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
         session.user.escape_debug().to_string(),
         session.client.clone(),
         session.transport.clone(),
-        session.relayed.join(","),
-        session.peers.to_string(),
+        session.relayed_addresses.join(","),
+        session.permissions.to_string(),
         way(0),
         way(1),
         packets.map_or_else(|| "-".to_owned(), |packets| format!("{packets:.0}")),
-        bytes(session.bytes()),
+        bytes(rates::bytes(&session.traffic)),
         age(session.age_seconds),
     ]
 }
 
 /// What the server is, in one line.
-pub(super) fn server(server: &Server, now: SystemTime) -> String {
+pub(super) fn server(server: &Status, now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let up = since.saturating_sub(Duration::from_secs(server.started)).as_secs();
+    let up = since.saturating_sub(Duration::from_secs(server.started_at)).as_secs();
     let state = if server.ready { "" } else { ", draining" };
     let ports = &server.relay_ports_used;
     format!(

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use taciturn_config::{Config, ExternalIp, Listen, Transport, is_dns_name};
+use super::{Config, ExternalIp, Listen, Transport, is_dns_name};
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,15 @@ impl Host {
         };
         given.map_or(Self::Placeholder, |ip| Self::Known(ip.to_string()))
     }
+
+    /// The name or address, where it is known.
+    #[must_use]
+    pub fn known(self) -> Option<String> {
+        match self {
+            Self::Known(host) => Some(host),
+            Self::Placeholder => None,
+        }
+    }
 }
 
 impl fmt::Display for Host {
@@ -65,7 +74,8 @@ fn serving<'a>(
 
 /// The port of the first listener that serves one of `transports`. The port behind a proxy is not
 /// the one that clients reach.
-pub(super) fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
+#[must_use]
+pub fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
     // Port 0 is "any free port": nobody can be told which.
     serving(config, transports, false).map(|listen| listen.address.port()).find(|port| *port != 0)
 }

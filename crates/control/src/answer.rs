@@ -1,0 +1,174 @@
+//! What a running server answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+
+/// One line of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// One allocation of many; more lines follow.
+    Session(Session),
+    /// The last line.
+    Last {
+        /// The release of the server.
+        version: String,
+        /// The result, or why there is none.
+        outcome: Result<Answer, Error>,
+    },
+}
+
+/// The result of a request. On the wire it is an object with one field, named like the variant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Of [`Request::Status`](super::Request::Status).
+    Status(Box<Status>),
+    /// Of [`Request::Sessions`](super::Request::Sessions): how many were listed.
+    Sessions(u64),
+    /// Of [`Request::Kick`](super::Request::Kick): how many allocations were ended.
+    Kicked(u64),
+    /// Of a request that changes the server: what it did, for a person to read, a line each.
+    Messages(Vec<String>),
+    /// Of [`Request::Certs`](super::Request::Certs).
+    Certificates(Vec<Certificate>),
+}
+
+/// Application data that was relayed, without headers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// Bytes from clients to peers.
+    pub bytes_to_peers: u64,
+    /// Bytes from peers to clients.
+    pub bytes_to_clients: u64,
+    /// Datagrams from clients to peers.
+    pub packets_to_peers: u64,
+    /// Datagrams from peers to clients.
+    pub packets_to_clients: u64,
+}
+
+/// The state of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The release of the server.
+    pub version: String,
+    /// When it started, in seconds since 1970.
+    pub started_at: u64,
+    /// Whether it makes allocations; `false` while it drains.
+    pub ready: bool,
+    /// Worker threads.
+    pub workers: u64,
+    /// Allocations there are.
+    pub allocations: u64,
+    /// Users that have one or more of them.
+    pub users: u64,
+    /// TCP, TLS and DTLS connections of clients.
+    pub connections: u64,
+    /// Relay ports that are configured. There are as many of each address family.
+    pub relay_ports: u64,
+    /// How many of them are in use.
+    pub relay_ports_used: PortsUsed,
+    /// What was relayed since the start.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// How the last reload went; the start counts as one.
+    pub last_reload: ReloadOutcome,
+    /// The certificates in use.
+    pub certificates: Vec<CertificateSummary>,
+    /// Listeners that were removed from the configuration and still have clients.
+    pub closing_listeners: Vec<ClosingListener>,
+}
+
+/// Relay ports in use, by address family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortsUsed {
+    /// Of IPv4.
+    pub ipv4: u64,
+    /// Of IPv6.
+    pub ipv6: u64,
+}
+
+/// How a reload went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadOutcome {
+    /// Whether the configuration was taken up; `false` where it was refused.
+    pub succeeded: bool,
+    /// When, in seconds since 1970.
+    pub finished_at: u64,
+}
+
+/// A certificate in use, in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateSummary {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// Its last second, in seconds since 1970.
+    pub expires_at: i64,
+}
+
+/// A listener that was removed and still has clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosingListener {
+    /// The name it was configured with.
+    pub name: String,
+    /// Its address and port.
+    pub address: String,
+    /// Its transport: `udp`, `tcp`, `tls`, `auto` or `dtls`.
+    pub transport: String,
+    /// For UDP the allocations that are left, otherwise the connections.
+    pub clients: u64,
+}
+
+/// An allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Address and port of the client.
+    pub client: String,
+    /// What carries its packets: `udp`, `tcp`, `tls` or `dtls`.
+    pub transport: String,
+    /// The USERNAME. A client may have chosen any text.
+    pub user: String,
+    /// The relayed transport addresses, IPv4 before IPv6.
+    pub relayed_addresses: Vec<String>,
+    /// Peer addresses that it has a permission for.
+    pub permissions: u64,
+    /// Channels that are bound.
+    pub channels: u64,
+    /// What it has relayed.
+    #[serde(flatten)]
+    pub traffic: Traffic,
+    /// How long it exists, in whole seconds.
+    pub age_seconds: u64,
+    /// How long it will exist unless it is refreshed, in whole seconds.
+    pub expires_in_seconds: u64,
+}
+
+/// A certificate in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The names it is for.
+    pub names: Vec<String>,
+    /// The distinguished name of its issuer.
+    pub issuer: String,
+    /// The names of the listeners that serve it.
+    pub listeners: Vec<String>,
+    /// What kind of source it comes from: `file`, `certbot` or `acme`.
+    pub source: String,
+    /// Where that is.
+    pub path: String,
+    /// Its first second, in seconds since 1970.
+    pub begins_at: i64,
+    /// Its last second, in seconds since 1970.
+    pub expires_at: i64,
+    /// Whole days until then, rounded down; negative afterwards.
+    pub days_left: i64,
+    /// Whether it has expired.
+    pub expired: bool,
+    /// Since when the server uses it, in seconds since 1970.
+    pub taken_up_at: i64,
+    /// Why the file that is there now is not in use instead, where that is so.
+    #[serde(default)]
+    pub renewal_failure: Option<String>,
+    /// What clients may object to, for a person to read.
+    pub warnings: Vec<String>,
+}

@@ -1,0 +1,84 @@
+//! Why a request has no result.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why the server did not do what it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct Error {
+    /// For programs.
+    pub kind: ErrorKind,
+    /// For people; may have several lines.
+    pub text: String,
+}
+
+/// The kinds of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    /// The two programs speak different versions of the protocol.
+    ProtocolMismatch,
+    /// The line is not a request: not JSON, cut off, or of another shape.
+    Malformed,
+    /// The line is longer than [`LONGEST_REQUEST`](super::LONGEST_REQUEST) bytes.
+    TooLong,
+    /// The request is understood, and one of its values cannot be used.
+    InvalidArgument,
+    /// The configuration was refused. The server goes on with the one it has.
+    ConfigurationRefused,
+    /// The server is stopping.
+    Stopping,
+    /// The server could not do it, for a reason of its own.
+    Internal,
+    /// A kind that this release does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl Error {
+    /// An error with its text.
+    #[must_use]
+    pub fn new(kind: ErrorKind, text: impl fmt::Display) -> Self {
+        Self { kind, text: text.to_string() }
+    }
+}
+
+/// One of the two programs, as the other sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The number of the protocol that it speaks; `None` where it did not say.
+    pub protocol: Option<u32>,
+    /// Its release; `None` where it did not say.
+    pub version: Option<String>,
+}
+
+/// The two programs speak different versions of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Who asks.
+    pub client: Peer,
+    /// Who answers.
+    pub server: Peer,
+}
+
+impl std::error::Error for Mismatch {}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let release = |peer: &Peer| peer.version.as_ref().map(|version| format!(" {version}"));
+        let protocol = |peer: &Peer| {
+            peer.protocol.map_or_else(|| "an unknown protocol".into(), |n| format!("protocol {n}"))
+        };
+        let Self { client, server } = self;
+        write!(
+            f,
+            "turnctl{} asks with {}, this server{} speaks {}; use the turnctl of the server's version",
+            release(client).unwrap_or_default(),
+            protocol(client),
+            release(server).unwrap_or_default(),
+            protocol(server),
+        )
+    }
+}

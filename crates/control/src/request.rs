@@ -1,0 +1,55 @@
+//! What can be asked of a running server.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// One request. On the wire `command` says which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
+pub enum Request {
+    /// The state of the server. Answered by [`Answer::Status`](super::Answer::Status).
+    Status,
+    /// The allocations. Answered by a [`Line::Session`](super::Line::Session) for each, then
+    /// [`Answer::Sessions`](super::Answer::Sessions).
+    Sessions {
+        /// Only those of this user: the USERNAME, or the name behind its expiry time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
+    /// Ends allocations: those that match every field given. One of them is required. Answered by
+    /// [`Answer::Kicked`](super::Answer::Kicked).
+    Kick {
+        /// Those of this user: the USERNAME, or the name behind its expiry time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+        /// Those of the client at this address and port.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<SocketAddr>,
+    },
+    /// Reads the configuration again. Answered by [`Answer::Messages`](super::Answer::Messages):
+    /// what has changed.
+    Reload,
+    /// Makes no allocation from now on, and ends the server when none is left. Answered by
+    /// [`Answer::Messages`](super::Answer::Messages).
+    Drain {
+        /// Ends the server after so many seconds even if allocations are left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_seconds: Option<u64>,
+    },
+    /// Makes allocations again. Answered by [`Answer::Messages`](super::Answer::Messages).
+    CancelDrain,
+    /// Shows what is logged, or changes it. Answered by
+    /// [`Answer::Messages`](super::Answer::Messages): what is logged from now on.
+    LogLevel {
+        /// Log this from now on: a level, or levels by module.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filter: Option<String>,
+        /// Go back to the configured filter after so many seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_seconds: Option<u64>,
+    },
+    /// The certificates in use. Answered by
+    /// [`Answer::Certificates`](super::Answer::Certificates).
+    Certs,
+}

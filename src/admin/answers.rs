@@ -1,0 +1,89 @@
+//! The running server in the words of the control protocol.
+
+use std::io;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::board::Board;
+use super::listeners::Closing;
+use taciturn_control::{
+    CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
+};
+use taciturn_stun::Family;
+
+/// The state of the server.
+///
+/// # Errors
+/// When a worker is no longer there.
+pub(super) async fn status(board: &Board) -> io::Result<Status> {
+    let now = board.workers.count().await?;
+    let health = board.health();
+    let certificates = board.served().chains().into_iter().map(|chain| CertificateSummary {
+        names: chain.names().to_vec(),
+        expires_at: unix(chain.not_after()),
+    });
+    let closing = board.closing().await?.into_iter().map(|(listener, clients)| {
+        let Closing { name, address, transport, .. } = listener;
+        ClosingListener {
+            name,
+            address: address.to_string(),
+            transport: transport.name().to_owned(),
+            clients: clients as u64,
+        }
+    });
+    let mut relayed = taciturn_turn::Traffic::default();
+    now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: health.started(),
+        ready: health.is_ready(),
+        workers: board.workers.number() as u64,
+        allocations: now.allocations as u64,
+        users: board.quota.users() as u64,
+        connections: board.connections.open() as u64,
+        relay_ports: u64::from(board.ports.range().len()),
+        relay_ports_used: PortsUsed {
+            ipv4: u64::from(board.ports.used(Family::V4)),
+            ipv6: u64::from(board.ports.used(Family::V6)),
+        },
+        traffic: traffic(relayed),
+        last_reload: ReloadOutcome {
+            succeeded: health.last_reload().taken_up,
+            finished_at: health.last_reload().at,
+        },
+        certificates: certificates.collect(),
+        closing_listeners: closing.collect(),
+    })
+}
+
+/// An allocation.
+pub(super) fn session(session: &taciturn_turn::Session) -> Session {
+    Session {
+        client: session.client.to_string(),
+        transport: session.carrier.name().to_owned(),
+        user: session.username.to_string(),
+        relayed_addresses: session.relayed.iter().flatten().map(ToString::to_string).collect(),
+        permissions: session.permissions as u64,
+        channels: session.channels as u64,
+        traffic: traffic(session.traffic),
+        age_seconds: session.age.as_secs(),
+        expires_in_seconds: session.expires_in.as_secs(),
+    }
+}
+
+const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
+    Traffic {
+        bytes_to_peers: relayed.bytes_to_peers,
+        bytes_to_clients: relayed.bytes_to_client,
+        packets_to_peers: relayed.packets_to_peers,
+        packets_to_clients: relayed.packets_to_client,
+    }
+}
+
+/// Seconds since 1970; a certificate may have begun before.
+pub(super) fn unix(time: SystemTime) -> i64 {
+    let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => seconds(since),
+        Err(before) => -seconds(before.duration()),
+    }
+}

@@ -1,0 +1,176 @@
+//! How a running server takes up another configuration.
+
+use std::fmt::Display;
+
+use taciturn::admin::control::Messages;
+use taciturn::admin::{Board, Change, Moved, Plan};
+use taciturn_config::Config;
+use taciturn_control::{Error, ErrorKind};
+use taciturn_net::{BindError, ListenerChange, Listeners, Running};
+use taciturn_turn::Withdrawn;
+
+use super::in_use::InUse;
+use super::invocation::Invocation;
+use super::log::Log;
+use super::notes::Notes;
+use super::rules::{share, ticket_key};
+use super::{Failure, checks};
+
+/// What is added where a file cannot be read since the file system is shut.
+const SANDBOX_NOTE: &str = "\n  note: since its start this server can read only in the directories of the \
+    files that were configured then (sandbox in [process]). A file in another directory needs a restart";
+
+/// Reads the configuration again.
+pub(super) struct Reloader<'a> {
+    pub(super) invocation: &'a Invocation,
+    pub(super) running: &'a Running,
+    pub(super) board: Board,
+    pub(super) notes: Notes,
+    /// Whether files in directories that were not known at the start cannot be read.
+    pub(super) sandboxed: bool,
+}
+
+/// What a reload has changed.
+struct TakenUp {
+    changes: Vec<Change>,
+    /// The certificates that were read and are the same as before.
+    unchanged: Vec<String>,
+}
+
+impl Reloader<'_> {
+    /// Reads the configuration again and goes on with it, and says in the log and to the caller how it
+    /// went.
+    pub(super) async fn reload(&mut self, in_use: &mut InUse, log: &mut Log) -> Messages {
+        let outcome = self.take_up(in_use, log).await;
+        self.board.health().reloaded(outcome.is_ok());
+        match outcome {
+            Ok(TakenUp { changes, unchanged }) => {
+                let nothing = no_change(&unchanged);
+                log_changes(&changes, &nothing);
+                let messages: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                Ok(if messages.is_empty() { vec![nothing] } else { messages })
+            }
+            Err(error) => {
+                let message = format!("reload refused, nothing is changed: {error}");
+                tracing::error!("{message}");
+                Err(Error::new(ErrorKind::ConfigurationRefused, message))
+            }
+        }
+    }
+
+    /// Takes up all of the configuration, but for what needs a restart, or nothing of it.
+    async fn take_up(&mut self, in_use: &mut InUse, log: &mut Log) -> Result<TakenUp, Failure> {
+        let loaded = self.invocation.load();
+        let loaded = loaded.map_err(|errors| self.explain(&errors, errors.is_access_denied()))?;
+        let Plan { mut changes, config } = Plan::new(&in_use.config, loaded.config);
+        let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
+        checks::redirect(&config, &in_use.external)?;
+        checks::icmp_errors(&config)?;
+        let successors = in_use.certificates.successors(&config, in_use.listeners.dtls());
+        let successors =
+            successors.map_err(|error| self.explain(&error, error.is_access_denied()))?;
+        let moved = in_use.listeners.successor(&config, successors.certificates())?;
+        let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
+        // Not used while there is one already: tickets stay good.
+        let tickets = ticket_key()?;
+        if changed(&["limits.connections", "protocol.tcp_relay", "listen"]) {
+            checks::raise_descriptor_limit(&config);
+        }
+        let bound = self.listen(&moved, &in_use.config).await?;
+        // Nothing can be refused from here on.
+        let shared = share(&config, &in_use.external, nonces, tickets).in_place_of(&in_use.shared);
+        let withdrawn = self.running.set_rules(&shared).await?;
+        let (certificates, renewed) = successors.take_over();
+        self.running.change_listeners(&moved.changes).await?;
+        let certificates_differ = changed(&["tls", "listen", "listen.cert", "host", "realm"])
+            || !renewed.changes.is_empty();
+        changes.extend(renewed.changes);
+        in_use.config = config;
+        in_use.shared = shared;
+        in_use.certificates = certificates;
+        in_use.listeners = moved.table;
+        self.board.close(in_use.listeners.closing());
+        in_use.renew_dtls();
+        self.board.serve(in_use.served());
+        self.notes.tell(&loaded.notes);
+        if let Err(error) = log.configure(&in_use.config.log_level) {
+            tracing::error!("log level: {error}");
+        }
+        if !bound.is_empty() {
+            tracing::info!("now listening on {}", bound.join(", "));
+        }
+        if certificates_differ {
+            in_use.warn_of_certificates();
+        }
+        if withdrawn != Withdrawn::default() {
+            let Withdrawn { permissions, channels, connections } = withdrawn;
+            tracing::info!(
+                permissions,
+                channels,
+                connections,
+                "the new peer rules have ended what they refuse"
+            );
+        }
+        Ok(TakenUp { changes, unchanged: renewed.unchanged })
+    }
+
+    /// Binds the listeners that are new, all of them or none; returns their addresses.
+    async fn listen(&self, moved: &Moved, in_use: &Config) -> Result<Vec<String>, Failure> {
+        if moved.added.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bound = Listeners::bind(&moved.added, in_use.workers.get());
+        let bound = bound.map_err(|error| explain_bind(&error, in_use))?;
+        let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
+        if let Err(error) = self.running.listen(bound).await {
+            let undone = moved.added.iter().map(|(id, _)| ListenerChange::Close(*id));
+            self.running.change_listeners(&undone.collect::<Vec<_>>()).await?;
+            return Err(format!("cannot listen on {}: {error}", addresses.join(", ")).into());
+        }
+        Ok(addresses)
+    }
+
+    /// An error, and what the sandbox may have to do with it.
+    fn explain(&self, error: &dyn Display, is_access_denied: bool) -> String {
+        let note = if self.sandboxed && is_access_denied { SANDBOX_NOTE } else { "" };
+        format!("{error}{note}")
+    }
+}
+
+/// Why a listener cannot be bound, and what the rights that were given up have to do with it.
+fn explain_bind(error: &BindError, in_use: &Config) -> String {
+    let denied = error.error.kind() == std::io::ErrorKind::PermissionDenied;
+    match &in_use.process.user {
+        Some(user) if denied => format!(
+            "cannot listen on {}/{}: it needs a restart. Ports below 1024 can be had only before the server \
+             becomes {user} (user in [process])",
+            error.address, error.protocol
+        ),
+        _ => error.to_string(),
+    }
+}
+
+/// The message about a reload that changes nothing. The files of certificates are read each time.
+fn no_change(certificates: &[String]) -> String {
+    match certificates {
+        [] => "no change".to_owned(),
+        of => {
+            format!("no change; read again, and the same: certificate and key of {}", of.join(", "))
+        }
+    }
+}
+
+/// Logs what a reload has changed.
+fn log_changes(changes: &[Change], nothing: &str) {
+    for change in changes {
+        match change.needs_restart {
+            true => tracing::warn!("{change}"),
+            false => tracing::info!("reload: {change}"),
+        }
+    }
+    let taken_up = changes.iter().filter(|change| !change.needs_restart).count();
+    match (changes.len(), taken_up) {
+        (0, _) => tracing::info!("configuration read again: {nothing}"),
+        (_, n) => tracing::info!("configuration read again: {n} changes taken up"),
+    }
+}

@@ -1,0 +1,253 @@
+//! The start of the server, step by step.
+//!
+//! Each step takes what the step before has made, so the compiler holds their order: nothing is bound
+//! that cannot be served, ports and sockets are bound before root is given up and the file system is
+//! shut, and no thread that handles packets runs before that.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use taciturn::admin::control::Order;
+use taciturn::admin::{self, Board, Certificates, ListenerTable};
+use taciturn::notify::Supervisor;
+use taciturn_config::uris::Host;
+use taciturn_config::{Config, ExternalIp};
+use taciturn_net::external::{self, External};
+use taciturn_net::{Listeners, Running};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+use super::announce::{announce, status};
+use super::confine::confine;
+use super::drain::Drainer;
+use super::in_use::InUse;
+use super::invocation::Invocation;
+use super::live::Live;
+use super::log::Log;
+use super::notes::Notes;
+use super::reload::Reloader;
+use super::rules::{share, ticket_key};
+use super::signals::Signals;
+use super::withheld::Withheld;
+use super::{Failure, checks};
+
+/// A configuration that this machine can serve: its certificates were read, and the external address
+/// is known. Nothing is bound.
+pub(crate) struct Prepared<'a> {
+    invocation: &'a Invocation,
+    config: Config,
+    log: Log,
+    notes: Notes,
+    supervisor: Supervisor,
+    certificates: Certificates,
+    listeners: ListenerTable,
+    external: External,
+}
+
+impl<'a> Prepared<'a> {
+    /// Reads the certificates, finds the external address, and checks what only this machine can
+    /// tell.
+    ///
+    /// # Errors
+    /// When it cannot be served here.
+    pub(crate) fn new(
+        invocation: &'a Invocation,
+        config: Config,
+        log: Log,
+        notes: Notes,
+    ) -> Result<Self, Failure> {
+        let supervisor = Supervisor::of(|name| invocation.environment.get(name))?;
+        let certificates = Certificates::open(&config)?;
+        let listeners = ListenerTable::new(&config, &certificates)?;
+        let given = match &config.external_ip {
+            ExternalIp::Auto => &[][..],
+            ExternalIp::Given(given) => given,
+        };
+        let external = external::find(given, &config.stun_servers)?;
+        for note in &external.notes {
+            tracing::warn!("{note}");
+        }
+        checks::redirect(&config, &external)?;
+        checks::icmp_errors(&config)?;
+        checks::nat_discovery(&config)?;
+        certificates.warn(Host::of(&config, None, None).known().as_deref());
+        Ok(Self { invocation, config, log, notes, supervisor, certificates, listeners, external })
+    }
+
+    /// Takes over the signals, and binds the ports and the control socket, which root may be needed
+    /// for.
+    ///
+    /// # Errors
+    /// When a port cannot be bound. Without a control socket the server starts all the same.
+    pub(crate) fn bind(self) -> Result<Bound<'a>, Failure> {
+        checks::raise_descriptor_limit(&self.config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = runtime.block_on(async { Signals::take() })?;
+        let sockets = Listeners::bind(&self.listeners.wanted(), self.config.workers.get())?;
+        let control = self.config.admin.socket.as_deref().and_then(bind_control);
+        Ok(Bound { prepared: self, runtime, signals, sockets, control })
+    }
+}
+
+fn bind_control(path: &Path) -> Option<UnixListener> {
+    let bound = admin::control::bind(path);
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(
+                "turnctl cannot ask this server: no socket at {}: {error}",
+                path.display()
+            );
+        })
+        .ok()
+}
+
+/// A server whose ports are bound. It has the rights it was started with.
+pub(crate) struct Bound<'a> {
+    prepared: Prepared<'a>,
+    runtime: Runtime,
+    signals: Signals,
+    /// Those of each worker.
+    sockets: Vec<Listeners>,
+    control: Option<UnixListener>,
+}
+
+impl<'a> Bound<'a> {
+    /// Gives up root, the file system and core dumps, as far as the configuration wants.
+    ///
+    /// # Errors
+    /// When a right cannot be given up that the configuration wants to be given up.
+    pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
+        let sandboxed = confine(&self.prepared.config)?;
+        Ok(Confined { bound: self, sandboxed })
+    }
+}
+
+/// A server that has only the rights that it needs to run. It has no thread but this one.
+pub(crate) struct Confined<'a> {
+    bound: Bound<'a>,
+    /// Whether the file system is shut.
+    sandboxed: bool,
+}
+
+impl<'a> Confined<'a> {
+    /// Starts the workers, tells that they run, and opens the ways in for the operator.
+    ///
+    /// # Errors
+    /// When the system refuses what every server needs: threads, epoll, randomness.
+    pub(crate) fn start(self) -> Result<Started<'a>, Failure> {
+        let Self { bound, sandboxed } = self;
+        let Bound { prepared, runtime, signals, sockets, control } = bound;
+        let Prepared {
+            invocation,
+            config,
+            log,
+            notes,
+            mut supervisor,
+            certificates,
+            listeners,
+            external,
+        } = prepared;
+        let addresses = sockets.first().map(Listeners::addresses).unwrap_or_default();
+        let tickets = ticket_key()?;
+        let mut kept = None;
+        let running = taciturn_net::start(sockets, config.limits.nonce_lifetime, |nonces| {
+            let shared = share(&config, &external, nonces, tickets);
+            kept = Some(shared.clone());
+            shared
+        })?;
+        let shared = kept.ok_or("the workers did not ask for rules")?;
+        if let Err(error) = announce(&config, &external, &addresses) {
+            // Nobody reads standard output: no reason not to serve.
+            tracing::warn!("cannot print to standard output: {error}");
+        }
+        supervisor.ready(&status(&shared.rules));
+        let in_use = InUse { config, external, certificates, listeners, shared };
+        let board = Board::new(running.workers(), &in_use.shared, in_use.served());
+        let (orderer, orders) = channel(1);
+        {
+            let _inside = runtime.enter();
+            start_metrics(&in_use.config, &board);
+            if let Some(socket) = control {
+                admin::control::start(socket, board.clone(), orderer.clone())?;
+            }
+        }
+        Ok(Started {
+            invocation,
+            log,
+            notes,
+            supervisor,
+            runtime,
+            signals,
+            running,
+            in_use,
+            board,
+            orders,
+            _orderer: orderer,
+            sandboxed,
+        })
+    }
+}
+
+/// Serves metrics and health where the configuration wants it. Within a runtime.
+fn start_metrics(config: &Config, board: &Board) {
+    let Some(address) = config.admin.metrics else { return };
+    match admin::http::start(address, board.clone()) {
+        Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
+        Err(error) => tracing::warn!(
+            "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, or \
+             to \"off\""
+        ),
+    }
+}
+
+/// A server whose workers run.
+pub(crate) struct Started<'a> {
+    invocation: &'a Invocation,
+    log: Log,
+    notes: Notes,
+    supervisor: Supervisor,
+    runtime: Runtime,
+    signals: Signals,
+    running: Running,
+    in_use: InUse,
+    board: Board,
+    orders: Receiver<Order>,
+    /// Kept, so that the channel stays open where there is no control socket.
+    _orderer: Sender<Order>,
+    sandboxed: bool,
+}
+
+impl Started<'_> {
+    /// Serves until a signal, an order or an error ends the server, and stops the workers.
+    ///
+    /// # Errors
+    /// With the error that ended it.
+    pub(crate) fn serve(mut self) -> Result<(), Failure> {
+        let reloader = Reloader {
+            invocation: self.invocation,
+            running: &self.running,
+            board: self.board.clone(),
+            notes: self.notes,
+            sandboxed: self.sandboxed,
+        };
+        let mut live = Live {
+            running: &self.running,
+            drainer: Drainer::new(self.board.clone()),
+            board: self.board,
+            in_use: self.in_use,
+            log: self.log,
+            reloader,
+            withheld: Withheld::default(),
+        };
+        let waiting = live.wait(&mut self.signals, &mut self.orders, &mut self.supervisor);
+        let outcome = self.runtime.block_on(waiting);
+        if let Some(path) = &live.in_use.config.admin.socket {
+            // What stays is taken away by the next start.
+            let _ = std::fs::remove_file(path);
+        }
+        tracing::info!("stopping");
+        self.supervisor.stopping();
+        self.running.stop()?;
+        outcome
+    }
+}

@@ -30,8 +30,8 @@ const CONNECTIONS: usize = 8;
 /// How long a request and its answer may take.
 const CONNECTION_TIME: Duration = Duration::from_secs(30);
 
-/// The longest request, in bytes.
-const LONGEST: u64 = 4096;
+/// The longest request, in bytes with the end of its line.
+const LONGEST: usize = 4096;
 
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -72,6 +72,21 @@ pub enum Request {
     },
     /// The certificates in use.
     Certs,
+}
+
+impl Request {
+    /// Reads a line of JSON, with its end or without.
+    ///
+    /// # Errors
+    /// Why it is none, in words.
+    pub fn parse(line: &[u8]) -> Result<Self, String> {
+        if line.len() > LONGEST {
+            return Err(format!(
+                "a request is a line of at most {LONGEST} bytes, and this is longer"
+            ));
+        }
+        serde_json::from_slice(line).map_err(|error| format!("this is no request: {error}"))
+    }
 }
 
 /// What only the main loop can do.
@@ -145,9 +160,9 @@ async fn converse(
     orders: &mpsc::Sender<Order>,
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut line = String::new();
-    BufReader::new(read.take(LONGEST)).read_line(&mut line).await?;
-    let outcome = match serde_json::from_str(&line) {
+    let mut line = Vec::new();
+    BufReader::new(read.take(LONGEST as u64 + 1)).read_until(b'\n', &mut line).await?;
+    let outcome = match Request::parse(&line) {
         Ok(Request::Sessions { user }) => {
             let whose = Whose { user, client: None };
             for worker in 0..board.workers.number() {
@@ -163,7 +178,7 @@ async fn converse(
             Ok(Value::Null)
         }
         Ok(request) => answer(request, board, orders).await,
-        Err(error) => Err(format!("this is no request: {error}")),
+        Err(error) => Err(error),
     };
     let last = match outcome {
         Ok(result) => json!({ "ok": true, "result": result }),

@@ -138,6 +138,27 @@ fn what_is_no_request_is_told_so_and_costs_nothing() {
     assert_eq!(turnctl(&server, &["status"]).0, 0);
 }
 
+#[test]
+fn the_answer_to_what_is_no_request_says_why() {
+    use std::io::{Read as _, Write as _};
+    let server = Server::configured(&configuration(""));
+    for (request, why) in [
+        (&b"nonsense\n"[..], "this is no request: expected ident"),
+        (b"{\"command\":\"explode\"}\n", "this is no request: unknown variant `explode`"),
+        (b"{\"command\":\"\xff\"}\n", "this is no request: invalid unicode"),
+        (&[b' '; 4097], "a request is a line of at most 4096 bytes, and this is longer"),
+    ] {
+        let path = server.state.path().join("control.sock");
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        stream.write_all(request).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let wanted = format!("{{\"error\":\"{why}");
+        assert!(answer.starts_with(&wanted), "{answer}");
+        assert!(answer.ends_with("\"ok\":false}\n"), "{answer}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn top_measures_and_prints_a_plain_table() {
     let server = Server::configured(&configuration(""));

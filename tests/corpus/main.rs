@@ -10,8 +10,16 @@ mod agree;
 mod acme_json;
 mod channel_data;
 mod config_toml;
+mod control_messages;
+mod control_request;
 mod coturn_conf;
+#[cfg(feature = "dtls")]
+mod datagrams;
 mod differential;
+#[cfg(feature = "dtls")]
+mod dtls_guard;
+#[cfg(feature = "dtls")]
+mod dtls_hello;
 mod proxy_header;
 mod shard;
 mod stream_frames;
@@ -42,9 +50,9 @@ fn replay(target: &str, run: fn(&[u8])) {
 
 /// A test for each target.
 macro_rules! replayed {
-    ($($target:ident),*) => {
+    ($($(#[$condition:meta])? $target:ident),*) => {
         mod kept_inputs_of {
-            $(#[test]
+            $($(#[$condition])? #[test]
             fn $target() {
                 super::replay(stringify!($target), super::$target::run);
             })*
@@ -67,8 +75,14 @@ replayed!(
     acme_json,
     channel_data,
     config_toml,
+    control_messages,
+    control_request,
     coturn_conf,
     differential,
+    #[cfg(feature = "dtls")]
+    dtls_guard,
+    #[cfg(feature = "dtls")]
+    dtls_hello,
     proxy_header,
     shard,
     stream_frames,

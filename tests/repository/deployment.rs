@@ -1,14 +1,19 @@
-//! The examples for containers and proxies are configurations, and fit each other.
+//! The examples for containers and proxies are configurations, and fit each other; what builds the fuzz
+//! targets elsewhere builds all of them.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use taciturn_config::{Config, Environment, Loaded, ServerArgs, Transport};
 use taciturn_turn::policy::PortRange;
 use yaml_rust2::{Yaml, YamlLoader};
 
 fn text(path: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 fn yaml(text: &str) -> Yaml {
@@ -114,4 +119,61 @@ fn the_image_exposes_the_default_ports() {
     assert!(dockerfile.contains("EXPOSE 3478/udp 3478/tcp 5349/tcp "));
     assert!(dockerfile.contains("ENV STATE_DIRECTORY=/var/lib/taciturn\n"));
     assert!(dockerfile.contains("VOLUME /var/lib/taciturn\n"));
+}
+
+/// The names in a directory, without an ending.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/bash\nset -eu\n{text}")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// `.clusterfuzzlite/build.sh` is run, with scripts in the place of cargo and zip.
+#[test]
+fn every_fuzz_target_has_inputs_and_is_built_for_clusterfuzzlite() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let targets = names(&root.join("fuzz/fuzz_targets"));
+    let manifest: toml::Table = text("fuzz/Cargo.toml").parse().unwrap();
+    let bins = manifest["bin"].as_array().unwrap().iter();
+    let bins: BTreeSet<_> = bins.map(|bin| bin["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(bins, targets, "fuzz/Cargo.toml names every target");
+    assert_eq!(names(&root.join("fuzz/corpus")), targets, "and each has inputs");
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    for path in ["src/taciturn/fuzz", "out", "bin"] {
+        fs::create_dir_all(at(path)).unwrap();
+    }
+    for path in ["fuzz/fuzz_targets", "fuzz/corpus"] {
+        symlink(root.join(path), at("src/taciturn").join(path)).unwrap();
+    }
+    let built = bins.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    script(
+        &at("bin/cargo"),
+        &format!(
+            "[ \"$*\" = 'fuzz build' ]; cd fuzz\n\
+             mkdir -p target/x86_64-unknown-linux-gnu/release\n\
+             cd target/x86_64-unknown-linux-gnu/release && touch {built}"
+        ),
+    );
+    // -jq, the archive, and what goes into it.
+    script(&at("bin/zip"), "ls \"${@:3}\" >\"$2\"");
+    let path = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+    let ran = Command::new("bash")
+        .arg(root.join(".clusterfuzzlite/build.sh"))
+        .envs([("PATH", path.as_str()), ("SRC", at("src").to_str().unwrap())])
+        .env("OUT", at("out"))
+        .status();
+    assert!(ran.unwrap().success());
+    let expected = targets.iter().flat_map(|target| {
+        [target.clone(), format!("{target}.options"), format!("{target}_seed_corpus.zip")]
+    });
+    let out = fs::read_dir(at("out")).unwrap();
+    let out: BTreeSet<_> =
+        out.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(out, expected.collect());
 }

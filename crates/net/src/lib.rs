@@ -35,6 +35,9 @@ mod tcp_relay;
 mod test_rules;
 mod worker;
 
+#[cfg(target_os = "linux")]
+#[doc(hidden)] // for tests/corpus alone
+pub use batch::control as control_messages;
 pub use dtls_clients::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};

@@ -110,4 +110,67 @@ mod tests {
         assert_eq!(Frame::of(&no_cookie[..5]), Frame::Foreign);
         assert_eq!(Frame::of(&[0, 1, 0, 3]), Frame::Foreign, "no multiple of four");
     }
+
+    /// What [`Frame::of`] must say, by RFC 8489 section 5 and RFC 8656 section 12: the first two bits
+    /// tell the protocol, and nothing is decided that bytes to come could change.
+    fn expected(bytes: &[u8]) -> Frame {
+        let Some(&first) = bytes.first() else { return Frame::Incomplete { needed: 4 } };
+        let stun = first < 0x40;
+        if !stun && first >= 0x80 {
+            return Frame::Foreign;
+        }
+        if bytes.len() < 4 {
+            return Frame::Incomplete { needed: 4 };
+        }
+        let length = usize::from(bytes[2]) * 256 + usize::from(bytes[3]);
+        let cookie = &bytes[4..bytes.len().min(8)];
+        if stun && (length % 4 != 0 || cookie != &MAGIC_COOKIE[..cookie.len()]) {
+            return Frame::Foreign;
+        }
+        let len = if stun { 20 + length } else { 4 + length };
+        let padded = len.div_ceil(4) * 4;
+        if bytes.len() < padded {
+            Frame::Incomplete { needed: padded }
+        } else {
+            Frame::Whole { len, padded }
+        }
+    }
+
+    /// Every length (all of u16) behind a first byte of each kind and at the borders of the kinds, cut after
+    /// each of the first 24 bytes and each of those around the end and that of the padding.
+    #[test]
+    fn every_length_is_held_against_every_end() {
+        let mut bytes = vec![0; 0x1_0000 + 32];
+        bytes[4..8].copy_from_slice(&MAGIC_COOKIE);
+        for first in [0, 0x3F, 0x40, 0x7F, 0x80, 0xFF] {
+            bytes[0] = first;
+            for length in 0..=u16::MAX {
+                bytes[2..4].copy_from_slice(&length.to_be_bytes());
+                let header = if first < 0x40 { 20 } else { 4 };
+                let end = header + usize::from(length);
+                for cut in (0..=24).chain(end.saturating_sub(4)..end + 5) {
+                    let Some(cut) = bytes.get(..cut) else { continue };
+                    assert_eq!(Frame::of(cut), expected(cut), "{first:#x} {length} {}", cut.len());
+                }
+            }
+        }
+    }
+
+    /// Every first byte, and each wrong bit of the magic cookie, cut after each byte that is looked at.
+    #[test]
+    fn every_first_byte_and_every_bit_of_the_cookie_decides_as_early_as_it_can() {
+        for first in 0..=u8::MAX {
+            for second in [0, 1, 0x7F, 0xFF] {
+                for wrong in (0..32).map(|bit| 1_u32 << bit).chain([0]) {
+                    let mut bytes = vec![first, second, 0, 4];
+                    let cookie = u32::from_be_bytes(MAGIC_COOKIE) ^ wrong;
+                    bytes.extend(cookie.to_be_bytes());
+                    bytes.extend([0; 20]);
+                    for end in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 23, 24, 28] {
+                        assert_eq!(Frame::of(&bytes[..end]), expected(&bytes[..end]));
+                    }
+                }
+            }
+        }
+    }
 }

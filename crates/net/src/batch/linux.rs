@@ -6,12 +6,12 @@
 use std::io;
 use std::marker::PhantomData;
 use std::mem;
+use std::net::UdpSocket;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd as _;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
-use std::net::UdpSocket;
-
+use super::control::{self, CONTROL, Control, read_control, read_error, write_control};
 use super::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
 use taciturn_turn::IcmpError;
 
@@ -21,54 +21,84 @@ const ROOM: usize = 8;
 /// Pieces of the datagrams that one call sends, all together.
 const PIECES: usize = 512;
 
-/// Room for the control messages of one datagram: IPV6_PKTINFO and UDP_GRO, rounded up.
-const CONTROL: usize = 96;
+// The C library's macros and `control` mean the same, on every machine that this is built for.
+// SAFETY: the macros only count.
+const _: () = unsafe {
+    assert!(libc::CMSG_LEN(0) as usize == control::HEADER);
+    assert!(libc::CMSG_SPACE(0) as usize == control::space(0));
+    assert!(libc::CMSG_SPACE(1) as usize == control::space(1));
+    assert!(align_of::<Control>() >= align_of::<libc::cmsghdr>());
+};
 
-#[repr(C, align(8))]
-#[derive(Clone, Copy)]
-struct Control([u8; CONTROL]);
+/// A value on the heap that headers for the kernel point into.
+///
+/// A `Box` claims that nothing else reaches what it owns, whenever it is moved or borrowed, and so makes
+/// pointers invalid that were taken before. This one is reached through the one pointer alone, which
+/// those of the headers are derived from.
+struct Shared<T: ?Sized>(NonNull<T>);
+
+impl<T: ?Sized> Shared<T> {
+    fn new(value: Box<T>) -> Self {
+        // SAFETY: the pointer of a box is not null.
+        Self(unsafe { NonNull::new_unchecked(Box::into_raw(value)) })
+    }
+
+    /// Valid for reads and writes for as long as `self` lives, wherever `self` is moved to.
+    const fn pointer(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T: ?Sized> Drop for Shared<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a box, and nobody else makes one of it.
+        drop(unsafe { Box::from_raw(self.pointer()) });
+    }
+}
+
+/// What the kernel reads and writes of the datagrams of one batch, apart from their bytes.
+struct Slots {
+    names: [libc::sockaddr_storage; BATCH],
+    controls: [Control; BATCH],
+    /// Never looked at after construction: the headers point at it.
+    vectors: [libc::iovec; BATCH],
+    headers: [libc::mmsghdr; BATCH],
+}
 
 /// The buffers of one batch, and the headers that point at them.
 ///
 /// 2 MiB of address space; memory is taken only where datagrams have been.
 pub(crate) struct Ingress {
-    bytes: Box<[u8]>,
-    names: Box<[libc::sockaddr_storage; BATCH]>,
-    controls: Box<[Control; BATCH]>,
-    /// Never read after construction: the headers point at it.
-    _vectors: Box<[libc::iovec; BATCH]>,
-    headers: Box<[libc::mmsghdr; BATCH]>,
-    /// Where the last read begins, and where the next one will.
+    bytes: Shared<[u8]>,
+    slots: Shared<Slots>,
+    /// Where the last read begins, and where the next one will; at most `BATCH`.
     first: usize,
     end: usize,
 }
 
 impl Default for Ingress {
     fn default() -> Self {
-        let mut bytes = vec![0_u8; BATCH * SLOT].into_boxed_slice();
-        // SAFETY: all-zero is a valid sockaddr_storage, iovec and mmsghdr (null pointers, zero
+        let bytes = Shared::new(vec![0_u8; BATCH * SLOT].into_boxed_slice());
+        // SAFETY: all-zero is a valid sockaddr_storage, Control, iovec and mmsghdr (null pointers, zero
         // lengths).
-        let (mut names, mut vectors, mut headers) = unsafe {
-            (
-                Box::new(mem::zeroed::<[libc::sockaddr_storage; BATCH]>()),
-                Box::new(mem::zeroed::<[libc::iovec; BATCH]>()),
-                Box::new(mem::zeroed::<[libc::mmsghdr; BATCH]>()),
-            )
-        };
-        let mut controls = Box::new([Control([0; CONTROL]); BATCH]);
-        for (slot, vector) in bytes.chunks_exact_mut(SLOT).zip(vectors.iter_mut()) {
-            vector.iov_base = slot.as_mut_ptr().cast();
-            vector.iov_len = SLOT;
+        let slots = Shared::new(Box::new(unsafe { mem::zeroed::<Slots>() }));
+        let (first_byte, all) = (bytes.pointer().cast::<u8>(), slots.pointer());
+        for n in 0..BATCH {
+            // SAFETY: `all` is valid, `n` lies within each array of it and `n * SLOT` within the bytes.
+            // No reference is made that a pointer kept here would have to outlive.
+            unsafe {
+                let vector = &raw mut (*all).vectors[n];
+                (*vector).iov_base = first_byte.add(n * SLOT).cast();
+                (*vector).iov_len = SLOT;
+                let header = &raw mut (*all).headers[n].msg_hdr;
+                (*header).msg_name = (&raw mut (*all).names[n]).cast();
+                (*header).msg_iov = vector;
+                (*header).msg_iovlen = 1;
+                (*header).msg_control = (&raw mut (*all).controls[n]).cast();
+                rearm(&mut *header);
+            }
         }
-        let parts = headers.iter_mut().zip(names.iter_mut()).zip(vectors.iter_mut());
-        for (((header, name), vector), control) in parts.zip(controls.iter_mut()) {
-            header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-            rearm(header);
-        }
-        Self { bytes, names, controls, _vectors: vectors, headers, first: 0, end: 0 }
+        Self { bytes, slots, first: 0, end: 0 }
     }
 }
 
@@ -79,10 +109,10 @@ impl std::fmt::Debug for Ingress {
 }
 
 /// Sets back what the kernel writes over.
-fn rearm(header: &mut libc::mmsghdr) {
-    header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    header.msg_hdr.msg_controllen = CONTROL as _;
-    header.msg_hdr.msg_flags = 0;
+fn rearm(header: &mut libc::msghdr) {
+    header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    header.msg_controllen = CONTROL as _;
+    header.msg_flags = 0;
 }
 
 impl Ingress {
@@ -96,24 +126,31 @@ impl Ingress {
     /// Receives what is there behind what was received before, which stays where it is. There must be
     /// [room](Self::has_room). Answers whether there may be more.
     pub(crate) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
-        self.first = self.end;
-        let free = self.headers.get_mut(self.end..).unwrap_or_default();
-        // SAFETY: the headers point into boxes that `self` owns and never moves or resizes, and
-        // their lengths are those of the boxes' elements; the descriptor is open while `socket` is
+        // SAFETY: `receive_by` hands over valid headers; the descriptor is open while `socket` is
         // borrowed.
-        let received = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                free.as_mut_ptr(),
-                free.len() as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-                ptr::null_mut(),
-            )
+        self.receive_by(|headers, count| unsafe {
+            let flags = libc::MSG_DONTWAIT as _;
+            libc::recvmmsg(socket.as_raw_fd(), headers, count, flags, ptr::null_mut())
+        })
+    }
+
+    /// As [`Self::receive_more`], by a call that is given the free headers and their number, writes as
+    /// recvmmsg does, and returns how many headers it used or -1.
+    fn receive_by(
+        &mut self,
+        call: impl FnOnce(*mut libc::mmsghdr, libc::c_uint) -> libc::c_int,
+    ) -> io::Result<bool> {
+        self.first = self.end;
+        let free = BATCH - self.end;
+        // SAFETY: `end` is at most BATCH, so this points into the array or right behind it. The headers
+        // point into what `self` owns, which stays where it is, with the lengths that it has.
+        let headers = unsafe {
+            (&raw mut (*self.slots.pointer()).headers).cast::<libc::mmsghdr>().add(self.end)
         };
+        let received = call(headers, free as libc::c_uint);
         let count = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-        let more = count >= free.len();
         self.end = (self.end + count).min(BATCH);
-        Ok(more)
+        Ok(count >= free)
     }
 
     /// Whether another socket can be read without giving up what was received.
@@ -123,13 +160,17 @@ impl Ingress {
 
     /// Gives up what was received.
     pub(crate) fn clear(&mut self) {
-        self.headers.iter_mut().take(self.end).for_each(rearm);
+        // SAFETY: the slots are valid, and `&mut self` keeps everybody else from them during the call.
+        let headers = unsafe { &mut (*self.slots.pointer()).headers };
+        headers.iter_mut().take(self.end).for_each(|header| rearm(&mut header.msg_hdr));
         (self.first, self.end) = (0, 0);
     }
 
     /// What the last read has brought. A datagram without a usable source address is left out.
     pub(crate) fn received(&self) -> impl Iterator<Item = Received> + '_ {
-        let parts = self.headers.iter().zip(self.names.iter()).zip(self.controls.iter());
+        // SAFETY: the slots are valid, and nothing writes to them while `self` is borrowed.
+        let Slots { names, controls, headers, .. } = unsafe { &*self.slots.pointer() };
+        let parts = headers.iter().zip(names).zip(controls);
         let read = parts.enumerate().take(self.end).skip(self.first);
         read.filter_map(|(n, ((header, name), control))| {
             let source = address(name)?;
@@ -147,7 +188,8 @@ impl Ingress {
 
     /// The bytes that the batch's ranges mean.
     pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        // SAFETY: the bytes are valid, and nothing writes to them while `self` is borrowed.
+        unsafe { &*self.bytes.pointer() }
     }
 }
 
@@ -170,47 +212,6 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
         }
         _ => None,
     }
-}
-
-#[derive(Default)]
-struct Told {
-    local: Option<IpAddr>,
-    segment: Option<usize>,
-}
-
-/// Reads the control messages by hand: each is a cmsghdr, data, and padding to 8 bytes.
-fn read_control(control: &Control, len: usize) -> Told {
-    let mut told = Told::default();
-    let mut rest = control.0.get(..len.min(CONTROL)).unwrap_or_default();
-    const HEADER: usize = size_of::<libc::cmsghdr>();
-    while rest.len() >= HEADER {
-        // SAFETY: there are at least a cmsghdr's bytes, and any bytes are a valid cmsghdr.
-        let header = unsafe { rest.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
-        let total = header.cmsg_len as usize;
-        let Some(data) = rest.get(HEADER..total) else { break };
-        match (header.cmsg_level, header.cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                // in_pktinfo: ifindex, ipi_spec_dst, ipi_addr. spec_dst is what to answer from.
-                if let Some(bytes) = data.get(4..8).and_then(|b| <[u8; 4]>::try_from(b).ok()) {
-                    told.local = Some(IpAddr::from(bytes));
-                }
-            }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                if let Some(bytes) = data.get(..16).and_then(|b| <[u8; 16]>::try_from(b).ok()) {
-                    told.local = Some(IpAddr::from(bytes));
-                }
-            }
-            (libc::SOL_UDP, libc::UDP_GRO) => {
-                if let Some(bytes) = data.get(..4).and_then(|b| <[u8; 4]>::try_from(b).ok()) {
-                    told.segment =
-                        usize::try_from(i32::from_ne_bytes(bytes)).ok().filter(|size| *size > 0);
-                }
-            }
-            _ => {}
-        }
-        rest = rest.get(total.next_multiple_of(8)..).unwrap_or_default();
-    }
-    told
 }
 
 /// Sets a socket up for use with this module. UDP_GRO is a wish: old kernels refuse it.
@@ -282,13 +283,12 @@ pub(crate) fn overflowed(socket: &UdpSocket) -> u32 {
 
 /// Sends one datagram, or several of one size.
 pub(crate) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
-    let mut name = Name::of(outgoing.destination);
+    let (mut name, name_len) = Name::of(outgoing.destination);
     let mut control = Control([0; CONTROL]);
     let used = write_control(&mut control, outgoing.source, outgoing.segment);
     // SAFETY: all-zero is a valid msghdr.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    header.msg_name = name.as_mut_ptr();
-    header.msg_namelen = name.len();
+    (header.msg_name, header.msg_namelen) = (ptr::from_mut(&mut name).cast(), name_len);
     // IoSlice has the layout of iovec (std guarantees it), and sendmsg does not write through it.
     header.msg_iov = outgoing.parts.as_ptr().cast_mut().cast();
     header.msg_iovlen = outgoing.parts.len() as _;
@@ -310,30 +310,21 @@ pub(crate) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()
     }
 }
 
-/// Several messages that leave by one socket in one call, and what the kernel reads of them.
-pub(crate) struct Outbox {
-    headers: Box<[libc::mmsghdr; BATCH]>,
-    names: Box<[Name; BATCH]>,
-    controls: Box<[Control; BATCH]>,
-    pieces: Box<[libc::iovec; PIECES]>,
+/// What the kernel reads of several messages.
+struct Sheets {
+    headers: [libc::mmsghdr; BATCH],
+    names: [Name; BATCH],
+    controls: [Control; BATCH],
+    pieces: [libc::iovec; PIECES],
 }
+
+/// Several messages that leave by one socket in one call, and what the kernel reads of them.
+pub(crate) struct Outbox(Shared<Sheets>);
 
 impl Default for Outbox {
     fn default() -> Self {
-        let nowhere = Name::of(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0)));
-        // SAFETY: all-zero is a valid mmsghdr and iovec (null pointers, zero lengths).
-        let (headers, pieces) = unsafe {
-            (
-                Box::new(mem::zeroed::<[libc::mmsghdr; BATCH]>()),
-                Box::new(mem::zeroed::<[libc::iovec; PIECES]>()),
-            )
-        };
-        Self {
-            headers,
-            names: Box::new([nowhere; BATCH]),
-            controls: Box::new([Control([0; CONTROL]); BATCH]),
-            pieces,
-        }
+        // SAFETY: all-zero is a valid mmsghdr, Name, Control and iovec (null pointers, zero lengths).
+        Self(Shared::new(Box::new(unsafe { mem::zeroed::<Sheets>() })))
     }
 }
 
@@ -353,7 +344,9 @@ impl Outbox {
 /// The messages that are in an [`Outbox`] now, while their bytes are borrowed.
 pub(crate) struct Letters<'o, 'b> {
     outbox: &'o mut Outbox,
+    /// Messages, at most `BATCH`.
     count: usize,
+    /// Pieces of all of them, at most `PIECES`.
     pieces: usize,
     bytes: PhantomData<&'b [u8]>,
 }
@@ -367,73 +360,58 @@ impl<'b> Letters<'_, 'b> {
         segment: u16,
         parts: impl Iterator<Item = &'b [u8]>,
     ) -> bool {
-        let Outbox { headers, names, controls, pieces } = &mut *self.outbox;
-        let (Some(header), Some(name), Some(control), Some(pieces)) = (
-            headers.get_mut(self.count),
-            names.get_mut(self.count),
-            controls.get_mut(self.count),
-            pieces.get_mut(self.pieces..),
-        ) else {
+        let (n, first, all) = (self.count, self.pieces, self.outbox.0.pointer());
+        if n >= BATCH {
             return false;
-        };
-        let (mut used, first) = (0, pieces.as_mut_ptr());
-        for part in parts {
-            let Some(piece) = pieces.get_mut(used) else { return false };
-            piece.iov_base = part.as_ptr().cast_mut().cast();
-            piece.iov_len = part.len();
-            used += 1;
         }
-        *name = Name::of(destination);
-        let header = &mut header.msg_hdr;
-        (header.msg_name, header.msg_namelen) = (name.as_mut_ptr(), name.len());
-        (header.msg_iov, header.msg_iovlen) = (first, used as _);
-        let len = write_control(control, source, segment);
-        header.msg_control = if len > 0 { control.0.as_mut_ptr().cast() } else { ptr::null_mut() };
-        header.msg_controllen = len as _;
+        let mut end = first;
+        for part in parts {
+            if end >= PIECES {
+                return false;
+            }
+            let piece =
+                libc::iovec { iov_base: part.as_ptr().cast_mut().cast(), iov_len: part.len() };
+            // SAFETY: `all` is valid, and `end` lies within the array.
+            unsafe { (*all).pieces[end] = piece };
+            end += 1;
+        }
+        // SAFETY: `all` is valid, `n` lies within each array, and `first` within the pieces or right behind
+        // them. The references end with the statement that they are made in; what is kept are pointers
+        // that were derived without one.
+        unsafe {
+            let (name, control) = (&raw mut (*all).names[n], &raw mut (*all).controls[n]);
+            let (value, name_len) = Name::of(destination);
+            *name = value;
+            let used = write_control(&mut *control, source, segment);
+            let header = &raw mut (*all).headers[n].msg_hdr;
+            (*header).msg_name = name.cast();
+            (*header).msg_namelen = name_len;
+            (*header).msg_iov = (&raw mut (*all).pieces).cast::<libc::iovec>().add(first);
+            (*header).msg_iovlen = (end - first) as _;
+            (*header).msg_control = if used > 0 { control.cast() } else { ptr::null_mut() };
+            (*header).msg_controllen = used as _;
+        }
         self.count += 1;
-        self.pieces += used;
+        self.pieces = end;
         true
     }
 
     /// Sends them in their order until one fails. Answers how many were sent.
     pub(crate) fn send(self, socket: &UdpSocket) -> usize {
-        // SAFETY: the first `count` headers were written by `add`: they point into boxes of the outbox,
-        // which is borrowed, and at bytes that are borrowed for as long as this value lives; the
-        // descriptor is open while `socket` is borrowed.
-        let sent = unsafe {
-            libc::sendmmsg(
-                socket.as_raw_fd(),
-                self.outbox.headers.as_mut_ptr(),
-                self.count as libc::c_uint,
-                libc::MSG_DONTWAIT as _,
-            )
-        };
-        usize::try_from(sent).unwrap_or(0)
+        // SAFETY: `send_by` hands over valid headers; the descriptor is open while `socket` is borrowed.
+        self.send_by(|headers, count| unsafe {
+            libc::sendmmsg(socket.as_raw_fd(), headers, count, libc::MSG_DONTWAIT as _)
+        })
     }
-}
 
-/// Writes the address to send from, and the length of each datagram of a run; answers how many bytes are
-/// used.
-fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16) -> usize {
-    let mut used = 0;
-    match source {
-        Some(IpAddr::V4(ip)) => {
-            let mut info = [0; 12]; // in_pktinfo: ifindex 0, ipi_spec_dst, ipi_addr
-            info[4..8].copy_from_slice(&ip.octets());
-            used = push_control(control, used, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
-        }
-        Some(IpAddr::V6(ip)) => {
-            let mut info = [0; 20]; // in6_pktinfo: address, ifindex 0
-            info[..16].copy_from_slice(&ip.octets());
-            used = push_control(control, used, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &info);
-        }
-        None => {}
+    /// As [`Self::send`], by a call that is given the headers and their number, reads as sendmmsg does, and
+    /// returns how many it sent or -1.
+    fn send_by(self, call: impl FnOnce(*mut libc::mmsghdr, libc::c_uint) -> libc::c_int) -> usize {
+        // SAFETY: the outbox is valid. The first `count` headers were written by `add`: they point into
+        // the outbox, which is borrowed, and at bytes that are borrowed for as long as this value lives.
+        let headers = unsafe { &raw mut (*self.outbox.0.pointer()).headers };
+        usize::try_from(call(headers.cast(), self.count as libc::c_uint)).unwrap_or(0)
     }
-    if segment > 0 {
-        used =
-            push_control(control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
-    }
-    used
 }
 
 /// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].
@@ -473,85 +451,40 @@ pub(crate) fn icmp_errors(socket: &UdpSocket, mut take: impl FnMut(SocketAddr, I
     }
 }
 
-/// Reads the first control message, a sock_extended_err: errno, origin, type, code, a byte of
-/// padding, info.
-fn read_error(control: &Control, len: usize) -> Option<IcmpError> {
-    const HEADER: usize = size_of::<libc::cmsghdr>();
-    let bytes = control.0.get(..len.min(CONTROL))?;
-    let data = bytes.get(HEADER..HEADER + 12)?;
-    // SAFETY: there are at least a cmsghdr's bytes, and any bytes are a valid cmsghdr.
-    let header = unsafe { bytes.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
-    let about_errors =
-        [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)];
-    if !about_errors.contains(&(header.cmsg_level, header.cmsg_type)) {
-        return None;
-    }
-    let [_, _, _, _, origin, kind, code, _, info @ ..] = *<&[u8; 12]>::try_from(data).ok()?;
-    let from_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&origin);
-    from_icmp.then_some(IcmpError { kind, code, mtu: u32::from_ne_bytes(info) })
-}
-
 /// A socket address in the kernel's form.
 #[derive(Clone, Copy)]
-enum Name {
-    V4(libc::sockaddr_in),
-    V6(libc::sockaddr_in6),
+#[repr(C)]
+union Name {
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
 }
 
 impl Name {
-    fn of(address: SocketAddr) -> Self {
+    /// The name of an address, and how many bytes of it count.
+    fn of(address: SocketAddr) -> (Self, libc::socklen_t) {
         match address {
-            SocketAddr::V4(v4) => Self::V4(libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
-                sin_zero: [0; 8],
-            }),
-            SocketAddr::V6(v6) => Self::V6(libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: v6.port().to_be(),
-                sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
-                sin6_scope_id: v6.scope_id(),
-            }),
-        }
-    }
-
-    fn as_mut_ptr(&mut self) -> *mut libc::c_void {
-        match self {
-            Self::V4(v4) => ptr::from_mut(v4).cast(),
-            Self::V6(v6) => ptr::from_mut(v6).cast(),
-        }
-    }
-
-    fn len(&self) -> libc::socklen_t {
-        match self {
-            Self::V4(v4) => size_of_val(v4) as libc::socklen_t,
-            Self::V6(v6) => size_of_val(v6) as libc::socklen_t,
+            SocketAddr::V4(v4) => {
+                let v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_zero: [0; 8],
+                };
+                (Self { v4 }, size_of_val(&v4) as libc::socklen_t)
+            }
+            SocketAddr::V6(v6) => {
+                let v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: 0,
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                (Self { v6 }, size_of_val(&v6) as libc::socklen_t)
+            }
         }
     }
 }
 
-/// Appends a control message; answers how many bytes are used then.
-fn push_control(
-    control: &mut Control,
-    used: usize,
-    level: libc::c_int,
-    kind: libc::c_int,
-    data: &[u8],
-) -> usize {
-    const HEADER: usize = size_of::<libc::cmsghdr>();
-    let end = used + HEADER + data.len();
-    let Some(space) = control.0.get_mut(used..end) else { return used };
-    // SAFETY: all-zero is a valid cmsghdr.
-    let mut header: libc::cmsghdr = unsafe { mem::zeroed() };
-    header.cmsg_len = (HEADER + data.len()) as _;
-    header.cmsg_level = level;
-    header.cmsg_type = kind;
-    // SAFETY: `space` has at least a cmsghdr's bytes.
-    unsafe { space.as_mut_ptr().cast::<libc::cmsghdr>().write_unaligned(header) };
-    if let Some(space) = space.get_mut(HEADER..) {
-        space.copy_from_slice(data);
-    }
-    end.next_multiple_of(8)
-}
+#[cfg(test)]
+mod tests;

@@ -2,8 +2,11 @@
 //!
 //! [`Ingress`] holds the buffers that a batch is received into, [`Egress`] collects what is to be
 //! sent of it. Two implementations stand behind them: `linux` (recvmmsg with UDP_GRO, sendmsg with
-//! UDP_SEGMENT) and `portable` (one datagram a call), for other systems.
+//! UDP_SEGMENT; its control messages are read and written in `control`) and `portable` (one datagram a
+//! call), for other systems.
 
+#[cfg(target_os = "linux")]
+pub mod control;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, not(target_os = "linux")))]

@@ -26,7 +26,8 @@ const MIN_FINISHED: usize = 40;
 
 /// Whether a datagram for an established connection is made of whole records, of which the
 /// encrypted ones are no shorter than `overhead` (nonce and tag, in bytes).
-pub(super) fn plausible(datagram: &[u8], overhead: usize) -> bool {
+#[must_use]
+pub fn plausible(datagram: &[u8], overhead: usize) -> bool {
     let mut rest = Reader(datagram);
     while !rest.0.is_empty() {
         match record(&mut rest) {
@@ -40,14 +41,14 @@ pub(super) fn plausible(datagram: &[u8], overhead: usize) -> bool {
 
 /// What an unfinished handshake has used up.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Guard {
+pub struct Guard {
     datagrams: u16,
     next_epoch: u16,
 }
 
 impl Guard {
     /// Whether this datagram may go on to OpenSSL.
-    pub(super) fn admits(&mut self, datagram: &[u8]) -> bool {
+    pub fn admits(&mut self, datagram: &[u8]) -> bool {
         if self.datagrams >= MAX_DATAGRAMS || datagram.len() > MAX_DATAGRAM {
             return false;
         }

@@ -28,5 +28,7 @@ mod wire;
 pub use connection::{CloseReason, Connection, MAX_PAYLOAD, RECORD_OVERHEAD};
 pub use context::{DtlsContext, NameResolver};
 pub use error::DtlsError;
+#[doc(hidden)] // for tests/corpus alone
+pub use guard::{Guard, plausible};
 pub use hello::is_client_hello;
 pub use listener::{Admission, DEFAULT_MTU, Listener};

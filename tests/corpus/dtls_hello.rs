@@ -30,14 +30,20 @@ thread_local! {
 /// The first datagram is that of a stranger. Where it gets a cookie, it comes again with it, and the others
 /// follow on the connection.
 pub(crate) fn run(bytes: &[u8]) {
+    drop(play(bytes));
+}
+
+/// Returns the datagrams that the connection sent; `None` where there was none.
+fn play(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     LISTENER.with_borrow_mut(|(listener, now)| {
         let mut datagrams = datagrams::of(bytes);
-        let Some(first) = datagrams.next() else { return };
+        let first = datagrams.next()?;
         let (client, other) = (from(1), from(2));
         let cookie = match listener.datagram_from_unknown(client, first, *now) {
             // RFC 6347 section 4.2.2: the messages of a client begin with 0, and 1 is the next.
             Admission::Drop => {
-                return assert!(!is_client_hello(first) || first[17..19] > [0, 1][..]);
+                assert!(!is_client_hello(first) || first[17..19] > [0, 1][..]);
+                return None;
             }
             Admission::Accept(_) => panic!("a connection without a cookie"),
             Admission::Reply(answer) => {
@@ -46,7 +52,7 @@ pub(crate) fn run(bytes: &[u8]) {
                 answer[28..].to_vec()
             }
         };
-        let Some(second) = with_cookie(first, &cookie) else { return };
+        let second = with_cookie(first, &cookie)?;
         assert!(is_client_hello(&second));
         let stolen = listener.datagram_from_unknown(other, &second, *now);
         assert!(!matches!(stolen, Admission::Accept(_)), "the cookie of another address");
@@ -55,23 +61,26 @@ pub(crate) fn run(bytes: &[u8]) {
         let mut connection = match listener.datagram_from_unknown(client, &second, *now) {
             Admission::Accept(connection) => connection,
             // OpenSSL reads the ClientHello otherwise.
-            Admission::Drop => return,
+            Admission::Drop => return None,
             Admission::Reply(_) => panic!("the own cookie is refused"),
         };
+        let mut sent = Vec::new();
         let mut buffer = [0; MAX_PAYLOAD as usize + RECORD_OVERHEAD];
         for datagram in std::iter::once(&[][..]).chain(datagrams) {
             connection.handle_datagram(datagram);
             assert_eq!(connection.recv(&mut buffer), None, "data without a handshake");
             assert!(!connection.is_established(), "a handshake without keys");
-            let mut sent = 0;
+            let before = sent.len();
             while let Some(len) = connection.poll_transmit(&mut buffer) {
-                sent += 1;
-                assert!(len <= usize::from(DEFAULT_MTU) && sent <= QUEUED);
+                assert!(len <= usize::from(DEFAULT_MTU));
+                sent.push(buffer[..len].to_vec());
             }
+            assert!(sent.len() - before <= QUEUED);
         }
         connection.close();
         assert!(connection.is_closed());
-    });
+        Some(sent)
+    })
 }
 
 fn from(host: u8) -> SocketAddr {
@@ -90,4 +99,13 @@ fn with_cookie(hello: &[u8], cookie: &[u8]) -> Option<Vec<u8>> {
     out[17..19].copy_from_slice(&[0, 1]);
     out[22..25].copy_from_slice(&message[1..]);
     Some(out)
+}
+
+#[test]
+fn the_hello_that_is_kept_gets_a_connection_and_a_first_flight() {
+    let sent = play(include_bytes!("../../fuzz/corpus/dtls_hello/of-openssl")).unwrap();
+    // Records of a handshake, the first a ServerHello (RFC 5246 section 7.4).
+    assert_eq!((sent[0][0], sent[0][13]), (22, 2));
+    let refused = play(include_bytes!("../../fuzz/corpus/dtls_hello/no-shared-suite")).unwrap();
+    assert_eq!(refused[0][0], 21, "an alert");
 }

@@ -52,9 +52,11 @@ pub(super) fn find(bytes: &[u8], kind: T) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    /// Attributes of `bytes` by what RFC 8489 section 14 says, told apart from [`Walk`]: where each begins,
-    /// its type and its value; and whether the walk ends in order.
-    fn expected(bytes: &[u8]) -> (Vec<(usize, u16, &[u8])>, bool) {
+    /// Where attributes begin, their types and values; and whether the walk ended in order.
+    type Walked<'a> = (Vec<(usize, u16, &'a [u8])>, bool);
+
+    /// Attributes of `bytes` by what RFC 8489 section 14 says, told apart from [`Walk`].
+    fn expected(bytes: &[u8]) -> Walked<'_> {
         let (mut found, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
             if bytes.len() - at < 4 {
@@ -72,7 +74,7 @@ mod tests {
         (found, true)
     }
 
-    fn walked(bytes: &[u8]) -> (Vec<(usize, u16, &[u8])>, bool) {
+    fn walked(bytes: &[u8]) -> Walked<'_> {
         let (mut walk, mut found) = (Walk { bytes, at: 0 }, Vec::new());
         loop {
             match walk.next() {

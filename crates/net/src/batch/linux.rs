@@ -116,7 +116,7 @@ fn rearm(header: &mut libc::msghdr) {
 }
 
 impl Ingress {
-    /// Receives what is there without waiting, in place of what was received before. Answers whether
+    /// Receives what is there without waiting, in place of what was received before. Returns whether
     /// there may be more.
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         self.clear();
@@ -124,7 +124,7 @@ impl Ingress {
     }
 
     /// Receives what is there behind what was received before, which stays where it is. There must be
-    /// [room](Self::has_room). Answers whether there may be more.
+    /// [room](Self::has_room). Returns whether there may be more.
     pub(crate) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         // SAFETY: `receive_by` hands over valid headers; the descriptor is open while `socket` is
         // borrowed.
@@ -352,7 +352,7 @@ pub(crate) struct Letters<'o, 'b> {
 }
 
 impl<'b> Letters<'_, 'b> {
-    /// Adds one. Answers whether there was room.
+    /// Adds one. Returns whether there was room.
     pub(crate) fn add(
         &mut self,
         destination: SocketAddr,
@@ -396,7 +396,7 @@ impl<'b> Letters<'_, 'b> {
         true
     }
 
-    /// Sends them in their order until one fails. Answers how many were sent.
+    /// Sends them in their order until one fails. Returns how many were sent.
     pub(crate) fn send(self, socket: &UdpSocket) -> usize {
         // SAFETY: `send_by` hands over valid headers; the descriptor is open while `socket` is borrowed.
         self.send_by(|headers, count| unsafe {

@@ -19,7 +19,7 @@ fn compare(path: &str, written: &str) {
     let read = std::fs::read_to_string(&path).unwrap();
     assert!(
         read == written,
-        "{} is not what the programs say; `UPDATE_GOLDEN=1 cargo test --test reference` writes it anew",
+        "{} is not what the programs say; `UPDATE_GOLDEN=1 cargo test --test repository reference` writes it anew",
         path.display()
     );
 }
@@ -277,7 +277,7 @@ fn the_reference_has_every_key_as_it_is() {
     let mut text = format!(
         "# Reference\n\n\
          Every key of the configuration. This page is written by\n\
-         `UPDATE_GOLDEN=1 cargo test --test reference`, from\n\
+         `UPDATE_GOLDEN=1 cargo test --test repository reference`, from\n\
          [config/taciturn.toml](../config/taciturn.toml) and from what a reload does; do not edit it.\n\n\
          {}\n",
         head.replace("A line that begins with \"#\" and no space is a setting: remove the \"#\" to use it.\n", "")

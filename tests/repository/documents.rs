@@ -3,7 +3,7 @@
 //! `stages/documents/run` runs the commands.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Component, Path, PathBuf};
@@ -330,6 +330,55 @@ fn every_page_can_be_reached_from_the_readme() {
     let lost: Vec<_> =
         pages.filter(|path| !targets.iter().any(|to| Path::new(to) == path)).collect();
     assert!(lost.is_empty(), "README.md has no link to {lost:?}");
+}
+
+/// Every file of the project, by its path from the root.
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut rest = vec![PathBuf::from(ROOT)];
+    while let Some(dir) = rest.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let entry = entry.unwrap();
+            let name = entry.file_name();
+            if !entry.file_type().unwrap().is_dir() {
+                found.push(entry.path().strip_prefix(ROOT).unwrap().to_owned());
+            } else if name != "target" && !name.to_str().unwrap().starts_with('.') {
+                rest.push(entry.path());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_section_of_where_to_put_it_names_few_files_and_all_of_them_exist() {
+    let text = &documents()[Path::new("docs/where-to-put-it.md")];
+    let files = files();
+    let mut sections = 0;
+    for section in text.split("\n## ").skip(1) {
+        sections += 1;
+        let (title, section) = section.split_once('\n').unwrap();
+        // What takes more says why; the number may only fall.
+        let most = match title {
+            "A configuration key" | "A transport" => 6,
+            _ => 4,
+        };
+        let linked: BTreeSet<_> = section
+            .lines()
+            .flat_map(links)
+            .filter_map(|target| inside(&Path::new("docs").join(target)))
+            .collect();
+        for file in &linked {
+            assert!(Path::new(ROOT).join(file).is_file(), "{title}: no {}", file.display());
+        }
+        assert!((1..=most).contains(&linked.len()), "{title}: {linked:?}");
+        // Others are named without their directory.
+        let code = section.split('`').skip(1).step_by(2);
+        for name in code.filter(|code| code.ends_with(".rs") && !code.contains(' ')) {
+            assert!(files.iter().any(|file| file.ends_with(name)), "{title}: no {name}");
+        }
+    }
+    assert_eq!(sections, 5);
 }
 
 #[test]

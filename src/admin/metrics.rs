@@ -39,16 +39,16 @@ fn relayed(page: &mut Page, now: &Snapshot) {
             page.sample(&[("transport", carrier.name()), ("direction", direction)], packets);
         }
     }
-    page.family("taciturn_dropped_packets_total", COUNTER, "Packets that went no further.");
+    page.family("taciturn_dropped_packets_total", COUNTER, "Packets dropped, by reason.");
     for (reason, count) in DropReason::ALL.into_iter().zip(now.statistics.dropped) {
         page.sample(&[("reason", reason.name())], count);
     }
-    let help = "Packets for clients and peers that were not sent.";
+    let help = "Packets to clients and peers that could not be sent, by reason.";
     page.family("taciturn_unsent_packets_total", COUNTER, help);
     for (loss, count) in now.unsent.iter() {
         page.sample(&[("reason", loss.name())], count);
     }
-    let help = "Datagrams that found the receive buffer of their socket full.";
+    let help = "Datagrams dropped because the receive buffer of their socket was full.";
     page.family("taciturn_overflowed_datagrams_total", COUNTER, help);
     for (socket, count) in
         [("listener", now.overflowed.listeners), ("relay", now.overflowed.relays)]
@@ -58,16 +58,16 @@ fn relayed(page: &mut Page, now: &Snapshot) {
 }
 
 fn happened(page: &mut Page, now: &Snapshot) {
-    page.family("taciturn_answers_total", COUNTER, "Requests answered, with whatever answer.");
+    page.family("taciturn_answers_total", COUNTER, "Requests answered, including error answers.");
     page.sample(&[], now.statistics.answered);
-    let help = "Requests answered with an error; 401 and 438 of every session are not counted.";
+    let help = "Requests answered with an error, by code. Excludes 300, 401, 403 and 438.";
     page.family("taciturn_request_errors_total", COUNTER, help);
     for (code, count) in now.tally.errors.iter().enumerate().filter(|(_, count)| **count > 0) {
         page.sample(&[("code", &code.to_string())], count);
     }
-    page.family("taciturn_allocations_made_total", COUNTER, "Allocations made.");
+    page.family("taciturn_allocations_made_total", COUNTER, "Allocations created.");
     page.sample(&[], now.tally.made);
-    let help = "Requests with a good credential and a stale nonce, answered with 438.";
+    let help = "Requests with a valid credential and a stale nonce, answered with 438.";
     page.family("taciturn_stale_nonces_total", COUNTER, help);
     for (reason, count) in NonceError::ALL.into_iter().zip(now.statistics.stale_nonces) {
         page.sample(&[("reason", reason.name())], count);
@@ -76,29 +76,29 @@ fn happened(page: &mut Page, now: &Snapshot) {
         page.family(name, COUNTER, help);
         counts.iter().for_each(|(value, count)| page.sample(&[(label, value)], count));
     };
-    counts("taciturn_allocations_ended_total", "Allocations ended.", "reason", &now.tally.ended);
+    counts(
+        "taciturn_allocations_ended_total",
+        "Allocations ended, by reason.",
+        "reason",
+        &now.tally.ended,
+    );
     counts(
         "taciturn_authentication_failures_total",
-        "Requests with a credential that is not good.",
+        "Requests with an invalid credential, by reason.",
         "reason",
         &now.tally.denied,
     );
-    counts(
-        "taciturn_refused_peers_total",
-        "Peers that a rule refused.",
-        "rule",
-        &now.tally.refused,
-    );
+    counts("taciturn_refused_peers_total", "Peers refused, by rule.", "rule", &now.tally.refused);
 }
 
 fn held(page: &mut Page, board: &Board, now: &Snapshot) {
-    page.family("taciturn_allocations", GAUGE, "Allocations there are.");
+    page.family("taciturn_allocations", GAUGE, "Current allocations.");
     page.sample(&[], now.allocations);
-    page.family("taciturn_users", GAUGE, "Users that hold an allocation.");
+    page.family("taciturn_users", GAUGE, "Users with at least one allocation.");
     page.sample(&[], board.quota.users());
-    page.family("taciturn_connections", GAUGE, "TCP, TLS and DTLS connections there are.");
+    page.family("taciturn_connections", GAUGE, "Current TCP, TLS and DTLS connections.");
     page.sample(&[], board.connections.open());
-    let help = "Connections that a limit turned away.";
+    let help = "Connections refused because of a limit.";
     page.family("taciturn_refused_connections_total", COUNTER, help);
     let [in_all, per_address] = board.connections.refused();
     for (limit, count) in [
@@ -113,12 +113,12 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
         page.sample(&[("family", name)], board.ports.used(family));
     }
-    page.family("taciturn_relay_ports", GAUGE, "Relay ports of each address family.");
+    page.family("taciturn_relay_ports", GAUGE, "Relay ports configured, for each address family.");
     page.sample(&[], board.ports.range().len());
 }
 
 fn server(page: &mut Page, board: &Board) {
-    let help = "When a certificate expires, in seconds since 1970.";
+    let help = "Expiry time of a certificate, in seconds since 1970.";
     page.family("taciturn_certificate_expiry_timestamp_seconds", GAUGE, help);
     let chains = board.served().chains().into_iter();
     let mut expiries: Vec<_> = chains
@@ -135,20 +135,20 @@ fn server(page: &mut Page, board: &Board) {
         page.sample(&[("name", &name)], until);
     }
     let health = board.health();
-    page.family("taciturn_reloads_total", COUNTER, "Reloads of the configuration.");
+    page.family("taciturn_reloads_total", COUNTER, "Configuration reloads, by result.");
     for (result, count) in ["taken_up", "refused"].into_iter().zip(health.reloads()) {
         page.sample(&[("result", result)], count);
     }
     let last = health.last_reload();
-    let help = "Whether the last reload (or the start) was good: 1, or 0.";
+    let help = "1 if the last reload (or the start) succeeded, otherwise 0.";
     page.family("taciturn_last_reload_success", GAUGE, help);
     page.sample(&[], u8::from(last.taken_up));
-    let help = "When it was, in seconds since 1970.";
+    let help = "Time of the last reload (or the start), in seconds since 1970.";
     page.family("taciturn_last_reload_timestamp_seconds", GAUGE, help);
     page.sample(&[], last.at);
-    page.family("taciturn_ready", GAUGE, "Whether new allocations are made: 1, or 0.");
+    page.family("taciturn_ready", GAUGE, "1 if the server creates new allocations, otherwise 0.");
     page.sample(&[], u8::from(health.is_ready()));
-    let help = "When the server started, in seconds since 1970.";
+    let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());
     page.family("taciturn_workers", GAUGE, "Worker threads.");

@@ -7,37 +7,39 @@ use clap::Parser;
 const EXAMPLES: &str = "\
 Examples:
   taciturn
-      Starts without configuration: makes a secret, prints where it is kept and the block for
-      Synapse's homeserver.yaml.
+      Starts without a configuration: generates a secret, and prints where it is stored and the
+      block for Synapse's homeserver.yaml.
   taciturn --config /etc/taciturn.toml
-      Starts with a file. Any flag overrides the file.
+      Starts with a file. Flags override the file.
   taciturn --realm turn.domain.org --external-ip 203.0.113.7 --secret-file /run/secrets/turn
       Starts without a file.
   taciturn --coturn-config /etc/turnserver.conf
-      Starts with coturn's file, to try it out. turnctl import-coturn makes a file of it.
+      Starts with coturn's file, as a trial. turnctl import-coturn converts the file.
 
-Every key of the file is an environment variable as well: relay_ports is TACITURN_RELAY_PORTS,
-users in [auth] is TACITURN_AUTH_USERS. Defaults yield to the file, the file to the environment,
-the environment to flags; a list is replaced as a whole.";
+Every key of the file is also an environment variable: relay_ports is TACITURN_RELAY_PORTS, users in
+[auth] is TACITURN_AUTH_USERS. The file overrides the defaults, the environment overrides the file,
+and flags override the environment; a list is replaced as a whole.";
 
-/// A TURN/STUN relay server for WebRTC calls. Needs no configuration to start.
+const ABOUT: &str = "A TURN/STUN relay server for WebRTC calls. Needs no configuration to start";
+
+/// The command line of the server.
 ///
 /// Values are kept as they were typed; [`Config::load`](super::Config::load) checks them together
 /// with the file and the environment.
 #[derive(Clone, Debug, Default, Parser)]
-#[command(name = "taciturn", version, about, long_about = None, after_help = EXAMPLES)]
+#[command(name = "taciturn", version, about = ABOUT, long_about = None, after_help = EXAMPLES)]
 pub struct ServerArgs {
     /// Configuration file (TOML); also TACITURN_CONFIG
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
-    /// Starts from coturn's turnserver.conf in place of a file of its own; also
-    /// TACITURN_COTURN_CONFIG. The log says what has no effect
+    /// Use coturn's turnserver.conf instead of a configuration file of taciturn; also
+    /// TACITURN_COTURN_CONFIG. The log names what has no effect
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub coturn_config: Option<PathBuf>,
 
-    /// Address peers reach the relay at: an IP address, PUBLIC/PRIVATE behind 1:1 NAT, or "auto";
-    /// once more for IPv6
+    /// Address at which peers reach the relay: an IP address, PUBLIC/PRIVATE behind 1:1 NAT, or
+    /// "auto"; repeat for IPv6
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub external_ip: Vec<String>,
 
@@ -45,16 +47,16 @@ pub struct ServerArgs {
     #[arg(long, value_name = "NAME")]
     pub realm: Option<String>,
 
-    /// Static user; may be repeated. Everyone on this machine can read the command line in `ps`:
-    /// prefer TACITURN_AUTH_USERS or the file, or NAME:0xMD5KEY
+    /// Static user; may be repeated. Everybody on this machine can read the command line in `ps`:
+    /// prefer TACITURN_AUTH_USERS, the file, or NAME:0xMD5KEY
     #[arg(long, value_name = "NAME:PASS")]
     pub user: Vec<String>,
 
-    /// File that holds one shared secret; may be repeated
+    /// File with one shared secret; may be repeated
     #[arg(long, value_name = "FILE")]
     pub secret_file: Vec<PathBuf>,
 
-    /// Relay ports, both ends included [default: 59000-60100]
+    /// Relay ports, inclusive [default: 59000-60100]
     #[arg(long, value_name = "FIRST-LAST")]
     pub relay_ports: Option<String>,
 
@@ -74,19 +76,19 @@ pub struct ServerArgs {
     #[arg(long, value_name = "COUNT")]
     pub workers: Option<String>,
 
-    /// Directory where the server keeps the secret it made itself
+    /// Directory for the secret that the server generates
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Lets peers in this network be reached although they are denied by default; may be repeated
+    /// Allow peers in this network although they are denied by default; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub allow_peer: Vec<String>,
 
-    /// Denies peers in this network as well; may be repeated
+    /// Deny peers in this network as well; may be repeated
     #[arg(long, value_name = "CIDR")]
     pub deny_peer: Vec<String>,
 
-    /// Takes example and short credentials such as test:test; for tests only
+    /// Accept example and short credentials such as test:test; for tests only
     #[arg(long)]
     pub allow_weak_credentials: bool,
 }

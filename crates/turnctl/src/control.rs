@@ -19,7 +19,7 @@ use taciturn_control::{Answer, ClosingListener, PortsUsed, Request, Status, Traf
 pub struct SessionsArgs {
     #[command(flatten)]
     socket: SocketArgs,
-    /// Of this user alone: the USERNAME, or the name behind its expiry
+    /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
 }
@@ -31,7 +31,7 @@ pub struct SessionsArgs {
 pub struct KickArgs {
     #[command(flatten)]
     socket: SocketArgs,
-    /// The USERNAME, or the name behind its expiry
+    /// The USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
     /// The client's address and port, as `sessions` shows it
@@ -42,15 +42,15 @@ pub struct KickArgs {
 /// The arguments of `drain`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  turnctl drain --timeout 1h\n  turnctl drain --cancel\n      Takes clients again."
+    after_help = "Examples:\n  turnctl drain --timeout 1h\n  turnctl drain --cancel\n      Accepts new calls again."
 )]
 pub struct DrainArgs {
     #[command(flatten)]
     socket: SocketArgs,
-    /// End after so long even if calls still run, like 1h
+    /// Exit after this time even if calls are still running, such as 1h
     #[arg(long, value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Take clients again: the server goes on
+    /// Accept new calls again; the server keeps running
     #[arg(long, conflicts_with = "timeout")]
     cancel: bool,
 }
@@ -62,10 +62,10 @@ pub struct DrainArgs {
 pub struct LogLevelArgs {
     #[command(flatten)]
     socket: SocketArgs,
-    /// off, error, warn, info, debug or trace, or levels by module; without it, shows what is logged
+    /// off, error, warn, info, debug or trace, or levels by module [default: show the current level]
     #[arg(value_name = "LEVEL", value_parser = filter)]
     level: Option<LogFilter>,
-    /// Go back to what is configured after so long, like 10m
+    /// Return to the configured level after this time, such as 10m
     #[arg(long = "for", value_name = "TIME", value_parser = duration, requires = "level")]
     within: Option<Duration>,
 }

@@ -18,8 +18,8 @@ Examples:
   turnctl credentials --json
       iceServers for RTCPeerConnection.
 
-The password is made from the shared secret of the server; the server need not run, and is not
-asked. Running calls outlive the credentials they were started with.";
+The password is derived from the shared secret of the server, which does not have to run. Running
+calls outlive the credentials they were started with.";
 
 /// Arguments of `turnctl credentials`.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,19 +29,19 @@ pub struct CredentialsArgs {
     #[command(flatten)]
     pub server: ServerFiles,
 
-    /// Name of the user: free to choose, quotas are counted on it
+    /// Name of the user: any name; quotas apply to it
     #[arg(long, value_name = "NAME", default_value = "test-user")]
     pub user: String,
 
-    /// How long the credentials are good: 90s, 10m, 12h, 7d
+    /// How long the credentials are valid: 90s, 10m, 12h, 7d
     #[arg(long, value_name = "TIME", default_value = "1h")]
     pub ttl: String,
 
-    /// File that holds the shared secret, instead of the configured one
+    /// File with the shared secret, instead of the configured one
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
 
-    /// Name or address that clients reach the server at
+    /// Name or address at which clients reach the server
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 

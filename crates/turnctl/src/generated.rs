@@ -50,7 +50,7 @@ pub struct CompletionsArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = MAN_EXAMPLES)]
 pub struct ManArgs {
-    /// Directory of man pages; made if it is not there
+    /// Directory for the man pages; created if it does not exist
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
 }

@@ -24,10 +24,10 @@ Examples:
   turnctl health --config /etc/taciturn/taciturn.toml
       Asks the first listener of that configuration, UDP before TCP before TLS.
   turnctl health tls:turn.domain.org:5349
-      Asks that one. Transports are udp, tcp and tls; without one, udp.
+      Asks that listener. Transports are udp (the default), tcp and tls.
 
-The exit code is 0 where the server answers, 1 where it does not, 2 for a mistake. The certificate
-of a TLS listener is not checked.";
+The exit status is 0 if the server answers, 1 if it does not, 2 for a wrong argument or
+configuration. The certificate of a TLS listener is not checked.";
 
 /// How long the server may take, all in all.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ const RETRANSMIT: Duration = Duration::from_millis(500);
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HealthArgs {
-    /// Listener to ask, such as udp:127.0.0.1:3478 [default: the first of the configuration]
+    /// Listener to ask, such as udp:127.0.0.1:3478 [default: the first configured one]
     #[arg(value_name = "[TRANSPORT:]ADDRESS:PORT")]
     pub address: Option<String>,
 

@@ -24,21 +24,21 @@ pub struct SnippetArgs {
     #[command(flatten)]
     pub server: ServerFiles,
 
-    /// Name or address that clients reach the server at [default: host, else the realm, else the
+    /// Name or address at which clients reach the server [default: host, else the realm, else the
     /// external address]
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
-    /// Give every client this configured user instead of credentials of its own
+    /// Give all clients this static user, instead of credentials for each
     #[arg(long = "static", value_name = "USER")]
     pub static_user: Option<String>,
 
-    /// The four URIs of the usual guide for coturn, in its order; with --static its guest setting
-    /// as well
+    /// Print the four URIs of the usual guide for coturn, in its order; with --static also its
+    /// guest setting
     #[arg(long)]
     pub article: bool,
 
-    /// Name the file that holds the secret, as Synapse sees it, instead of the secret itself
+    /// Name the file that contains the secret, as Synapse sees it, instead of the secret itself
     /// (Synapse 1.116 and later)
     #[arg(
         long,

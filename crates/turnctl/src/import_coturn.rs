@@ -25,15 +25,15 @@ pub struct ImportArgs {
     #[arg(value_name = "TURNSERVER.CONF")]
     pub file: PathBuf,
 
-    /// Where to write; standard output otherwise
+    /// Output file [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Replace the output file if it is there
+    /// Replace an existing output file
     #[arg(long, requires = "output")]
     pub force: bool,
 
-    /// Take over credentials that everybody can guess, such as test:test; for tests only
+    /// Accept credentials that everybody can guess, such as test:test; for tests only
     #[arg(long)]
     pub allow_weak_credentials: bool,
 }

@@ -22,7 +22,7 @@ Examples:
   sudo turnctl init --domain turn.domain.org --pangolin /root/pangolin
       The same, with the certificate that Pangolin's Traefik has for the name.
 
-What is there is kept: run it again to see the steps once more. The secret is never replaced.";
+Existing files are kept: run it again to see the steps again. The secret is never replaced.";
 
 /// Arguments of `turnctl init`.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,7 +32,7 @@ pub struct InitArgs {
     #[arg(long, value_name = "NAME")]
     pub domain: String,
 
-    /// Directory of a Pangolin installation: where its docker-compose.yml is
+    /// Directory of a Pangolin installation, with its docker-compose.yml
     #[arg(long, value_name = "DIR")]
     pub pangolin: Option<PathBuf>,
 
@@ -40,11 +40,11 @@ pub struct InitArgs {
     #[arg(long, value_name = "DIR", default_value = "/etc/taciturn")]
     pub dir: PathBuf,
 
-    /// Address that clients on the Internet reach this machine at; PUBLIC/PRIVATE behind 1:1 NAT
+    /// Address at which clients on the Internet reach this machine; PUBLIC/PRIVATE behind 1:1 NAT
     #[arg(long, value_name = "ADDRESS")]
     pub external_ip: Option<String>,
 
-    /// Replace a configuration that is there; the secret is kept
+    /// Replace an existing configuration; the secret is kept
     #[arg(long)]
     pub force: bool,
 }

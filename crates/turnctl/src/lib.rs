@@ -45,15 +45,15 @@ pub use top::TopArgs;
 const EXAMPLES: &str = "\
 Examples:
   turnctl init --domain turn.domain.org
-      Begins: a configuration, its secret, and what else to set up.
+      First setup: a configuration, its secret, and the remaining steps.
   turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
-      Comes from coturn.
+      Migration from coturn.
   turnctl doctor --config /etc/taciturn.toml
-      Finds out why it does not work.";
+      Why does it not work?";
 
-/// The helper of the taciturn relay server.
+/// Set up, test and control a taciturn relay server.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "turnctl", version, about, long_about = None, after_help = EXAMPLES)]
+#[command(name = "turnctl", version, about = "Set up, test and control a taciturn relay server", long_about = None, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -63,45 +63,45 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Write a first configuration and its secret, and say what else to set up
+    /// Write a first configuration and its secret, and print the remaining steps
     Init(InitArgs),
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
-    /// Print the settings with which another program uses this server
+    /// Print the settings that another program needs to use this server
     Snippet(SnippetForArgs),
-    /// Print a username and password that are good for a limited time
+    /// Print a username and password that expire
     Credentials(CredentialsArgs),
-    /// Find out why calls fail: test a TURN server of any make, as a client
+    /// Find out why calls fail: test any TURN server from the client's side
     Check(Box<CheckArgs>),
-    /// Put a load on a TURN server of any make, and measure how it bears it
+    /// Load-test any TURN server and measure its performance
     Bench(Box<BenchArgs>),
-    /// Look for what is wrong on the machine of the server
+    /// Find problems on the machine of the server
     Doctor(DoctorArgs),
-    /// Make a configuration of coturn's turnserver.conf, and say what became of each line
+    /// Convert coturn's turnserver.conf, and report on each line
     ImportCoturn(ImportArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Write the man pages of both programs
     Man(ManArgs),
-    /// Ask whether the server answers; for health checks
+    /// Test whether the server answers; for health checks
     Health(HealthArgs),
-    /// Show how the running server is
+    /// Show the state of the running server
     #[command(after_help = "Example:\n  turnctl status --json")]
     Status(SocketArgs),
     /// List the allocations of the running server
     Sessions(SessionsArgs),
-    /// Watch the allocations of the running server, the busiest first
+    /// Watch the busiest allocations of the running server
     Top(TopArgs),
-    /// End allocations of a user or a client
+    /// End the allocations of a user or a client
     Kick(KickArgs),
-    /// Have the running server read its configuration again, and show what changes
+    /// Reload the configuration of the running server, and show what changes
     #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
     Reload(SocketArgs),
-    /// Let the running server take nobody new, and end with its last call
+    /// Stop accepting new calls, and exit when the last one ends
     Drain(DrainArgs),
     /// Show or change what the running server logs
     LogLevel(LogLevelArgs),
-    /// Show the certificates in use; exit status 1 where one ends within 14 days
+    /// Show the certificates in use; exit status 1 if one expires within 14 days
     #[command(after_help = "Example:\n  turnctl certs || echo 'renew them'")]
     Certs(SocketArgs),
 }

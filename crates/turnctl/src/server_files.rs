@@ -18,7 +18,7 @@ pub struct ServerFiles {
     #[arg(long, value_name = "FILE", conflicts_with = "config")]
     pub coturn_config: Option<PathBuf>,
 
-    /// Directory where the server keeps the secret it made itself; also TACITURN_STATE_DIR
+    /// Directory where the server keeps the secret it generated; also TACITURN_STATE_DIR
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }

@@ -21,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the server is.
 #[derive(Clone, Debug, Args)]
 pub struct SocketArgs {
-    /// The control socket (default: where a server of this machine or user has it)
+    /// The control socket [default: the usual place of this machine or user]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-    /// Print what the server says as lines of JSON
+    /// Print the server's answer as lines of JSON
     #[arg(long)]
     pub(super) json: bool,
 }

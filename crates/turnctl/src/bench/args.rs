@@ -17,19 +17,19 @@ use taciturn_config::Environment;
 const EXAMPLES: &str = "\
 Examples:
   turnctl bench turn:127.0.0.1 --user alice --pid 1234
-      Ten calls for ten seconds, and what a packet costs the server that runs here.
+      Ten calls for ten seconds, and the cost of a packet for the local server.
   turnctl bench turn:127.0.0.1 --user alice --flows 20 --size 1200 --burst 10 --closed-loop
-      As fast as the answers come back.
+      As fast as packets come back.
   turnctl bench turn:turn.example.org --secret-file /etc/turn.secret --relayed-peers
-      A server elsewhere: both ends of each flow are its clients.
+      A remote server: both ends of each flow are its clients.
   turnctl bench \"turn:127.0.0.1?transport=tcp\" --user alice --idle 1000 --pid 1234
-      What a connection costs that does nothing.
+      The cost of an idle connection.
 
-Measure your own servers only. The peers are sockets of this program, so nobody else gets a packet. A
-server forbids peers on its own machine and in private networks unless it is told otherwise (taciturn:
-[peers] allow); --relayed-peers needs no such permission.
+Measure your own servers only. The peers are sockets of this program, so nobody else receives packets.
+By default a server denies peers on its own machine and in private networks (taciturn: [peers] allow);
+--relayed-peers needs no exception.
 
-Exit status: 0 it was measured, 1 the server did not take part, 2 the arguments are wrong.";
+Exit status: 0 measured, 1 the server refused or did not answer, 2 the arguments are wrong.";
 
 /// The longest measurement: a permission lasts 300 s (RFC 8656 section 9), and none is refreshed here.
 const LONGEST: f64 = 240.0;
@@ -55,11 +55,11 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub login: LoginArgs,
 
-    /// Flows: allocations with one channel each
+    /// Number of flows: allocations with one channel each
     #[arg(long, value_name = "NUMBER", default_value_t = 10)]
     pub flows: usize,
 
-    /// Payload bytes of a packet
+    /// Payload of a packet, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = 172)]
     pub size: u16,
 
@@ -67,62 +67,62 @@ pub struct BenchArgs {
     #[arg(long, value_name = "PACKETS", default_value_t = 1)]
     pub burst: u16,
 
-    /// Bursts a second in each flow
+    /// Bursts per second in each flow
     #[arg(long, value_name = "NUMBER", default_value_t = 50.0, conflicts_with = "closed_loop")]
     pub rate: f64,
 
-    /// Send the next burst of a flow when the one before has arrived, instead of by the clock
+    /// Send the next burst of a flow when the previous one has arrived, instead of at a fixed rate
     #[arg(long)]
     pub closed_loop: bool,
 
-    /// Spread the bursts of the flows evenly in time, instead of all at the same moment
+    /// Spread the bursts of the flows evenly over time, instead of sending all at once
     #[arg(long, conflicts_with = "closed_loop")]
     pub spread: bool,
 
-    /// both: peers send back what they get; up: clients send; down: peers send
+    /// Who sends
     #[arg(long, value_name = "WAY", value_enum, default_value_t = Direction::Both)]
     pub direction: Direction,
 
-    /// Seconds that are measured, after half a second to get warm
+    /// Seconds to measure, after a warm-up of half a second
     #[arg(long, value_name = "NUMBER", default_value_t = 10.0)]
     pub seconds: f64,
 
-    /// The peers are clients of the server as well: each packet passes it twice, from relayed address
+    /// Use clients of the server as peers: each packet passes the server twice, from relayed address
     /// to relayed address
     #[arg(long)]
     pub relayed_peers: bool,
 
-    /// The address of this machine that peers use [default: the one that leads to the server]
+    /// Address of this machine that peers use [default: the one that routes to the server]
     #[arg(long, value_name = "ADDRESS", conflicts_with = "relayed_peers")]
     pub peer_address: Option<IpAddr>,
 
-    /// Look for packets all the time instead of sleeping until one comes: takes a core, and the server is
-    /// not charged with waking this program
+    /// Poll for packets instead of sleeping until one arrives: uses a whole core, and the server spends no
+    /// time on waking this program
     #[arg(long)]
     pub spin: bool,
 
-    /// No traffic: make this many allocations, as many at a time as there are --flows, hold them, and
+    /// No traffic: create this many allocations, --flows at a time, hold them, and
     /// end them
     #[arg(long, value_name = "NUMBER", conflicts_with = "idle")]
     pub allocations: Option<usize>,
 
-    /// No traffic: open this many connections that ask for their address once
+    /// No traffic: open this many connections, each with one Binding request
     #[arg(long, value_name = "NUMBER")]
     pub idle: Option<usize>,
 
-    /// The server's process, where it runs on this machine: tell its processor time and memory
+    /// Process of a server on this machine: also report its processor time and memory
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
 
-    /// PEM file of authorities to trust besides those of browsers
+    /// PEM file with certificate authorities to trust in addition to those of browsers
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Take any certificate of the server's
+    /// Accept any certificate of the server
     #[arg(long, conflicts_with = "ca")]
     pub any_certificate: bool,
 
-    /// Print JSON, in one line
+    /// Print JSON on one line
     #[arg(long)]
     pub json: bool,
 }
@@ -130,11 +130,11 @@ pub struct BenchArgs {
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Direction {
-    /// Clients, and peers send it back.
+    /// Clients send, peers send everything back.
     Both,
-    /// Clients.
+    /// Clients send.
     Up,
-    /// Peers.
+    /// Peers send.
     Down,
 }
 
@@ -255,7 +255,7 @@ pub(super) struct Shape {
     pub(super) flows: usize,
     pub(super) size: u16,
     pub(super) burst: u16,
-    /// Bursts a second in each flow; `None` is a closed loop.
+    /// Bursts per second in each flow; `None` is a closed loop.
     pub(super) rate: Option<f64>,
     pub(super) spread: bool,
     pub(super) spin: bool,

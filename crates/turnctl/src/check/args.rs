@@ -25,20 +25,20 @@ use taciturn_turn::policy::PortRange;
 const EXAMPLES: &str = "\
 Examples:
   turnctl check --homeserver https://matrix.example.org --token-file token.txt
-      What Element gets: asks the homeserver, then tests every URI it names.
+      What Element gets: queries the homeserver, then tests every URI it returns.
   turnctl check turn:turn.example.org --secret-file /etc/turn.secret
-      A server of any make, with the shared secret of the homeserver.
+      Any TURN server, with the shared secret of the homeserver.
   turnctl check turn:turn.example.org turns:turn.example.org:443 --user alice
-      A fixed user; the password is asked for, or taken from TURNCTL_PASSWORD.
+      A static user. turnctl prompts for the password, or reads TURNCTL_PASSWORD.
   turnctl check --config /etc/taciturn.toml
-      The server that this file describes, which must run.
+      The server that this file configures; it must be running.
 
-Run it where the callers are, not on the server: only from outside does a closed firewall show.
-It takes about five seconds for each URI, makes up to nine allocations at a time and ends them, and
-sends four wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
+Run it where the callers are, not on the server: a closed firewall shows only from outside. It takes
+about five seconds for each URI, creates up to nine allocations at a time and ends them, and sends
+four wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
 
-Exit status: 0 all is well, 1 there are warnings, 2 something fails or could not be tested because
-the arguments are wrong. Findings have fixed names, in [brackets]; --json has them as \"id\".";
+Exit status: 0 all is well, 1 warnings, 2 failures or wrong arguments. Findings have fixed names, in
+[brackets]; --json has them as \"id\".";
 
 /// Arguments of `turnctl check`.
 #[derive(Clone, Debug, clap::Args)]
@@ -48,16 +48,16 @@ pub struct CheckArgs {
     #[arg(value_name = "URI")]
     pub uris: Vec<String>,
 
-    /// Ask this homeserver, as Element does, and test what it answers
+    /// Query this homeserver, as Element does, and test the servers it returns
     #[arg(long, value_name = "URL", conflicts_with_all = ["user", "secret_file", "config"])]
     pub homeserver: Option<String>,
 
-    /// Access token for the homeserver. Everybody on this machine can see it in ps: better
-    /// --token-file, TURNCTL_TOKEN, or wait to be asked
+    /// Access token for the homeserver. Everybody on this machine can see it in ps: prefer
+    /// --token-file, TURNCTL_TOKEN or the prompt
     #[arg(long, value_name = "TOKEN", requires = "homeserver")]
     pub token: Option<String>,
 
-    /// File that holds the access token; - is standard input
+    /// File with the access token; - is standard input
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "token")]
     pub token_file: Option<PathBuf>,
 
@@ -65,31 +65,31 @@ pub struct CheckArgs {
     #[command(flatten)]
     pub login: LoginArgs,
 
-    /// Test the server that this configuration of taciturn describes
+    /// Test the server that this configuration file of taciturn describes
     #[arg(long, short, value_name = "FILE", conflicts_with_all = ["user", "secret_file"])]
     pub config: Option<PathBuf>,
 
-    /// With --config: the name or address that clients reach the server at
+    /// With --config: name or address at which clients reach the server
     #[arg(long, value_name = "NAME", requires = "config")]
     pub host: Option<String>,
 
-    /// Relay ports that are to be used, FIRST-LAST
+    /// Expected relay ports, FIRST-LAST
     #[arg(long, value_name = "PORTS")]
     pub expect_ports: Option<String>,
 
-    /// Send through the relay to this UDP echo or STUN server as well
+    /// Also send through the relay to this UDP echo or STUN server
     #[arg(long, value_name = "HOST:PORT")]
     pub echo: Option<String>,
 
-    /// PEM file of authorities to trust besides those of browsers
+    /// PEM file with certificate authorities to trust in addition to those of browsers
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// Leave out the tests that strangers would make: wrong logins, private peers
+    /// Skip the tests that attack the server: wrong logins, private peers
     #[arg(long)]
     pub skip_security: bool,
 
-    /// Longest time for the tests of the server: 30s, 2m
+    /// Time limit for the tests of the server: 30s, 2m
     #[arg(long, value_name = "TIME", default_value = "2m")]
     pub timeout: String,
 
@@ -242,17 +242,17 @@ pub struct LoginArgs {
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 
-    /// Its password. Everybody on this machine can see it in ps: better --password-file,
-    /// TURNCTL_PASSWORD, or wait to be asked
+    /// Password of the user. Everybody on this machine can see it in ps: prefer --password-file,
+    /// TURNCTL_PASSWORD or the prompt
     #[arg(long, value_name = "PASSWORD", requires = "user")]
     pub password: Option<String>,
 
-    /// File that holds the password; - is standard input
+    /// File with the password; - is standard input
     #[arg(long, value_name = "FILE", requires = "user", conflicts_with = "password")]
     pub password_file: Option<PathBuf>,
 
-    /// File that holds the shared secret of server and homeserver; - is standard input. With --user
-    /// that name stands behind the time
+    /// File with the shared secret of server and homeserver; - is standard input. With --user, the
+    /// username contains that name
     #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
     pub secret_file: Option<PathBuf>,
 }

@@ -25,14 +25,14 @@ use world::World;
 const EXAMPLES: &str = "\
 Examples:
   sudo turnctl doctor --config /etc/taciturn.toml
-      Only root sees the firewall, and whose sockets are whose.
+      Only root sees the firewall and the owners of sockets.
   turnctl doctor --offline --json
-      Asks no name server; for scripts.
+      Queries no name server; for scripts.
   turnctl doctor --ntp pool.ntp.org
-      Compares the clock as well.
+      Also checks the clock.
 
-The exit status is 0 where all is well, 1 with warnings, 2 where something fails. What only a client
-can see, such as the firewall of your provider, turnctl check tells, from another network.";
+The exit status is 0 if all is well, 1 with warnings, 2 with failures. turnctl check, run in another
+network, shows what only a client can see, such as the firewall of your provider.";
 
 /// Arguments of `turnctl doctor`.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// Do not ask any name server
+    /// Do not query any name server
     #[arg(long)]
     pub offline: bool,
 

@@ -23,12 +23,12 @@ const EXAMPLES: &str = "\
 Examples:
   turnctl snippet dendrite --config /etc/taciturn.toml --host turn.domain.org
   turnctl snippet livekit --secret-path /run/secrets/turn_secret
-      Names the file in which LiveKit finds the secret.
+      Names the file where LiveKit finds the secret.
   turnctl snippet ufw | sh
-      Opens the firewall for what the server is configured to use.
+      Opens the firewall for the configured ports.
 
-Standard output is the snippet and nothing else; where it belongs is told on standard error. The
-secret itself is printed where the program takes no file for it, and with --inline.";
+Standard output is the snippet and nothing else; standard error says where it belongs. The secret
+itself is printed if the program cannot read it from a file, or with --inline.";
 
 /// Where a target looks for the secret, if it is in no file on the server.
 const SECRET_FILE: &str = "/run/secrets/turn_secret";
@@ -62,7 +62,7 @@ pub enum Target {
     Mattermost,
     /// Galène: data/ice-servers.json (JSON)
     Galene,
-    /// Any WebRTC page: iceServers, good for a day (JSON)
+    /// Any WebRTC page: iceServers, valid for a day (JSON)
     Webrtc,
     /// Traefik: a TCP router in the dynamic configuration (YAML)
     Traefik,
@@ -80,7 +80,7 @@ pub enum Target {
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SnippetForArgs {
-    /// Whom it is for
+    /// The program that the settings are for
     #[arg(value_enum, value_name = "TARGET")]
     pub target: Target,
 
@@ -88,16 +88,16 @@ pub struct SnippetForArgs {
     #[command(flatten)]
     pub server: ServerFiles,
 
-    /// Name or address that clients reach the server at [default: host, else the realm, else the
+    /// Name or address at which clients reach the server [default: host, else the realm, else the
     /// external address]
     #[arg(long, value_name = "NAME")]
     pub host: Option<String>,
 
-    /// Print the secret itself where a file could be named
+    /// Print the secret itself even if a file could be named
     #[arg(long, conflicts_with = "secret_path")]
     pub inline: bool,
 
-    /// File that holds the secret, as the target sees it [default: the server's own file]
+    /// File with the secret, as the target sees it [default: the server's own file]
     #[arg(long, value_name = "PATH")]
     pub secret_path: Option<String>,
 }

@@ -28,21 +28,21 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// The arguments of `top`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Keys:\n  q quit, s sort by another column, p pause, u show users whose name has this,\n  \
+    after_help = "Keys:\n  q quit, s sort by another column, p pause, u filter by user name,\n  \
     arrows, PgUp, PgDn and Home scroll\n\n\
     Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds."
 )]
 pub struct TopArgs {
-    /// The control socket (default: where a server of this machine or user has it)
+    /// The control socket [default: the usual place of this machine or user]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// How long to measure each time, like 5s
+    /// Measuring interval, such as 5s
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
     interval: Duration,
-    /// Measure once and print a plain table, as is done where the output is no terminal
+    /// Measure once and print a plain table; the default if the output is not a terminal
     #[arg(long)]
     once: bool,
-    /// Of this user alone: the USERNAME, or the name behind its expiry
+    /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
 }

@@ -1,5 +1,7 @@
 //! taciturn: arguments, configuration, workers, signals.
 
+#[path = "main/confine.rs"]
+mod confine;
 #[path = "main/live.rs"]
 mod live;
 #[path = "main/log.rs"]
@@ -7,7 +9,6 @@ mod log;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,12 +16,10 @@ use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
 use taciturn::notify::{self, Supervisor};
-use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
 use taciturn_net::external::{self, External};
 use taciturn_net::{Listeners, Shared};
 use taciturn_stun::Family;
-use taciturn_tls::CertSource;
 use taciturn_turn::auth::Authenticator;
 use taciturn_turn::policy::{
     AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
@@ -29,6 +28,7 @@ use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 use turnctl::homeserver::{self, BlockOptions};
 use turnctl::uris::Host;
 
+use self::confine::confine;
 use self::live::{Live, Signals};
 use self::log::Log;
 
@@ -110,7 +110,8 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
         }
     });
     let tickets = ticket_key()?;
-    let sandboxed = confine(config)?;
+    let metrics = config.admin.metrics.map(|address| (address, admin::http::bind(address)));
+    let confined = confine(config)?;
     let mut kept = None;
     let running = taciturn_net::start(bound, config.limits.nonce_lifetime, |nonces| {
         let shared = share(config, &external, nonces, tickets);
@@ -125,9 +126,9 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     supervisor.ready(&status(&shared.rules));
     let served = Served::new(config, &certificates, host(config));
     let board = Board::new(running.workers(), &shared, served);
-    if let Some(address) = config.admin.metrics {
+    if let Some((address, socket)) = metrics {
         let _inside = runtime.enter();
-        match admin::http::start(address, board.clone()) {
+        match socket.and_then(|socket| admin::http::start(socket, board.clone())) {
             Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
             Err(error) => tracing::warn!(
                 "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, or \
@@ -153,7 +154,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
         listeners,
         shared,
         running: &running,
-        sandboxed,
+        confined,
         told,
     };
     let outcome = runtime.block_on(live.wait(&mut signals, &mut supervisor));
@@ -164,46 +165,6 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     supervisor.stopping();
     running.stop()?;
     outcome
-}
-
-/// Gives up what is not needed once the ports are bound: root, the file system, core dumps. Before
-/// the workers start, so that it holds for their threads.
-/// Answers whether the file system is shut.
-fn confine(config: &Config) -> Result<bool, Failure> {
-    let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
-    let certificates = config.tls.certificates.iter().chain(listeners);
-    let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
-    let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
-    files.extend(config.file.clone());
-    if let Some(user) = &config.process.user {
-        let account = Account::find(user)?;
-        account.take_over(&config.state_dir)?;
-        config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
-        for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
-            secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
-        }
-        account.assume()?;
-        for (path, error) in process::unreadable(files.iter().map(PathBuf::as_path)) {
-            tracing::warn!(
-                "{} cannot be read as {}: {error}. What is in it was read as root at the start; a change of \
-                 it will not be seen. Give {} the right to read it, for example by its group",
-                path.display(),
-                account.name(),
-                account.name()
-            );
-        }
-    }
-    if let Err(error) = process::forbid_core_dumps() {
-        tracing::warn!("{error}");
-    }
-    if config.process.sandbox {
-        let sandbox = Sandbox { read: files, write: vec![config.state_dir.clone()] };
-        match sandbox.enter()? {
-            Sandboxed::Fully | Sandboxed::Partly => return Ok(true),
-            Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
-        }
-    }
-    Ok(false)
 }
 
 /// A key for the tickets of mobility, as long as the process lives.
@@ -223,7 +184,6 @@ fn share(
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let (realm, users) = (&config.realm, &config.auth.users);
     let authenticator = Authenticator::new(realm, users, secrets, config.auth.strict_expiry);
-    let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
     Shared {
         settings: Settings {
             relay_addresses: external.addresses,
@@ -245,7 +205,7 @@ fn share(
         rules: Rules {
             authenticator: Arc::new(authenticator),
             nonces: Arc::new(nonces),
-            peers: Arc::new(PeerPolicy::new(allow, deny, external.own.clone())),
+            peers: Arc::new(peers(config, external)),
             ports: Arc::new(PortPool::new(config.relay_ports, limits.port_quarantine)),
             quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
             rates: Arc::new(RateLimits::new(limits.rates)),
@@ -263,6 +223,12 @@ fn share(
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,
     }
+}
+
+/// The peer rules of a configuration, on a host with these addresses.
+fn peers(config: &Config, external: &External) -> PeerPolicy {
+    let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
+    PeerPolicy::new(allow, deny, external.own.clone())
 }
 
 /// Clients that are sent back to where they are would go round in a circle.

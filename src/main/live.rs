@@ -13,6 +13,7 @@ use taciturn_turn::policy::AnswerLimit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use super::confine::Confined;
 use super::log::Log;
 use super::{
     Failure, Start, check_icmp_errors, check_redirect, host, raise_descriptor_limit, share, status,
@@ -64,7 +65,7 @@ pub(super) struct Live<'a> {
     pub(super) listeners: ListenerTable,
     pub(super) shared: Shared,
     pub(super) running: &'a Running,
-    pub(super) sandboxed: bool,
+    pub(super) confined: Confined,
     /// Notes that were given, so that each is given once.
     pub(super) told: Vec<String>,
 }
@@ -218,13 +219,14 @@ impl Live<'_> {
     /// or nothing. Answers what has changed, and which certificates were read and have not.
     async fn reload(&mut self) -> Result<(Vec<Change>, Vec<String>), Failure> {
         let loaded = Config::load(&self.start.args, &self.start.environment);
-        let loaded = loaded.map_err(|errors| self.explain(&errors))?;
+        let mut loaded = loaded.map_err(|errors| self.confined.explain(&errors))?;
+        let withheld = self.confined.withhold(&self.config, &mut loaded.config);
         let Plan { mut changes, config } = Plan::new(&self.config, loaded.config);
         let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
         check_redirect(&config, &self.external)?;
         check_icmp_errors(&config)?;
         let successors = self.certificates.successors(&config, self.listeners.dtls());
-        let successors = successors.map_err(|error| self.explain(&error))?;
+        let successors = successors.map_err(|error| self.confined.explain(&error))?;
         let moved = self.listeners.successor(&config, successors.certificates())?;
         let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
         // Not used while there is one already: tickets stay good.
@@ -240,6 +242,7 @@ impl Live<'_> {
         self.running.change_listeners(&moved.changes).await?;
         let told = changed(&["tls", "listen", "listen.cert", "host", "realm"]);
         let told = told || !renewed.changes.is_empty();
+        changes.extend(withheld);
         changes.extend(renewed.changes);
         (self.config, self.shared, self.certificates) = (config, shared, certificates);
         self.listeners = moved.table;
@@ -274,7 +277,7 @@ impl Live<'_> {
             return Ok(Vec::new());
         }
         let bound = Listeners::bind(&moved.added, self.config.workers.get());
-        let bound = bound.map_err(|error| self.explain_bind(&error))?;
+        let bound = bound.map_err(|error| Self::explain_bind(&error))?;
         let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
         if let Err(error) = self.running.listen(bound).await {
             let undone = moved.added.iter().map(|(id, _)| ListenerChange::Close(*id));
@@ -291,28 +294,16 @@ impl Live<'_> {
     }
 
     /// Why a listener cannot be bound, and what the rights that were given up have to do with it.
-    fn explain_bind(&self, error: &BindError) -> String {
+    fn explain_bind(error: &BindError) -> String {
         let denied = error.error.kind() == std::io::ErrorKind::PermissionDenied;
-        match &self.config.process.user {
-            Some(user) if denied => format!(
-                "cannot listen on {}/{}: it needs a restart. Ports below 1024 can be had only before the server \
-                 becomes {user} (user in [process])",
+        match denied {
+            true => format!(
+                "cannot listen on {}/{}: it needs a restart. Ports below 1024 can be had only at the start, \
+                 before the server gives up root and its capabilities, and where it has such rights then",
                 error.address, error.protocol
             ),
-            _ => error.to_string(),
+            false => error.to_string(),
         }
-    }
-
-    /// An error, and what the sandbox may have to do with it.
-    fn explain(&self, error: &dyn std::fmt::Display) -> String {
-        let text = error.to_string();
-        if !self.sandboxed || !text.contains("Permission denied") {
-            return text;
-        }
-        format!(
-            "{text}\n  note: since its start this server can read only in the directories of the files that \
-             were configured then (sandbox in [process]). A file in another directory needs a restart"
-        )
     }
 }
 

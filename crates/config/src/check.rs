@@ -79,6 +79,7 @@ pub(super) fn check(
         process: Process {
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
+            seccomp: reader.boolean("process.seccomp").unwrap_or(true),
         },
         protocol: Protocol::default(),
         nat_discovery: None,

@@ -1,5 +1,7 @@
 //! taciturn: arguments, configuration, workers, signals.
 
+#[path = "main/addresses.rs"]
+mod addresses;
 #[path = "main/confine.rs"]
 mod confine;
 #[path = "main/live.rs"]
@@ -18,7 +20,7 @@ use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
 use taciturn::notify::{self, Supervisor};
 use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
 use taciturn_net::external::{self, External};
-use taciturn_net::{Listeners, Shared};
+use taciturn_net::{AddressNotices, Listeners, Shared};
 use taciturn_stun::Family;
 use taciturn_turn::auth::Authenticator;
 use taciturn_turn::policy::{
@@ -28,6 +30,7 @@ use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 use turnctl::homeserver::{self, BlockOptions};
 use turnctl::uris::Host;
 
+use self::addresses::Addresses;
 use self::confine::confine;
 use self::live::{Live, Signals};
 use self::log::Log;
@@ -85,6 +88,8 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
         ExternalIp::Auto => &[][..],
         ExternalIp::Given(given) => given,
     };
+    // Before the addresses are read: what changes from here on is not missed.
+    let notices = AddressNotices::open();
     let external = external::find(given, &config.stun_servers)?;
     for note in &external.notes {
         tracing::warn!("{note}");
@@ -136,6 +141,10 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
             ),
         }
     }
+    let addresses = {
+        let _inside = runtime.enter();
+        Addresses::new(notices, &external)
+    };
     let (orderer, orders) = tokio::sync::mpsc::channel(1);
     if let Some(socket) = socket {
         let _inside = runtime.enter();
@@ -150,6 +159,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
         start,
         config: config_in_use,
         external,
+        addresses,
         certificates,
         listeners,
         shared,

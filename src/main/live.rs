@@ -8,11 +8,11 @@ use taciturn::notify::Supervisor;
 use taciturn_config::{Config, LogFilter};
 use taciturn_net::external::External;
 use taciturn_net::{BindError, ListenerChange, Listeners, Running, Shared};
-use taciturn_turn::Withdrawn;
 use taciturn_turn::policy::AnswerLimit;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, Sender};
 
+use super::addresses::{Addresses, tell_withdrawn};
 use super::confine::Confined;
 use super::log::Log;
 use super::{
@@ -61,6 +61,7 @@ pub(super) struct Live<'a> {
     /// What is in use: the configuration read last, but for what needs a restart.
     pub(super) config: Config,
     pub(super) external: External,
+    pub(super) addresses: Addresses,
     pub(super) certificates: Certificates,
     pub(super) listeners: ListenerTable,
     pub(super) shared: Shared,
@@ -123,6 +124,7 @@ impl Live<'_> {
                     self.certificates.poll();
                     self.renew_dtls();
                 }
+                () = self.addresses.changed() => self.follow_addresses().await?,
                 _ = heartbeat.tick() => {
                     supervisor.beat(self.running.beat(), &status(&self.shared.rules));
                 }
@@ -235,6 +237,7 @@ impl Live<'_> {
             raise_descriptor_limit(&config);
         }
         let bound = self.listen(&moved).await?;
+        self.refresh_addresses();
         // Nothing can be refused from here on.
         let shared = share(&config, &self.external, nonces, tickets).in_place_of(&self.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
@@ -259,15 +262,7 @@ impl Live<'_> {
         if told {
             self.certificates.warn(host(&self.config).as_deref());
         }
-        if withdrawn != Withdrawn::default() {
-            let Withdrawn { permissions, channels, connections } = withdrawn;
-            tracing::info!(
-                permissions,
-                channels,
-                connections,
-                "the new peer rules have ended what they refuse"
-            );
-        }
+        tell_withdrawn(withdrawn);
         Ok((changes, renewed.unchanged))
     }
 

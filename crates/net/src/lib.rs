@@ -5,6 +5,7 @@
 //! sockets of its allocations. A packet's way is one call deep: a batch is read from a socket, the
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 
+mod address_notices;
 mod batch;
 pub mod bulk;
 mod clock;
@@ -22,6 +23,7 @@ mod io;
 mod listener;
 mod losses;
 mod moderation;
+mod own_addresses;
 mod patience;
 mod readiness;
 mod server;
@@ -32,9 +34,11 @@ mod tcp_relay;
 mod test_rules;
 mod worker;
 
+pub use address_notices::{AddressNotices, AddressWatch};
 pub use dtls::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
+pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub(crate) use readiness::watch_descriptor;
 pub(crate) use readiness::watch_socket;

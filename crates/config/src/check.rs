@@ -148,7 +148,9 @@ pub(super) fn ensure_credential(
     }
 }
 
-/// Warns of a configuration file that holds credentials and that everybody can read.
+/// Warns of a configuration file that holds credentials and that everybody can read. A file that is one
+/// secret is refused then; this one is not, because it has settings besides, and Kubernetes (ConfigMap) and
+/// bind mounts of Docker, where the user inside is another one, give it a mode that has to let all read.
 pub(super) fn warn_of_exposed_file(
     settings: &Settings,
     source: Option<&Source>,

@@ -137,9 +137,10 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     let at =
         |metrics: Option<SocketAddr>| metrics.map_or_else(|| "off".to_owned(), |at| at.to_string());
     list.restart("admin.metrics", at(*metrics), at(new.admin.metrics));
-    let Process { user, sandbox } = process;
+    let Process { user, sandbox, seccomp } = process;
     list.restart("process.user", shown(user.as_ref()), shown(new.process.user.as_ref()));
     list.restart("process.sandbox", sandbox, new.process.sandbox);
+    list.restart("process.seccomp", seccomp, new.process.seccomp);
     let Tuning { wake_delay } = tuning;
     let micros = |delay: std::time::Duration| delay.as_micros();
     list.value("tuning.wake_delay_us", micros(*wake_delay), micros(new.tuning.wake_delay));

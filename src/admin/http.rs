@@ -38,13 +38,21 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Listens on `address`, in the runtime at hand, for as long as that runs. Answers where.
+/// Listens on `address`. To be called while the process may still bind any port.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn start(address: SocketAddr, board: Board) -> std::io::Result<SocketAddr> {
+pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = std::net::TcpListener::bind(address)?;
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Serves the socket in the runtime at hand, for as long as that runs. Returns where it listens.
+///
+/// # Errors
+/// When the runtime does not take the socket.
+pub fn start(socket: std::net::TcpListener, board: Board) -> std::io::Result<SocketAddr> {
     let bound = socket.local_addr()?;
     tokio::spawn(serve(TcpListener::from_std(socket)?, board));
     Ok(bound)

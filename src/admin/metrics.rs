@@ -146,6 +146,13 @@ fn server(page: &mut Page, board: &Board) {
     let help = "When it was, in seconds since 1970.";
     page.family("taciturn_last_reload_timestamp_seconds", GAUGE, help);
     page.sample(&[], last.at);
+    let help = "Whether the relayed address of a family is on this machine: 1, or 0.";
+    page.family("taciturn_relayed_address_present", GAUGE, help);
+    for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+        if board.relayed[family as usize] {
+            page.sample(&[("family", name)], u8::from(health.has_relayed(family)));
+        }
+    }
     page.family("taciturn_ready", GAUGE, "Whether new allocations are made: 1, or 0.");
     page.sample(&[], u8::from(health.is_ready()));
     let help = "When the server started, in seconds since 1970.";

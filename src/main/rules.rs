@@ -31,11 +31,6 @@ pub(super) fn share(
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let authenticator =
         Authenticator::new(&config.realm, &config.auth.users, secrets, config.auth.strict_expiry);
-    let peers = PeerPolicy::new(
-        config.peers.allow.clone(),
-        config.peers.deny.clone(),
-        external.own.clone(),
-    );
     Shared {
         settings: Settings {
             relay_addresses: external.addresses,
@@ -57,7 +52,7 @@ pub(super) fn share(
         rules: Rules {
             authenticator: Arc::new(authenticator),
             nonces: Arc::new(nonces),
-            peers: Arc::new(peers),
+            peers: Arc::new(peers(config, external)),
             ports: Arc::new(PortPool::new(config.relay_ports, limits.port_quarantine)),
             quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
             rates: Arc::new(RateLimits::new(limits.rates)),
@@ -75,4 +70,10 @@ pub(super) fn share(
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         wake_delay: config.tuning.wake_delay,
     }
+}
+
+/// The peer rules of a configuration, on a host with these addresses.
+pub(super) fn peers(config: &Config, external: &External) -> PeerPolicy {
+    let allow = config.peers.allow.clone();
+    PeerPolicy::new(allow, config.peers.deny.clone(), external.own.clone())
 }

@@ -9,6 +9,7 @@ mod icmp_errors;
 mod logs;
 mod metrics;
 mod mobility;
+mod own_addresses;
 mod process_rights;
 mod rates;
 mod relay_turn_client_proto;

@@ -9,7 +9,7 @@ Examples:
   taciturn
       Starts without configuration: makes a secret, prints where it is kept and the block for
       Synapse's homeserver.yaml.
-  taciturn --config /etc/taciturn.toml
+  taciturn --config /etc/taciturn/taciturn.toml
       Starts with a file. Any flag overrides the file.
   taciturn --realm turn.domain.org --external-ip 203.0.113.7 --secret-file /run/secrets/turn
       Starts without a file.
@@ -45,8 +45,9 @@ pub struct ServerArgs {
     #[arg(long, value_name = "NAME")]
     pub realm: Option<String>,
 
-    /// Static user; may be repeated. Everyone on this machine can read the command line in `ps`:
-    /// prefer TACITURN_AUTH_USERS or the file, or NAME:0xMD5KEY
+    /// Static user; may be repeated. For tests: everyone on this machine can read the command line in
+    /// `ps`, and NAME:0xMD5KEY is as good as the password. Put users into the file or into
+    /// TACITURN_AUTH_USERS, or use --secret-file
     #[arg(long, value_name = "NAME:PASS")]
     pub user: Vec<String>,
 

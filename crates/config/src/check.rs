@@ -79,6 +79,7 @@ pub(super) fn check(
         process: Process {
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
+            seccomp: reader.boolean("process.seccomp").unwrap_or(true),
         },
         protocol: Protocol::default(),
         nat_discovery: None,
@@ -150,7 +151,9 @@ fn no_secret(error: secrets::NoSecret, findings: &mut Findings) {
     findings.caused_by(error.cause);
 }
 
-/// Warns of a configuration file that holds credentials and that everybody can read.
+/// Warns of a configuration file that holds credentials and that everybody can read. A file that is one
+/// secret is refused then; this one is not, because it has settings besides, and Kubernetes (ConfigMap) and
+/// bind mounts of Docker, where the user inside is another one, give it a mode that has to let all read.
 pub(super) fn warn_of_exposed_file(
     settings: &Settings,
     source: Option<&Source>,

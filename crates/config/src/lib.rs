@@ -423,6 +423,8 @@ pub struct Process {
     pub user: Option<String>,
     /// Whether all files but those in use are shut for it, where the kernel can do that.
     pub sandbox: bool,
+    /// Whether system calls that a relay does not need are refused, where the kernel can do that.
+    pub seccomp: bool,
 }
 
 /// The `[tuning]` section.

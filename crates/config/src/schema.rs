@@ -90,6 +90,7 @@ pub(super) const KEYS: &[Key] = &[
     key("admin.socket", Kind::Text),
     key("process.user", Kind::Text),
     key("process.sandbox", Kind::Boolean),
+    key("process.seccomp", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -315,6 +316,7 @@ mod tests {
         assert_eq!(shown.log_level, default.log_level);
         assert_eq!(shown.admin, default.admin);
         assert_eq!(shown.process.sandbox, default.process.sandbox);
+        assert_eq!(shown.process.seccomp, default.process.seccomp);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
         let listen = |config: &Config| -> Vec<_> {
             let keys = |l: &Listen| {

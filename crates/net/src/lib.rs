@@ -5,6 +5,7 @@
 //! sockets of its allocations. A packet's way is one call deep: a batch is read from a socket, the
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 
+mod address_notices;
 mod batch;
 pub mod bulk;
 mod clock;
@@ -24,6 +25,7 @@ mod io;
 mod listener;
 mod losses;
 mod moderation;
+mod own_addresses;
 mod patience;
 pub mod proxy_protocol;
 mod readiness;
@@ -35,12 +37,14 @@ mod tcp_relay;
 mod test_rules;
 mod worker;
 
+pub use address_notices::{AddressNotices, AddressWatch};
 #[cfg(target_os = "linux")]
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
 pub use dtls_clients::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
+pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;

@@ -1,5 +1,6 @@
 //! Certificates made on the spot for tests.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -42,7 +43,9 @@ impl Leaf {
     /// Writes `fullchain.pem` and `privkey.pem`.
     pub(super) fn write(&self, dir: &Path) {
         std::fs::write(dir.join("fullchain.pem"), self.fullchain()).unwrap();
-        std::fs::write(dir.join("privkey.pem"), &self.key).unwrap();
+        let key = dir.join("privkey.pem");
+        std::fs::write(&key, &self.key).unwrap();
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// One element of `Certificates` in an acme.json.

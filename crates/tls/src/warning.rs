@@ -1,6 +1,7 @@
 //! What clients will not like about a certificate that loads well.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::chain::{CertifiedChain, day};
@@ -11,7 +12,7 @@ const SOON_DAYS: i64 = 14;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Something that makes clients refuse a certificate, now or soon. `Display` says what to do.
+/// Something that makes clients refuse a certificate, now or soon, or that gives its key away. `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// It ends within 14 days.
@@ -49,6 +50,11 @@ pub enum Warning {
         expected: String,
         /// What it is good for.
         names: Vec<String>,
+    },
+    /// Every user of this machine can read its private key.
+    ExposedKey {
+        /// The file.
+        key: PathBuf,
     },
     /// Issued by Cloudflare for the way between Cloudflare and an origin server.
     CloudflareOrigin,
@@ -98,6 +104,12 @@ impl fmt::Display for Warning {
                 "the certificate is not for {expected} but for {}: clients refuse it. Get one \
                  for {expected}, or use a name it has in the turns: address",
                 names.join(", ")
+            ),
+            Self::ExposedKey { key } => write!(
+                f,
+                "the private key {0} can be read by every user of this machine: chmod o= {0} (and let this \
+                 server's user read it, for example by its group)",
+                key.display()
             ),
             Self::CloudflareOrigin => write!(
                 f,

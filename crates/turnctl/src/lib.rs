@@ -46,9 +46,9 @@ const EXAMPLES: &str = "\
 Examples:
   turnctl init --domain turn.domain.org
       Begins: a configuration, its secret, and what else to set up.
-  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
       Comes from coturn.
-  turnctl doctor --config /etc/taciturn.toml
+  turnctl doctor --config /etc/taciturn/taciturn.toml
       Finds out why it does not work.";
 
 /// The helper of the taciturn relay server.

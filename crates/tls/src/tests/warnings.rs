@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::tempdir;
 
 use crate::testing::{Ca, Leaf, at, self_signed};
-use crate::{CertSource, CertifiedChain, Warning, load};
+use crate::{CertSource, CertStore, CertifiedChain, Warning, load};
 
 fn chain(leaf: &Leaf) -> CertifiedChain {
     let dir = tempdir().unwrap();
@@ -87,4 +87,28 @@ fn a_cloudflare_origin_certificate_is_recognised_by_its_issuer() {
         let alone = chain(&Leaf { intermediate: String::new(), ..leaf });
         assert_eq!(alone.warnings(summer(), None), [Warning::CloudflareOrigin]);
     }
+}
+
+#[test]
+fn a_private_key_that_everybody_can_read_is_told_with_the_chmod_line() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    Ca::new().leaf(&["one.org"]).write(dir.path());
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let key = dir.path().join("privkey.pem");
+    let (cert, source) = (dir.path().join("fullchain.pem"), key.clone());
+    let store = CertStore::open(vec![CertSource::Pem { cert, key: source }]).unwrap();
+    let told = |store: &CertStore| -> Vec<String> {
+        let findings = store.findings(summer(), &[]);
+        findings.iter().map(ToString::to_string).collect()
+    };
+    mode(dir.path(), 0o755);
+    mode(&key, 0o640);
+    assert_eq!(told(&store), Vec::<String>::new());
+    mode(&key, 0o644);
+    let [told] = &told(&store)[..] else { panic!() };
+    assert!(told.contains("can be read by every user") && told.contains("chmod o= "), "{told}");
+    assert!(told.contains("privkey.pem"), "{told}");
 }

@@ -30,7 +30,7 @@ Examples:
       A server of any make, with the shared secret of the homeserver.
   turnctl check turn:turn.example.org turns:turn.example.org:443 --user alice
       A fixed user; the password is asked for, or taken from TURNCTL_PASSWORD.
-  turnctl check --config /etc/taciturn.toml
+  turnctl check --config /etc/taciturn/taciturn.toml
       The server that this file describes, which must run.
 
 Run it where the callers are, not on the server: only from outside does a closed firewall show.

@@ -111,7 +111,8 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     let _ = write!(text, "    ulimits:\n      nofile: {limit}\n    volumes:\n");
     let config = config_file(facts);
     if let Some(config) = &config {
-        let _ = writeln!(text, "      - {}", yaml(&format!("{config}:/etc/taciturn.toml:ro")));
+        let _ =
+            writeln!(text, "      - {}", yaml(&format!("{config}:/etc/taciturn/taciturn.toml:ro")));
     }
     for dir in certificate_dirs(facts) {
         let _ = writeln!(text, "      - {}", yaml(&format!("{dir}:{dir}:ro")));
@@ -123,7 +124,7 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     text.push_str("      - \"taciturn-state:/var/lib/taciturn\"\n    environment:\n");
     if config.is_some() {
         let variable = if facts.coturn { "TACITURN_COTURN_CONFIG" } else { "TACITURN_CONFIG" };
-        let _ = writeln!(text, "      {variable}: \"/etc/taciturn.toml\"");
+        let _ = writeln!(text, "      {variable}: \"/etc/taciturn/taciturn.toml\"");
     }
     text.push_str(
         "      TACITURN_STATE_DIR: \"/var/lib/taciturn\"\n\nvolumes:\n  taciturn-state: {}\n",

@@ -25,6 +25,13 @@ impl Unit {
         }
     }
 
+    /// Gives a setting of the server one more value, which counts after those it has.
+    fn add(&mut self, key: &str, value: &str) {
+        let is_it = |line: &String| line.split_once('=').is_some_and(|(name, _)| name == key);
+        let at = self.0.iter().rposition(is_it).map_or(self.0.len(), |at| at + 1);
+        self.0.insert(at, format!("{key}={value}"));
+    }
+
     /// Puts a line behind a setting.
     fn insert_behind(&mut self, key: &str, line: String) {
         let is_it = |line: &String| line.split_once('=').is_some_and(|(name, _)| name == key);
@@ -54,6 +61,8 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
         unit.set("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE");
         // A capability in a user namespace opens no port outside of it.
         unit.set("PrivateUsers", "no");
+        // The server gives the capability up, once the ports are bound.
+        unit.add("SystemCallFilter", "capset");
     }
     let (secrets, dirs) = (secret_files(facts), certificate_dirs(facts));
     let mut paths = config.iter().chain(&secrets).chain(&dirs);

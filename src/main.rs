@@ -23,7 +23,7 @@ use taciturn_stun::Family;
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::Authenticator;
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+    AnswerLimit, Connections, HandshakeLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 use turnctl::homeserver::{self, BlockOptions};
@@ -224,6 +224,7 @@ fn share(
     let (realm, users) = (&config.realm, &config.auth.users);
     let authenticator = Authenticator::new(realm, users, secrets, config.auth.strict_expiry);
     let (allow, deny) = (config.peers.allow.clone(), config.peers.deny.clone());
+    let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Shared {
         settings: Settings {
             relay_addresses: external.addresses,
@@ -261,6 +262,7 @@ fn share(
             mobile: Arc::default(),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
+        handshakes: Arc::new(HandshakeLimit::new(limits.handshakes_per_address, exempt)),
         wake_delay: config.tuning.wake_delay,
     }
 }

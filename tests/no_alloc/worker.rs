@@ -15,7 +15,7 @@ use std::time::Duration;
 use shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
 use taciturn_net::{ListenerId, Listeners, Shared, Wanted};
 use taciturn_stun::{Class, Message, Method};
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, HandshakeLimit};
 
 /// Allocations of threads that are called as workers are.
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -133,6 +133,7 @@ fn a_worker_that_relays_allocates_nothing() {
             settings: settings(own),
             rules,
             connections: Arc::new(Connections::new(10, 10)),
+            handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             wake_delay: Duration::ZERO,
         }
     })

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::conversation::converse;
+use super::handshake::{NoHandshake, shake_hands};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
 use crate::patience::HANDSHAKE_TIME;
@@ -154,8 +155,7 @@ impl Arrival {
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
-                let tls: TlsServer = tls.clone();
-                Welcome::Tls(Box::new(timeout(HANDSHAKE_TIME, tls.accept(stream)).await??))
+                Welcome::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
             (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
             (Speaks::Tls(_), false) => {
@@ -166,6 +166,30 @@ impl Arrival {
             }
         };
         Ok(Some(Welcomed { client, local, stream, _ticket: ticket }))
+    }
+
+    async fn shake_hands(
+        &self,
+        tls: &TlsServer,
+        client: SocketAddr,
+        stream: Rewound<TcpStream>,
+    ) -> io::Result<TlsStream<Rewound<TcpStream>>> {
+        let gate = &self.core.handshakes;
+        let shaken = match gate.knock(client.ip()) {
+            Ok(knocked) => timeout(HANDSHAKE_TIME, shake_hands(gate, knocked, tls, stream)).await?,
+            Err(refused) => Err(NoHandshake::Refused(refused)),
+        };
+        shaken.map_err(|error| match error {
+            NoHandshake::Failed(error) => error,
+            NoHandshake::Refused(why) => {
+                self.core.limited_warning(format_args!(
+                    "{}: {client} is turned away: {}",
+                    self.settings.name,
+                    why.text()
+                ));
+                io::Error::other(why.text())
+            }
+        })
     }
 
     fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {

@@ -82,6 +82,7 @@ pub(super) struct Gate {
     limit: RefCell<Arc<HandshakeLimit>>,
     answers: RefCell<Arc<AnswerLimit>>,
     tls: RefCell<WorkShare>,
+    #[cfg(feature = "dtls")]
     dtls: RefCell<WorkShare>,
     waiting: Arc<Connections>,
     /// Held by the first of those that wait until the worker has time for another.
@@ -98,6 +99,7 @@ impl Gate {
             limit: RefCell::new(limit),
             answers: RefCell::new(answers),
             tls: RefCell::default(),
+            #[cfg(feature = "dtls")]
             dtls: RefCell::default(),
             waiting: Arc::new(Connections::new(WAITING, WAITING_PER_ADDRESS)),
             first: Mutex::new(()),
@@ -119,6 +121,13 @@ impl Gate {
 
     fn now(&self) -> Tick {
         self.clock.now().tick
+    }
+
+    /// Why no TLS client from there could come in now. Counts those it refuses, and nothing else.
+    pub(super) fn refuses(&self, from: IpAddr) -> Option<Refused> {
+        let limit = self.limit.borrow();
+        let none = !limit.exempts(from) && limit.is_exhausted(self.now(), from);
+        none.then(|| self.refuse_tls(Refused::Source))
     }
 
     /// Whether a TLS client may send its ClientHello. Nothing of it has been read yet.
@@ -184,7 +193,10 @@ impl Gate {
         self.refused.set(refused);
         why
     }
+}
 
+#[cfg(feature = "dtls")]
+impl Gate {
     fn refuse_dtls(&self, why: Refused) -> Refused {
         let mut refused = self.refused.get();
         refused.dtls += 1;
@@ -325,10 +337,13 @@ mod tests {
         let turn = gate.turn(gate.knock(ip(1)).unwrap()).await.unwrap();
         assert_eq!(turn.signing(), Signing::ResumptionOnly, "there may be a ticket");
         turn.end(Some(HandshakeKind::Resumed)).await;
+        assert_eq!(gate.refuses(ip(1)), None);
         let knocks = (0..1000).map_while(|_| gate.knock(ip(1)).ok()).count();
         assert!((11..14).contains(&knocks), "{knocks} of twelve, of which one has had its turn");
-        assert_eq!(gate.refused(), RefusedHandshakes { tls: 1, dtls: 0 });
+        assert_eq!(gate.refuses(ip(1)), Some(Refused::Source));
+        assert_eq!(gate.refused(), RefusedHandshakes { tls: 2, dtls: 0 });
         assert!(gate.knock(ip(2)).is_ok());
+        assert_eq!(gate.refuses(ip(2)), None);
     }
 
     /// They have all knocked before the first of them was charged.

@@ -74,6 +74,12 @@ impl HandshakeLimit {
         self.addresses.is_spent(now, from) || self.networks.is_spent(now, network(from))
     }
 
+    /// Whether there is no try left either.
+    #[must_use]
+    pub fn is_exhausted(&self, now: Tick, from: IpAddr) -> bool {
+        self.is_spent(now, from) && self.tries.is_spent(now, from)
+    }
+
     /// Whether the address has had none within the last three seconds.
     #[must_use]
     pub fn is_newcomer(&self, now: Tick, from: IpAddr) -> bool {
@@ -208,6 +214,10 @@ mod tests {
         let tries = (0..1000).filter(|_| limit.may_try(Tick(5), ip("192.0.2.1"))).count();
         assert_eq!(tries, 120);
         assert!(!limit.is_spent(Tick(5), ip("192.0.2.1")), "they are counted apart");
+        assert!(!limit.is_exhausted(Tick(5), ip("192.0.2.1")));
+        assert_eq!(admitted(&limit, 5, "192.0.2.1", 1000), 30);
+        assert!(limit.is_exhausted(Tick(5), ip("192.0.2.1")));
+        assert!(!limit.is_exhausted(Tick(5), ip("192.0.2.2")));
     }
 
     #[test]

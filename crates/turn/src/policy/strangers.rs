@@ -131,7 +131,7 @@ impl AnswerLimit {
     }
 
     /// Likewise, and loopback addresses are limited as well.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "dtls"))]
     pub(crate) fn without_exemption(per_source: u32, in_all: u32) -> Self {
         Self { loopback: false, ..Self::new(per_source, in_all, Vec::new()) }
     }

@@ -28,7 +28,20 @@ const AT_ONCE: usize = 3;
 struct Site {
     server: Server,
     authority: Authority,
-    _certificate: tempfile::TempDir,
+    certificate: tempfile::TempDir,
+}
+
+fn configuration(certificate: &std::path::Path, more: &str) -> String {
+    let at = certificate.display();
+    format!(
+        "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 1\n\
+         [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
+         [tls]\ncert = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n\
+         [admin]\nmetrics = \"127.0.0.1:0\"\n{more}\n\
+         [[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n\
+         trusted_proxies = [\"127.0.0.1\"]\n\
+         [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n"
+    )
 }
 
 impl Site {
@@ -36,17 +49,13 @@ impl Site {
         let authority = Authority::new();
         let certificate = tempfile::tempdir().unwrap();
         authority.issue().write_pair(certificate.path());
-        let at = certificate.path().display();
-        let server = Server::configured(&format!(
-            "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 1\n\
-             [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n\
-             [tls]\ncert = \"{at}/cert.pem\"\nkey = \"{at}/key.pem\"\n\
-             [admin]\nmetrics = \"127.0.0.1:0\"\n{more}\n\
-             [[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\nproxy_protocol = true\n\
-             trusted_proxies = [\"127.0.0.1\"]\n\
-             [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n"
-        ));
-        Self { server, authority, _certificate: certificate }
+        let server = Server::configured(&configuration(certificate.path(), more));
+        Self { server, authority, certificate }
+    }
+
+    /// Has it read its configuration again, with `more` in it.
+    fn reload(&self, more: &str) {
+        self.server.reload(&configuration(self.certificate.path(), more));
     }
 
     /// A connection that a proxy has of a client at `from`.
@@ -143,6 +152,14 @@ async fn zero_and_the_exempt_networks_are_no_limit() {
     assert_eq!(exempt.full("127.0.0.1", 10).await, 10);
     assert!(exempt.full("192.0.3.7", 10).await < 9);
     assert_eq!((unlimited.refused(), exempt.refused() > 0.0), (0.0, true));
+}
+
+#[tokio::test]
+async fn a_reload_takes_up_another_limit() {
+    let site = Site::new("[limits]\nhandshakes_per_address = 1");
+    assert!(site.full("192.0.2.7", 10).await < 9);
+    site.reload("[limits]\nhandshakes_per_address = 0");
+    assert_eq!(site.full("192.0.2.7", 10).await, 10);
 }
 
 /// A ClientHello that claims 60 KB: it is not read to an end that never comes.

@@ -188,6 +188,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         unverified_answers,
         unverified_exempt,
         failures_per_address,
+        handshakes_per_address,
         allocations,
         ports_reserved_percent,
         port_quarantine,
@@ -217,6 +218,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         ),
         ("limits.unverified_answers", unverified_answers, new.unverified_answers),
         ("limits.failures_per_address", failures_per_address, new.failures_per_address),
+        ("limits.handshakes_per_address", handshakes_per_address, new.handshakes_per_address),
         ("limits.allocations", allocations, new.allocations),
         ("limits.ports_reserved_percent", ports_reserved_percent, new.ports_reserved_percent),
     ] {

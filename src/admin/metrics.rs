@@ -104,7 +104,8 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     for (limit, count) in [
         ("connections", in_all),
         ("connections_per_address", per_address),
-        ("dtls_handshakes", now.refused_handshakes),
+        ("tls_handshakes", now.refused_handshakes.tls),
+        ("dtls_handshakes", now.refused_handshakes.dtls),
     ] {
         page.sample(&[("limit", limit)], count);
     }

@@ -7,7 +7,7 @@ use taciturn_net::Shared;
 use taciturn_net::external::External;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+    AnswerLimit, Connections, HandshakeLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 
@@ -31,6 +31,7 @@ pub(super) fn share(
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let authenticator =
         Authenticator::new(&config.realm, &config.auth.users, secrets, config.auth.strict_expiry);
+    let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Shared {
         settings: Settings {
             relay_addresses: external.addresses,
@@ -68,6 +69,7 @@ pub(super) fn share(
             mobile: Arc::default(),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
+        handshakes: Arc::new(HandshakeLimit::new(limits.handshakes_per_address, exempt)),
         wake_delay: config.tuning.wake_delay,
     }
 }

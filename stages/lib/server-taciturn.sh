@@ -65,7 +65,10 @@ allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
     printf '\n[limits]\n'
-    if [ -n "$CONNECTIONS" ]; then printf 'connections_per_address = %s\n' "$CONNECTIONS"; fi
+    # Who wants many connections from one address wants their handshakes as well.
+    if [ -n "$CONNECTIONS" ]; then
+        printf 'connections_per_address = %s\nhandshakes_per_address = 0\n' "$CONNECTIONS"
+    fi
     if [ -n "$ALLOCATIONS" ]; then printf 'allocations_per_user = %s\n' "$ALLOCATIONS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi

@@ -5,6 +5,7 @@ mod certificates;
 mod control;
 mod denied_peers;
 mod dtls_clients;
+mod handshakes;
 mod icmp_errors;
 mod logs;
 mod metrics;

@@ -403,6 +403,9 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         failures_per_address: reader
             .integer("limits.failures_per_address", 0, 1000)
             .unwrap_or(default.failures_per_address),
+        handshakes_per_address: reader
+            .integer("limits.handshakes_per_address", 0, 1000)
+            .unwrap_or(default.handshakes_per_address),
         allocations: reader
             .integer("limits.allocations", 0, 1_000_000)
             .unwrap_or(default.allocations),

@@ -462,10 +462,12 @@ pub struct Limits {
     pub unverified_answers_per_address: u32,
     /// Likewise, to all such sources together.
     pub unverified_answers: u32,
-    /// Sources that those two do not hold for.
+    /// Sources that those two do not hold for, nor the limit of handshakes.
     pub unverified_exempt: Vec<IpNet>,
     /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
     pub failures_per_address: u32,
+    /// TLS and DTLS handshakes a second from one address; three times as many at once. 0 is no limit.
+    pub handshakes_per_address: u32,
     /// Allocations in all; 0 is no limit.
     pub allocations: u32,
     /// Of the relay ports of each address family, so many per cent are for users without an
@@ -494,6 +496,7 @@ impl Default for Limits {
             unverified_answers: 1000,
             unverified_exempt: Vec::new(),
             failures_per_address: 10,
+            handshakes_per_address: 10,
             allocations: 0,
             ports_reserved_percent: 10,
             port_quarantine: PORT_QUARANTINE,

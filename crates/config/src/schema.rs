@@ -59,6 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.unverified_answers", Kind::Integer),
     key("limits.unverified_exempt", Kind::List),
     key("limits.failures_per_address", Kind::Integer),
+    key("limits.handshakes_per_address", Kind::Integer),
     key("limits.allocations", Kind::Integer),
     key("limits.ports_reserved_percent", Kind::Integer),
     key("limits.port_quarantine", Kind::Duration),

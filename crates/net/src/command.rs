@@ -2,15 +2,15 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::colleagues::{Colleagues, Delivery};
 use super::listener::{ListenerChange, ListenerId, Listeners};
+use super::server::Shared;
 use super::tally::Snapshot;
 use super::worker::Core;
-use taciturn_turn::{Client, MobileId, Rules, Session, Settings, ShardNumber, Whose, Withdrawn};
+use taciturn_turn::{Client, MobileId, Session, ShardNumber, Whose, Withdrawn};
 
 /// How many commands wait for one worker at most. Who asks waits for room, except other workers:
 /// they go on without, and their clients ask again.
@@ -29,7 +29,7 @@ pub(super) struct Post {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Go on with other rules.
-    SetRules { rules: Box<(Settings, Rules, Duration)>, done: oneshot::Sender<Withdrawn> },
+    SetRules { shared: Box<Shared>, done: oneshot::Sender<Withdrawn> },
     /// Tell some of the sessions, from this place on.
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
     /// End these allocations.
@@ -73,9 +73,8 @@ pub(super) async fn obey(
         }
         // Who has stopped waiting for an answer needs none.
         match command {
-            Command::SetRules { rules, done } => {
-                let (settings, rules, wake_delay) = *rules;
-                let _ = done.send(core.set_rules(settings, rules, wake_delay));
+            Command::SetRules { shared, done } => {
+                let _ = done.send(core.set_rules(*shared));
             }
             Command::Sessions { whose, from, done } => {
                 let _ = done.send(core.sessions(&whose, from));

@@ -20,6 +20,7 @@ mod dtls_clients;
 mod dtls_clients;
 mod event_log;
 pub mod external;
+mod handshakes;
 mod heartbeat;
 mod io;
 mod listener;
@@ -50,7 +51,7 @@ pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{Speaks, StreamSettings};
-pub use tally::{Counts, Overflowed, Snapshot, Tally};
+pub use tally::{Counts, Overflowed, RefusedHandshakes, Snapshot, Tally};
 
 // What unit tests share with those of `tests` names the library from outside.
 #[cfg(all(test, feature = "dtls"))]

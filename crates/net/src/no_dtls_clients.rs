@@ -3,10 +3,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::batch::{Egress, Ingress};
 use super::clock::Clock;
+use super::handshakes::Gate;
 use super::io::Io;
 use super::listener::{DtlsUnavailable, UdpListeners};
 use super::losses::Losses;
@@ -67,7 +69,7 @@ impl DtlsSettings {
 pub(super) struct Dtls;
 
 impl Dtls {
-    pub(super) fn new(_: Clock, _: &Arc<Connections>) -> Self {
+    pub(super) fn new(_: Clock, _: &Arc<Connections>, _: Rc<Gate>) -> Self {
         Self
     }
 
@@ -98,10 +100,6 @@ impl Dtls {
 
     pub(super) fn lost(&self) -> Losses {
         Losses::default()
-    }
-
-    pub(super) fn refused_handshakes(&self) -> u64 {
-        0
     }
 
     pub(super) fn flush(&mut self, _: &UdpListeners) {}

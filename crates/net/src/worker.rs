@@ -29,6 +29,7 @@ use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::{self, Post};
 use super::dtls_clients::{Dtls, Hands, Plain};
+use super::handshakes::Gate;
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
@@ -77,8 +78,12 @@ pub(super) async fn run(
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
     let Post { commands, deliveries, colleagues } = post;
+    let limit = Arc::clone(&shared.handshakes);
+    let handshakes = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));
+    let gate = Rc::clone(&handshakes);
     let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, shared, handover, colleagues)?),
+        state: RefCell::new(State::new(clock, shared, handover, colleagues, gate)?),
+        handshakes,
         room: RefCell::new(vec![0; ROOM].into()),
         deadline_moved: Notify::new(),
         connections: Arc::clone(&shared.connections),
@@ -99,6 +104,8 @@ pub(super) async fn run(
 #[derive(Debug)]
 pub(super) struct Core {
     state: RefCell<State>,
+    /// What handshakes of TLS and DTLS pass.
+    pub(super) handshakes: Rc<Gate>,
     room: RefCell<Box<[u8]>>,
     /// Tells the pump that a deadline has come before the one it waits for.
     deadline_moved: Notify,
@@ -235,9 +242,10 @@ impl State {
         shared: &Shared,
         handover: Arc<Handover>,
         colleagues: Colleagues,
+        gate: Rc<Gate>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let dtls = Dtls::new(clock, &shared.connections);
+        let dtls = Dtls::new(clock, &shared.connections, gate);
         let icmp_errors = shared.settings.icmp_errors;
         let number = colleagues.me();
         let mut io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);

@@ -13,6 +13,8 @@ use rustls::pki_types::CertificateDer;
 /// Test-only keys: ring cannot make RSA keys, and none of these was ever used anywhere.
 pub(super) const RSA_PKCS1: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs1.key");
 pub(super) const RSA_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs8.key");
+pub(super) const RSA_4096: &str =
+    include_str!("../../../tests/fixtures/test-only-rsa4096-pkcs8.key");
 pub(super) const EC_SEC1: &str = include_str!("../../../tests/fixtures/test-only-ec-sec1.key");
 pub(super) const EC_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-ec-pkcs8.key");
 pub(super) const ENCRYPTED: &str =

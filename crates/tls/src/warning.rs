@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::chain::{CertifiedChain, day};
 
@@ -12,7 +12,11 @@ const SOON_DAYS: i64 = 14;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Something that makes clients refuse a certificate, now or soon, or that gives its key away. `Display` says what to do.
+/// RSA keys from this length on are too slow for a server that relays beside its handshakes.
+const SLOW_RSA_BITS: usize = 4096;
+
+/// Something that makes clients refuse a certificate, now or soon, that gives its key away, or that costs the
+/// server much. `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// It ends within 14 days.
@@ -55,6 +59,13 @@ pub enum Warning {
     ExposedKey {
         /// The file.
         key: PathBuf,
+    },
+    /// Its key is slow to sign with.
+    SlowKey {
+        /// The length of the RSA key.
+        bits: usize,
+        /// How long one signature takes on this machine.
+        cost: Duration,
     },
     /// Issued by Cloudflare for the way between Cloudflare and an origin server.
     CloudflareOrigin,
@@ -111,6 +122,13 @@ impl fmt::Display for Warning {
                  server's user read it, for example by its group)",
                 key.display()
             ),
+            Self::SlowKey { bits, cost } => write!(
+                f,
+                "a signature with its RSA key of {bits} bits takes {:.1} ms on this machine, and each TLS or \
+                 DTLS handshake needs one, for which calls have to wait: few clients can come in at a time. \
+                 Use an ECDSA key (P-256), or RSA with 2048 bits; certbot: --key-type ecdsa",
+                cost.as_secs_f64() * 1000.0
+            ),
             Self::CloudflareOrigin => write!(
                 f,
                 "this is a Cloudflare Origin certificate: only Cloudflare itself trusts it, no \
@@ -122,7 +140,7 @@ impl fmt::Display for Warning {
 }
 
 impl CertifiedChain {
-    /// What clients will not like at the time `now`, for the host name or IP address `expected`
+    /// What clients, or the server, will not like at the time `now`, for the host name or IP address `expected`
     /// where given. Whether the issuer is one that clients know is not looked at.
     #[must_use]
     pub fn warnings(&self, now: SystemTime, expected: Option<&str>) -> Vec<Warning> {
@@ -148,6 +166,12 @@ impl CertifiedChain {
             warnings.push(Warning::MissingIntermediate { issuer: facts.issuer.clone() });
         } else if let Some(number) = facts.broken_after {
             warnings.push(Warning::BrokenChain { number });
+        }
+
+        if let Some(bits) = facts.rsa_bits.filter(|bits| *bits >= SLOW_RSA_BITS)
+            && let Some(cost) = self.signature_cost()
+        {
+            warnings.push(Warning::SlowKey { bits, cost });
         }
 
         if let Some(expected) = expected.filter(|expected| !self.covers(expected)) {

@@ -92,6 +92,7 @@ nonce_lifetime = 90
 allocations_per_user = 7
 connections = 8
 connections_per_address = 9
+handshakes_per_address = 11
 "#,
     )
     .unwrap()
@@ -135,6 +136,7 @@ connections_per_address = 9
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(90));
     assert_eq!(config.limits.allocations_per_user, 7);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (8, 9));
+    assert_eq!(config.limits.handshakes_per_address, 11);
 }
 
 #[test]

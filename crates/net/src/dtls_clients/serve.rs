@@ -68,9 +68,7 @@ impl Hands<'_> {
                 "too many connections from it, or in all (limits.connections_per_address, \
                  limits.connections)",
             ),
-            Admitted::TooManyHandshakes => {
-                self.turned_away(tuple, "too many handshakes at a time from it, or in all");
-            }
+            Admitted::TooManyHandshakes(why) => self.turned_away(tuple, why.text()),
             Admitted::In(number) => {
                 if let Some(old) = known {
                     self.end(now, old, "the client has started anew");

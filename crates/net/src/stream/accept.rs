@@ -13,8 +13,10 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::conversation::converse;
+use super::handshake::{NoHandshake, shake_hands};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
+use crate::handshakes::Refused;
 use crate::patience::HANDSHAKE_TIME;
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
 use crate::worker::Core;
@@ -29,6 +31,9 @@ const PROXY_TIME: Duration = Duration::from_secs(5);
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// Connections accepted before the worker looks at its other sockets.
+const ACCEPTS_A_TURN: u32 = 4;
+
 /// What a TLS record of a handshake begins with (RFC 7983 section 7).
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -40,7 +45,13 @@ pub(crate) async fn serve(
     door: Rc<Door>,
     connections: Arc<Connections>,
 ) {
+    let mut accepted_now = 0;
     loop {
+        if accepted_now == ACCEPTS_A_TURN {
+            accepted_now = 0;
+            tokio::task::yield_now().await;
+        }
+        accepted_now += 1;
         let accepted = tokio::select! {
             biased;
             () = door.closed() => return,
@@ -61,6 +72,10 @@ pub(crate) async fn serve(
                 continue;
             }
         };
+        // Not a task for each: who floods gets no more of the worker's time than that.
+        if is_hopeless(&core, &settings, from) {
+            continue;
+        }
         let arrival = Arrival {
             core: Rc::clone(&core),
             settings,
@@ -73,6 +88,27 @@ pub(crate) async fn serve(
             }
         });
     }
+}
+
+/// Whether a connection can be closed unread: nothing but TLS is spoken, and its source has no handshake left.
+fn is_hopeless(core: &Core, settings: &StreamSettings, from: SocketAddr) -> bool {
+    let direct = settings.trusted_proxies.is_none();
+    let refused = match settings.speaks {
+        Speaks::Tls(_) if direct => core.handshakes.refuses(from.ip()),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        turned_away(core, settings, from, why);
+    }
+    refused.is_some()
+}
+
+fn turned_away(core: &Core, settings: &StreamSettings, client: SocketAddr, why: Refused) {
+    core.limited_warning(format_args!(
+        "{}: {client} is turned away: {}",
+        settings.name,
+        why.text()
+    ));
 }
 
 /// A connection that is on its way in.
@@ -154,8 +190,7 @@ impl Arrival {
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
-                let tls: TlsServer = tls.clone();
-                Welcome::Tls(Box::new(timeout(HANDSHAKE_TIME, tls.accept(stream)).await??))
+                Welcome::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
             (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
             (Speaks::Tls(_), false) => {
@@ -166,6 +201,26 @@ impl Arrival {
             }
         };
         Ok(Some(Welcomed { client, local, stream, _ticket: ticket }))
+    }
+
+    async fn shake_hands(
+        &self,
+        tls: &TlsServer,
+        client: SocketAddr,
+        stream: Rewound<TcpStream>,
+    ) -> io::Result<TlsStream<Rewound<TcpStream>>> {
+        let gate = &self.core.handshakes;
+        let shaken = match gate.knock(client.ip()) {
+            Ok(knocked) => timeout(HANDSHAKE_TIME, shake_hands(gate, knocked, tls, stream)).await?,
+            Err(refused) => Err(NoHandshake::Refused(refused)),
+        };
+        shaken.map_err(|error| match error {
+            NoHandshake::Failed(error) => error,
+            NoHandshake::Refused(why) => {
+                turned_away(&self.core, &self.settings, client, why);
+                io::Error::other(why.text())
+            }
+        })
     }
 
     fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {

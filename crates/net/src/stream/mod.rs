@@ -8,6 +8,7 @@
 mod accept;
 mod conversation;
 mod door;
+mod handshake;
 mod line;
 mod rewound;
 

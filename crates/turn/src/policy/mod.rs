@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod connections;
+mod handshakes;
 mod peers;
 mod ports;
 mod quota;
@@ -9,6 +10,7 @@ mod rates;
 mod strangers;
 
 pub use connections::{ConnectionTicket, Connections};
+pub use handshakes::{HandshakeLimit, WorkShare};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,

@@ -65,6 +65,15 @@ impl SourceBudget {
         self.after_one_more(now, place.load(Ordering::Relaxed)).is_none()
     }
 
+    /// Whether all of it is there.
+    pub fn is_whole(&self, Tick(now): Tick, from: IpAddr) -> bool {
+        let Some(place) = self.place(from) else { return true };
+        // SAFE: wraps as the places do.
+        #[allow(clippy::cast_possible_truncation)]
+        let ahead = place.load(Ordering::Relaxed).wrapping_sub(now as u32);
+        ahead == 0 || ahead > 1000 * BURST_SECONDS
+    }
+
     fn update(&self, from: IpAddr, change: impl FnMut(u32) -> Option<u32>) -> bool {
         let Some(place) = self.place(from) else { return true };
         place.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
@@ -102,6 +111,7 @@ pub struct AnswerLimit {
     /// Microseconds; 0 is no limit.
     all_interval: u64,
     exempt: Vec<IpNet>,
+    loopback: bool,
     withheld: AtomicU64,
 }
 
@@ -115,8 +125,16 @@ impl AnswerLimit {
             all_whole_again: AtomicU64::new(0),
             all_interval: if in_all == 0 { 0 } else { (1_000_000 / u64::from(in_all)).max(1) },
             exempt,
+            loopback: true,
             withheld: AtomicU64::new(0),
         }
+    }
+
+    /// Likewise, and loopback addresses are limited as well, as tests want it.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_exemption(per_source: u32, in_all: u32) -> Self {
+        Self { loopback: false, ..Self::new(per_source, in_all, Vec::new()) }
     }
 
     /// Whether one more answer may go to `to`.
@@ -133,7 +151,7 @@ impl AnswerLimit {
     #[must_use]
     pub fn exempts(&self, from: IpAddr) -> bool {
         let from = canonical_ip(from);
-        from.is_loopback() || self.exempt.iter().any(|net| net.contains(&from))
+        (self.loopback && from.is_loopback()) || self.exempt.iter().any(|net| net.contains(&from))
     }
 
     fn all_admit(&self, now: Tick) -> bool {

@@ -267,8 +267,9 @@ impl Io {
 
     /// Sends everything that a batch has come to, and closes what has been given up.
     pub(super) fn flush(&mut self, egress: &mut Egress, bytes: &[u8]) {
+        egress.set_now(self.now);
         egress.flush(bytes, |number, df| self.sender(number, df));
-        self.dtls.flush(&self.listeners);
+        self.dtls.flush(self.now, &self.listeners);
         self.close_given_up();
     }
 
@@ -420,7 +421,7 @@ impl Outside for Io {
             Via::Dtls { connection, .. } => {
                 let nothing = Prefix::new(&[]);
                 self.dtls.media(self.now, connection, &nothing, message, 0, &self.listeners);
-                self.dtls.flush(&self.listeners);
+                self.dtls.flush(self.now, &self.listeners);
             }
         }
     }

@@ -104,7 +104,7 @@ impl Dtls {
         0
     }
 
-    pub(super) fn flush(&mut self, _: &UdpListeners) {}
+    pub(super) fn flush(&mut self, _: Tick, _: &UdpListeners) {}
 }
 
 /// No records.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use taciturn_turn::clock::Tick;
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::batch::{Destination, Egress};
 use crate::listener::UdpListeners;
@@ -62,6 +63,11 @@ impl Outbox {
     /// Datagrams that the system did not take.
     pub(super) const fn unsent(&self) -> Losses {
         self.egress.statistics.failed
+    }
+
+    /// What time it is from now on.
+    pub(super) const fn set_now(&mut self, now: Tick) {
+        self.egress.set_now(now);
     }
 
     /// Sends everything.

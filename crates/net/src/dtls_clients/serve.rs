@@ -172,6 +172,7 @@ impl Hands<'_> {
 
     /// Takes leave of every client; the server stops.
     pub(crate) fn shut_down(&mut self) {
+        let now = self.io.now;
         let (dtls, sockets) = self.io.dtls_and_sockets();
         let all: Vec<usize> = dtls.sessions.iter().map(|(number, _)| number).collect();
         for number in all {
@@ -182,7 +183,7 @@ impl Hands<'_> {
                 dtls.drain(number as u32, sockets);
             }
         }
-        dtls.flush(sockets);
+        dtls.flush(now, sockets);
     }
 
     /// Tells a client that its connection ends, and ends it.

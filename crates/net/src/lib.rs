@@ -20,6 +20,7 @@ pub mod external;
 mod heartbeat;
 mod io;
 mod listener;
+mod log_budget;
 mod losses;
 mod moderation;
 mod patience;

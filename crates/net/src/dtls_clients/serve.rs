@@ -5,6 +5,7 @@ use super::session::Due;
 use taciturn_turn::clock::{Now, Tick};
 use crate::dtls::CloseReason;
 use crate::batch::{Destination, Egress, Ingress};
+use crate::event_log::Kind;
 use crate::io::{Io, Which};
 use crate::worker::sending::{forward, source_of};
 use crate::worker::try_again;
@@ -210,19 +211,16 @@ impl Hands<'_> {
         let client = session.client.remote;
         tracing::debug!(%client, transport = "dtls", reason, "connection ended");
         if session.dropped > 0 {
-            tracing::info!(
-                %client, transport = "dtls", dropped = session.dropped,
-                longest = session.connection.max_payload(),
-                "messages were too long for the client's records"
-            );
+            let longest = session.connection.max_payload();
+            self.io.log.long_messages(now.tick, client, session.dropped, longest);
         }
     }
 
     fn turned_away(&mut self, tuple: Tuple, why: &str) {
-        if self.io.may_log() {
-            let (name, client) = (self.io.dtls.name(tuple.listener), tuple.remote);
-            tracing::warn!("{name}: {client} is turned away: {why}");
-        }
+        let Io { dtls, log, now, .. } = &mut *self.io;
+        let (name, client) = (dtls.name(tuple.listener), tuple.remote);
+        let text = format_args!("{name}: {client} is turned away: {why}");
+        log.warn(Kind::Connection, client.ip(), *now, text);
     }
 
     fn flush(&mut self) {

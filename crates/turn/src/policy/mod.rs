@@ -15,4 +15,5 @@ pub use ports::{
 };
 pub use quota::{Quota, QuotaError, QuotaTicket, User};
 pub use rates::{Counted, Direction, Each, Exceeded, Meter, RateLimits, Rates, Scope, StreamLimit};
+pub(crate) use strangers::subscriber;
 pub use strangers::{AnswerLimit, SourceBudget};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
+use taciturn::admin::{self, Board, Certificates, ListenerTable, LogSink, Served};
 use taciturn::notify::{self, Supervisor};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
 use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
@@ -46,23 +46,26 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let log =
-        match Log::start(loaded.config.log_format, &loaded.config.log_level, &start.environment) {
-            Ok(log) => log,
-            Err(error) => {
-                complain(&error);
-                return ExitCode::FAILURE;
-            }
-        };
-    let mut told = Vec::new();
-    tell(&loaded.notes, &mut told);
-    match serve(&start, loaded.config, log, told) {
-        Ok(()) => ExitCode::SUCCESS,
+    let Config { log_format, ref log_level, .. } = loaded.config;
+    let log = LogSink::standard_error().map_err(Failure::from);
+    let log = match log.and_then(|sink| Log::start(log_format, log_level, &start.environment, sink))
+    {
+        Ok(log) => log,
         Err(error) => {
             complain(&error);
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+    };
+    let sink = log.sink().clone();
+    let mut told = Vec::new();
+    tell(&loaded.notes, &mut told);
+    let outcome = serve(&start, loaded.config, log, told);
+    if let Err(error) = &outcome {
+        // Behind the last lines, and as patient as they are.
+        sink.write(&format!("taciturn: {error}\n"));
     }
+    sink.finish();
+    outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 /// What the configuration is read with, at start and at each reload.
@@ -111,6 +114,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     });
     let tickets = ticket_key()?;
     let sandboxed = confine(config)?;
+    log.sink().start_queue()?;
     let mut kept = None;
     let running = taciturn_net::start(bound, config.limits.nonce_lifetime, |nonces| {
         let shared = share(config, &external, nonces, tickets);
@@ -124,7 +128,7 @@ fn serve(start: &Start, config: Config, log: Log, told: Vec<String>) -> Result<(
     }
     supervisor.ready(&status(&shared.rules));
     let served = Served::new(config, &certificates, host(config));
-    let board = Board::new(running.workers(), &shared, served);
+    let board = Board::new(running.workers(), &shared, served, log.sink().clone());
     if let Some(address) = config.admin.metrics {
         let _inside = runtime.enter();
         match admin::http::start(address, board.clone()) {

@@ -18,6 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use super::asker::Asker;
 use super::board::Board;
 use super::listeners::Closing;
 use taciturn_config::LogFilter;
@@ -144,10 +145,12 @@ async fn converse(
     board: &Board,
     orders: &mpsc::Sender<Order>,
 ) -> io::Result<()> {
+    let asker = Asker::of(&stream);
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     BufReader::new(read.take(LONGEST)).read_line(&mut line).await?;
-    let outcome = match serde_json::from_str(&line) {
+    let request = serde_json::from_str(&line).inspect(|request| Asker::log(asker, request));
+    let outcome = match request {
         Ok(Request::Sessions { user }) => {
             let whose = Whose { user, client: None };
             for worker in 0..board.workers.number() {

@@ -4,6 +4,7 @@
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
 #![forbid(unsafe_code)]
 
+mod asker;
 mod board;
 mod certificates;
 pub mod control;

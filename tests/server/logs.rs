@@ -7,7 +7,7 @@ use testkit::stream_client;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
 use std::net::SocketAddr;
-use std::process::Child;
+use std::process::{Child, Command};
 
 use regex::Regex;
 use rustix::fs::fstat;
@@ -251,6 +251,32 @@ async fn a_server_whose_log_nobody_reads_ends_when_it_is_told_to() {
     let pid = rustix::process::Pid::from_child(&server.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn the_log_says_which_user_of_the_machine_asked_for_a_change() {
+    let mut server = Server::configured(&configuration("text"));
+    let ask = |arguments: &[&str]| {
+        let mut turnctl = Command::new(testkit::program::turnctl());
+        turnctl.args(arguments).arg("--socket").arg(server.state.path().join("control.sock"));
+        assert!(turnctl.output().unwrap().status.success(), "{arguments:?}");
+    };
+    ask(&["status"]);
+    ask(&["log-level"]);
+    ask(&["kick", "--user", "mal \"lory\""]);
+    ask(&["log-level", "debug", "--for", "1m"]);
+    ask(&["reload"]);
+    ask(&["drain", "--cancel"]);
+    let log = server.log();
+    let asked: Vec<_> =
+        log.lines().filter(|line| line.contains("asked by an operator")).map(fields).collect();
+    let requests: Vec<_> = asked.iter().map(|fields| fields["request"].as_str()).collect();
+    let expected = ["kick user mal \"lory\"", "log level debug for 60 s", "reload", "cancel drain"];
+    assert_eq!(requests, expected);
+    for fields in asked {
+        assert_eq!(fields["uid"], rustix::process::getuid().as_raw().to_string());
+        assert_ne!(fields["pid"], "0");
+    }
 }
 
 /// The first line of a server whose standard error is the journal's socket, or is not.

@@ -184,7 +184,8 @@ fn a_search_for_a_port_is_counted_although_it_finds_none() {
         setup.ports = (50_000, 50_001);
         setup.rates.allocations.user = 1;
     });
-    (rig.bob().allocate(), rig.client("192.0.2.2:2", "bob").allocate());
+    rig.bob().allocate();
+    rig.client("192.0.2.2:2", "bob").allocate();
     let alice = rig.alice();
     (0..10).for_each(|_| alice.allocation().send().assert_error(508));
     alice.allocation().send().assert_error(486);

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::listeners::Closing;
+use super::log_sink::LogSink;
 use super::served::Served;
 use taciturn_net::{Shared, Workers};
 use taciturn_stun::Family;
@@ -25,6 +26,7 @@ pub struct Board {
     served: Arc<ArcSwap<Served>>,
     closing: Arc<ArcSwap<Vec<Closing>>>,
     pub(super) health: Arc<Health>,
+    pub(super) log: LogSink,
 }
 
 /// How the server is.
@@ -52,7 +54,7 @@ impl Board {
     /// Of a server that has just begun. What is asked here stays through reloads, but for the
     /// certificates, see [`Board::serve`], and listeners that were removed, see [`Board::close`].
     #[must_use]
-    pub fn new(workers: Workers, shared: &Shared, served: Served) -> Self {
+    pub fn new(workers: Workers, shared: &Shared, served: Served, log: LogSink) -> Self {
         let started = unix_now();
         Self {
             workers,
@@ -69,6 +71,7 @@ impl Board {
                 last: Mutex::new(Reload { taken_up: true, at: started }),
                 relayed_missing: Default::default(),
             }),
+            log,
         }
     }
 

@@ -192,7 +192,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         allocations,
         ports_reserved_percent,
         port_quarantine,
-        rates: Rates { bytes, packets, new_peers },
+        rates: Rates { bytes, packets, new_peers, allocations: new_allocations },
         max_lifetime,
         nonce_lifetime,
     } = old;
@@ -229,6 +229,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         (Counted::Bytes, bytes, new.rates.bytes),
         (Counted::Packets, packets, new.rates.packets),
         (Counted::NewPeers, new_peers, new.rates.new_peers),
+        (Counted::Allocations, new_allocations, new.rates.allocations),
     ] {
         let Each { allocation, user, in_all } = old;
         for (scope, old, new) in [

@@ -159,6 +159,9 @@ fn server(page: &mut Page, board: &Board) {
     let help = "When the server started, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());
+    let help = "Lines of the log that nobody read in time.";
+    page.family("taciturn_lost_log_lines_total", COUNTER, help);
+    page.sample(&[], board.log.lost());
     page.family("taciturn_workers", GAUGE, "Worker threads.");
     page.sample(&[], board.workers.number());
     page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");

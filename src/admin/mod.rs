@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod asker;
 mod board;
 mod certificates;
 pub mod control;
@@ -12,6 +13,7 @@ mod difference;
 pub mod http;
 mod listeners;
 mod log_lines;
+mod log_sink;
 mod metrics;
 mod served;
 
@@ -20,4 +22,5 @@ pub use certificates::{CertificateError, Certificates, Renewed, Successors};
 pub use difference::{Change, Plan};
 pub use listeners::{Closing, InTheWay, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
+pub use log_sink::LogSink;
 pub use served::Served;

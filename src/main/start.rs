@@ -149,6 +149,8 @@ impl<'a> Bound<'a> {
     /// When a right cannot be given up that the configuration wants to be given up.
     pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
         let given_up = confine(&self.prepared.config)?;
+        // A thread of its own, which must not have more rights than the rest.
+        self.prepared.log.sink().start_queue()?;
         Ok(Confined { bound: self, given_up })
     }
 }
@@ -193,7 +195,8 @@ impl<'a> Confined<'a> {
         }
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
-        let board = Board::new(running.workers(), &in_use.shared, in_use.served());
+        let board =
+            Board::new(running.workers(), &in_use.shared, in_use.served(), log.sink().clone());
         let (orderer, orders) = channel(1);
         let addresses = {
             let _inside = runtime.enter();

@@ -172,3 +172,25 @@ fn every_crate_but_that_of_the_system_calls_forbids_unsafe() {
         assert_eq!(!may, text.contains("#![forbid(unsafe_code)]"), "{}", root.display());
     }
 }
+
+/// In these every line of the log asks a budget; what else clients can reach writes none at `info` or above.
+const MAY_LOG: &[&str] = &["crates/net/src/event_log.rs", "crates/net/src/log_budget.rs"];
+
+#[test]
+fn no_line_of_the_log_that_a_client_can_cause_is_without_a_limit() {
+    let mut found = Vec::new();
+    for directory in ["crates/net/src", "crates/turn/src", "crates/stun/src"] {
+        for (path, text) in sources(&repository().join(directory)) {
+            if MAY_LOG.iter().any(|may| path == Path::new(may)) {
+                continue;
+            }
+            for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+                let logs = ["info!", "warn!", "error!", "event!", "Level::"];
+                if logs.iter().any(|call| line.contains(call)) {
+                    found.push(format!("{}: {}", path.display(), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "write these through event_log of net: {found:#?}");
+}

@@ -319,7 +319,7 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
 fn rates(reader: &mut Reader<'_>, default: Rates) -> Rates {
     let mut rate = |key, most, default| reader.integer(key, 0, most).unwrap_or(default);
     let (bytes, packets, peers) = (1_000_000_000, 10_000_000, 100_000);
-    let Rates { bytes: b, packets: p, new_peers: n } = default;
+    let Rates { bytes: b, packets: p, new_peers: n, allocations: a } = default;
     let rates = Rates {
         bytes: Each {
             allocation: rate("limits.bytes_per_second_per_allocation", bytes, b.allocation),
@@ -335,6 +335,10 @@ fn rates(reader: &mut Reader<'_>, default: Rates) -> Rates {
             allocation: rate("limits.new_peers_per_second_per_allocation", peers, n.allocation),
             user: rate("limits.new_peers_per_second_per_user", peers, n.user),
             in_all: 0,
+        },
+        allocations: Each {
+            user: rate("limits.allocations_per_second_per_user", 10_000, a.user),
+            ..Each::default()
         },
     };
     let Each { allocation, user, in_all } = rates.bytes;

@@ -475,7 +475,7 @@ pub struct Limits {
     pub ports_reserved_percent: u32,
     /// How long a relay port is not given again, where there is another.
     pub port_quarantine: Duration,
-    /// Bytes, packets and new peers a second.
+    /// Bytes, packets, new peers and new allocations a second.
     pub rates: Rates,
     /// Longest lifetime an allocation gets without a refresh.
     pub max_lifetime: Duration,
@@ -502,6 +502,7 @@ impl Default for Limits {
             port_quarantine: PORT_QUARANTINE,
             rates: Rates {
                 new_peers: Each { allocation: 50, user: 200, in_all: 0 },
+                allocations: Each { allocation: 0, user: 20, in_all: 0 },
                 ..Rates::default()
             },
             max_lifetime: Duration::from_secs(3600),

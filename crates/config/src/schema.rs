@@ -50,6 +50,7 @@ pub(super) const KEYS: &[Key] = &[
     key("peers.allow", Kind::List),
     key("peers.deny", Kind::List),
     key("limits.allocations_per_user", Kind::Integer),
+    key("limits.allocations_per_second_per_user", Kind::Integer),
     key("limits.permissions_per_allocation", Kind::Integer),
     key("limits.channels_per_allocation", Kind::Integer),
     key("limits.peer_connections_per_allocation", Kind::Integer),

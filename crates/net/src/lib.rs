@@ -24,6 +24,7 @@ mod handshakes;
 mod heartbeat;
 mod io;
 mod listener;
+mod log_budget;
 mod losses;
 mod moderation;
 mod own_addresses;

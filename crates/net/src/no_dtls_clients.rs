@@ -102,7 +102,7 @@ impl Dtls {
         Losses::default()
     }
 
-    pub(super) fn flush(&mut self, _: &UdpListeners) {}
+    pub(super) fn flush(&mut self, _: Tick, _: &UdpListeners) {}
 }
 
 /// No records.

@@ -13,6 +13,7 @@ use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::{self, Post};
 use super::dtls_clients::{Dtls, Hands, Plain};
+use super::event_log::{EventLog, Kind};
 use super::handshakes::Gate;
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
@@ -41,7 +43,7 @@ use super::stream::Line;
 use super::tcp_relay::{BoundPeer, Handover};
 use taciturn_stun::Frame;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, Exceeded};
 use taciturn_turn::{
     Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via,
 };
@@ -207,13 +209,26 @@ impl Core {
         self.state.borrow().shard.has_allocation(client)
     }
 
-    /// A warning that clients can cause at will: written now and then.
-    pub(super) fn limited_warning(&self, text: Arguments<'_>) {
+    /// Writes a warning to the log, unless there were many of this source.
+    pub(super) fn warn(&self, kind: Kind, source: IpAddr, text: Arguments<'_>) {
+        self.log(|now, log| log.warn(kind, source, now, text));
+    }
+
+    /// A connection has ended whose client was too slow for its media.
+    pub(super) fn slow_client(&self, client: ClientAddr, transport: &'static str, dropped: u64) {
+        self.log(|now, log| log.slow_client(now, client, transport, dropped));
+    }
+
+    /// A TCP connection between a client and a peer waits for a limit.
+    pub(super) fn slowed_down(&self, client: ClientAddr, user: &str, exceeded: Exceeded) {
+        self.log(|now, log| log.slowed_down(now, client, user, exceeded));
+    }
+
+    fn log(&self, write: impl FnOnce(Tick, &mut EventLog)) {
         let mut state = self.state.borrow_mut();
         state.now();
-        if state.io.may_log() {
-            tracing::warn!("{text}");
-        }
+        let Io { log, now, .. } = &mut state.io;
+        write(*now, log);
     }
 }
 
@@ -270,6 +285,7 @@ impl State {
     /// Serves what is there now. Answers whether there is more.
     fn turn(&mut self) -> io::Result<bool> {
         let now = self.on_time();
+        self.io.log.tell_left_out(now.tick);
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -352,6 +368,7 @@ impl State {
         self.hands().0.shut_down();
         self.shard.shut_down(now, &mut self.io);
         self.io.close_given_up();
+        self.io.log.finish(now.tick);
     }
 
     /// What it takes to serve DTLS clients, and the batch that they are read into.

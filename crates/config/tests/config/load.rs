@@ -90,6 +90,7 @@ deny = ["2001:db8::1/32"]
 max_lifetime = "30m"
 nonce_lifetime = 90
 allocations_per_user = 7
+allocations_per_second_per_user = 3
 connections = 8
 connections_per_address = 9
 handshakes_per_address = 11
@@ -135,6 +136,7 @@ handshakes_per_address = 11
     assert_eq!(config.limits.max_lifetime, Duration::from_secs(1800));
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(90));
     assert_eq!(config.limits.allocations_per_user, 7);
+    assert_eq!(config.limits.rates.allocations.user, 3);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (8, 9));
     assert_eq!(config.limits.handshakes_per_address, 11);
 }

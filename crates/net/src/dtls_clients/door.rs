@@ -356,7 +356,8 @@ impl Dtls {
     }
 
     /// Sends what is in the outbox.
-    pub(crate) fn flush(&mut self, sockets: &UdpListeners) {
+    pub(crate) fn flush(&mut self, now: Tick, sockets: &UdpListeners) {
+        self.outbox.set_now(now);
         self.outbox.flush(sockets);
     }
 }

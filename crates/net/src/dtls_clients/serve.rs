@@ -4,6 +4,7 @@ use super::door::{Admitted, Plain, Tuple};
 use super::session::Due;
 use crate::batch::{Destination, Egress, Ingress};
 use crate::dtls::CloseReason;
+use crate::event_log::Kind;
 use crate::io::{Io, Which};
 use crate::worker::sending::{forward, source_of};
 use crate::worker::try_again;
@@ -170,6 +171,7 @@ impl Hands<'_> {
 
     /// Takes leave of every client; the server stops.
     pub(crate) fn shut_down(&mut self) {
+        let now = self.io.now;
         let (dtls, sockets) = self.io.dtls_and_sockets();
         let all: Vec<usize> = dtls.sessions.iter().map(|(number, _)| number).collect();
         for number in all {
@@ -180,7 +182,7 @@ impl Hands<'_> {
                 dtls.drain(number as u32, sockets);
             }
         }
-        dtls.flush(sockets);
+        dtls.flush(now, sockets);
     }
 
     /// Tells a client that its connection ends, and ends it.
@@ -207,19 +209,16 @@ impl Hands<'_> {
         let client = session.client.remote;
         tracing::debug!(%client, transport = "dtls", reason, "connection ended");
         if session.dropped > 0 {
-            tracing::info!(
-                %client, transport = "dtls", dropped = session.dropped,
-                longest = session.connection.max_payload(),
-                "messages were too long for the client's records"
-            );
+            let longest = session.connection.max_payload();
+            self.io.log.long_messages(now.tick, client, session.dropped, longest);
         }
     }
 
     fn turned_away(&mut self, tuple: Tuple, why: &str) {
-        if self.io.may_log() {
-            let (name, client) = (self.io.dtls.name(tuple.listener), tuple.remote);
-            tracing::warn!("{name}: {client} is turned away: {why}");
-        }
+        let Io { dtls, log, now, .. } = &mut *self.io;
+        let (name, client) = (dtls.name(tuple.listener), tuple.remote);
+        let text = format_args!("{name}: {client} is turned away: {why}");
+        log.warn(Kind::Connection, client.ip(), *now, text);
     }
 
     fn flush(&mut self) {

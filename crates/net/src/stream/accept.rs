@@ -16,6 +16,7 @@ use super::conversation::converse;
 use super::handshake::{NoHandshake, shake_hands};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
+use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::Refused;
 use crate::patience::HANDSHAKE_TIME;
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
@@ -63,10 +64,9 @@ pub(crate) async fn serve(
             Err(error) => {
                 // One connection that went away at once, or no descriptors. The others go on.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
-                    core.limited_warning(format_args!(
-                        "{}: cannot accept a connection: {error}",
-                        settings.name
-                    ));
+                    let name = &settings.name;
+                    let text = format_args!("{name}: cannot accept a connection: {error}");
+                    core.warn(Kind::Socket, NO_SOURCE, text);
                     sleep(EXHAUSTED).await;
                 }
                 continue;
@@ -104,11 +104,8 @@ fn is_hopeless(core: &Core, settings: &StreamSettings, from: SocketAddr) -> bool
 }
 
 fn turned_away(core: &Core, settings: &StreamSettings, client: SocketAddr, why: Refused) {
-    core.limited_warning(format_args!(
-        "{}: {client} is turned away: {}",
-        settings.name,
-        why.text()
-    ));
+    let text = format_args!("{}: {client} is turned away: {}", settings.name, why.text());
+    core.warn(Kind::Connection, client.ip(), text);
 }
 
 /// A connection that is on its way in.
@@ -160,10 +157,11 @@ impl Arrival {
         match &self.settings.trusted_proxies {
             Some(trusted) => {
                 if !trusts(trusted, client.ip()) {
-                    self.core.limited_warning(format_args!(
-                        "{}: {client} is not in trusted_proxies; its connection was closed",
-                        self.settings.name
-                    ));
+                    let name = &self.settings.name;
+                    let text = format_args!(
+                        "{name}: {client} is not in trusted_proxies; its connection was closed"
+                    );
+                    self.core.warn(Kind::Connection, client.ip(), text);
                     return Ok(None);
                 }
                 let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
@@ -225,11 +223,12 @@ impl Arrival {
 
     fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {
         self.connections.take(from).ok_or_else(|| {
-            self.core.limited_warning(format_args!(
-                "{}: too many connections from {from}, or in all (limits.connections_per_address, \
-                 limits.connections)",
-                self.settings.name
-            ));
+            let name = &self.settings.name;
+            let text = format_args!(
+                "{name}: too many connections from {from}, or in all (limits.connections_per_address, \
+                 limits.connections)"
+            );
+            self.core.warn(Kind::Connection, from, text);
             io::Error::other("too many connections")
         })
     }
@@ -251,10 +250,7 @@ impl Arrival {
         let outcome = converse(&self.core, client, &line, &self.door, stream).await;
         self.core.disconnect(client, connection);
         if line.dropped() > 0 {
-            tracing::info!(
-                client = %client.remote, transport, dropped = line.dropped(),
-                "the client was too slow for its media"
-            );
+            self.core.slow_client(client.remote, transport, line.dropped());
         }
         outcome
     }

@@ -61,7 +61,8 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         timeout(LAST_ANSWER, drained).await??;
         let (reader, writer) = tokio::io::split(stream);
         // Few connections come here, so the others do not hold room for it.
-        Box::pin(peer.join(unread, reader, writer)).await;
+        let tell = |user: &str, exceeded| core.slowed_down(client.remote, user, exceeded);
+        Box::pin(peer.join(unread, reader, writer, &tell)).await;
     }
     Ok(())
 }

@@ -17,4 +17,4 @@ pub use ports::{
 };
 pub use quota::{Quota, QuotaError, QuotaTicket, User};
 pub use rates::{Counted, Direction, Each, Exceeded, Meter, RateLimits, Rates, Scope, StreamLimit};
-pub use strangers::{AnswerLimit, SourceBudget};
+pub use strangers::{AnswerLimit, SourceBudget, subscriber};

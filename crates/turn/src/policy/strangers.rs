@@ -20,7 +20,8 @@ const PLACES: usize = 1 << 16;
 const BURST_SECONDS: u32 = 3;
 
 /// The part of an address that one subscriber holds: an IPv4 address, or an IPv6 /64.
-fn subscriber(ip: IpAddr) -> u128 {
+#[must_use]
+pub fn subscriber(ip: IpAddr) -> u128 {
     match canonical_ip(ip) {
         // IPv6 prefixes end in 64 zero bits, so the two never meet.
         IpAddr::V4(v4) => u128::from(v4.to_bits()) | 1 << 63,

@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn::admin::{self, Board, Certificates, ListenerTable, Served};
 use taciturn::notify::{self, Supervisor};
 use taciturn::process::{self, Account, Sandbox, Sandboxed};
-use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, ServerArgs};
+use taciturn_config::{Config, Environment, ExternalIp, Note, NoteLevel, OnRemoval, ServerArgs};
 use taciturn_net::external::{self, External};
 use taciturn_net::{Listeners, Shared};
 use taciturn_stun::Family;
@@ -241,6 +241,7 @@ fn share(
             rfc3489: config.protocol.rfc3489,
             mobility: config.protocol.mobility,
             software: config.protocol.software,
+            keep_removed: config.auth.on_removal == OnRemoval::Keep,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),

@@ -135,11 +135,18 @@ impl Live<'_> {
         let outcome = self.reload().await;
         self.board.health().reloaded(outcome.is_ok());
         match outcome {
-            Ok((changes, unchanged)) => {
+            Ok(Reloaded { changes, unchanged, removed }) => {
                 let nothing = no_change(&unchanged);
                 say(&changes, &nothing);
-                let told: Vec<_> = changes.iter().map(ToString::to_string).collect();
-                Ok(if told.is_empty() { vec![nothing] } else { told })
+                let mut told: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                if told.is_empty() {
+                    told.push(nothing);
+                }
+                for line in removed {
+                    tracing::warn!("{line}");
+                    told.push(line);
+                }
+                Ok(told)
             }
             Err(error) => {
                 tracing::error!("reload refused, nothing is changed: {error}");
@@ -215,8 +222,8 @@ impl Live<'_> {
     }
 
     /// Reads the configuration again and goes on with it: all of it, but for what needs a restart,
-    /// or nothing. Answers what has changed, and which certificates were read and have not.
-    async fn reload(&mut self) -> Result<(Vec<Change>, Vec<String>), Failure> {
+    /// or nothing.
+    async fn reload(&mut self) -> Result<Reloaded, Failure> {
         let loaded = Config::load(&self.start.args, &self.start.environment);
         let loaded = loaded.map_err(|errors| self.explain(&errors))?;
         let Plan { mut changes, config } = Plan::new(&self.config, loaded.config);
@@ -256,8 +263,8 @@ impl Live<'_> {
         if told {
             self.certificates.warn(host(&self.config).as_deref());
         }
-        if withdrawn != Withdrawn::default() {
-            let Withdrawn { permissions, channels, connections } = withdrawn;
+        let Withdrawn { permissions, channels, connections, .. } = withdrawn;
+        if [permissions, channels, connections] != [0; 3] {
             tracing::info!(
                 permissions,
                 channels,
@@ -265,7 +272,7 @@ impl Live<'_> {
                 "the new peer rules have ended what they refuse"
             );
         }
-        Ok((changes, renewed.unchanged))
+        Ok(Reloaded { changes, unchanged: renewed.unchanged, removed: of_removed(withdrawn) })
     }
 
     /// Listens where nobody has listened so far; answers where. All of it, or nothing.
@@ -314,6 +321,31 @@ impl Live<'_> {
              were configured then (sandbox in [process]). A file in another directory needs a restart"
         )
     }
+}
+
+/// What a reload has come to.
+struct Reloaded {
+    /// What has changed.
+    changes: Vec<Change>,
+    /// Certificates that were read and have not.
+    unchanged: Vec<String>,
+    /// What has become of sessions whose user or secret was removed, in words.
+    removed: Vec<String>,
+}
+
+/// What has become of sessions whose user or secret was removed.
+fn of_removed(withdrawn: Withdrawn) -> Vec<String> {
+    let Withdrawn { allocations, kept, .. } = withdrawn;
+    let ended = format!(
+        "{allocations} allocations ended: the user or secret that they were made with was removed or changed \
+         (on_removal in [auth])"
+    );
+    let kept_on = format!(
+        "{kept} allocations go on although the user or secret that they were made with was removed or changed \
+         (on_removal in [auth]); turnctl kick --user NAME ends them"
+    );
+    let lines = [(allocations, ended), (kept, kept_on)];
+    lines.into_iter().filter(|(count, _)| *count > 0).map(|(_, line)| line).collect()
 }
 
 /// What is said of a reload that changes nothing. The files of certificates are read each time.

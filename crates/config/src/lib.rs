@@ -19,6 +19,7 @@ mod log_level;
 mod nat_discovery;
 mod read;
 mod redirect;
+mod removal;
 mod schema;
 mod secrets;
 mod tls;
@@ -44,6 +45,7 @@ pub use load::Environment;
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
+pub use removal::OnRemoval;
 pub use secrets::{control_sockets, secret_in};
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
@@ -341,6 +343,8 @@ pub struct Auth {
     /// Ends an allocation when its REST credential expires. Off by default: a running call
     /// outlives its credential.
     pub strict_expiry: bool,
+    /// What becomes of allocations whose user or secret is removed, or changed, by a reload.
+    pub on_removal: OnRemoval,
 }
 
 /// A shared secret and where it was read.

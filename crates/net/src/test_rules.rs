@@ -54,6 +54,7 @@ pub(super) fn settings() -> Settings {
         rfc3489: false,
         mobility: false,
         software: true,
+        keep_removed: false,
         max_peer_connections: 0,
         ports_reserved_percent: 0,
     }

@@ -70,6 +70,7 @@ pub fn settings(own: IpAddr) -> Settings {
         rfc3489: false,
         mobility: false,
         software: true,
+        keep_removed: false,
     }
 }
 

@@ -8,6 +8,7 @@ use super::mobility::Mobility;
 use super::outside::ChannelRoute;
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
+use crate::auth::Origin;
 use crate::clock::Tick;
 use crate::policy::{Meter, PortLease, QuotaTicket};
 use taciturn_stun::{ChannelNumber, Family, LongTermKey, TransactionId};
@@ -70,6 +71,8 @@ pub(super) struct Allocation {
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
     /// Gives the place in the user's quota back when dropped.
+    /// The user or secret of the configuration that it was made with.
+    pub(super) origin: Option<Origin>,
     pub(super) quota: QuotaTicket,
     /// What it has spent of its rates; shared with the connections of a TCP allocation.
     pub(super) meter: Arc<Meter>,
@@ -109,6 +112,7 @@ pub(super) struct Foundation {
     pub(super) quota: QuotaTicket,
     pub(super) made_by: TransactionId,
     /// Whether its relays are for TCP (RFC 6062).
+    pub(super) origin: Option<Origin>,
     pub(super) tcp: bool,
 }
 
@@ -124,6 +128,7 @@ impl Allocation {
             quota: foundation.quota,
             meter: Arc::default(),
             relays: [None, None],
+            origin: foundation.origin,
             since: now,
             expires,
             queued: expires,

@@ -169,7 +169,8 @@ impl Shard {
             && message.verify_integrity(&key)
         {
             let signature = credential.signature(message, &key);
-            let grant = Grant { key, username: name.into(), name: name.into(), expires: None };
+            let (username, name) = (name.into(), name.into());
+            let grant = Grant { key, username, name, expires: None, origin: None };
             return Ok(Proven { signature, grant: Some(grant) });
         }
         let fits = |key: &LongTermKey| message.verify_integrity(key);

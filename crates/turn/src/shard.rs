@@ -62,6 +62,9 @@ pub struct Settings {
     pub rfc3489: bool,
     /// Whether an allocation may move with its client (RFC 8016).
     pub mobility: bool,
+    /// Whether an allocation goes on although the user or the secret that it was made with was
+    /// removed from the configuration.
+    pub keep_removed: bool,
     /// Whether a success of Allocate names the server in SOFTWARE.
     pub software: bool,
 }

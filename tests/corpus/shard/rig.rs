@@ -111,6 +111,7 @@ impl Rig {
             rfc3489: false,
             mobility: false,
             software: true,
+            keep_removed: false,
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };
@@ -372,6 +373,7 @@ impl Rig {
                 EndReason::Expired | EndReason::CredentialExpired => {
                     assert!(known.is_some_and(|granted| granted.expires <= self.now.tick));
                 }
+                EndReason::CredentialRemoved => panic!("no user or secret was removed"),
                 EndReason::Disconnected | EndReason::Kicked | EndReason::Shutdown => {}
             }
             self.model.clients.remove(&client);

@@ -99,6 +99,7 @@ impl Rig {
             nat_discovery: setup.nat_discovery,
             rfc3489: setup.rfc3489,
             software: setup.software,
+            keep_removed: setup.keep_removed,
             mobility: setup.mobility,
         };
         Self::start(Shard::new(settings, rules))

@@ -23,7 +23,7 @@ use taciturn_stun::Family;
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::Authenticator;
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+    AnswerLimit, Connections, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 use turnctl::homeserver::{self, BlockOptions};
@@ -255,7 +255,7 @@ fn share(
                 limits.unverified_answers,
                 limits.unverified_exempt.clone(),
             )),
-            failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
+            failures: Arc::new(FailureLimit::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),

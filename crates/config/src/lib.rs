@@ -456,14 +456,15 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,
-    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing; three times as
-    /// many at once. 0 is no limit.
+    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing, and to one
+    /// connection; three times as many at once. 0 is no limit.
     pub unverified_answers_per_address: u32,
-    /// Likewise, to all such sources together.
+    /// Likewise, to all such UDP sources together.
     pub unverified_answers: u32,
     /// Sources that those two do not hold for.
     pub unverified_exempt: Vec<IpNet>,
-    /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
+    /// Wrong credentials a second from the ports of one source that have failed a moment ago, and twice
+    /// as many from its others; three times as many at once. 0 is no limit.
     pub failures_per_address: u32,
     /// Allocations in all; 0 is no limit.
     pub allocations: u32,
@@ -490,7 +491,8 @@ impl Default for Limits {
             connections: 4096,
             connections_per_address: 256,
             unverified_answers_per_address: 20,
-            unverified_answers: 1000,
+            // What strangers can have sent to others comes to 8 Mbit/s: docs/security.md.
+            unverified_answers: 10_000,
             unverified_exempt: Vec::new(),
             failures_per_address: 10,
             allocations: 0,

@@ -10,7 +10,7 @@ use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::auth::Origin;
 use crate::clock::Tick;
-use crate::policy::{Meter, PortLease, QuotaTicket};
+use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
 use taciturn_stun::{ChannelNumber, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
@@ -70,9 +70,9 @@ pub(super) struct Allocation {
     //= 8656-6-no-password
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
-    /// Gives the place in the user's quota back when dropped.
     /// The user or secret of the configuration that it was made with.
     pub(super) origin: Option<Origin>,
+    /// Gives the place in the user's quota back when dropped.
     pub(super) quota: QuotaTicket,
     /// What it has spent of its rates; shared with the connections of a TCP allocation.
     pub(super) meter: Arc<Meter>,
@@ -99,6 +99,8 @@ pub(super) struct Allocation {
     /// No more than there may be channels: each has lived twice as long as it is kept here.
     ended: Vec<Ended>,
     pub(super) traffic: Traffic,
+    /// What is answered on its 5-tuple without a credential.
+    pub(super) answers: AllocationAnswers,
     /// Where it may move with its client (RFC 8016).
     pub(super) mobility: Option<Mobility>,
 }
@@ -109,10 +111,10 @@ pub(super) struct Foundation {
     pub(super) username: Box<str>,
     pub(super) key: LongTermKey,
     pub(super) credential_expires: Option<u64>,
+    pub(super) origin: Option<Origin>,
     pub(super) quota: QuotaTicket,
     pub(super) made_by: TransactionId,
     /// Whether its relays are for TCP (RFC 6062).
-    pub(super) origin: Option<Origin>,
     pub(super) tcp: bool,
 }
 
@@ -125,10 +127,10 @@ impl Allocation {
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,
+            origin: foundation.origin,
             quota: foundation.quota,
             meter: Arc::default(),
             relays: [None, None],
-            origin: foundation.origin,
             since: now,
             expires,
             queued: expires,
@@ -142,6 +144,7 @@ impl Allocation {
             tcp: foundation.tcp.then(TcpAllocation::default),
             ended: Vec::new(),
             traffic: Traffic::default(),
+            answers: AllocationAnswers::default(),
             mobility: None,
         }
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{
-    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
-    SourceBudget, Wish,
+    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
+    Rates, Wish,
 };
 use taciturn_stun::{
     AttributeType as T, Class, Family, Message, Method, TransactionId, Writer, canonical_ip,
@@ -90,7 +90,7 @@ impl Rig {
             quota: Arc::new(Quota::new(QUOTA, 0)),
             rates: Arc::new(RateLimits::new(Rates::default())),
             answers: Arc::new(AnswerLimit::new(answers.0, answers.1, Vec::new())),
-            failures: Arc::new(SourceBudget::new(answers.0)),
+            failures: Arc::new(FailureLimit::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             mobile: Arc::default(),

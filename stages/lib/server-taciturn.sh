@@ -67,6 +67,7 @@ CONF
     printf '\n[limits]\n'
     if [ -n "$CONNECTIONS" ]; then printf 'connections_per_address = %s\n' "$CONNECTIONS"; fi
     if [ -n "$ALLOCATIONS" ]; then printf 'allocations_per_user = %s\n' "$ALLOCATIONS"; fi
+    if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

@@ -153,7 +153,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
 }
 
 fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
-    let Auth { users, secrets, strict_expiry } = old;
+    let Auth { users, secrets, strict_expiry, on_removal } = old;
     let keys = |users: &[StaticUser]| -> BTreeMap<String, Vec<u8>> {
         let key = |user: &StaticUser| match &user.key {
             StaticKey::Password(password) => password.as_bytes().to_vec(),
@@ -169,6 +169,7 @@ fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
     // Those of secret_files and of the state directory are among them.
     list.counted("auth.secrets", &keys(secrets), &keys(&new.secrets));
     list.value("auth.strict_expiry", strict_expiry, new.strict_expiry);
+    list.value("auth.on_removal", on_removal.name(), new.on_removal.name());
 }
 
 fn compare_tls(old: &Tls, new: &Tls, list: &mut List) {
@@ -428,6 +429,7 @@ mod tests {
                 "needs a restart: relay_ports: 59000-60100 -> 59000-59999",
             ),
             ("", "strict_expiry = true", "auth.strict_expiry: false -> true"),
+            ("", "on_removal = \"keep\"", "auth.on_removal: end -> keep"),
             ("", "[peers]\ndeny = [\"8.8.8.0/24\"]", "peers.deny: added 8.8.8.0/24"),
             ("", "[limits]\nmax_lifetime = \"2h\"", "limits.max_lifetime: 1h -> 2h"),
             ("", "[limits]\nconnections = 9", "limits.connections: 4096 -> 9"),

@@ -67,7 +67,10 @@ fn happened(page: &mut Page, now: &Snapshot) {
     }
     page.family("taciturn_allocations_made_total", COUNTER, "Allocations made.");
     page.sample(&[], now.tally.made);
-    let help = "Requests with a good credential and a stale nonce, answered with 438.";
+    let help = "Requests of strangers answered because they were repeated, while the budget of all was spent.";
+    page.family("taciturn_repeated_answers_total", COUNTER, help);
+    page.sample(&[], now.statistics.answered_repeats);
+    let help = "Requests with a stale nonce, answered with 438.";
     page.family("taciturn_stale_nonces_total", COUNTER, help);
     for (reason, count) in NonceError::ALL.into_iter().zip(now.statistics.stale_nonces) {
         page.sample(&[("reason", reason.name())], count);

@@ -117,8 +117,8 @@ impl InUse {
 
 /// Says what new peer rules have ended.
 pub(super) fn tell_withdrawn(withdrawn: Withdrawn) {
-    if withdrawn != Withdrawn::default() {
-        let Withdrawn { permissions, channels, connections } = withdrawn;
+    let Withdrawn { permissions, channels, connections, .. } = withdrawn;
+    if [permissions, channels, connections] != [0; 3] {
         tracing::info!(
             permissions,
             channels,

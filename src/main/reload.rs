@@ -8,6 +8,7 @@ use taciturn::admin::{Board, Change, Moved, Plan};
 use taciturn_config::Config;
 use taciturn_control::{Error, ErrorKind as Kind};
 use taciturn_net::{BindError, ListenerChange, Listeners, Running};
+use taciturn_turn::Withdrawn;
 
 use super::addresses::{Addresses, tell_withdrawn};
 use super::confine::Confined;
@@ -33,6 +34,8 @@ struct TakenUp {
     changes: Vec<Change>,
     /// The certificates that were read and are the same as before.
     unchanged: Vec<String>,
+    /// What has become of allocations whose user or secret was removed, in words.
+    removed: Vec<String>,
 }
 
 impl Reloader<'_> {
@@ -47,11 +50,18 @@ impl Reloader<'_> {
         let outcome = self.take_up(in_use, addresses, log).await;
         self.board.health().reloaded(outcome.is_ok());
         match outcome {
-            Ok(TakenUp { changes, unchanged }) => {
+            Ok(TakenUp { changes, unchanged, removed }) => {
                 let nothing = no_change(&unchanged);
                 log_changes(&changes, &nothing);
-                let messages: Vec<_> = changes.iter().map(ToString::to_string).collect();
-                Ok(if messages.is_empty() { vec![nothing] } else { messages })
+                let mut messages: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                if messages.is_empty() {
+                    messages.push(nothing);
+                }
+                for line in removed {
+                    tracing::warn!("{line}");
+                    messages.push(line);
+                }
+                Ok(messages)
             }
             Err(error) => {
                 let message = format!("reload refused, nothing is changed: {error}");
@@ -115,7 +125,7 @@ impl Reloader<'_> {
             in_use.warn_of_certificates();
         }
         tell_withdrawn(withdrawn);
-        Ok(TakenUp { changes, unchanged: renewed.unchanged })
+        Ok(TakenUp { changes, unchanged: renewed.unchanged, removed: of_removed(withdrawn) })
     }
 
     /// Binds the listeners that are new, all of them or none; returns their addresses.
@@ -150,6 +160,25 @@ fn explain_bind(error: &BindError) -> String {
          server gives up root and its capabilities, and where it has such rights then",
         error.address, error.protocol
     )
+}
+
+/// What has become of allocations whose user or secret was removed.
+fn of_removed(withdrawn: Withdrawn) -> Vec<String> {
+    let Withdrawn { allocations, kept, .. } = withdrawn;
+    let mut lines = Vec::new();
+    if allocations > 0 {
+        lines.push(format!(
+            "{allocations} allocations ended: the user or secret that they were made with was removed or \
+             changed (on_removal in [auth])"
+        ));
+    }
+    if kept > 0 {
+        lines.push(format!(
+            "{kept} allocations go on although the user or secret that they were made with was removed or \
+             changed (on_removal in [auth]); turnctl kick --user NAME ends them"
+        ));
+    }
+    lines
 }
 
 /// The message about a reload that changes nothing. The files of certificates are read each time.

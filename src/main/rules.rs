@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use taciturn_config::Config;
+use taciturn_config::{Config, OnRemoval};
 use taciturn_net::Shared;
 use taciturn_net::external::External;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, HandshakeLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+    AnswerLimit, Connections, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, Quota, RateLimits,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 
@@ -49,6 +49,7 @@ pub(super) fn share(
             rfc3489: config.protocol.rfc3489,
             mobility: config.protocol.mobility,
             software: config.protocol.software,
+            keep_removed: config.auth.on_removal == OnRemoval::Keep,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
@@ -62,7 +63,7 @@ pub(super) fn share(
                 limits.unverified_answers,
                 limits.unverified_exempt.clone(),
             )),
-            failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
+            failures: Arc::new(FailureLimit::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),

@@ -72,6 +72,7 @@ CONF
     if [ -n "$ALLOCATIONS" ]; then
         printf 'allocations_per_user = %s\nallocations_per_second_per_user = 0\n' "$ALLOCATIONS"
     fi
+    if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

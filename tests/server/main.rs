@@ -20,3 +20,4 @@ mod reload_listeners;
 mod server_process;
 mod streams;
 mod tcp_relay;
+mod unproven;

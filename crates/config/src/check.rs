@@ -14,7 +14,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
-    credentials, listeners, log_format, log_level, nat_discovery, redirect, secrets, tls,
+    credentials, listeners, log_format, log_level, nat_discovery, redirect, removal, secrets, tls,
 };
 
 /// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
@@ -60,6 +60,7 @@ pub(super) fn check(
             users,
             secrets: all_secrets,
             strict_expiry: reader.boolean("auth.strict_expiry").unwrap_or(false),
+            on_removal: removal::on_removal(reader),
         },
         peers: Peers {
             allow: address::peer_ranges(reader, "peers.allow"),

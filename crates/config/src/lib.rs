@@ -20,6 +20,7 @@ mod log_level;
 mod nat_discovery;
 mod read;
 mod redirect;
+mod removal;
 mod schema;
 mod secrets;
 mod tls;
@@ -46,6 +47,7 @@ pub use load::Environment;
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
+pub use removal::OnRemoval;
 pub use secrets::{control_sockets, secret_in};
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
@@ -344,6 +346,8 @@ pub struct Auth {
     /// Ends an allocation when its REST credential expires. Off by default: a running call
     /// outlives its credential.
     pub strict_expiry: bool,
+    /// What becomes of allocations whose user or secret is removed, or changed, by a reload.
+    pub on_removal: OnRemoval,
 }
 
 /// A shared secret and where it was read.
@@ -457,14 +461,15 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,
-    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing; three times as
-    /// many at once. 0 is no limit.
+    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing, and to one
+    /// connection; three times as many at once. 0 is no limit.
     pub unverified_answers_per_address: u32,
-    /// Likewise, to all such sources together.
+    /// Likewise, to all such UDP sources together.
     pub unverified_answers: u32,
     /// Sources that those two do not hold for, nor the limit of handshakes.
     pub unverified_exempt: Vec<IpNet>,
-    /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
+    /// Wrong credentials a second from the ports of one source that have failed a moment ago, and twice
+    /// as many from its others; three times as many at once. 0 is no limit.
     pub failures_per_address: u32,
     /// TLS and DTLS handshakes a second from one address; three times as many at once. 0 is no limit.
     pub handshakes_per_address: u32,
@@ -493,7 +498,8 @@ impl Default for Limits {
             connections: 4096,
             connections_per_address: 256,
             unverified_answers_per_address: 20,
-            unverified_answers: 1000,
+            // What strangers can have sent to others comes to 8 Mbit/s: docs/security.md.
+            unverified_answers: 10_000,
             unverified_exempt: Vec::new(),
             failures_per_address: 10,
             handshakes_per_address: 10,

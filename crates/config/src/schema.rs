@@ -42,6 +42,7 @@ pub(super) const KEYS: &[Key] = &[
     key("auth.secret_files", Kind::List),
     key("auth.allow_weak_credentials", Kind::Boolean),
     key("auth.strict_expiry", Kind::Boolean),
+    key("auth.on_removal", Kind::Text),
     key("tls.cert", Kind::Path),
     key("tls.key", Kind::Path),
     key("tls.certbot", Kind::Path),
@@ -320,6 +321,7 @@ mod tests {
         assert_eq!(shown.process.sandbox, default.process.sandbox);
         assert_eq!(shown.process.seccomp, default.process.seccomp);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
+        assert_eq!(shown.auth.on_removal, default.auth.on_removal);
         let listen = |config: &Config| -> Vec<_> {
             let keys = |l: &Listen| {
                 let proxies = (l.proxy_protocol, l.trusted_proxies.clone());

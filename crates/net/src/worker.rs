@@ -511,6 +511,9 @@ impl State {
                 (Verdict::Drop(DropReason::WrongCredentials), _) => {
                     break Err(io::Error::other("too many wrong credentials from this address"));
                 }
+                (Verdict::Drop(DropReason::Withheld), _) if !self.shard.has_allocation(&client) => {
+                    break Err(io::Error::other("too many requests without a good credential"));
+                }
                 (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),
             }
             at += padded;

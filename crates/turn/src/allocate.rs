@@ -253,6 +253,7 @@ impl Shard {
             username: grant.username,
             key: grant.key,
             credential_expires: grant.expires,
+            origin: grant.origin,
             quota,
             made_by: request.message.transaction_id(),
             tcp: wanted.tcp,

@@ -20,6 +20,7 @@ impl Core {
         // Once on it stays on: what waits on sockets that were opened before must be read.
         *icmp_errors |= settings.icmp_errors;
         let withdrawn = shard.set_rules(now, settings, rules, io);
+        io.close_given_up();
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }

@@ -203,6 +203,16 @@ error: auth.strict_expiry: must be true or false, not "yes"
 }
 
 #[test]
+fn what_becomes_of_removed_users_is_one_of_two_words() {
+    let report = report("[auth]\nusers = [\"bob:correct horse\"]\non_removal = \"kick\"");
+    assert!(
+        report.contains("auth.on_removal: \"kick\" is not what can become of a session"),
+        "{report}"
+    );
+    assert!(report.contains("write \"end\" or \"keep\""), "{report}");
+}
+
+#[test]
 fn text_that_no_client_can_send_is_refused() {
     // RFC 8265 section 4.2.3.
     for (toml, said) in [

@@ -5,9 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod cached;
 mod certificates;
 pub mod control;
 mod difference;
+mod guests;
 pub mod http;
 mod listeners;
 mod log_lines;

@@ -39,5 +39,5 @@ pub use losses::{Loss, Losses};
 pub(crate) use readiness::watch_descriptor;
 pub(crate) use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
-pub use stream::{Speaks, StreamSettings};
+pub use stream::{CLIENT_MEMORY, STRANGER_MEMORY, Speaks, StreamSettings};
 pub use tally::{Counts, Overflowed, Snapshot, Tally};

@@ -8,7 +8,7 @@ mod quota;
 mod rates;
 mod strangers;
 
-pub use connections::{ConnectionTicket, Connections};
+pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,

@@ -86,6 +86,8 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     // The answer goes out before the first byte of data, and also to a client that has no more to say.
     let drained = poll_fn(|context| match ticket.is_lost() {
         true => Poll::Ready(Err(lost_its_place())),
+        // Media are of no use to who has gone.
+        false if bound.is_none() && line.holds_media() => Poll::Ready(Ok(())),
         false => line.poll_drain(context, Pin::new(&mut stream)),
     });
     timeout(LAST_ANSWER, drained).await??;

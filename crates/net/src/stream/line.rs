@@ -89,6 +89,11 @@ impl Line {
         self.answers.borrow().waiting() + REPLY <= UNREAD_ANSWERS
     }
 
+    /// Whether media wait to be written.
+    pub(super) fn holds_media(&self) -> bool {
+        self.waiting.borrow().len() > self.answers.borrow().waiting()
+    }
+
     /// Whether nothing waits to be written, nor to be flushed.
     pub(super) fn is_clear(&self) -> bool {
         self.waiting.borrow().is_empty() && self.flushed.get()
@@ -390,7 +395,7 @@ mod tests {
         for _ in 0..200 {
             media(&line, 996);
         }
-        assert!(line.has_room_for_an_answer());
+        assert!(line.has_room_for_an_answer() && line.holds_media());
         line.answer(&[0; 6000]);
         line.answer(&[0; 500]);
         assert!(!line.has_room_for_an_answer());
@@ -403,7 +408,7 @@ mod tests {
         assert_eq!(waiting(), 400);
         written(&line).await.unwrap();
         assert_eq!(waiting(), 0);
-        assert!(line.answers.borrow().runs.is_empty());
+        assert!(line.answers.borrow().runs.is_empty() && !line.holds_media());
     }
 
     #[tokio::test]

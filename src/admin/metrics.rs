@@ -112,6 +112,9 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     ] {
         page.sample(&[("limit", limit)], count);
     }
+    let help = "Connections without an allocation that were closed to make room for others.";
+    page.family("taciturn_evicted_connections_total", COUNTER, help);
+    page.sample(&[], board.connections.evicted());
     let help = "Relay ports leased or reserved.";
     page.family("taciturn_relay_ports_used", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {

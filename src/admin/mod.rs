@@ -7,9 +7,11 @@
 mod answers;
 mod asker;
 mod board;
+mod cached;
 mod certificates;
 pub mod control;
 mod difference;
+mod guests;
 pub mod http;
 mod listeners;
 mod log_lines;

@@ -18,6 +18,7 @@ mod relay_webrtc_rs;
 mod reload;
 mod reload_listeners;
 mod server_process;
+mod strangers;
 mod streams;
 mod tcp_relay;
 mod unproven;

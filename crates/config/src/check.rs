@@ -287,8 +287,11 @@ fn metrics(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     }
 }
 
+/// Worker threads at most.
+pub const MOST_WORKERS: u32 = 256;
+
 fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
-    let wanted = reader.integer("workers", 0, 256).unwrap_or(0);
+    let wanted = reader.integer("workers", 0, MOST_WORKERS).unwrap_or(0);
     NonZeroUsize::new(wanted as usize)
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN)

@@ -40,7 +40,7 @@ use taciturn_turn::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
 
 pub use address::is_dns_name;
 pub use args::ServerArgs;
-pub use check::parse_host;
+pub use check::{MOST_WORKERS, parse_host};
 pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use load::Environment;

@@ -42,6 +42,8 @@ pub(super) enum Command {
     Change { changes: Vec<ListenerChange>, done: oneshot::Sender<()> },
     /// Tell how many clients these listeners have.
     Clients { of: Vec<ListenerId>, done: oneshot::Sender<Vec<usize>> },
+    /// Say that you are there.
+    Ping { done: oneshot::Sender<()> },
     /// Tell what you have done until now.
     Count { done: oneshot::Sender<Box<Snapshot>> },
     /// Give an allocation to another worker, which its client has come to.
@@ -95,6 +97,9 @@ pub(super) async fn obey(
             }
             Command::Clients { of, done } => {
                 let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
+            }
+            Command::Ping { done } => {
+                let _ = done.send(());
             }
             Command::Count { done } => {
                 let _ = done.send(Box::new(core.snapshot()));

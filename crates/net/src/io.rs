@@ -428,11 +428,13 @@ impl Outside for Io {
             Via::Stream { connection, .. } => {
                 if let Some(line) = self.line(connection) {
                     line.answer(message);
+                    line.tell_allocation_news();
                 }
             }
             Via::Dtls { connection, .. } => {
                 let nothing = Prefix::new(&[]);
                 self.dtls.media(self.now, connection, &nothing, message, 0, &self.listeners);
+                self.dtls.look_at(self.now, connection);
                 self.dtls.flush(self.now, &self.listeners);
             }
         }
@@ -466,6 +468,17 @@ impl Outside for Io {
 
     fn event(&mut self, event: Event<'_>) {
         self.tally.count(&event);
+        if let Event::Ended { client, .. } = event {
+            match client.via {
+                Via::Udp(_) => {}
+                Via::Dtls { connection, .. } => self.dtls.look_at(self.now, connection),
+                Via::Stream { connection, .. } => {
+                    if let Some(line) = self.line(connection) {
+                        line.tell_allocation_news();
+                    }
+                }
+            }
+        }
         let lines = &self.lines;
         self.log.write(self.now, &event, |via| match via {
             Via::Udp(_) => "udp",

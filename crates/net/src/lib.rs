@@ -51,7 +51,7 @@ pub use own_addresses::OwnAddresses;
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
-pub use stream::{Speaks, StreamSettings};
+pub use stream::{CLIENT_MEMORY, STRANGER_MEMORY, Speaks, StreamSettings};
 pub use tally::{Counts, Overflowed, RefusedHandshakes, Snapshot, Tally};
 
 // What unit tests share with those of `tests` names the library from outside.

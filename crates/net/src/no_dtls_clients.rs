@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::batch::{Egress, Ingress};
 use super::clock::Clock;
 use super::handshakes::Gate;
@@ -95,6 +97,16 @@ impl Dtls {
         None
     }
 
+    pub(super) fn lost_places(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
+    pub(super) fn has_lost_places(&self) -> bool {
+        false
+    }
+
+    pub(super) fn look_at(&mut self, _: Tick, _: u32) {}
+
     pub(super) fn media(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {
     }
 
@@ -126,6 +138,8 @@ impl Hands<'_> {
     }
 
     pub(super) fn handle_timeout(&mut self, _: Now) {}
+
+    pub(super) fn leave_lost(&mut self, _: Now) {}
 
     pub(super) fn leave_listener(&mut self, _: Now, _: u16, _: bool) {}
 

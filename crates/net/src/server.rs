@@ -114,6 +114,19 @@ impl Workers {
         Ok(all)
     }
 
+    /// Waits until each of them has answered, which costs it nothing else.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn ping(&self) -> io::Result<()> {
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Ping { done }).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?;
+        }
+        Ok(())
+    }
+
     /// How many clients each of these listeners has on all workers. For UDP those with an allocation
     /// count, otherwise connections.
     ///

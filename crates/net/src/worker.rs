@@ -56,7 +56,7 @@ const EVENTS: usize = 256;
 
 /// The longest answer: Allocate's, with its reservation and two relays, is below 200 bytes; a 401
 /// holds a realm of up to 763. A padded answer of NAT discovery has about 1600.
-const REPLY: usize = 2048;
+pub(super) const REPLY: usize = 2048;
 
 /// By how much the kernel may prolong a nap to wake several threads at once, in nanoseconds. Its default,
 /// 50 us, is a good part of a nap.
@@ -80,18 +80,7 @@ pub(super) async fn run(
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
     let Post { commands, deliveries, colleagues } = post;
-    let limit = Arc::clone(&shared.handshakes);
-    let handshakes = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));
-    let gate = Rc::clone(&handshakes);
-    let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, shared, handover, colleagues, gate)?),
-        handshakes,
-        room: RefCell::new(vec![0; ROOM].into()),
-        deadline_moved: Notify::new(),
-        connections: Arc::clone(&shared.connections),
-        doors: RefCell::default(),
-    });
-    core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
+    let core = Core::new(clock, shared, handover, colleagues)?;
     let tasks = LocalSet::new();
     tasks.spawn_local(command::obey(Rc::clone(&core), commands, deliveries));
     let work = async {
@@ -109,13 +98,40 @@ pub(super) struct Core {
     /// What handshakes of TLS and DTLS pass.
     pub(super) handshakes: Rc<Gate>,
     room: RefCell<Box<[u8]>>,
-    /// Tells the pump that a deadline has come before the one it waits for.
-    deadline_moved: Notify,
+    /// Tells the pump that a deadline has come before the one it waits for, or that DTLS clients have
+    /// lost their places.
+    deadline_moved: Arc<Notify>,
     connections: Arc<Connections>,
     doors: RefCell<Doors>,
 }
 
 impl Core {
+    /// Serves nothing yet.
+    ///
+    /// # Errors
+    /// When the system refuses a descriptor.
+    pub(super) fn new(
+        clock: Clock,
+        shared: &Shared,
+        handover: Arc<Handover>,
+        colleagues: Colleagues,
+    ) -> io::Result<Rc<Self>> {
+        let limit = Arc::clone(&shared.handshakes);
+        let handshakes = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));
+        let state = State::new(clock, shared, handover, colleagues, Rc::clone(&handshakes))?;
+        let deadline_moved = state.io.dtls.lost_places();
+        let core = Rc::new(Self {
+            state: RefCell::new(state),
+            handshakes,
+            room: RefCell::new(vec![0; ROOM].into()),
+            deadline_moved,
+            connections: Arc::clone(&shared.connections),
+            doors: RefCell::default(),
+        });
+        core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
+        Ok(core)
+    }
+
     /// Serves the sockets until `stop` turns true, then ends every allocation.
     async fn pump(
         &self,
@@ -167,15 +183,20 @@ impl Core {
         io.disconnect(connection);
     }
 
-    /// Takes the whole messages at the front of what a connection has read; answers how many bytes
-    /// they are.
+    /// Takes whole messages at the front of what a connection has read, `messages` at most, and none
+    /// once its answers have no room. Returns how many bytes they are, and counts `messages` down.
     ///
     /// # Errors
     /// When what follows is no message.
     //= 8489-6.3.1.2-answer-goes-back
-    pub(super) fn read_stream(&self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn read_stream(
+        &self,
+        client: Client,
+        bytes: &[u8],
+        messages: &mut usize,
+    ) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
-        let taken = state.read_stream(client, bytes);
+        let taken = state.read_stream(client, bytes, messages);
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
@@ -346,6 +367,9 @@ impl State {
         if self.io.dtls.next_timeout().is_some_and(|at| at <= now.tick) {
             self.hands().0.handle_timeout(now);
         }
+        if self.io.dtls.has_lost_places() {
+            self.hands().0.leave_lost(now);
+        }
         now
     }
 
@@ -483,18 +507,27 @@ impl State {
         }
     }
 
-    /// The whole messages at the front of `bytes`, which a connection has read.
-    fn read_stream(&mut self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    /// Whole messages at the front of `bytes`, which a connection has read: see [`Core::read_stream`].
+    fn read_stream(
+        &mut self,
+        client: Client,
+        bytes: &[u8],
+        messages: &mut usize,
+    ) -> io::Result<usize> {
         let now = self.on_time();
         let Via::Stream { connection, .. } = client.via else { return Ok(0) };
         let mut at = 0;
         let outcome = loop {
+            if *messages == 0 {
+                break Ok(());
+            }
             let rest = bytes.get(at..).unwrap_or_default();
             let (len, padded) = match Frame::of(rest) {
                 Frame::Whole { len, padded } => (len, padded),
                 Frame::Incomplete { .. } => break Ok(()),
                 Frame::Foreign => break Err(io::Error::other("neither STUN nor ChannelData")),
             };
+            *messages -= 1;
             let packet = rest.get(..len).unwrap_or_default();
             let reply = &mut self.reply[..];
             let verdict = self.shard.from_client(now, client, packet, reply, &mut self.io);
@@ -502,7 +535,7 @@ impl State {
                 (Verdict::Reply(len), Some(line)) => {
                     line.answer(self.reply.get(..len).unwrap_or_default());
                     // What follows a ConnectionBind that succeeded is data.
-                    if self.io.tcp.is_bound(connection) {
+                    if self.io.tcp.is_bound(connection) || !line.has_room_for_an_answer() {
                         at += padded;
                         break Ok(());
                     }

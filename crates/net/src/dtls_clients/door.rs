@@ -9,9 +9,11 @@ use std::time::Instant;
 
 use ahash::AHashMap;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use super::deadlines::{Deadlines, SessionId};
 use super::outbox::Outbox;
+use super::places::{LostPlaces, Place};
 use super::session::{Session, Stage};
 use super::settings::DtlsSettings;
 use crate::batch::Destination;
@@ -80,6 +82,7 @@ pub(crate) struct Dtls {
     gate: Rc<Gate>,
     connections: Arc<Connections>,
     pub(super) half_open: Arc<Connections>,
+    lost_places: Arc<LostPlaces>,
     outbox: Outbox,
     lost: Losses,
     /// Where a message is put together.
@@ -100,7 +103,8 @@ impl Dtls {
             next_generation: 0,
             gate,
             connections: Arc::clone(connections),
-            half_open: Arc::new(Connections::new(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
+            half_open: Arc::new(Connections::refusing(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
+            lost_places: Arc::default(),
             message: Vec::new(),
         }
     }
@@ -172,6 +176,36 @@ impl Dtls {
         door.map_or("", |door| &door.settings.name)
     }
 
+    /// Notified when clients have lost their places to others.
+    pub(crate) fn lost_places(&self) -> Arc<Notify> {
+        Arc::clone(&self.lost_places.told)
+    }
+
+    /// Whether clients have.
+    pub(crate) fn has_lost_places(&self) -> bool {
+        self.lost_places.are_some()
+    }
+
+    /// The connections that have.
+    pub(super) fn take_lost_places(&self) -> Vec<u32> {
+        let is_there = |id: &SessionId| {
+            let found = self.sessions.get(id.number as usize);
+            found.is_some_and(|session| session.generation == id.generation)
+        };
+        let lost = self.lost_places.take().into_iter();
+        lost.filter(is_there).map(|id| id.number).collect()
+    }
+
+    /// Has a connection looked at in the worker's next turn.
+    pub(crate) fn look_at(&mut self, now: Tick, number: u32) {
+        if let Some(session) = self.sessions.get_mut(number as usize)
+            && now < session.queued
+        {
+            session.queued = now;
+            self.deadlines.push(now, session.id(number));
+        }
+    }
+
     /// When a connection is to be looked at.
     pub(crate) fn next_timeout(&self) -> Option<Tick> {
         self.deadlines.next()
@@ -201,6 +235,9 @@ impl Dtls {
         let (connections, half_open, gate) = (&self.connections, &self.half_open, &*self.gate);
         let from = tuple.remote.ip();
         let (mut place, mut early_place) = (None, None);
+        let keeps_place = known
+            .and_then(|known| self.sessions.get(known as usize)?.ticket.as_ref())
+            .is_some_and(|ticket| !ticket.is_lost());
         let mut refused = Admitted::Stranger;
         let has_place = || {
             early_place = half_open.take(from);
@@ -210,7 +247,7 @@ impl Dtls {
                 return false;
             }
             // Who starts anew has a place already.
-            if known.is_none() {
+            if !keeps_place {
                 place = connections.take(from);
                 if place.is_none() {
                     refused = Admitted::TooMany;
@@ -251,11 +288,20 @@ impl Dtls {
         let known = known.and_then(|known| self.sessions.get_mut(known as usize));
         let ticket = place.or_else(|| known.and_then(|known| known.ticket.take()));
         self.next_generation = self.next_generation.wrapping_add(1);
+        if let Some(ticket) = &ticket {
+            // Its allocation ends with the connection before.
+            let _ = ticket.set_settled(false);
+        }
         let entry = self.sessions.vacant_entry();
         // SAFE: fewer connections than the limit on them, which is a u32.
         #[allow(clippy::cast_possible_truncation)]
         let number = entry.key() as u32;
         let via = Via::Dtls { connection: number, listener: tuple.listener };
+        if let Some(ticket) = &ticket {
+            let session = SessionId { number, generation: self.next_generation };
+            let places = Arc::clone(&self.lost_places);
+            ticket.on_loss(Arc::new(Place { places, session }).into());
+        }
         entry.insert(Session {
             connection,
             client: Client { via, local: tuple.local, remote: ClientAddr(tuple.remote) },
@@ -263,6 +309,8 @@ impl Dtls {
             generation: self.next_generation,
             stage: Stage::HalfOpen(early_place),
             since: now,
+            stranger_since: now,
+            settled: false,
             queued: Tick(u64::MAX),
             dropped: 0,
             ticket,
@@ -340,9 +388,8 @@ impl Dtls {
             let closed = session.connection.is_closed();
             self.lost.count(if closed { Loss::Closed } else { Loss::RecordTooLong });
             // Not in the middle of a verdict: the worker ends it in its next turn.
-            if closed && now < session.queued {
-                session.queued = now;
-                self.deadlines.push(now, session.id(number));
+            if closed {
+                self.look_at(now, number);
             }
         }
         self.drain(number, sockets);

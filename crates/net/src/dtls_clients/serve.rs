@@ -6,10 +6,15 @@ use crate::batch::{Destination, Egress, Ingress};
 use crate::dtls::CloseReason;
 use crate::event_log::Kind;
 use crate::io::{Io, Which};
+use crate::patience::STRANGER;
 use crate::worker::sending::{forward, source_of};
 use crate::worker::try_again;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::{DropReason, Shard, Verdict};
+use taciturn_turn::{Client, DropReason, Shard, Verdict};
+
+/// Why a client has to go that has no allocation.
+const LOST: &str =
+    "is closed to make room for others: it has no allocation, and limits.connections is reached";
 
 /// What of a worker it takes to serve DTLS clients.
 #[derive(Debug)]
@@ -107,10 +112,18 @@ impl Hands<'_> {
             let bytes = self.plain.bytes();
             let packet = bytes.get(start..start + len).unwrap_or_default();
             let verdict = self.shard.from_client(now, client, packet, self.reply, self.io);
-            if !matches!(verdict, Verdict::Drop(DropReason::Malformed))
-                && let Some(session) = self.io.dtls.session(number)
-            {
-                session.note_message(now.tick);
+            if let Some(session) = self.io.dtls.session(number) {
+                if !matches!(verdict, Verdict::Drop(DropReason::Malformed)) {
+                    session.note_message();
+                }
+                if !session.settled
+                    && self.shard.has_allocation(&client)
+                    && !session.set_settled(now.tick, true)
+                {
+                    // It has lost its place, and must not hear of the allocation.
+                    self.leave(now, number, LOST);
+                    return;
+                }
             }
             if let Verdict::Reply(len) = verdict {
                 let answer = self.reply.get(..len).unwrap_or_default();
@@ -138,22 +151,42 @@ impl Hands<'_> {
             }
             match due {
                 Due::Over(why) => self.leave(now, id.number, why),
-                Due::Idle if !self.shard.has_allocation(&client) => {
-                    self.leave(now, id.number, "silent, and without an allocation");
-                }
-                // Silence is fine for as long as there is an allocation: that has its own lifetime.
-                Due::Idle => {
-                    if let Some(session) = self.io.dtls.session(id.number) {
-                        session.since = now.tick;
-                    }
-                    self.io.dtls.queue(now.tick, id.number);
-                }
+                Due::Allocation => self.stay_or_leave(now, id.number, client),
                 Due::Later => {
                     let (dtls, sockets) = self.io.dtls_and_sockets();
                     dtls.drain(id.number, sockets);
                     dtls.queue(now.tick, id.number);
                 }
             }
+        }
+        self.flush();
+    }
+
+    /// Lets a client stay that has an allocation, which has its own lifetime, or has one not for too long.
+    fn stay_or_leave(&mut self, now: Now, number: u32, client: Client) {
+        let has_allocation = self.shard.has_allocation(&client);
+        let Some(session) = self.io.dtls.session(number) else { return };
+        if !session.set_settled(now.tick, has_allocation) {
+            self.leave(now, number, LOST);
+        } else if !has_allocation && now.tick >= session.stranger_since + STRANGER {
+            self.leave(now, number, "no allocation in time");
+        } else {
+            if has_allocation && now.tick >= session.stranger_since + STRANGER {
+                session.stranger_since = now.tick;
+            }
+            self.io.dtls.queue(now.tick, number);
+        }
+    }
+
+    /// Takes leave of the clients that have lost their places to others.
+    pub(crate) fn leave_lost(&mut self, now: Now) {
+        for number in self.io.dtls.take_lost_places() {
+            let client = self.io.dtls.session(number).map(|session| session.client.remote);
+            if let Some(client) = client {
+                let text = format_args!("{client} {LOST}");
+                self.io.warn(Kind::Connection, client.0.ip(), text);
+            }
+            self.leave(now, number, LOST);
         }
         self.flush();
     }

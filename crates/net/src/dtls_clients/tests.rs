@@ -19,14 +19,14 @@ use crate::dtls::{DtlsContext, Listener};
 use crate::handshakes::Gate;
 use crate::io::Io;
 use crate::listener::{ListenerId, UdpListener};
-use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, STRANGER};
 use crate::tally::RefusedHandshakes;
 use crate::test_rules::{self, request, rules};
 use taciturn_stun::{Message, Method};
 use taciturn_tls::{CertSource, CertStore, ReloadOutcome};
-use taciturn_turn::Shard;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{AnswerLimit, Connections, HandshakeLimit};
+use taciturn_turn::{Shard, Whose};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -404,13 +404,15 @@ fn a_client_that_says_nothing_is_left_after_ten_seconds() {
 }
 
 #[test]
-fn a_client_without_an_allocation_may_be_silent_for_a_minute() {
+fn a_client_without_an_allocation_may_stay_for_a_minute_whatever_it_says() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
-    client.ask(&mut rig, Method::BINDING, 1);
-    rig.advance(IDLE - INSTANT);
-    client.ask(&mut rig, Method::BINDING, 2);
-    rig.advance(IDLE - INSTANT);
+    for number in 1..4 {
+        client.ask(&mut rig, Method::BINDING, number);
+        rig.advance(STRANGER / 4);
+    }
+    client.ask(&mut rig, Method::BINDING, 4);
+    rig.advance(STRANGER / 4 - INSTANT);
     assert!(!client.heard_goodbye());
     rig.advance(INSTANT);
     rig.assert_empty();
@@ -418,17 +420,92 @@ fn a_client_without_an_allocation_may_be_silent_for_a_minute() {
 }
 
 #[test]
+fn after_the_end_of_an_allocation_there_is_a_minute_for_another() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    client.allocate(&mut rig);
+    rig.advance(STRANGER * 3 / 2);
+    let now = rig.now;
+    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
+    rig.advance(STRANGER - INSTANT);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    client.nonce.clear();
+    client.allocate(&mut rig);
+    rig.advance(STRANGER * 3);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    let now = rig.now;
+    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
+    rig.advance(STRANGER);
+    rig.assert_empty();
+    assert!(client.heard_goodbye());
+}
+
+/// Lets the worker see that clients have lost their places.
+fn leave_lost(rig: &mut Rig) {
+    assert!(rig.dtls().has_lost_places());
+    let now = rig.now;
+    rig.hands().leave_lost(now);
+    assert!(!rig.dtls().has_lost_places());
+}
+
+#[test]
+fn where_all_places_are_taken_the_oldest_without_an_allocation_goes() {
+    let mut rig = Rig::new(3);
+    let mut relaying = rig.connected();
+    relaying.allocate(&mut rig);
+    let (mut older, mut newer) = (rig.connected(), rig.connected());
+    // From anywhere, by whatever transport. Loopback is one network; so this one is the smaller.
+    let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    leave_lost(&mut rig);
+    assert!(older.heard_goodbye());
+    newer.ask(&mut rig, Method::BINDING, 1);
+    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (2, 3));
+    assert!(newcomer.set_settled(true));
+    newer.allocate(&mut rig);
+    assert!(rig.connections.take("192.0.2.1".parse().unwrap()).is_none());
+    assert!(!rig.dtls().has_lost_places());
+}
+
+#[test]
+fn a_client_that_has_lost_its_place_does_not_hear_of_an_allocation() {
+    let mut rig = Rig::new(1);
+    let mut client = rig.connected();
+    let challenge = client.ask(&mut rig, Method::ALLOCATE, 1);
+    client.nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
+    let _newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    let message = request(Method::ALLOCATE, 2, &client.nonce, |writer| {
+        writer.requested_transport(17);
+    });
+    client.say(&mut rig, &message);
+    assert!(client.heard_goodbye());
+    assert!(rig.shard.is_empty());
+    leave_lost(&mut rig);
+    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (0, 1));
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_makes_room_as_well() {
+    let mut rig = Rig::new(1);
+    let mut client = rig.client();
+    client.half_open(&mut rig);
+    let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    leave_lost(&mut rig);
+    drop(newcomer);
+    rig.assert_empty();
+}
+
+#[test]
 fn a_client_with_an_allocation_may_be_silent_for_as_long_as_that_lives() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
     client.allocate(&mut rig);
-    rig.advance(IDLE * 20);
+    rig.advance(STRANGER * 20);
     assert_eq!(rig.dtls().sessions.len(), 1);
     assert_eq!(rig.shard.len(), 1);
     let now = rig.now;
     rig.shard.handle_timeout(now, &mut rig.io);
     assert!(rig.shard.is_empty(), "it was never refreshed");
-    rig.advance(IDLE);
+    rig.advance(STRANGER);
     rig.assert_empty();
     assert!(client.heard_goodbye());
 }
@@ -471,7 +548,7 @@ fn a_client_that_starts_anew_takes_its_own_place_once_its_cookie_is_good() {
     assert_eq!((rig.connections.open(), rig.dtls().by_tuple.len()), (1, 1));
     again.allocate(&mut rig);
     // The deadlines of the one before do not touch it.
-    rig.advance(IDLE);
+    rig.advance(STRANGER);
     assert_eq!(rig.dtls().sessions.len(), 1);
 }
 

@@ -1,18 +1,20 @@
 //! From a listening socket to a conversation: limits, PROXY header, TLS.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::conversation::converse;
+use super::conversation::{Guest, converse, lost_its_place};
 use super::handshake::{NoHandshake, shake_hands};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
@@ -34,6 +36,9 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Connections accepted before the worker looks at its other sockets.
 const ACCEPTS_A_TURN: u32 = 4;
+
+/// Bytes of TLS records that wait for a client that does not read, besides its line.
+pub(super) const UNSENT_RECORDS: usize = 16 * 1024;
 
 /// What a TLS record of a handshake begins with (RFC 7983 section 7).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -116,13 +121,16 @@ struct Arrival {
     connections: Arc<Connections>,
 }
 
-/// A connection that may be talked on.
-struct Welcomed {
+/// A connection of which it is known for whom it is, and that has a place.
+struct Arrived {
     client: SocketAddr,
     local: IpAddr,
-    stream: Welcome,
+    stream: TcpStream,
+    /// What was read behind the header of a proxy.
+    head: Vec<u8>,
     /// Its place among the connections, for as long as it lasts.
-    _ticket: ConnectionTicket,
+    ticket: ConnectionTicket,
+    since: Instant,
 }
 
 enum Welcome {
@@ -134,48 +142,78 @@ impl Arrival {
     async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         // On the heap, for its room is needed no longer once the client is in. A connection spends
         // its life idle, and there are many.
-        let Some(welcomed) = Box::pin(self.welcome(stream, from)).await? else { return Ok(()) };
-        let Welcomed { client, local, stream, _ticket } = welcomed;
-        match stream {
-            Welcome::Plain(stream) => Box::pin(self.talk(stream, client, local, "tcp")).await,
-            Welcome::Tls(stream) => Box::pin(self.talk(stream, client, local, "tls")).await,
+        let Some(arrived) = Box::pin(self.arrive(stream, from)).await? else { return Ok(()) };
+        let Arrived { client, local, stream, head, ticket, since } = arrived;
+        let welcome = tokio::select! {
+            biased;
+            () = lost(&ticket) => Err(lost_its_place()),
+            welcome = Box::pin(self.welcome(stream, client, head)) => welcome,
+        };
+        let outcome = match welcome {
+            Ok(Some(Welcome::Plain(stream))) => {
+                Box::pin(self.talk(stream, client, local, "tcp", &ticket, since)).await
+            }
+            Ok(Some(Welcome::Tls(mut stream))) => {
+                stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS));
+                Box::pin(self.talk(stream, client, local, "tls", &ticket, since)).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if ticket.is_lost() {
+            let name = &self.settings.name;
+            let text = format_args!(
+                "{name}: {client} is closed to make room for others: it has no allocation, and \
+                 limits.connections is reached"
+            );
+            self.core.warn(Kind::Connection, client.ip(), text);
         }
+        outcome
     }
 
-    /// `None` for one that is turned away, or went away, without a word.
-    async fn welcome(
-        &self,
-        mut stream: TcpStream,
-        from: SocketAddr,
-    ) -> io::Result<Option<Welcomed>> {
+    /// Finds out for whom a connection is, and takes a place for it. `None` for one that is turned
+    /// away without a word.
+    async fn arrive(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<Option<Arrived>> {
+        let since = Instant::now();
         stream.set_nodelay(true)?;
         let mut client = SocketAddr::new(canonical_ip(from.ip()), from.port());
         let mut local = stream.local_addr()?.ip();
         let mut head = Vec::new();
-        // Connections from a proxy are counted for the client behind it, once that is known.
-        let mut ticket = None;
-        match &self.settings.trusted_proxies {
-            Some(trusted) => {
-                if !trusts(trusted, client.ip()) {
-                    let name = &self.settings.name;
-                    let text = format_args!(
-                        "{name}: {client} is not in trusted_proxies; its connection was closed"
-                    );
-                    self.core.warn(Kind::Connection, client.ip(), text);
-                    return Ok(None);
-                }
-                let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
-                if let Some((source, destination)) = header? {
-                    client = SocketAddr::new(canonical_ip(source.ip()), source.port());
-                    local = canonical_ip(destination.ip());
-                }
+        if let Some(trusted) = &self.settings.trusted_proxies {
+            if !trusts(trusted, client.ip()) {
+                let name = &self.settings.name;
+                let text = format_args!(
+                    "{name}: {client} is not in trusted_proxies; its connection was closed"
+                );
+                self.core.warn(Kind::Connection, client.ip(), text);
+                return Ok(None);
             }
-            None => ticket = Some(self.ticket(client.ip())?),
+            // Connections from a proxy are counted for the client behind it, once that is known.
+            let _unnamed = self.connections.take_unnamed().ok_or_else(|| {
+                let name = &self.settings.name;
+                let text = format_args!(
+                    "{name}: too many connections of proxies that have not sent their header"
+                );
+                self.core.warn(Kind::Connection, client.ip(), text);
+                io::Error::other("too many connections of proxies")
+            })?;
+            let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
+            if let Some((source, destination)) = header? {
+                client = SocketAddr::new(canonical_ip(source.ip()), source.port());
+                local = canonical_ip(destination.ip());
+            }
         }
-        let ticket = match ticket {
-            Some(ticket) => ticket,
-            None => self.ticket(client.ip())?,
-        };
+        let ticket = self.ticket(client.ip())?;
+        Ok(Some(Arrived { client, local, stream, head, ticket, since }))
+    }
+
+    /// `None` for one that went away without a word.
+    async fn welcome(
+        &self,
+        mut stream: TcpStream,
+        client: SocketAddr,
+        mut head: Vec<u8>,
+    ) -> io::Result<Option<Welcome>> {
         if head.is_empty() {
             let mut first = [0; 1];
             let read = timeout(HANDSHAKE_TIME, stream.read(&mut first)).await??;
@@ -198,7 +236,7 @@ impl Arrival {
                 return Err(io::Error::other("TLS on a listener for plain TCP"));
             }
         };
-        Ok(Some(Welcomed { client, local, stream, _ticket: ticket }))
+        Ok(Some(stream))
     }
 
     async fn shake_hands(
@@ -239,6 +277,8 @@ impl Arrival {
         client: SocketAddr,
         local: IpAddr,
         transport: &'static str,
+        ticket: &ConnectionTicket,
+        since: Instant,
     ) -> io::Result<()> {
         if self.door.is_retired() {
             return Err(io::Error::other("the listener was removed"));
@@ -247,13 +287,23 @@ impl Arrival {
         let connection = self.core.connect(Rc::clone(&line));
         let via = Via::Stream { connection, listener: self.door.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
-        let outcome = converse(&self.core, client, &line, &self.door, stream).await;
+        let guest = Guest { client, line: &line, door: &self.door, ticket, since };
+        let outcome = converse(&self.core, guest, stream).await;
         self.core.disconnect(client, connection);
         if line.dropped() > 0 {
             self.core.slow_client(client.remote, transport, line.dropped());
         }
         outcome
     }
+}
+
+/// Ready when another has got the place.
+async fn lost(ticket: &ConnectionTicket) {
+    poll_fn(|context| {
+        ticket.on_loss(context.waker().clone());
+        if ticket.is_lost() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn trusts(trusted: &[IpNet], from: IpAddr) -> bool {

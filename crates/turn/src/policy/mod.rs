@@ -12,7 +12,7 @@ mod rates;
 mod repeats;
 mod strangers;
 
-pub use connections::{ConnectionTicket, Connections};
+pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};

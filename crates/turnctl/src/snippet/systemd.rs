@@ -6,6 +6,7 @@ use taciturn_config::Config;
 use taciturn_tls::CertSource;
 
 use super::machine::{certificate_dirs, config_file, file_limit, has_low_port, secret_files};
+use super::memory::{memory_text, threads};
 use super::{Facts, Snippet};
 
 /// The one that the package has.
@@ -56,6 +57,8 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
     if packaged.and_then(|limit| limit.parse().ok()).is_none_or(|packaged: u64| packaged < limit) {
         unit.set("LimitNOFILE", &limit.to_string());
     }
+    unit.set("MemoryMax", &memory_text(facts.config));
+    unit.set("TasksMax", &threads().to_string());
     if has_low_port(facts) {
         unit.set("AmbientCapabilities", "CAP_NET_BIND_SERVICE");
         unit.set("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE");

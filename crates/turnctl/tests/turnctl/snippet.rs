@@ -285,7 +285,10 @@ fn the_unit_is_the_packages_with_what_the_configuration_needs() {
     let (many, told) = unit(&format!(
         "{secret}limits.connections = 1000000\ntls.certbot = \"/etc/letsencrypt/live/a\""
     ));
-    assert_eq!(different(&many), ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1002266"]);
+    assert_eq!(
+        different(&many),
+        ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1502330", "MemoryMax=164672M"]
+    );
     assert!(told.contains("useradd --system") && told.contains("/etc/letsencrypt"), "{told}");
     let dir = tempfile::tempdir().unwrap();
     let coturns = dir.path().join("turnserver.conf");

@@ -84,6 +84,7 @@ spoofed() {
     beside "spoofed-$1" "$program" --server "$ATTACKED:3478" --requests $(($1 * 30)) \
         --addresses 1000000 --rate "$1" || status=$?
     say "forged: $(counted asked packets) asked, $(counted answered packets) answered"
+    [ "$SERVER" = taciturn ] || return $status
     holds "the flood was one" "$(counted asked packets) > 4 * $1" || status=1
     return $status
 }

@@ -26,6 +26,7 @@ TIMES = 3
 MORE_KB = 16 * 1024
 KEPT_KB = 4 * 1024
 AFTERWARDS = 60
+NOT_JUDGED = 5
 # A burst at the start of an attack is part of it; so long newcomers wait for it to begin.
 LONGEST_START = 10
 PROGRAM_START = 2
@@ -108,7 +109,7 @@ def run(options):
     # The program of a flood knows no SIGTERM.
     if status not in (0, -signal.SIGTERM):
         attacked["failed"] = status
-    within = time.monotonic() + AFTERWARDS
+    within = time.monotonic() + (NOT_JUDGED if options.measure else AFTERWARDS)
     while (after := resident(options.pid)) > before + KEPT_KB and time.monotonic() < within:
         time.sleep(0.2)
     called = last_json(beside.communicate()[0])

@@ -1,6 +1,7 @@
 //! The server as a process of its own on loopback.
 
 mod advisories;
+mod amplification;
 mod certificates;
 mod control;
 mod denied_peers;

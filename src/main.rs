@@ -1,4 +1,5 @@
 //! taciturn: reads the arguments and the configuration, and runs the server.
+#![forbid(unsafe_code)]
 
 #[path = "main/mod.rs"]
 mod server;

@@ -59,6 +59,7 @@ const ONLY_TURNCTLS: &[&str] = &[
 /// bind; and an allocator that counts, and one call to OpenSSL, of tests.
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/net/src/batch/linux.rs",
+    "crates/net/src/batch/linux/tests.rs",
     "crates/net/src/dtls/ffi.rs",
     "crates/net/src/readiness.rs",
     "crates/testkit/src/dtls.rs",

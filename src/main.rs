@@ -1,4 +1,5 @@
 //! taciturn: reads the arguments and the configuration, and runs the server.
+#![forbid(unsafe_code)]
 
 #[path = "main/mod.rs"]
 mod server;
@@ -7,6 +8,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use self::server::{Failure, Invocation, Log, Notes, Prepared};
+use taciturn::admin::LogSink;
 use taciturn_config::Config;
 
 fn main() -> ExitCode {
@@ -19,22 +21,26 @@ fn main() -> ExitCode {
         }
     };
     let config = loaded.config;
-    let log = match Log::start(config.log_format, &config.log_level, &invocation.environment) {
+    let log = LogSink::standard_error().map_err(Failure::from).and_then(|sink| {
+        Log::start(config.log_format, &config.log_level, &invocation.environment, sink)
+    });
+    let log = match log {
         Ok(log) => log,
         Err(error) => {
             complain(&error);
             return ExitCode::FAILURE;
         }
     };
+    let sink = log.sink().clone();
     let mut notes = Notes::default();
     notes.tell(&loaded.notes);
-    match serve(&invocation, config, log, notes) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            complain(&error);
-            ExitCode::FAILURE
-        }
+    let outcome = serve(&invocation, config, log, notes);
+    if let Err(error) = &outcome {
+        // After the last lines of the log, and waited for like them.
+        sink.write(&format!("taciturn: {error}\n"));
     }
+    sink.finish();
+    outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
 }
 
 /// Runs the server until a signal, an order or an error ends it.

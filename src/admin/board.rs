@@ -7,8 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::listeners::Closing;
+use super::log_sink::LogSink;
 use super::served::Served;
 use taciturn_net::{Shared, Workers};
+use taciturn_stun::Family;
+use taciturn_turn::RelayAddress;
 use taciturn_turn::policy::{Connections, PortPool, Quota};
 
 /// Clones are handles to the same one.
@@ -18,9 +21,12 @@ pub struct Board {
     pub(super) ports: Arc<PortPool>,
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
+    /// The families that are relayed.
+    pub(super) relayed: [bool; 2],
     served: Arc<ArcSwap<Served>>,
     closing: Arc<ArcSwap<Vec<Closing>>>,
     pub(super) health: Arc<Health>,
+    pub(super) log: LogSink,
 }
 
 /// How the server is.
@@ -32,6 +38,8 @@ pub struct Health {
     /// Reloads that were taken up, and refused.
     reloads: [AtomicU64; 2],
     last: Mutex<Reload>,
+    /// For IPv4 and IPv6: whether there is a relayed address, and it is not on this machine now.
+    relayed_missing: [AtomicBool; 2],
 }
 
 /// How a reload went, or the start where there was none.
@@ -46,13 +54,14 @@ impl Board {
     /// Of a server that has just begun. What is asked here stays through reloads, but for the
     /// certificates, see [`Board::serve`], and listeners that were removed, see [`Board::close`].
     #[must_use]
-    pub fn new(workers: Workers, shared: &Shared, served: Served) -> Self {
+    pub fn new(workers: Workers, shared: &Shared, served: Served, log: LogSink) -> Self {
         let started = unix_now();
         Self {
             workers,
             ports: Arc::clone(&shared.rules.ports),
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
+            relayed: shared.settings.relay_addresses.map(|address| address.is_some()),
             served: Arc::new(ArcSwap::from_pointee(served)),
             closing: Arc::default(),
             health: Arc::new(Health {
@@ -60,7 +69,9 @@ impl Board {
                 started,
                 reloads: Default::default(),
                 last: Mutex::new(Reload { taken_up: true, at: started }),
+                relayed_missing: Default::default(),
             }),
+            log,
         }
     }
 
@@ -120,6 +131,22 @@ impl Health {
     /// Whether new allocations are made from now on.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Notes which relayed addresses this machine has not got now.
+    pub fn set_relayed_missing<'a>(&self, missing: impl Iterator<Item = &'a RelayAddress>) {
+        let mut are_missing = [false; 2];
+        for address in missing {
+            are_missing[address.family() as usize] = true;
+        }
+        for (missing, now) in self.relayed_missing.iter().zip(are_missing) {
+            missing.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the relayed address of a family is on this machine.
+    pub(super) fn has_relayed(&self, family: Family) -> bool {
+        !self.relayed_missing[family as usize].load(Ordering::Relaxed)
     }
 
     /// Whether new allocations are made.

@@ -36,12 +36,12 @@ pub enum CertificateError {
 }
 
 impl CertificateError {
-    /// Whether the system refused to let this process read a file.
+    /// Whether an error of this kind, given by the system, is the cause.
     #[must_use]
-    pub fn is_access_denied(&self) -> bool {
+    pub fn is_caused_by(&self, kind: std::io::ErrorKind) -> bool {
         match self {
-            Self::General(error) => error.is_access_denied(),
-            Self::Single { error, .. } => error.is_access_denied(),
+            Self::General(error) => error.is_caused_by(kind),
+            Self::Single { error, .. } => error.is_caused_by(kind),
             Self::Missing { .. } | Self::Dtls(_) => false,
         }
     }
@@ -219,10 +219,19 @@ mod tests {
         };
         let denied = std::io::ErrorKind::PermissionDenied;
         let missing = std::io::ErrorKind::NotFound;
-        assert!(CertificateError::from(unreadable(denied)).is_access_denied());
-        assert!(single(unreadable(denied)).is_access_denied());
-        assert!(!CertificateError::from(unreadable(missing)).is_access_denied());
-        assert!(!single(unreadable(missing)).is_access_denied());
-        assert!(!CertificateError::from(CertError::NoSources).is_access_denied());
+        assert!(
+            CertificateError::from(unreadable(denied))
+                .is_caused_by(std::io::ErrorKind::PermissionDenied)
+        );
+        assert!(single(unreadable(denied)).is_caused_by(std::io::ErrorKind::PermissionDenied));
+        assert!(
+            !CertificateError::from(unreadable(missing))
+                .is_caused_by(std::io::ErrorKind::PermissionDenied)
+        );
+        assert!(!single(unreadable(missing)).is_caused_by(std::io::ErrorKind::PermissionDenied));
+        assert!(
+            !CertificateError::from(CertError::NoSources)
+                .is_caused_by(std::io::ErrorKind::PermissionDenied)
+        );
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::answers;
+use super::asker::Asker;
 use super::board::Board;
 use taciturn_config::LogFilter;
 use taciturn_control::{
@@ -112,13 +113,17 @@ async fn converse(
     board: &Board,
     orders: &mpsc::Sender<Order>,
 ) -> io::Result<()> {
+    let asker = Asker::of(&stream);
     let (read, mut write) = stream.into_split();
     let mut read_so_far = Vec::new();
     let limited = read.take(LONGEST_REQUEST as u64);
     BufReader::new(limited).read_until(b'\n', &mut read_so_far).await?;
     let request = whole_line(&read_so_far, LONGEST_REQUEST).map_err(Error::from);
     let outcome = match request.and_then(|line| decode_request(line, VERSION)) {
-        Ok(request) => answer(request, board, orders, &mut write).await,
+        Ok(request) => {
+            Asker::log(asker, &request);
+            answer(request, board, orders, &mut write).await
+        }
         Err(error) => Err(error),
     };
     say(&mut write, Line::Last { version: VERSION.to_owned(), outcome }).await

@@ -137,9 +137,10 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
     let at =
         |metrics: Option<SocketAddr>| metrics.map_or_else(|| "off".to_owned(), |at| at.to_string());
     list.restart("admin.metrics", at(*metrics), at(new.admin.metrics));
-    let Process { user, sandbox } = process;
+    let Process { user, sandbox, seccomp } = process;
     list.restart("process.user", shown(user.as_ref()), shown(new.process.user.as_ref()));
     list.restart("process.sandbox", sandbox, new.process.sandbox);
+    list.restart("process.seccomp", seccomp, new.process.seccomp);
     let Tuning { wake_delay } = tuning;
     let micros = |delay: std::time::Duration| delay.as_micros();
     list.value("tuning.wake_delay_us", micros(*wake_delay), micros(new.tuning.wake_delay));
@@ -152,7 +153,7 @@ fn compare(old: &Config, new: &Config, list: &mut List) {
 }
 
 fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
-    let Auth { users, secrets, strict_expiry } = old;
+    let Auth { users, secrets, strict_expiry, on_removal } = old;
     let keys = |users: &[StaticUser]| -> BTreeMap<String, Vec<u8>> {
         let key = |user: &StaticUser| match &user.key {
             StaticKey::Password(password) => password.as_bytes().to_vec(),
@@ -168,6 +169,7 @@ fn compare_auth(old: &Auth, new: &Auth, list: &mut List) {
     // Those of secret_files and of the state directory are among them.
     list.counted("auth.secrets", &keys(secrets), &keys(&new.secrets));
     list.value("auth.strict_expiry", strict_expiry, new.strict_expiry);
+    list.value("auth.on_removal", on_removal.name(), new.on_removal.name());
 }
 
 fn compare_tls(old: &Tls, new: &Tls, list: &mut List) {
@@ -187,10 +189,11 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         unverified_answers,
         unverified_exempt,
         failures_per_address,
+        handshakes_per_address,
         allocations,
         ports_reserved_percent,
         port_quarantine,
-        rates: Rates { bytes, packets, new_peers },
+        rates: Rates { bytes, packets, new_peers, allocations: new_allocations },
         max_lifetime,
         nonce_lifetime,
     } = old;
@@ -216,6 +219,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         ),
         ("limits.unverified_answers", unverified_answers, new.unverified_answers),
         ("limits.failures_per_address", failures_per_address, new.failures_per_address),
+        ("limits.handshakes_per_address", handshakes_per_address, new.handshakes_per_address),
         ("limits.allocations", allocations, new.allocations),
         ("limits.ports_reserved_percent", ports_reserved_percent, new.ports_reserved_percent),
     ] {
@@ -226,6 +230,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
         (Counted::Bytes, bytes, new.rates.bytes),
         (Counted::Packets, packets, new.rates.packets),
         (Counted::NewPeers, new_peers, new.rates.new_peers),
+        (Counted::Allocations, new_allocations, new.rates.allocations),
     ] {
         let Each { allocation, user, in_all } = old;
         for (scope, old, new) in [
@@ -424,6 +429,7 @@ mod tests {
                 "needs a restart: relay_ports: 59000-60100 -> 59000-59999",
             ),
             ("", "strict_expiry = true", "auth.strict_expiry: false -> true"),
+            ("", "on_removal = \"keep\"", "auth.on_removal: end -> keep"),
             ("", "[peers]\ndeny = [\"8.8.8.0/24\"]", "peers.deny: added 8.8.8.0/24"),
             ("", "[limits]\nmax_lifetime = \"2h\"", "limits.max_lifetime: 1h -> 2h"),
             ("", "[limits]\nconnections = 9", "limits.connections: 4096 -> 9"),

@@ -13,17 +13,17 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::board::Board;
+use super::cached::Cached;
+use super::guests::{Asked, Guests};
 use super::metrics;
+use taciturn_net::Snapshot;
 
-/// Connections at a time; more wait.
-const CONNECTIONS: usize = 8;
-
-/// How long one connection may take, its answer included.
-const CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// How long one connection may take, its answer included: a second for the request, and what the workers
+/// may take.
+const CONNECTION_TIME: Duration = Duration::from_secs(3);
 
 /// How long the workers may take. One that is alive takes milliseconds.
 const WORKER_TIME: Duration = Duration::from_secs(2);
@@ -38,64 +38,95 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Listens on `address`, in the runtime at hand, for as long as that runs. Answers where.
+/// Listens on `address`. To be called while the process may still bind any port.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn start(address: SocketAddr, board: Board) -> std::io::Result<SocketAddr> {
+pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     let socket = std::net::TcpListener::bind(address)?;
     socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// Serves the socket in the runtime at hand, for as long as that runs. Returns where it listens.
+///
+/// # Errors
+/// When the runtime does not take the socket.
+pub fn start(socket: std::net::TcpListener, board: Board) -> std::io::Result<SocketAddr> {
     let bound = socket.local_addr()?;
     tokio::spawn(serve(TcpListener::from_std(socket)?, board));
     Ok(bound)
 }
 
+/// What all connections share.
+struct Site {
+    board: Board,
+    counts: Cached<Arc<Snapshot>>,
+    alive: Cached<()>,
+}
+
 async fn serve(socket: TcpListener, board: Board) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let site = Arc::new(Site { board, counts: Cached::default(), alive: Cached::default() });
+    let mut guests = Guests::default();
     loop {
-        let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
         let Ok((stream, _)) = socket.accept().await else {
             sleep(EXHAUSTED).await;
             continue;
         };
-        let board = board.clone();
-        tokio::spawn(async move {
-            let _place = place;
-            let answer = service_fn(|request| answer(request, &board));
+        let (site, asked) = (Arc::clone(&site), Asked::default());
+        let has_asked = asked.clone();
+        let task = tokio::spawn(async move {
+            let answer = service_fn(|request| {
+                has_asked.note();
+                answer(request, &site)
+            });
             let mut http = http1::Builder::new();
             http.keep_alive(false).max_buf_size(HEAD);
             // Who goes away, or is too slow, gets no answer.
             let _ =
                 timeout(CONNECTION_TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
         });
+        guests.add(task.abort_handle(), asked);
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
-    board: &Board,
+    site: &Site,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".to_owned());
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refused);
     }
-    let known = ["/metrics", "/live", "/ready"].contains(&request.uri().path());
-    if !known {
-        let pages = "There are /metrics, /live and /ready.\n".to_owned();
-        return Ok(page(StatusCode::NOT_FOUND, TEXT, pages));
-    }
-    // Each page is a question to the workers: one that hangs is not live.
-    let Ok(Ok(now)) = timeout(WORKER_TIME, board.workers.count()).await else {
+    // Each page is a question to the workers: one that hangs is not live. Health does without their
+    // counts, which cost a system call for each of their sockets.
+    let workers = &site.board.workers;
+    let answered = match request.uri().path() {
+        "/metrics" => {
+            let count = async { workers.count().await.map(Arc::new) };
+            let counts = timeout(WORKER_TIME, site.counts.get(count)).await;
+            counts.map(|counts| counts.map(|now| metrics::page(&site.board, &now)))
+        }
+        "/live" | "/ready" => {
+            let alive = timeout(WORKER_TIME, site.alive.get(workers.ping())).await;
+            alive.map(|alive| alive.map(|()| "ok\n".to_owned()))
+        }
+        _ => {
+            let pages = "There are /metrics, /live and /ready.\n".to_owned();
+            return Ok(page(StatusCode::NOT_FOUND, TEXT, pages));
+        }
+    };
+    let Ok(Ok(text)) = answered else {
         let text = "a worker does not answer\n".to_owned();
         return Ok(page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
     };
     Ok(match request.uri().path() {
-        "/metrics" => page(StatusCode::OK, METRICS, metrics::page(board, &now)),
-        "/ready" if !board.health().is_ready() => {
+        "/metrics" => page(StatusCode::OK, METRICS, text),
+        "/ready" if !site.board.health().is_ready() => {
             page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned())
         }
-        _ => page(StatusCode::OK, TEXT, "ok\n".to_owned()),
+        _ => page(StatusCode::OK, TEXT, text),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The form of the log's lines, on standard error.
+//! The form of the log's lines.
 
 use std::io::{self, IsTerminal as _};
 
@@ -6,20 +6,23 @@ use tracing::Subscriber;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::log_sink::LogSink;
 use taciturn_config::LogFormat;
 
-/// Writes lines of this form. `journal_stream` is what systemd says of the journal's socket in
-/// `JOURNAL_STREAM`: text has no time there, for the journal has it. Colours are for terminals alone.
+/// Writes lines of this form to `sink`, which leads to standard error. `journal_stream` is what systemd
+/// says of the journal's socket in `JOURNAL_STREAM`: text has no time there, for the journal has it.
+/// Colours are for terminals alone.
 #[must_use]
 pub fn log_lines<S>(
     format: LogFormat,
     journal_stream: Option<&str>,
+    sink: LogSink,
 ) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(sink)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     match format {

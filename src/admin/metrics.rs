@@ -67,7 +67,10 @@ fn happened(page: &mut Page, now: &Snapshot) {
     }
     page.family("taciturn_allocations_made_total", COUNTER, "Allocations created.");
     page.sample(&[], now.tally.made);
-    let help = "Requests with a valid credential and a stale nonce, answered with 438.";
+    let help = "Requests from strangers answered because they were repeated while the total budget was spent.";
+    page.family("taciturn_repeated_answers_total", COUNTER, help);
+    page.sample(&[], now.statistics.answered_repeats);
+    let help = "Requests with a stale nonce, answered with 438.";
     page.family("taciturn_stale_nonces_total", COUNTER, help);
     for (reason, count) in NonceError::ALL.into_iter().zip(now.statistics.stale_nonces) {
         page.sample(&[("reason", reason.name())], count);
@@ -104,10 +107,14 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     for (limit, count) in [
         ("connections", in_all),
         ("connections_per_address", per_address),
-        ("dtls_handshakes", now.refused_handshakes),
+        ("tls_handshakes", now.refused_handshakes.tls),
+        ("dtls_handshakes", now.refused_handshakes.dtls),
     ] {
         page.sample(&[("limit", limit)], count);
     }
+    let help = "Connections without an allocation closed to make room for others.";
+    page.family("taciturn_evicted_connections_total", COUNTER, help);
+    page.sample(&[], board.connections.evicted());
     let help = "Relay ports leased or reserved.";
     page.family("taciturn_relay_ports_used", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
@@ -146,11 +153,21 @@ fn server(page: &mut Page, board: &Board) {
     let help = "Time of the last reload (or the start), in seconds since 1970.";
     page.family("taciturn_last_reload_timestamp_seconds", GAUGE, help);
     page.sample(&[], last.at);
+    let help = "1 if the relayed address of the family is on this machine, otherwise 0.";
+    page.family("taciturn_relayed_address_present", GAUGE, help);
+    for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
+        if board.relayed[family as usize] {
+            page.sample(&[("family", name)], u8::from(health.has_relayed(family)));
+        }
+    }
     page.family("taciturn_ready", GAUGE, "1 if the server creates new allocations, otherwise 0.");
     page.sample(&[], u8::from(health.is_ready()));
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());
+    let help = "Log lines lost because nobody read them in time.";
+    page.family("taciturn_lost_log_lines_total", COUNTER, help);
+    page.sample(&[], board.log.lost());
     page.family("taciturn_workers", GAUGE, "Worker threads.");
     page.sample(&[], board.workers.number());
     page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");

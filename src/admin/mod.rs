@@ -5,13 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod asker;
 mod board;
+mod cached;
 mod certificates;
 pub mod control;
 mod difference;
+mod guests;
 pub mod http;
 mod listeners;
 mod log_lines;
+mod log_sink;
 mod metrics;
 mod served;
 
@@ -20,4 +24,5 @@ pub use certificates::{CertificateError, Certificates, Renewed, Successors};
 pub use difference::{Change, Plan};
 pub use listeners::{Closing, InTheWay, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
+pub use log_sink::LogSink;
 pub use served::Served;

@@ -1,49 +1,163 @@
-//! The rights that the process gives up once its ports are bound.
+//! What the server gives up once its ports are bound.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use taciturn::process::{self, Account, Sandbox, Sandboxed};
+use taciturn::admin::Change;
+use taciturn::process::{
+    self, Account, Filtered, Sandbox, Sandboxed, drop_bounding_set, drop_capabilities,
+    filter_system_calls, forbid_core_dumps, shared_directory,
+};
 use taciturn_config::Config;
 use taciturn_tls::CertSource;
 
 use super::Failure;
 
-/// Gives up what is not needed once the ports are bound: root, the file system, core dumps. Before
-/// the workers start, so that it holds for their threads.
-/// Returns whether the file system is shut.
-pub(super) fn confine(config: &Config) -> Result<bool, Failure> {
+/// What of it was given up by landlock and seccomp, for the messages of a reload.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Confined {
+    /// The file system is shut, but for the configured files.
+    files: bool,
+    /// No TCP connection can be begun.
+    connections: bool,
+    /// System calls are filtered.
+    calls: bool,
+}
+
+/// Gives up what is not needed once the ports are bound: root, capabilities, the file system, system
+/// calls, core dumps. Before any other thread is started, so that it holds for all of them.
+pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
+    let files = files(config);
+    warn_of_shared_directories(config, &files);
+    let mut confined = Confined::default();
+    // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.
+    drop_bounding_set()?;
+    let account = config.process.user.as_deref().map(Account::find).transpose()?;
+    if let Some(account) = &account {
+        take_over(config, account)?;
+        account.assume()?;
+    }
+    if let Err(error) = drop_capabilities() {
+        tracing::warn!(
+            "{error}. Where the systemd unit gives this server a capability, add the line \
+             SystemCallFilter=capset to it"
+        );
+    }
+    warn_of_root();
+    warn_of_unreadable(&files, account.as_ref());
+    if let Err(error) = forbid_core_dumps() {
+        tracing::warn!("{error}");
+    }
+    if config.process.sandbox {
+        let write = vec![config.state_dir.clone()];
+        let connects = config.protocol.tcp_relay;
+        match (Sandbox { read: files, write, connects }).enter()? {
+            Sandboxed::Entered { connections_shut } => {
+                (confined.files, confined.connections) = (true, connections_shut);
+            }
+            Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
+        }
+    }
+    if config.process.seccomp {
+        // Last: the calls of the steps before are not on the list.
+        match filter_system_calls() {
+            Ok(Filtered::Yes) => confined.calls = true,
+            Ok(Filtered::No) => tracing::debug!("no seccomp here: system calls are not filtered"),
+            Err(error) => tracing::warn!(
+                "{error}. Where that cannot be allowed, seccomp = false in [process] ends this warning"
+            ),
+        }
+    }
+    Ok(confined)
+}
+
+/// The files that are read again while the server runs.
+fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
     let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
     let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
     files.extend(config.file.clone());
-    if let Some(user) = &config.process.user {
-        let account = Account::find(user)?;
-        account.take_over(&config.state_dir)?;
-        config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
-        for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
-            secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
-        }
-        account.assume()?;
-        for (path, error) in process::unreadable(files.iter().map(PathBuf::as_path)) {
-            tracing::warn!(
-                "{} cannot be read as {}: {error}. What is in it was read as root at the start; a change of \
-                 it will not be seen. Give {} the right to read it, for example by its group",
-                path.display(),
-                account.name(),
-                account.name()
-            );
-        }
+    files
+}
+
+fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
+    account.take_over(&config.state_dir)?;
+    config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
+    for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
+        secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
     }
-    if let Err(error) = process::forbid_core_dumps() {
-        tracing::warn!("{error}");
+    Ok(())
+}
+
+fn warn_of_root() {
+    if process::is_root() {
+        tracing::warn!(
+            "this server stays root (uid 0), though without capabilities: what goes wrong in it could \
+             touch root's own files. Set user in [process], or User= in the systemd unit, or user: in the \
+             compose file"
+        );
     }
-    if config.process.sandbox {
-        let sandbox = Sandbox { read: files, write: vec![config.state_dir.clone()] };
-        match sandbox.enter()? {
-            Sandboxed::Fully | Sandboxed::Partly => return Ok(true),
-            Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
+}
+
+/// Capabilities let root read files of others, and an account that was taken may have fewer rights.
+fn warn_of_unreadable(files: &[PathBuf], account: Option<&Account>) {
+    let who = account.map_or("this server's user", Account::name);
+    for (path, error) in process::unreadable(files.iter().map(PathBuf::as_path)) {
+        tracing::warn!(
+            "{} cannot be read as {who} without capabilities: {error}. What is in it was read before these \
+             were given up; a change of it will not be seen. Give {who} the right to read it, for example \
+             by its group",
+            path.display(),
+        );
+    }
+}
+
+/// Landlock opens the directory of a file, with all that is below it.
+fn warn_of_shared_directories(config: &Config, files: &[PathBuf]) {
+    if !config.process.sandbox {
+        return;
+    }
+    let mut told = Vec::new();
+    for path in files {
+        let Some(dir) = shared_directory(path).filter(|dir| !told.contains(dir)) else { continue };
+        tracing::warn!(
+            "{} lies in {}: the sandbox leaves all that is below {} readable to this server. Put the file \
+             into a directory of its own, like /etc/taciturn",
+            path.display(),
+            dir.display(),
+            dir.display(),
+        );
+        told.push(dir);
+    }
+}
+
+impl Confined {
+    /// Takes out of a new configuration what this process cannot do any more, and says so.
+    pub(super) fn withhold(self, before: &Config, new: &mut Config) -> Option<Change> {
+        let begins = new.protocol.tcp_relay && !before.protocol.tcp_relay;
+        if !self.connections || !begins {
+            return None;
         }
+        new.protocol.tcp_relay = false;
+        let what =
+            "false -> true (where it is off at the start, the sandbox shuts connections to peers)";
+        let key = "protocol.tcp_relay";
+        Some(Change { key, what: what.to_owned(), needs_restart: true })
     }
-    Ok(false)
+
+    /// What the sandbox or the filter of system calls may have to do with an error of the system.
+    /// `is_caused_by` tells whether the error has a cause of a kind.
+    pub(super) fn note(self, is_caused_by: impl Fn(ErrorKind) -> bool) -> &'static str {
+        if self.files && is_caused_by(ErrorKind::PermissionDenied) {
+            return "\n  note: since its start this server can read only in the directories of the files \
+                    that were configured then (sandbox in [process]). A file in another directory needs a \
+                    restart";
+        }
+        if self.calls && is_caused_by(ErrorKind::Unsupported) {
+            return "\n  note: this server refuses itself system calls that it should not need (seccomp in \
+                    [process]). If it needs this one, set seccomp = false, restart it, and report the message";
+        }
+        ""
+    }
 }

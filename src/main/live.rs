@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use taciturn::admin::Board;
-use taciturn::admin::control::Order;
+use taciturn::admin::control::{Messages, Order};
 use taciturn::notify::Supervisor;
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
 
 use super::Failure;
+use super::addresses::Addresses;
 use super::announce::status;
 use super::drain::Drainer;
 use super::in_use::InUse;
@@ -33,6 +34,7 @@ pub(super) struct Live<'a> {
     pub(super) running: &'a Running,
     pub(super) board: Board,
     pub(super) in_use: InUse,
+    pub(super) addresses: Addresses,
     pub(super) log: Log,
     pub(super) reloader: Reloader<'a>,
     pub(super) drainer: Drainer,
@@ -58,7 +60,7 @@ impl Live<'_> {
                     Asked::Stop => return Ok(()),
                     Asked::Reload => {
                         // It is in the log, and nobody waits for it.
-                        let _ = self.reloader.reload(&mut self.in_use, &mut self.log).await;
+                        let _ = self.reload().await;
                     }
                 },
                 Some(order) = orders.recv() => {
@@ -77,6 +79,10 @@ impl Live<'_> {
                     }
                 }
                 _ = housekeeping.tick() => self.keep_house()?,
+                () = self.addresses.changed() => {
+                    let Self { in_use, addresses, running, board, .. } = self;
+                    in_use.follow_addresses(addresses, running, board).await?;
+                }
                 _ = heartbeat.tick() => {
                     supervisor.beat(self.running.beat(), &status(&self.in_use.shared.rules));
                 }
@@ -85,13 +91,15 @@ impl Live<'_> {
         }
     }
 
+    async fn reload(&mut self) -> Messages {
+        self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await
+    }
+
     /// Carries out an order of the control socket.
     async fn carry_out(&mut self, order: Order) {
         // A client that has gone away needs no answer.
         let _ = match order {
-            Order::Reload(done) => {
-                done.send(self.reloader.reload(&mut self.in_use, &mut self.log).await)
-            }
+            Order::Reload(done) => done.send(self.reload().await),
             Order::Drain(within, done) => done.send(self.drainer.start(within).await),
             Order::CancelDrain(done) => done.send(self.drainer.cancel().await),
             Order::LogLevel(wanted, done) => done.send(self.log.show_or_change(wanted)),

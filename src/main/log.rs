@@ -1,9 +1,10 @@
 //! The log of this process, and what of it is written.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::time::{Duration, Instant};
 
-use taciturn::admin;
 use taciturn::admin::control::Messages;
+use taciturn::admin::{self, LogSink};
 use taciturn_config::{Environment, LogFilter, LogFormat, show_duration};
 use taciturn_control::{Error, ErrorKind};
 use tracing_subscriber::filter::ParseError;
@@ -32,6 +33,9 @@ pub(crate) struct Log {
     now: LogFilter,
     /// When that is over, and the configuration holds again.
     until: Option<Instant>,
+    sink: LogSink,
+    /// Lost lines that the log has told of.
+    told_lost: u64,
 }
 
 impl Log {
@@ -40,11 +44,19 @@ impl Log {
         format: LogFormat,
         filter: &LogFilter,
         environment: &Environment,
+        sink: LogSink,
     ) -> Result<Self, Failure> {
         let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter.as_str())?);
         let journal = environment.get("JOURNAL_STREAM").and_then(|value| value.to_str());
-        registry().with(layer).with(admin::log_lines(format, journal)).init();
-        Ok(Self { filter: handle, configured: filter.clone(), now: filter.clone(), until: None })
+        log_panics(sink.clone());
+        registry().with(layer).with(admin::log_lines(format, journal, sink.clone())).init();
+        let (configured, now) = (filter.clone(), filter.clone());
+        Ok(Self { filter: handle, configured, now, until: None, sink, told_lost: 0 })
+    }
+
+    /// What the lines go to.
+    pub(crate) const fn sink(&self) -> &LogSink {
+        &self.sink
     }
 
     /// Logs something else, where that is wanted, and returns what is logged.
@@ -77,8 +89,18 @@ impl Log {
         self.set(filter, None)
     }
 
-    /// Goes back to the configuration where the time for something else is over.
+    /// Goes back to the configuration where the time for something else is over, and tells of lines that
+    /// were lost, once all others are written.
     pub(super) fn look(&mut self) {
+        let lost = self.sink.lost();
+        if lost > self.told_lost && self.sink.waiting() == 0 {
+            tracing::warn!(
+                lost = lost - self.told_lost,
+                since_start = lost,
+                "lines of the log were lost: nobody read them in time"
+            );
+            self.told_lost = lost;
+        }
         if self.until.is_some_and(|until| until <= Instant::now()) {
             let configured = self.configured.clone();
             match self.set(&configured, None) {
@@ -101,4 +123,18 @@ impl Log {
             None => format!("{now} (configured: {configured})"),
         }
     }
+}
+
+/// A panic ends the process (`panic = "abort"`): its message goes behind the last lines, and both are
+/// waited for, but not longer than for those of any other end.
+fn log_panics(sink: LogSink) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        sink.write(&format!("thread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>")));
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            trace.to_string().lines().for_each(|line| sink.write(&format!("{line}\n")));
+        }
+        sink.flush();
+    }));
 }

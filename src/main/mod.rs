@@ -1,5 +1,6 @@
 //! The server program: its start step by step, and its parts once it runs.
 
+mod addresses;
 mod announce;
 mod checks;
 mod confine;

@@ -1,14 +1,17 @@
 //! How a running server takes up another configuration.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 
 use taciturn::admin::control::Messages;
 use taciturn::admin::{Board, Change, Moved, Plan};
 use taciturn_config::Config;
-use taciturn_control::{Error, ErrorKind};
+use taciturn_control::{Error, ErrorKind as Kind};
 use taciturn_net::{BindError, ListenerChange, Listeners, Running};
 use taciturn_turn::Withdrawn;
 
+use super::addresses::{Addresses, tell_withdrawn};
+use super::confine::Confined;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::log::Log;
@@ -16,18 +19,14 @@ use super::notes::Notes;
 use super::rules::{share, ticket_key};
 use super::{Failure, checks};
 
-/// What is added where a file cannot be read since the file system is shut.
-const SANDBOX_NOTE: &str = "\n  note: since its start this server can read only in the directories of the \
-    files that were configured then (sandbox in [process]). A file in another directory needs a restart";
-
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {
     pub(super) invocation: &'a Invocation,
     pub(super) running: &'a Running,
     pub(super) board: Board,
     pub(super) notes: Notes,
-    /// Whether files in directories that were not known at the start cannot be read.
-    pub(super) sandboxed: bool,
+    /// What the process cannot do any more.
+    pub(super) given_up: Confined,
 }
 
 /// What a reload has changed.
@@ -35,40 +34,61 @@ struct TakenUp {
     changes: Vec<Change>,
     /// The certificates that were read and are the same as before.
     unchanged: Vec<String>,
+    /// What has become of allocations whose user or secret was removed, in words.
+    removed: Vec<String>,
 }
 
 impl Reloader<'_> {
     /// Reads the configuration again and goes on with it, and says in the log and to the caller how it
     /// went.
-    pub(super) async fn reload(&mut self, in_use: &mut InUse, log: &mut Log) -> Messages {
-        let outcome = self.take_up(in_use, log).await;
+    pub(super) async fn reload(
+        &mut self,
+        in_use: &mut InUse,
+        addresses: &mut Addresses,
+        log: &mut Log,
+    ) -> Messages {
+        let outcome = self.take_up(in_use, addresses, log).await;
         self.board.health().reloaded(outcome.is_ok());
         match outcome {
-            Ok(TakenUp { changes, unchanged }) => {
+            Ok(TakenUp { changes, unchanged, removed }) => {
                 let nothing = no_change(&unchanged);
                 log_changes(&changes, &nothing);
-                let messages: Vec<_> = changes.iter().map(ToString::to_string).collect();
-                Ok(if messages.is_empty() { vec![nothing] } else { messages })
+                let mut messages: Vec<_> = changes.iter().map(ToString::to_string).collect();
+                if messages.is_empty() {
+                    messages.push(nothing);
+                }
+                for line in removed {
+                    tracing::warn!("{line}");
+                    messages.push(line);
+                }
+                Ok(messages)
             }
             Err(error) => {
                 let message = format!("reload refused, nothing is changed: {error}");
                 tracing::error!("{message}");
-                Err(Error::new(ErrorKind::ConfigurationRefused, message))
+                Err(Error::new(Kind::ConfigurationRefused, message))
             }
         }
     }
 
     /// Takes up all of the configuration, but for what needs a restart, or nothing of it.
-    async fn take_up(&mut self, in_use: &mut InUse, log: &mut Log) -> Result<TakenUp, Failure> {
+    async fn take_up(
+        &mut self,
+        in_use: &mut InUse,
+        addresses: &mut Addresses,
+        log: &mut Log,
+    ) -> Result<TakenUp, Failure> {
         let loaded = self.invocation.load();
-        let loaded = loaded.map_err(|errors| self.explain(&errors, errors.is_access_denied()))?;
+        let mut loaded =
+            loaded.map_err(|errors| self.explain(&errors, |kind| errors.is_caused_by(kind)))?;
+        let withheld = self.given_up.withhold(&in_use.config, &mut loaded.config);
         let Plan { mut changes, config } = Plan::new(&in_use.config, loaded.config);
         let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
         checks::redirect(&config, &in_use.external)?;
         checks::icmp_errors(&config)?;
         let successors = in_use.certificates.successors(&config, in_use.listeners.dtls());
         let successors =
-            successors.map_err(|error| self.explain(&error, error.is_access_denied()))?;
+            successors.map_err(|error| self.explain(&error, |kind| error.is_caused_by(kind)))?;
         let moved = in_use.listeners.successor(&config, successors.certificates())?;
         let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
         // Not used while there is one already: tickets stay good.
@@ -77,6 +97,7 @@ impl Reloader<'_> {
             checks::raise_descriptor_limit(&config);
         }
         let bound = self.listen(&moved, &in_use.config).await?;
+        in_use.refresh_addresses(addresses);
         // Nothing can be refused from here on.
         let shared = share(&config, &in_use.external, nonces, tickets).in_place_of(&in_use.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
@@ -84,6 +105,7 @@ impl Reloader<'_> {
         self.running.change_listeners(&moved.changes).await?;
         let certificates_differ = changed(&["tls", "listen", "listen.cert", "host", "realm"])
             || !renewed.changes.is_empty();
+        changes.extend(withheld);
         changes.extend(renewed.changes);
         in_use.config = config;
         in_use.shared = shared;
@@ -102,16 +124,8 @@ impl Reloader<'_> {
         if certificates_differ {
             in_use.warn_of_certificates();
         }
-        if withdrawn != Withdrawn::default() {
-            let Withdrawn { permissions, channels, connections } = withdrawn;
-            tracing::info!(
-                permissions,
-                channels,
-                connections,
-                "the new peer rules have ended what they refuse"
-            );
-        }
-        Ok(TakenUp { changes, unchanged: renewed.unchanged })
+        tell_withdrawn(withdrawn);
+        Ok(TakenUp { changes, unchanged: renewed.unchanged, removed: of_removed(withdrawn) })
     }
 
     /// Binds the listeners that are new, all of them or none; returns their addresses.
@@ -120,7 +134,7 @@ impl Reloader<'_> {
             return Ok(Vec::new());
         }
         let bound = Listeners::bind(&moved.added, in_use.workers.get());
-        let bound = bound.map_err(|error| explain_bind(&error, in_use))?;
+        let bound = bound.map_err(|error| explain_bind(&error))?;
         let addresses = bound.first().map(Listeners::addresses).unwrap_or_default();
         if let Err(error) = self.running.listen(bound).await {
             let undone = moved.added.iter().map(|(id, _)| ListenerChange::Close(*id));
@@ -130,24 +144,41 @@ impl Reloader<'_> {
         Ok(addresses)
     }
 
-    /// An error, and what the sandbox may have to do with it.
-    fn explain(&self, error: &dyn Display, is_access_denied: bool) -> String {
-        let note = if self.sandboxed && is_access_denied { SANDBOX_NOTE } else { "" };
-        format!("{error}{note}")
+    /// An error, and what the rights that were given up may have to do with it.
+    fn explain(&self, error: &dyn Display, is_caused_by: impl Fn(ErrorKind) -> bool) -> String {
+        format!("{error}{}", self.given_up.note(is_caused_by))
     }
 }
 
 /// Why a listener cannot be bound, and what the rights that were given up have to do with it.
-fn explain_bind(error: &BindError, in_use: &Config) -> String {
-    let denied = error.error.kind() == std::io::ErrorKind::PermissionDenied;
-    match &in_use.process.user {
-        Some(user) if denied => format!(
-            "cannot listen on {}/{}: it needs a restart. Ports below 1024 can be had only before the server \
-             becomes {user} (user in [process])",
-            error.address, error.protocol
-        ),
-        _ => error.to_string(),
+fn explain_bind(error: &BindError) -> String {
+    if error.error.kind() != ErrorKind::PermissionDenied {
+        return error.to_string();
     }
+    format!(
+        "cannot listen on {}/{}: it needs a restart. Ports below 1024 can be had only at the start, before the \
+         server gives up root and its capabilities, and where it has such rights then",
+        error.address, error.protocol
+    )
+}
+
+/// What has become of allocations whose user or secret was removed.
+fn of_removed(withdrawn: Withdrawn) -> Vec<String> {
+    let Withdrawn { allocations, kept, .. } = withdrawn;
+    let mut lines = Vec::new();
+    if allocations > 0 {
+        lines.push(format!(
+            "{allocations} allocations ended: the user or secret that they were made with was removed or \
+             changed (on_removal in [auth])"
+        ));
+    }
+    if kept > 0 {
+        lines.push(format!(
+            "{kept} allocations go on although the user or secret that they were made with was removed or \
+             changed (on_removal in [auth]); turnctl kick --user NAME ends them"
+        ));
+    }
+    lines
 }
 
 /// The message about a reload that changes nothing. The files of certificates are read each time.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use taciturn_config::Config;
+use taciturn_config::{Config, OnRemoval};
 use taciturn_net::Shared;
 use taciturn_net::external::External;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget,
+    AnswerLimit, Connections, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, Quota, RateLimits,
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 
@@ -31,11 +31,7 @@ pub(super) fn share(
     let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
     let authenticator =
         Authenticator::new(&config.realm, &config.auth.users, secrets, config.auth.strict_expiry);
-    let peers = PeerPolicy::new(
-        config.peers.allow.clone(),
-        config.peers.deny.clone(),
-        external.own.clone(),
-    );
+    let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Shared {
         settings: Settings {
             relay_addresses: external.addresses,
@@ -53,11 +49,12 @@ pub(super) fn share(
             rfc3489: config.protocol.rfc3489,
             mobility: config.protocol.mobility,
             software: config.protocol.software,
+            keep_removed: config.auth.on_removal == OnRemoval::Keep,
         },
         rules: Rules {
             authenticator: Arc::new(authenticator),
             nonces: Arc::new(nonces),
-            peers: Arc::new(peers),
+            peers: Arc::new(peers(config, external)),
             ports: Arc::new(PortPool::new(config.relay_ports, limits.port_quarantine)),
             quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
             rates: Arc::new(RateLimits::new(limits.rates)),
@@ -66,13 +63,20 @@ pub(super) fn share(
                 limits.unverified_answers,
                 limits.unverified_exempt.clone(),
             )),
-            failures: Arc::new(SourceBudget::new(limits.failures_per_address)),
+            failures: Arc::new(FailureLimit::new(limits.failures_per_address)),
             // Each is of use with a connection of a client's.
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),
             mobile: Arc::default(),
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
+        handshakes: Arc::new(HandshakeLimit::new(limits.handshakes_per_address, exempt)),
         wake_delay: config.tuning.wake_delay,
     }
+}
+
+/// The peer rules of a configuration, on a host with these addresses.
+pub(super) fn peers(config: &Config, external: &External) -> PeerPolicy {
+    let allow = config.peers.allow.clone();
+    PeerPolicy::new(allow, config.peers.deny.clone(), external.own.clone())
 }

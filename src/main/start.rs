@@ -4,6 +4,7 @@
 //! that cannot be served, ports and sockets are bound before root is given up and the file system is
 //! shut, and no thread that handles packets runs before that.
 
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
@@ -13,12 +14,13 @@ use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp};
 use taciturn_net::external::{self, External};
-use taciturn_net::{Listeners, Running};
+use taciturn_net::{AddressNotices, Listeners, Running};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use super::addresses::Addresses;
 use super::announce::{announce, status};
-use super::confine::confine;
+use super::confine::{self, confine};
 use super::drain::Drainer;
 use super::in_use::InUse;
 use super::invocation::Invocation;
@@ -42,6 +44,7 @@ pub(crate) struct Prepared<'a> {
     certificates: Certificates,
     listeners: ListenerTable,
     external: External,
+    notices: AddressNotices,
 }
 
 impl<'a> Prepared<'a> {
@@ -63,6 +66,8 @@ impl<'a> Prepared<'a> {
             ExternalIp::Auto => &[][..],
             ExternalIp::Given(given) => given,
         };
+        // Before the addresses are read: what changes from here on is not missed.
+        let notices = AddressNotices::open();
         let external = external::find(given, &config.stun_servers)?;
         for note in &external.notes {
             tracing::warn!("{note}");
@@ -71,21 +76,33 @@ impl<'a> Prepared<'a> {
         checks::icmp_errors(&config)?;
         checks::nat_discovery(&config)?;
         certificates.warn(Host::of(&config, None, None).known().as_deref());
-        Ok(Self { invocation, config, log, notes, supervisor, certificates, listeners, external })
+        Ok(Self {
+            invocation,
+            config,
+            log,
+            notes,
+            supervisor,
+            certificates,
+            listeners,
+            external,
+            notices,
+        })
     }
 
-    /// Takes over the signals, and binds the ports and the control socket, which root may be needed
-    /// for.
+    /// Takes over the signals, and binds the ports, the control socket and that for metrics, which root
+    /// may be needed for.
     ///
     /// # Errors
-    /// When a port cannot be bound. Without a control socket the server starts all the same.
+    /// When a port of a listener cannot be bound. Without a control socket or metrics the server starts
+    /// all the same.
     pub(crate) fn bind(self) -> Result<Bound<'a>, Failure> {
         checks::raise_descriptor_limit(&self.config);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = runtime.block_on(async { Signals::take() })?;
         let sockets = Listeners::bind(&self.listeners.wanted(), self.config.workers.get())?;
         let control = self.config.admin.socket.as_deref().and_then(bind_control);
-        Ok(Bound { prepared: self, runtime, signals, sockets, control })
+        let metrics = self.config.admin.metrics.and_then(bind_metrics);
+        Ok(Bound { prepared: self, runtime, signals, sockets, control, metrics })
     }
 }
 
@@ -101,6 +118,18 @@ fn bind_control(path: &Path) -> Option<UnixListener> {
         .ok()
 }
 
+fn bind_metrics(address: SocketAddr) -> Option<TcpListener> {
+    let bound = admin::http::bind(address);
+    bound
+        .inspect_err(|error| {
+            tracing::warn!(
+                "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, \
+                 or to \"off\""
+            );
+        })
+        .ok()
+}
+
 /// A server whose ports are bound. It has the rights it was started with.
 pub(crate) struct Bound<'a> {
     prepared: Prepared<'a>,
@@ -109,24 +138,27 @@ pub(crate) struct Bound<'a> {
     /// Those of each worker.
     sockets: Vec<Listeners>,
     control: Option<UnixListener>,
+    metrics: Option<TcpListener>,
 }
 
 impl<'a> Bound<'a> {
-    /// Gives up root, the file system and core dumps, as far as the configuration wants.
+    /// Gives up root, capabilities, the file system, system calls and core dumps, as far as the
+    /// configuration wants.
     ///
     /// # Errors
     /// When a right cannot be given up that the configuration wants to be given up.
     pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
-        let sandboxed = confine(&self.prepared.config)?;
-        Ok(Confined { bound: self, sandboxed })
+        let given_up = confine(&self.prepared.config)?;
+        // A thread of its own, which must not have more rights than the rest.
+        self.prepared.log.sink().start_queue()?;
+        Ok(Confined { bound: self, given_up })
     }
 }
 
 /// A server that has only the rights that it needs to run. It has no thread but this one.
 pub(crate) struct Confined<'a> {
     bound: Bound<'a>,
-    /// Whether the file system is shut.
-    sandboxed: bool,
+    given_up: confine::Confined,
 }
 
 impl<'a> Confined<'a> {
@@ -135,8 +167,8 @@ impl<'a> Confined<'a> {
     /// # Errors
     /// When the system refuses what every server needs: threads, epoll, randomness.
     pub(crate) fn start(self) -> Result<Started<'a>, Failure> {
-        let Self { bound, sandboxed } = self;
-        let Bound { prepared, runtime, signals, sockets, control } = bound;
+        let Self { bound, given_up } = self;
+        let Bound { prepared, runtime, signals, sockets, control, metrics } = bound;
         let Prepared {
             invocation,
             config,
@@ -146,6 +178,7 @@ impl<'a> Confined<'a> {
             certificates,
             listeners,
             external,
+            notices,
         } = prepared;
         let addresses = sockets.first().map(Listeners::addresses).unwrap_or_default();
         let tickets = ticket_key()?;
@@ -162,15 +195,19 @@ impl<'a> Confined<'a> {
         }
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
-        let board = Board::new(running.workers(), &in_use.shared, in_use.served());
+        let board =
+            Board::new(running.workers(), &in_use.shared, in_use.served(), log.sink().clone());
         let (orderer, orders) = channel(1);
-        {
+        let addresses = {
             let _inside = runtime.enter();
-            start_metrics(&in_use.config, &board);
+            if let Some(socket) = metrics {
+                start_metrics(socket, &board);
+            }
             if let Some(socket) = control {
                 admin::control::start(socket, board.clone(), orderer.clone())?;
             }
-        }
+            Addresses::new(notices, &in_use.external)
+        };
         Ok(Started {
             invocation,
             log,
@@ -180,23 +217,20 @@ impl<'a> Confined<'a> {
             signals,
             running,
             in_use,
+            addresses,
             board,
             orders,
             _orderer: orderer,
-            sandboxed,
+            given_up,
         })
     }
 }
 
-/// Serves metrics and health where the configuration wants it. Within a runtime.
-fn start_metrics(config: &Config, board: &Board) {
-    let Some(address) = config.admin.metrics else { return };
-    match admin::http::start(address, board.clone()) {
+/// Serves metrics and health. Within a runtime.
+fn start_metrics(socket: TcpListener, board: &Board) {
+    match admin::http::start(socket, board.clone()) {
         Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
-        Err(error) => tracing::warn!(
-            "no metrics: cannot listen on {address}: {error}. Set metrics in [admin] to another address, or \
-             to \"off\""
-        ),
+        Err(error) => tracing::warn!("no metrics: {error}"),
     }
 }
 
@@ -210,11 +244,12 @@ pub(crate) struct Started<'a> {
     signals: Signals,
     running: Running,
     in_use: InUse,
+    addresses: Addresses,
     board: Board,
     orders: Receiver<Order>,
     /// Kept, so that the channel stays open where there is no control socket.
     _orderer: Sender<Order>,
-    sandboxed: bool,
+    given_up: confine::Confined,
 }
 
 impl Started<'_> {
@@ -228,13 +263,14 @@ impl Started<'_> {
             running: &self.running,
             board: self.board.clone(),
             notes: self.notes,
-            sandboxed: self.sandboxed,
+            given_up: self.given_up,
         };
         let mut live = Live {
             running: &self.running,
             drainer: Drainer::new(self.board.clone()),
             board: self.board,
             in_use: self.in_use,
+            addresses: self.addresses,
             log: self.log,
             reloader,
             withheld: Withheld::default(),

@@ -17,7 +17,10 @@ programs_for() {
         echo coturn:turnserver iproute2:ip nftables:nft openssl:openssl procps:sysctl curl:curl
         echo faketime:faketime prometheus:promtool
         ;;
-    attacks) echo coturn:turnserver faketime:faketime iproute2:ip nftables:nft ;;
+    attacks)
+        echo coturn:turnserver faketime:faketime iproute2:ip nftables:nft openssl:openssl python3:python3 \
+            util-linux:prlimit
+        ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \

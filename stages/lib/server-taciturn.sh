@@ -65,8 +65,14 @@ allow = $(toml_list "${allowed[@]}")
 deny = []
 CONF
     printf '\n[limits]\n'
-    if [ -n "$CONNECTIONS" ]; then printf 'connections_per_address = %s\n' "$CONNECTIONS"; fi
-    if [ -n "$ALLOCATIONS" ]; then printf 'allocations_per_user = %s\n' "$ALLOCATIONS"; fi
+    # Who wants many connections from one address wants their handshakes as well.
+    if [ -n "$CONNECTIONS" ]; then
+        printf 'connections_per_address = %s\nhandshakes_per_address = 0\n' "$CONNECTIONS"
+    fi
+    if [ -n "$ALLOCATIONS" ]; then
+        printf 'allocations_per_user = %s\nallocations_per_second_per_user = 0\n' "$ALLOCATIONS"
+    fi
+    if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

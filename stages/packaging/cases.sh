@@ -328,15 +328,15 @@ case_purge() {
 # the Dockerfile's own first stage makes.
 case_image() {
     local files=$WORK/image program library
-    mkdir -p "$files/image/usr/bin" "$files/image/var/lib"
-    mkdir -m 1777 "$files/image/var/lib/taciturn"
+    mkdir -p "$files/image/usr/bin" "$files/state"
+    mkdir -m 0770 "$files/state/taciturn"
     for program in taciturn turnctl; do
         strip -o "$files/image/usr/bin/$program" "$PROGRAMS/$program" || return 1
         ldd "$PROGRAMS/$program" | grep -oE '/[^ ]+' | while read -r library; do
             install -D "$(realpath "$library")" "$files/image$library"
         done
     done
-    tar -C "$files" -cf "$files.tar" image && docker import "$files.tar" taciturn-programs >/dev/null || return 1
+    tar -C "$files" -cf "$files.tar" image state && docker import "$files.tar" taciturn-programs >/dev/null || return 1
     docker build --build-arg PROGRAMS=taciturn-programs --tag taciturn "$ROOT" || return 1
     image_is_small taciturn
 }
@@ -382,7 +382,8 @@ serves_in_host_mode() {
     resident=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$pid/status")
     say "resident when idle: $resident kB; user: $(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")"
     [ "$resident" -le $((12 * 1024)) ] && [ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")" = 65532 ] &&
-        [ "$(awk '$1 == "CapEff:" { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] || return 1
+        [ "$(awk '$1 == "CapEff:" { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] &&
+        [ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$pid/status")" = 2 ] || return 1
     relays 203.0.113.7 ip netns exec "$NETNS" || return 1
     # The control: a server that hangs turns unhealthy.
     kill -STOP "$pid"

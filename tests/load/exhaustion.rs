@@ -18,7 +18,7 @@ use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tokio::time::{sleep, timeout};
 
 /// What may stay of an attack: pages of the allocator that are used again, not more with each.
-const MEMORY: u64 = 2 * 1024 * 1024;
+const MEMORY: u64 = 3 * 1024 * 1024;
 
 /// A call by UDP that is held on to.
 struct Call {

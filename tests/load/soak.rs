@@ -26,7 +26,8 @@ const MEMORY: u64 = 4 * 1024 * 1024;
 
 /// One user is all of them.
 const LIMITS: &str = "[limits]\nnew_peers_per_second_per_allocation = 0\n\
-                      new_peers_per_second_per_user = 0\npermissions_per_allocation = 1000\n";
+                      new_peers_per_second_per_user = 0\nallocations_per_second_per_user = 0\n\
+                      permissions_per_allocation = 1000\n";
 
 /// Of a sequence without a pattern (SplitMix64), the next number below `end`.
 struct Dice(u64);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use taciturn_net::{ListenerId, Listeners, Shared, Wanted};
 use taciturn_stun::{Class, Message, Method};
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, HandshakeLimit};
 use testkit::shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
 
 /// Packets of one burst.
@@ -92,6 +92,7 @@ fn a_worker_that_relays_allocates_nothing() {
             settings: settings(own),
             rules,
             connections: Arc::new(Connections::new(10, 10)),
+            handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             wake_delay: Duration::ZERO,
         }
     })

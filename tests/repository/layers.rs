@@ -59,6 +59,7 @@ const ONLY_TURNCTLS: &[&str] = &[
 /// bind; and an allocator that counts, and one call to OpenSSL, of tests.
 const MAY_BE_UNSAFE: &[&str] = &[
     "crates/net/src/batch/linux.rs",
+    "crates/net/src/batch/linux/tests.rs",
     "crates/net/src/dtls/ffi.rs",
     "crates/net/src/readiness.rs",
     "crates/testkit/src/dtls.rs",
@@ -171,4 +172,31 @@ fn every_crate_but_that_of_the_system_calls_forbids_unsafe() {
         let text = fs::read_to_string(&root).unwrap();
         assert_eq!(!may, text.contains("#![forbid(unsafe_code)]"), "{}", root.display());
     }
+}
+
+/// In these every line of the log asks a budget, or no client can cause it (the machine's own addresses); what else
+/// clients can reach writes none at `info` or above.
+const MAY_LOG: &[&str] = &[
+    "crates/net/src/address_notices.rs",
+    "crates/net/src/event_log.rs",
+    "crates/net/src/log_budget.rs",
+];
+
+#[test]
+fn no_line_of_the_log_that_a_client_can_cause_is_without_a_limit() {
+    let mut found = Vec::new();
+    for directory in ["crates/net/src", "crates/turn/src", "crates/stun/src"] {
+        for (path, text) in sources(&repository().join(directory)) {
+            if MAY_LOG.iter().any(|may| path == Path::new(may)) {
+                continue;
+            }
+            for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
+                let logs = ["info!", "warn!", "error!", "event!", "Level::"];
+                if logs.iter().any(|call| line.contains(call)) {
+                    found.push(format!("{}: {}", path.display(), line.trim()));
+                }
+            }
+        }
+    }
+    assert!(found.is_empty(), "write these through event_log of net: {found:#?}");
 }

@@ -1,5 +1,7 @@
 //! What the documents, examples and tables of the repository promise.
 
+mod budgets;
+mod code;
 mod conformance;
 mod deployment;
 mod documents;

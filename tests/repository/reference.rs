@@ -145,6 +145,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "redirect.tls_domain" => {
             with("\"turn2.domain.org\"", "redirect.tls_servers", "[\"8.8.8.8:5349\"]")
         }
+        "auth.on_removal" => vec![plain("\"keep\"")],
         "log.format" => vec![plain("\"json\"")],
         "log.level" => vec![plain("\"warn\"")],
         "admin.metrics" => vec![plain("\"off\"")],

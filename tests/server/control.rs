@@ -342,7 +342,8 @@ async fn every_name_in_the_json_is_in_the_documents() {
         "[tls]\ncert = \"{dir}/cert.pem\"\nkey = \"{dir}/key.pem\"\n\
          [[listen]]\naddress = \"127.0.0.1:0\"\ntransport = \"tls\"\n"
     )));
-    let mut caller = client(&server).await;
+    let tcp = TcpStream::connect(server.listener("tcp")).await.unwrap();
+    let mut caller = StreamClient::new(tcp);
     caller.allocate().await;
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let document = std::fs::read_to_string(document).unwrap();

@@ -4,7 +4,9 @@
 use testkit::server;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, PipeReader, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command};
 
 use regex::Regex;
 use rustix::fs::fstat;
@@ -86,7 +88,7 @@ async fn a_session_ends_with_one_line_that_tells_all_of_it() {
     }
     assert!(ended["seconds"].is_u64());
     for name in ["client", "relayed"] {
-        let address: std::net::SocketAddr = ended[name].as_str().unwrap().parse().unwrap();
+        let address: SocketAddr = ended[name].as_str().unwrap().parse().unwrap();
         assert!(address.ip().is_loopback());
     }
 }
@@ -143,6 +145,136 @@ async fn the_filter_for_fail2ban_finds_the_client_and_nobody_else() {
             .filter_map(|line| Some(regex.captures(&time.replace(line, ""))?["ip"].to_owned()))
             .collect();
         assert_eq!(banned, ["127.0.0.1", "127.0.0.1"], "{log}");
+    }
+}
+
+/// A server whose log goes into a pipe that is read by hand: up to the line about its metrics so far.
+struct Unread {
+    child: Child,
+    log: BufReader<PipeReader>,
+    address: SocketAddr,
+    metrics: String,
+    _state: tempfile::TempDir,
+}
+
+impl Unread {
+    fn start() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = server::bare(state.path());
+        command
+            .args(["--listen", "tcp:127.0.0.1:0", "--external-ip", "127.0.0.1", "--realm", REALM])
+            .args(["--user", &format!("{USER}:{PASSWORD}"), "--allow-peer", "127.0.0.0/8"])
+            .env("TACITURN_ADMIN_METRICS", "127.0.0.1:0")
+            .env("TACITURN_LOG", "debug")
+            .stderr(writer);
+        let mut child = command.spawn().unwrap();
+        // This end of the pipe is the server's alone.
+        drop(command);
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut out = out.lines().map_while(Result::ok);
+        let line = out.find(|line| line.trim().starts_with("listening")).unwrap();
+        let address = line.trim().trim_start_matches("listening").trim();
+        let address = address.split('/').next().unwrap().parse().unwrap();
+        std::thread::spawn(move || out.for_each(drop));
+        let mut log = BufReader::new(reader);
+        let mut line = String::new();
+        while !line.contains("metrics on") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0);
+        }
+        let (_, metrics) = line.split_once("http://").unwrap();
+        let metrics = metrics.trim().trim_end_matches("/metrics").to_owned();
+        Self { child, log, address, metrics, _state: state }
+    }
+
+    /// Lines that were lost, as its metrics say.
+    fn lost(&self) -> u64 {
+        let mut stream = std::net::TcpStream::connect(&self.metrics).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let sample = "\ntaciturn_lost_log_lines_total ";
+        page.split_once(sample).unwrap().1.lines().next().unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_costs_lines_and_no_call() {
+    let mut server = Unread::start();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let mut alice = StreamClient::new(stream);
+    alice.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let at = peer.local_addr().unwrap();
+    assert_eq!(server.lost(), 0);
+    // At this level each request is a line: more than the pipe and the server hold.
+    while server.lost() == 0 {
+        for _ in 0..500 {
+            alice.bind(channel(), at).await;
+        }
+    }
+    alice.send(channel(), b"still relayed").await;
+    let mut data = [0; 100];
+    let len = timeout(PATIENCE, peer.recv(&mut data)).await.unwrap().unwrap();
+    assert_eq!(&data[..len], b"still relayed");
+    // Once it is read again, it says what is missing.
+    let mut line = String::new();
+    while !line.contains("lines of the log were lost") {
+        line.clear();
+        assert!(server.log.read_line(&mut line).unwrap() > 0);
+    }
+    let told: u64 = fields(&line)["since_start"].parse().unwrap();
+    assert_eq!((told, told), (server.lost(), fields(&line)["lost"].parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_server_whose_log_nobody_reads_ends_when_it_is_told_to() {
+    let mut server = Unread::start();
+    let mut alice = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    alice.allocate().await;
+    let at = "127.0.0.1:9".parse().unwrap();
+    while server.lost() == 0 {
+        for _ in 0..500 {
+            alice.bind(channel(), at).await;
+        }
+    }
+    let pid = rustix::process::Pid::from_child(&server.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(server.child.wait().unwrap().success());
+}
+
+#[test]
+fn the_log_says_which_user_of_the_machine_asked_for_a_change() {
+    let mut server = Server::configured(&configuration("text"));
+    let ask = |arguments: &[&str]| {
+        let mut turnctl = Command::new(testkit::program::turnctl());
+        turnctl.args(arguments).arg("--socket").arg(server.state.path().join("control.sock"));
+        assert!(turnctl.output().unwrap().status.success(), "{arguments:?}");
+    };
+    ask(&["status"]);
+    ask(&["log-level"]);
+    ask(&["kick", "--user", "mal \"lory\""]);
+    ask(&["log-level", "debug", "--for", "1m"]);
+    ask(&["reload"]);
+    ask(&["drain", "--cancel"]);
+    let log = server.log();
+    let asked: Vec<_> =
+        log.lines().filter(|line| line.contains("asked by an operator")).map(fields).collect();
+    let requests: Vec<_> = asked.iter().map(|fields| fields["request"].as_str()).collect();
+    let expected = ["kick user mal \"lory\"", "log level debug for 60 s", "reload", "cancel drain"];
+    assert_eq!(requests, expected);
+    for fields in asked {
+        assert_eq!(fields["uid"], rustix::process::getuid().as_raw().to_string());
+        assert_ne!(fields["pid"], "0");
     }
 }
 

@@ -40,6 +40,8 @@ fn get(server: &Server, path: &str) -> (String, String) {
 /// Every sample by its name with labels. Holds that each has a HELP and a TYPE, and that its name
 /// ends as its type wants.
 fn metrics(server: &Server) -> BTreeMap<String, f64> {
+    // What the workers have counted is asked for once a second at most.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let (head, body) = get(server, "/metrics");
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
@@ -108,6 +110,7 @@ async fn the_numbers_are_those_of_the_bytes_that_were_sent() {
         ("taciturn_unsent_packets_total{reason=\"slow_client\"}", 0.0),
         ("taciturn_overflowed_datagrams_total{socket=\"relay\"}", 0.0),
         ("taciturn_refused_connections_total{limit=\"connections\"}", 0.0),
+        ("taciturn_evicted_connections_total", 0.0),
     ] {
         assert_eq!(now.get(sample), Some(&expected), "{sample}");
     }
@@ -247,6 +250,41 @@ fn health_and_everything_else() {
     );
     let endless = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(7000));
     assert!(http(&server, &endless).0.starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn half_requests_hold_up_no_health_probe() {
+    let server = Server::configured(&configuration(""));
+    let at = server.told("metrics on http://").replace("/metrics", "");
+    let half = |_| {
+        let mut stream = std::net::TcpStream::connect(&at).unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\n").unwrap();
+        stream
+    };
+    let held: Vec<_> = (0..100).map(half).collect();
+    let start = std::time::Instant::now();
+    for path in ["/live", "/ready", "/metrics"] {
+        assert!(get(&server, path).0.starts_with("HTTP/1.1 200"), "{path}");
+    }
+    // The oldest of them has made room; the newest is given up after three seconds.
+    for mut stream in [&held[0], &held[99]] {
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        assert!(!matches!(stream.read(&mut [0; 10]), Ok(1..)));
+    }
+    assert!(start.elapsed() < PATIENCE);
+}
+
+#[tokio::test]
+async fn connections_closed_to_make_room_are_counted() {
+    let server = Server::configured(&configuration("[limits]\nconnections = 1"));
+    let mut first = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    first.mapped().await;
+    let mut second = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
+    second.mapped().await;
+    assert_eq!(first.read().await, None);
+    let now = metrics(&server);
+    assert_eq!(now["taciturn_evicted_connections_total"], 1.0);
+    assert_eq!(now["taciturn_connections"], 1.0);
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ async fn a_call_through_twenty_reloads_loses_no_packet() {
             round * 50
         );
         let auth = format!(
-            "users = [\"user{round}:a password of that user\"]\nstrict_expiry = {}",
+            "users = [\"user{round}:a password of that user\"]\non_removal = \"keep\"\nstrict_expiry = {}",
             round % 2 == 1
         );
         server.write_configuration(&configuration("", &auth, &end));
@@ -115,6 +115,28 @@ async fn a_secret_is_rotated_without_a_gap() {
     let log = server.log();
     assert!(log.contains("no change") && log.contains("auth.secrets: 1 added"), "{log}");
     assert!(!log.contains("the secret of"), "{log}");
+}
+
+#[tokio::test]
+async fn a_user_that_is_removed_loses_its_calls_unless_the_operator_keeps_them() {
+    let bob = "users = [\"bob:another long password\"]";
+    let mut server = Server::configured(&configuration("", &alice(), PEERS));
+    let mut client = StreamClient::new(udp(server.listener("udp")).await);
+    let relayed = client.allocate().await;
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    client.bind(channel(), peer.local_addr().unwrap()).await;
+    server.reload(&configuration("", &format!("{bob}\non_removal = \"keep\""), PEERS));
+    server.wait_for_log("1 allocations go on although the user or secret", 1);
+    client.send(channel(), b"on").await;
+    timeout(PATIENCE, peer.recv(&mut [0; 100])).await.unwrap().unwrap();
+    server.reload(&configuration("", bob, PEERS));
+    server.wait_for_log("1 allocations ended: the user or secret", 1);
+    server.wait_for_log("user or secret removed from the configuration", 1);
+    // The relay socket is closed.
+    UdpSocket::bind(relayed).await.unwrap();
+    let log = server.log();
+    assert!(log.contains("turnctl kick --user NAME") && log.contains("auth.on_removal"), "{log}");
+    assert!(!log.contains("another long password"), "{log}");
 }
 
 #[tokio::test]

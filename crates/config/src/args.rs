@@ -9,7 +9,7 @@ Examples:
   taciturn
       Starts without a configuration: generates a secret, and prints where it is stored and the
       block for Synapse's homeserver.yaml.
-  taciturn --config /etc/taciturn.toml
+  taciturn --config /etc/taciturn/taciturn.toml
       Starts with a file. Flags override the file.
   taciturn --realm turn.domain.org --external-ip 203.0.113.7 --secret-file /run/secrets/turn
       Starts without a file.
@@ -47,8 +47,9 @@ pub struct ServerArgs {
     #[arg(long, value_name = "NAME")]
     pub realm: Option<String>,
 
-    /// Static user; may be repeated. Everybody on this machine can read the command line in `ps`:
-    /// prefer TACITURN_AUTH_USERS, the file, or NAME:0xMD5KEY
+    /// Static user; may be repeated. For tests: everybody on this machine can read the command line in
+    /// `ps`, and NAME:0xMD5KEY is as good as the password. Put users into the file or into
+    /// TACITURN_AUTH_USERS, or use --secret-file
     #[arg(long, value_name = "NAME:PASS")]
     pub user: Vec<String>,
 

@@ -14,7 +14,7 @@ use super::load::{Environment, Settings};
 use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
-    credentials, listeners, log_format, log_level, nat_discovery, redirect, secrets, tls,
+    credentials, listeners, log_format, log_level, nat_discovery, redirect, removal, secrets, tls,
 };
 
 /// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
@@ -60,6 +60,7 @@ pub(super) fn check(
             users,
             secrets: all_secrets,
             strict_expiry: reader.boolean("auth.strict_expiry").unwrap_or(false),
+            on_removal: removal::on_removal(reader),
         },
         peers: Peers {
             allow: address::peer_ranges(reader, "peers.allow"),
@@ -79,6 +80,7 @@ pub(super) fn check(
         process: Process {
             user: process_user(reader),
             sandbox: reader.boolean("process.sandbox").unwrap_or(true),
+            seccomp: reader.boolean("process.seccomp").unwrap_or(true),
         },
         protocol: Protocol::default(),
         nat_discovery: None,
@@ -150,7 +152,9 @@ fn no_secret(error: secrets::NoSecret, findings: &mut Findings) {
     findings.caused_by(error.cause);
 }
 
-/// Warns of a configuration file that holds credentials and that everybody can read.
+/// Warns of a configuration file that holds credentials and that everybody can read. A file that is one
+/// secret is refused then; this one is not, because it has settings besides, and Kubernetes (ConfigMap) and
+/// bind mounts of Docker, where the user inside is another one, give it a mode that has to let all read.
 pub(super) fn warn_of_exposed_file(
     settings: &Settings,
     source: Option<&Source>,
@@ -283,8 +287,11 @@ fn metrics(reader: &mut Reader<'_>) -> Option<SocketAddr> {
     }
 }
 
+/// Worker threads at most.
+pub const MOST_WORKERS: u32 = 256;
+
 fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {
-    let wanted = reader.integer("workers", 0, 256).unwrap_or(0);
+    let wanted = reader.integer("workers", 0, MOST_WORKERS).unwrap_or(0);
     NonZeroUsize::new(wanted as usize)
         .or_else(|| std::thread::available_parallelism().ok())
         .unwrap_or(NonZeroUsize::MIN)
@@ -316,7 +323,7 @@ fn protocol(reader: &mut Reader<'_>, listen: &[Listen]) -> Protocol {
 fn rates(reader: &mut Reader<'_>, default: Rates) -> Rates {
     let mut rate = |key, most, default| reader.integer(key, 0, most).unwrap_or(default);
     let (bytes, packets, peers) = (1_000_000_000, 10_000_000, 100_000);
-    let Rates { bytes: b, packets: p, new_peers: n } = default;
+    let Rates { bytes: b, packets: p, new_peers: n, allocations: a } = default;
     let rates = Rates {
         bytes: Each {
             allocation: rate("limits.bytes_per_second_per_allocation", bytes, b.allocation),
@@ -332,6 +339,10 @@ fn rates(reader: &mut Reader<'_>, default: Rates) -> Rates {
             allocation: rate("limits.new_peers_per_second_per_allocation", peers, n.allocation),
             user: rate("limits.new_peers_per_second_per_user", peers, n.user),
             in_all: 0,
+        },
+        allocations: Each {
+            user: rate("limits.allocations_per_second_per_user", 10_000, a.user),
+            ..Each::default()
         },
     };
     let Each { allocation, user, in_all } = rates.bytes;
@@ -400,6 +411,9 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         failures_per_address: reader
             .integer("limits.failures_per_address", 0, 1000)
             .unwrap_or(default.failures_per_address),
+        handshakes_per_address: reader
+            .integer("limits.handshakes_per_address", 0, 1000)
+            .unwrap_or(default.handshakes_per_address),
         allocations: reader
             .integer("limits.allocations", 0, 1_000_000)
             .unwrap_or(default.allocations),

@@ -22,11 +22,10 @@ impl ConfigErrors {
         &self.problems
     }
 
-    /// Whether the system refused to let this process read a file.
+    /// Whether an error of this kind, given by the system, is among the causes.
     #[must_use]
-    pub fn is_access_denied(&self) -> bool {
-        let denied = Some(io::ErrorKind::PermissionDenied);
-        self.problems.iter().any(|problem| problem.cause == denied)
+    pub fn is_caused_by(&self, kind: io::ErrorKind) -> bool {
+        self.problems.iter().any(|problem| problem.cause == Some(kind))
     }
 }
 
@@ -315,8 +314,13 @@ mod tests {
             findings.error(&Origin::Unplaced, "realm", "is empty", "write one");
             findings.into_errors(&Source::default())
         };
-        assert!(errors(Some(io::ErrorKind::PermissionDenied)).is_access_denied());
-        assert!(!errors(Some(io::ErrorKind::NotFound)).is_access_denied());
-        assert!(!errors(None).is_access_denied());
+        assert!(
+            errors(Some(io::ErrorKind::PermissionDenied))
+                .is_caused_by(io::ErrorKind::PermissionDenied)
+        );
+        assert!(
+            !errors(Some(io::ErrorKind::NotFound)).is_caused_by(io::ErrorKind::PermissionDenied)
+        );
+        assert!(!errors(None).is_caused_by(io::ErrorKind::PermissionDenied));
     }
 }

@@ -20,6 +20,7 @@ mod log_level;
 mod nat_discovery;
 mod read;
 mod redirect;
+mod removal;
 mod schema;
 mod secrets;
 mod tls;
@@ -39,13 +40,14 @@ use taciturn_turn::policy::{Each, PORT_QUARANTINE, PortRange, Rates};
 
 pub use address::is_dns_name;
 pub use args::ServerArgs;
-pub use check::parse_host;
+pub use check::{MOST_WORKERS, parse_host};
 pub use coturn::Translation;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use load::Environment;
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
 pub use read::{parse_duration, show_duration};
+pub use removal::OnRemoval;
 pub use secrets::{control_sockets, secret_in};
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
@@ -344,6 +346,8 @@ pub struct Auth {
     /// Ends an allocation when its REST credential expires. Off by default: a running call
     /// outlives its credential.
     pub strict_expiry: bool,
+    /// What becomes of allocations whose user or secret is removed, or changed, by a reload.
+    pub on_removal: OnRemoval,
 }
 
 /// A shared secret and where it was read.
@@ -423,6 +427,8 @@ pub struct Process {
     pub user: Option<String>,
     /// Whether all files but those in use are shut for it, where the kernel can do that.
     pub sandbox: bool,
+    /// Whether system calls that a relay does not need are refused, where the kernel can do that.
+    pub seccomp: bool,
 }
 
 /// The `[tuning]` section.
@@ -455,15 +461,18 @@ pub struct Limits {
     pub connections: u32,
     /// Connections from one address (one /64 for IPv6).
     pub connections_per_address: u32,
-    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing; three times as
-    /// many at once. 0 is no limit.
+    /// Answers a second to one UDP source (one /64 for IPv6) that has proven nothing, and to one
+    /// connection; three times as many at once. 0 is no limit.
     pub unverified_answers_per_address: u32,
-    /// Likewise, to all such sources together.
+    /// Likewise, to all such UDP sources together.
     pub unverified_answers: u32,
-    /// Sources that those two do not hold for.
+    /// Sources that those two do not hold for, nor the limit of handshakes.
     pub unverified_exempt: Vec<IpNet>,
-    /// Wrong credentials a second from one source; three times as many at once. 0 is no limit.
+    /// Wrong credentials a second from the ports of one source that have failed a moment ago, and twice
+    /// as many from its others; three times as many at once. 0 is no limit.
     pub failures_per_address: u32,
+    /// TLS and DTLS handshakes a second from one address; three times as many at once. 0 is no limit.
+    pub handshakes_per_address: u32,
     /// Allocations in all; 0 is no limit.
     pub allocations: u32,
     /// Of the relay ports of each address family, so many per cent are for users without an
@@ -471,7 +480,7 @@ pub struct Limits {
     pub ports_reserved_percent: u32,
     /// How long a relay port is not given again, where there is another.
     pub port_quarantine: Duration,
-    /// Bytes, packets and new peers a second.
+    /// Bytes, packets, new peers and new allocations a second.
     pub rates: Rates,
     /// Longest lifetime an allocation gets without a refresh.
     pub max_lifetime: Duration,
@@ -489,14 +498,17 @@ impl Default for Limits {
             connections: 4096,
             connections_per_address: 256,
             unverified_answers_per_address: 20,
-            unverified_answers: 1000,
+            // What strangers can have sent to others comes to 8 Mbit/s: docs/security.md.
+            unverified_answers: 10_000,
             unverified_exempt: Vec::new(),
             failures_per_address: 10,
+            handshakes_per_address: 10,
             allocations: 0,
             ports_reserved_percent: 10,
             port_quarantine: PORT_QUARANTINE,
             rates: Rates {
                 new_peers: Each { allocation: 50, user: 200, in_all: 0 },
+                allocations: Each { allocation: 0, user: 20, in_all: 0 },
                 ..Rates::default()
             },
             max_lifetime: Duration::from_secs(3600),

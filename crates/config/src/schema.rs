@@ -42,6 +42,7 @@ pub(super) const KEYS: &[Key] = &[
     key("auth.secret_files", Kind::List),
     key("auth.allow_weak_credentials", Kind::Boolean),
     key("auth.strict_expiry", Kind::Boolean),
+    key("auth.on_removal", Kind::Text),
     key("tls.cert", Kind::Path),
     key("tls.key", Kind::Path),
     key("tls.certbot", Kind::Path),
@@ -50,6 +51,7 @@ pub(super) const KEYS: &[Key] = &[
     key("peers.allow", Kind::List),
     key("peers.deny", Kind::List),
     key("limits.allocations_per_user", Kind::Integer),
+    key("limits.allocations_per_second_per_user", Kind::Integer),
     key("limits.permissions_per_allocation", Kind::Integer),
     key("limits.channels_per_allocation", Kind::Integer),
     key("limits.peer_connections_per_allocation", Kind::Integer),
@@ -59,6 +61,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits.unverified_answers", Kind::Integer),
     key("limits.unverified_exempt", Kind::List),
     key("limits.failures_per_address", Kind::Integer),
+    key("limits.handshakes_per_address", Kind::Integer),
     key("limits.allocations", Kind::Integer),
     key("limits.ports_reserved_percent", Kind::Integer),
     key("limits.port_quarantine", Kind::Duration),
@@ -90,6 +93,7 @@ pub(super) const KEYS: &[Key] = &[
     key("admin.socket", Kind::Text),
     key("process.user", Kind::Text),
     key("process.sandbox", Kind::Boolean),
+    key("process.seccomp", Kind::Boolean),
 ];
 
 /// The keys of a `[[listen]]` section.
@@ -315,7 +319,9 @@ mod tests {
         assert_eq!(shown.log_level, default.log_level);
         assert_eq!(shown.admin, default.admin);
         assert_eq!(shown.process.sandbox, default.process.sandbox);
+        assert_eq!(shown.process.seccomp, default.process.seccomp);
         assert_eq!(shown.auth.strict_expiry, default.auth.strict_expiry);
+        assert_eq!(shown.auth.on_removal, default.auth.on_removal);
         let listen = |config: &Config| -> Vec<_> {
             let keys = |l: &Listen| {
                 let proxies = (l.proxy_protocol, l.trusted_proxies.clone());

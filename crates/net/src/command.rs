@@ -2,15 +2,15 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::colleagues::{Colleagues, Delivery};
 use super::listener::{ListenerChange, ListenerId, Listeners};
+use super::server::Shared;
 use super::tally::Snapshot;
 use super::worker::Core;
-use taciturn_turn::{Client, MobileId, Rules, Session, Settings, ShardNumber, Whose, Withdrawn};
+use taciturn_turn::{Client, MobileId, Session, ShardNumber, Whose, Withdrawn};
 
 /// How many commands wait for one worker at most. Who asks waits for room, except other workers:
 /// they go on without, and their clients ask again.
@@ -29,7 +29,7 @@ pub(super) struct Post {
 #[derive(Debug)]
 pub(super) enum Command {
     /// Go on with other rules.
-    SetRules { rules: Box<(Settings, Rules, Duration)>, done: oneshot::Sender<Withdrawn> },
+    SetRules { shared: Box<Shared>, done: oneshot::Sender<Withdrawn> },
     /// Tell some of the sessions, from this place on.
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
     /// End these allocations.
@@ -42,6 +42,8 @@ pub(super) enum Command {
     Change { changes: Vec<ListenerChange>, done: oneshot::Sender<()> },
     /// Tell how many clients these listeners have.
     Clients { of: Vec<ListenerId>, done: oneshot::Sender<Vec<usize>> },
+    /// Say that you are there.
+    Ping { done: oneshot::Sender<()> },
     /// Tell what you have done until now.
     Count { done: oneshot::Sender<Box<Snapshot>> },
     /// Give an allocation to another worker, which its client has come to.
@@ -73,9 +75,8 @@ pub(super) async fn obey(
         }
         // Who has stopped waiting for an answer needs none.
         match command {
-            Command::SetRules { rules, done } => {
-                let (settings, rules, wake_delay) = *rules;
-                let _ = done.send(core.set_rules(settings, rules, wake_delay));
+            Command::SetRules { shared, done } => {
+                let _ = done.send(core.set_rules(*shared));
             }
             Command::Sessions { whose, from, done } => {
                 let _ = done.send(core.sessions(&whose, from));
@@ -96,6 +97,9 @@ pub(super) async fn obey(
             }
             Command::Clients { of, done } => {
                 let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
+            }
+            Command::Ping { done } => {
+                let _ = done.send(());
             }
             Command::Count { done } => {
                 let _ = done.send(Box::new(core.snapshot()));

@@ -1,58 +1,25 @@
-//! What a shard reports, as log lines.
+//! What a worker writes to the log: what its shard reports, and what its sockets meet.
 //!
-//! Lines that a client can cause at will are limited: so many a second, kind and worker, and one
-//! line that counts the rest.
+//! Every line at `info` and above that clients can cause is written here, and asks the budget first
+//! (`log_budget`). That nothing else below `net` and `turn` writes such lines, a test holds.
+
+use std::fmt::Arguments;
+use std::net::IpAddr;
 
 use tracing::{debug, info, warn};
 
+use super::log_budget::LogBudget;
 use taciturn_stun::ErrorCode;
 use taciturn_turn::clock::Tick;
-use taciturn_turn::{Event, Traffic, Via};
+use taciturn_turn::policy::Exceeded;
+use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, Via};
 
-/// Lines a second of each kind that clients can cause, for each worker.
-const LINES_A_SECOND: u32 = 20;
+pub(super) use super::log_budget::{Kind, NO_SOURCE};
 
 /// Writes events to the log.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
-    budgets: [Budget; Kind::COUNT],
-}
-
-/// Kinds of lines that clients can cause; each has a budget of its own, so that a flood of one
-/// does not hide another.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// Authentication failed.
-    Authentication,
-    /// A peer was refused.
-    Peer,
-    /// No port, no place in a quota.
-    Capacity,
-    /// Connections that were turned away.
-    Connection,
-    /// Packets beyond a rate.
-    Rate,
-}
-
-impl Kind {
-    const COUNT: usize = 5;
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Authentication => "authentication failures",
-            Self::Peer => "refused peers",
-            Self::Capacity => "requests beyond a limit",
-            Self::Connection => "connections turned away",
-            Self::Rate => "limits that packets are beyond",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Budget {
-    second: u64,
-    written: u32,
-    suppressed: u64,
+    budget: LogBudget,
 }
 
 impl EventLog {
@@ -78,6 +45,12 @@ impl EventLog {
                     );
                     return;
                 }
+                // What the operator has ended is no client's doing.
+                let asked = matches!(reason, EndReason::Kicked | EndReason::Shutdown);
+                let source = client.remote.0.ip();
+                if !asked && !self.budget.may_write(Kind::Session, source, now) {
+                    return;
+                }
                 info!(
                     client = %client.remote, transport = transport(client.via), user = username,
                     relayed = %relayed, seconds = lived.as_secs(),
@@ -91,7 +64,7 @@ impl EventLog {
                 );
             }
             Event::AuthenticationFailed { client, username, reason } => {
-                if self.may_write(Kind::Authentication, now) {
+                if self.budget.may_write(Kind::Authentication, client.remote.0.ip(), now) {
                     warn!(
                         client = %client.remote, transport = transport(client.via), user = username,
                         reason = reason.to_string(), "authentication failed"
@@ -104,12 +77,12 @@ impl EventLog {
                         client = %client.remote, %peer, rule = refusal.to_string(),
                         "peer refused; normal during ICE for private candidates"
                     );
-                } else if self.may_write(Kind::Peer, now) {
+                } else if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(client = %client.remote, %peer, rule = refusal.to_string(), "peer refused");
                 }
             }
             Event::PeerRefused { client, peer, refusal: None } => {
-                if self.may_write(Kind::Peer, now) {
+                if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(
                         client = %client.remote, %peer,
                         rule = "an address of this server, but no relay port", "peer refused"
@@ -117,7 +90,7 @@ impl EventLog {
                 }
             }
             Event::HeldBack { client, username, exceeded, packets } => {
-                if self.may_write(Kind::Rate, now) {
+                if self.budget.may_write(Kind::Rate, client.remote.0.ip(), now) {
                     warn!(
                         client = %client.remote, user = username, limit = exceeded.key(), packets,
                         "packets dropped: a limit is reached"
@@ -127,7 +100,7 @@ impl EventLog {
             Event::RequestFailed { client, username, method, code, detail } => {
                 let capacity = *code == ErrorCode::ALLOCATION_QUOTA_REACHED
                     || *code == ErrorCode::INSUFFICIENT_CAPACITY;
-                if capacity && self.may_write(Kind::Capacity, now) {
+                if capacity && self.budget.may_write(Kind::Capacity, client.remote.0.ip(), now) {
                     warn!(
                         client = %client.remote, user = username, method = method.name(),
                         error = code.to_string(), detail, "request refused"
@@ -142,22 +115,69 @@ impl EventLog {
         }
     }
 
-    /// Whether a line of this kind may be written.
-    pub(super) fn may_write(&mut self, kind: Kind, now: Tick) -> bool {
-        let budget = &mut self.budgets[kind as usize];
-        let second = now.0 / 1000;
-        if second != budget.second {
-            if budget.suppressed > 0 {
-                warn!(lines = budget.suppressed, of = kind.name(), "lines were left out");
-            }
-            *budget = Budget { second, ..Budget::default() };
+    /// Writes a warning about `source`.
+    pub(super) fn warn(&mut self, kind: Kind, source: IpAddr, now: Tick, text: Arguments<'_>) {
+        if self.budget.may_write(kind, source, now) {
+            warn!("{text}");
         }
-        if budget.written < LINES_A_SECOND {
-            budget.written += 1;
-            return true;
+    }
+
+    /// A connection has ended whose client was too slow for its media.
+    pub(super) fn slow_client(
+        &mut self,
+        now: Tick,
+        client: ClientAddr,
+        transport: &'static str,
+        dropped: u64,
+    ) {
+        if self.budget.may_write(Kind::Loss, client.0.ip(), now) {
+            info!(%client, transport, dropped, "the client was too slow for its media");
         }
-        budget.suppressed += 1;
-        false
+    }
+
+    /// A DTLS connection has ended that messages did not fit.
+    #[cfg(feature = "dtls")]
+    pub(super) fn long_messages(
+        &mut self,
+        now: Tick,
+        client: ClientAddr,
+        dropped: u64,
+        longest: u16,
+    ) {
+        if self.budget.may_write(Kind::Loss, client.0.ip(), now) {
+            info!(
+                %client, transport = "dtls", dropped, longest,
+                "messages were too long for the client's records"
+            );
+        }
+    }
+
+    /// A TCP connection between a client and a peer waits for a limit.
+    pub(super) fn slowed_down(
+        &mut self,
+        now: Tick,
+        client: ClientAddr,
+        user: &str,
+        exceeded: Exceeded,
+    ) {
+        if self.budget.may_write(Kind::Rate, client.0.ip(), now) {
+            warn!(
+                %client,
+                user,
+                limit = exceeded.key(),
+                "TCP connection slowed down: a limit is reached"
+            );
+        }
+    }
+
+    /// Tells of lines that were left out, where it is time to.
+    pub(super) fn tell_left_out(&mut self, now: Tick) {
+        self.budget.tell(now);
+    }
+
+    /// Tells of them in any case: the worker ends.
+    pub(super) fn finish(&mut self, now: Tick) {
+        self.budget.tell_all(now);
     }
 }
 
@@ -180,18 +200,6 @@ impl std::fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_that_clients_cause_are_limited() {
-        let mut log = EventLog::default();
-        let written = |log: &mut EventLog, kind, at| {
-            (0..1000).filter(|_| log.may_write(kind, Tick(at))).count()
-        };
-        assert_eq!(written(&mut log, Kind::Authentication, 500), 20);
-        assert_eq!(written(&mut log, Kind::Authentication, 999), 0);
-        assert_eq!(written(&mut log, Kind::Peer, 999), 20, "a flood of one kind hides no other");
-        assert_eq!(written(&mut log, Kind::Authentication, 1000), 20);
-    }
 
     #[test]
     fn bytes_are_shown_for_people() {

@@ -67,6 +67,15 @@ pub fn find(given: &[RelayAddress], stun_servers: &[String]) -> Result<External,
     Ok(external)
 }
 
+/// All addresses of this host's interfaces, as of now.
+///
+/// # Errors
+/// When the system does not list them.
+pub fn local_addresses() -> io::Result<Vec<IpAddr>> {
+    let interfaces = if_addrs::get_if_addrs()?;
+    Ok(interfaces.iter().map(|interface| canonical_ip(interface.ip())).collect())
+}
+
 /// The addresses of this host.
 struct Host {
     all: Vec<IpAddr>,
@@ -76,9 +85,7 @@ struct Host {
 
 impl Host {
     fn look() -> io::Result<Self> {
-        let interfaces = if_addrs::get_if_addrs()?;
-        let all = interfaces.iter().map(|interface| canonical_ip(interface.ip())).collect();
-        Ok(Self { all, default: [Family::V4, Family::V6].map(default_source) })
+        Ok(Self { all: local_addresses()?, default: [Family::V4, Family::V6].map(default_source) })
     }
 
     /// A given address: bound as it is if this host has it, else the host is behind a 1:1 NAT.

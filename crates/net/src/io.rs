@@ -1,7 +1,9 @@
 //! The sockets of one worker, as its shard sees them.
 
 use std::cell::Cell;
-use std::net::{SocketAddr, UdpSocket};
+use std::fmt::Arguments;
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::Command;
 use super::dtls_clients::Dtls;
-use super::event_log::{EventLog, Kind};
+use super::event_log::{EventLog, Kind, NO_SOURCE};
 use super::listener::{ListenerId, UdpListener, UdpListeners, open_relay};
 use super::losses::{Loss, Losses};
 use super::stream::Line;
@@ -63,7 +65,7 @@ pub(super) struct Io {
     pub(super) tcp: TcpRelays,
     /// The other workers.
     pub(super) colleagues: Colleagues,
-    log: EventLog,
+    pub(super) log: EventLog,
     pub(super) tally: Tally,
     /// What clients have lost whose connections have ended.
     lost: Losses,
@@ -134,10 +136,10 @@ impl Io {
     ///
     /// # Errors
     /// When epoll does not take it, or there are too many.
-    pub(super) fn listen(&mut self, listener: UdpListener) -> std::io::Result<u16> {
+    pub(super) fn listen(&mut self, listener: UdpListener) -> io::Result<u16> {
         let entry = self.listeners.vacant_entry();
         let number = u16::try_from(entry.key()).ok().filter(|n| *n < FIRST_STREAM_LISTENER);
-        let number = number.ok_or_else(|| std::io::Error::other("too many listeners"))?;
+        let number = number.ok_or_else(|| io::Error::other("too many listeners"))?;
         let fd = listener.socket.as_raw_fd();
         self.registry.register(
             &mut SourceFd(&fd),
@@ -267,14 +269,25 @@ impl Io {
 
     /// Sends everything that a batch has come to, and closes what has been given up.
     pub(super) fn flush(&mut self, egress: &mut Egress, bytes: &[u8]) {
+        egress.set_now(self.now);
         egress.flush(bytes, |number, df| self.sender(number, df));
-        self.dtls.flush(&self.listeners);
+        self.dtls.flush(self.now, &self.listeners);
         self.close_given_up();
     }
 
-    /// Whether a line about a connection that was turned away may be written to the log.
-    pub(super) fn may_log(&mut self) -> bool {
-        self.log.may_write(Kind::Connection, self.now)
+    /// Writes a warning to the log, unless there were many of this source.
+    pub(super) fn warn(&mut self, kind: Kind, source: IpAddr, text: Arguments<'_>) {
+        self.log.warn(kind, source, self.now, text);
+    }
+
+    /// A relay socket is not to be had: what the shard is told, and the log.
+    fn not_opened(&mut self, what: &str, address: SocketAddr, error: &io::Error) -> OpenError {
+        if error.kind() == io::ErrorKind::AddrInUse {
+            return OpenError::InUse;
+        }
+        let text = format_args!("cannot {what} on {address}: {error}");
+        self.warn(Kind::Socket, address.ip(), text);
+        OpenError::Impossible
     }
 
     /// Takes a relay socket in, and watches it: a new one, or one of another worker's. What waits on
@@ -282,7 +295,7 @@ impl Io {
     ///
     /// # Errors
     /// When epoll does not take it; it is closed then.
-    pub(super) fn adopt(&mut self, relay: RelaySocket) -> std::io::Result<RelayId> {
+    pub(super) fn adopt(&mut self, relay: RelaySocket) -> io::Result<RelayId> {
         let entry = self.relays.vacant_entry();
         let fd = relay.socket.as_raw_fd();
         let token = Token(FIRST_RELAY + entry.key());
@@ -338,18 +351,13 @@ impl Outside for Io {
         owner: AllocationId,
         address: SocketAddr,
     ) -> Result<RelayId, OpenError> {
-        let socket = open_relay(address).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => OpenError::InUse,
-            _ => {
-                tracing::warn!(%address, %error, "cannot open a relay socket");
-                OpenError::Impossible
-            }
-        })?;
+        let opened = open_relay(address);
+        let socket =
+            opened.map_err(|error| self.not_opened("open a relay socket", address, &error))?;
         if self.icmp_errors
             && let Err(error) = tell_icmp_errors(&socket, address.is_ipv6())
         {
-            tracing::warn!(%address, %error, "cannot ask a relay socket for ICMP errors");
-            return Err(OpenError::Impossible);
+            return Err(self.not_opened("ask for ICMP errors", address, &error));
         }
         let relay = RelaySocket {
             socket,
@@ -359,10 +367,8 @@ impl Outside for Io {
             queued: false,
             closing: false,
         };
-        self.adopt(relay).map_err(|error| {
-            tracing::warn!(%address, %error, "cannot watch a relay socket");
-            OpenError::Impossible
-        })
+        let adopted = self.adopt(relay);
+        adopted.map_err(|error| self.not_opened("watch a relay socket", address, &error))
     }
 
     fn close_relay(&mut self, RelayId(relay): RelayId) {
@@ -377,7 +383,8 @@ impl Outside for Io {
         owner: AllocationId,
         address: SocketAddr,
     ) -> Result<RelayId, OpenError> {
-        self.tcp.open(owner, address)
+        let opened = self.tcp.open(owner, address);
+        opened.map_err(|error| self.not_opened("open a relay socket for TCP", address, &error))
     }
 
     fn close_tcp_relay(&mut self, relay: RelayId) {
@@ -396,7 +403,13 @@ impl Outside for Io {
 
     fn bind_peer(&mut self, client: Client, connection: ConnectionId) -> bool {
         match client.via {
-            Via::Stream { connection: number, .. } => self.tcp.bind(number, connection),
+            Via::Stream { connection: number, .. } => {
+                self.tcp.bind(number, connection).unwrap_or_else(|error| {
+                    let text = format_args!("cannot take over a connection to a peer: {error}");
+                    self.warn(Kind::Socket, NO_SOURCE, text);
+                    false
+                })
+            }
             Via::Udp(_) | Via::Dtls { .. } => false,
         }
     }
@@ -415,12 +428,14 @@ impl Outside for Io {
             Via::Stream { connection, .. } => {
                 if let Some(line) = self.line(connection) {
                     line.answer(message);
+                    line.tell_allocation_news();
                 }
             }
             Via::Dtls { connection, .. } => {
                 let nothing = Prefix::new(&[]);
                 self.dtls.media(self.now, connection, &nothing, message, 0, &self.listeners);
-                self.dtls.flush(&self.listeners);
+                self.dtls.look_at(self.now, connection);
+                self.dtls.flush(self.now, &self.listeners);
             }
         }
     }
@@ -453,6 +468,17 @@ impl Outside for Io {
 
     fn event(&mut self, event: Event<'_>) {
         self.tally.count(&event);
+        if let Event::Ended { client, .. } = event {
+            match client.via {
+                Via::Udp(_) => {}
+                Via::Dtls { connection, .. } => self.dtls.look_at(self.now, connection),
+                Via::Stream { connection, .. } => {
+                    if let Some(line) = self.line(connection) {
+                        line.tell_allocation_news();
+                    }
+                }
+            }
+        }
         let lines = &self.lines;
         self.log.write(self.now, &event, |via| match via {
             Via::Udp(_) => "udp",

@@ -5,6 +5,7 @@
 //! sockets of its allocations. A packet's way is one call deep: a batch is read from a socket, the
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 
+mod address_notices;
 mod batch;
 pub mod bulk;
 mod clock;
@@ -19,11 +20,14 @@ mod dtls_clients;
 mod dtls_clients;
 mod event_log;
 pub mod external;
+mod handshakes;
 mod heartbeat;
 mod io;
 mod listener;
+mod log_budget;
 mod losses;
 mod moderation;
+mod own_addresses;
 mod patience;
 pub mod proxy_protocol;
 mod readiness;
@@ -35,18 +39,20 @@ mod tcp_relay;
 mod test_rules;
 mod worker;
 
+pub use address_notices::{AddressNotices, AddressWatch};
 #[cfg(target_os = "linux")]
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
 pub use dtls_clients::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
+pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
-pub use stream::{Speaks, StreamSettings};
-pub use tally::{Counts, Overflowed, Snapshot, Tally};
+pub use stream::{CLIENT_MEMORY, STRANGER_MEMORY, Speaks, StreamSettings};
+pub use tally::{Counts, Overflowed, RefusedHandshakes, Snapshot, Tally};
 
 // What unit tests share with those of `tests` names the library from outside.
 #[cfg(all(test, feature = "dtls"))]

@@ -3,10 +3,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+
+use tokio::sync::Notify;
 
 use super::batch::{Egress, Ingress};
 use super::clock::Clock;
+use super::handshakes::Gate;
 use super::io::Io;
 use super::listener::{DtlsUnavailable, UdpListeners};
 use super::losses::Losses;
@@ -67,7 +71,7 @@ impl DtlsSettings {
 pub(super) struct Dtls;
 
 impl Dtls {
-    pub(super) fn new(_: Clock, _: &Arc<Connections>) -> Self {
+    pub(super) fn new(_: Clock, _: &Arc<Connections>, _: Rc<Gate>) -> Self {
         Self
     }
 
@@ -93,6 +97,16 @@ impl Dtls {
         None
     }
 
+    pub(super) fn lost_places(&self) -> Arc<Notify> {
+        Arc::default()
+    }
+
+    pub(super) fn has_lost_places(&self) -> bool {
+        false
+    }
+
+    pub(super) fn look_at(&mut self, _: Tick, _: u32) {}
+
     pub(super) fn media(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {
     }
 
@@ -100,11 +114,7 @@ impl Dtls {
         Losses::default()
     }
 
-    pub(super) fn refused_handshakes(&self) -> u64 {
-        0
-    }
-
-    pub(super) fn flush(&mut self, _: &UdpListeners) {}
+    pub(super) fn flush(&mut self, _: Tick, _: &UdpListeners) {}
 }
 
 /// No records.
@@ -128,6 +138,8 @@ impl Hands<'_> {
     }
 
     pub(super) fn handle_timeout(&mut self, _: Now) {}
+
+    pub(super) fn leave_lost(&mut self, _: Now) {}
 
     pub(super) fn leave_listener(&mut self, _: Now, _: u16, _: bool) {}
 

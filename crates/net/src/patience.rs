@@ -8,5 +8,6 @@ pub(super) const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long the first whole message may take.
 pub(super) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
-/// How long a client without an allocation may be silent.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+/// How long a client may be there without an allocation, in all: from its beginning, or from the end of
+/// its allocation. Whatever it says meanwhile, for nobody needs that long to ask for one.
+pub(super) const STRANGER: Duration = Duration::from_secs(60);

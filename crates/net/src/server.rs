@@ -17,7 +17,7 @@ use super::tcp_relay::Handover;
 use super::worker;
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::Tick;
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, HandshakeLimit};
 use taciturn_turn::{Rules, Session, Settings, Whose, Withdrawn};
 
 /// What all workers work with.
@@ -29,6 +29,8 @@ pub struct Shared {
     pub rules: Rules,
     /// TCP, TLS and DTLS connections.
     pub connections: Arc<Connections>,
+    /// Handshakes of TLS and DTLS.
+    pub handshakes: Arc<HandshakeLimit>,
     /// How long a worker lets packets gather where they come often and one by one. Zero is not at
     /// all.
     pub wake_delay: Duration,
@@ -66,6 +68,8 @@ impl Shared {
                 failures: self.rules.failures,
             },
             connections: Arc::clone(&before.connections),
+            // As with answers.
+            handshakes: self.handshakes,
             wake_delay: self.wake_delay,
         }
     }
@@ -108,6 +112,19 @@ impl Workers {
             all.add(&*answer.await.map_err(|_| gone())?);
         }
         Ok(all)
+    }
+
+    /// Waits until each of them has answered, which costs it nothing else.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn ping(&self) -> io::Result<()> {
+        for worker in &self.commands {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::Ping { done }).await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())?;
+        }
+        Ok(())
     }
 
     /// How many clients each of these listeners has on all workers. For UDP those with an allocation
@@ -250,8 +267,7 @@ impl Running {
         let mut withdrawn = Withdrawn::default();
         for worker in &self.workers.commands {
             let (done, answer) = oneshot::channel();
-            let rules = (shared.settings.clone(), shared.rules.clone(), shared.wake_delay);
-            let command = Command::SetRules { rules: Box::new(rules), done };
+            let command = Command::SetRules { shared: Box::new(shared.clone()), done };
             worker.send(command).await.map_err(|_| gone())?;
             withdrawn = withdrawn.and(answer.await.map_err(|_| gone())?);
         }

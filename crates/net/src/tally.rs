@@ -109,6 +109,22 @@ impl Overflowed {
     }
 }
 
+/// Handshakes that did not begin, or were not finished: their source, or all together, had too many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedHandshakes {
+    /// Of TLS.
+    pub tls: u64,
+    /// Of DTLS.
+    pub dtls: u64,
+}
+
+impl RefusedHandshakes {
+    const fn add(&mut self, other: Self) {
+        self.tls += other.tls;
+        self.dtls += other.dtls;
+    }
+}
+
 /// What a worker has done until now, or all of them together.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -122,8 +138,8 @@ pub struct Snapshot {
     pub unsent: Losses,
     /// Datagrams that found the buffer of their socket full.
     pub overflowed: Overflowed,
-    /// DTLS handshakes that were turned away, because there were too many at a time.
-    pub refused_handshakes: u64,
+    /// Handshakes that were turned away.
+    pub refused_handshakes: RefusedHandshakes,
 }
 
 impl Snapshot {
@@ -134,6 +150,6 @@ impl Snapshot {
         self.allocations += other.allocations;
         self.unsent.add_all(&other.unsent);
         self.overflowed.add(other.overflowed);
-        self.refused_handshakes += other.refused_handshakes;
+        self.refused_handshakes.add(other.refused_handshakes);
     }
 }

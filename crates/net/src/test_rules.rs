@@ -12,7 +12,7 @@ use taciturn_stun::{AttributeType as T, Class, Method, TransactionId, Writer};
 use taciturn_turn::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::{
-    AnswerLimit, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates, SourceBudget,
+    AnswerLimit, FailureLimit, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
 };
 use taciturn_turn::{ConnectionIds, RelayAddress, Rules, Settings, TicketKey};
 
@@ -32,7 +32,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         quota: Arc::new(Quota::new(10, 0)),
         rates: Arc::new(RateLimits::new(Rates::default())),
         answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
-        failures: Arc::new(SourceBudget::new(0)),
+        failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         mobile: Arc::default(),
@@ -54,6 +54,7 @@ pub(super) fn settings() -> Settings {
         rfc3489: false,
         mobility: false,
         software: true,
+        keep_removed: false,
         max_peer_connections: 0,
         ports_reserved_percent: 0,
     }

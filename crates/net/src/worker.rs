@@ -13,6 +13,7 @@ use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,8 @@ use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::{self, Post};
 use super::dtls_clients::{Dtls, Hands, Plain};
+use super::event_log::{EventLog, Kind};
+use super::handshakes::Gate;
 use super::heartbeat::Heart;
 use super::io::{Io, Which};
 use super::listener::Listeners;
@@ -40,7 +43,7 @@ use super::stream::Line;
 use super::tcp_relay::{BoundPeer, Handover};
 use taciturn_stun::Frame;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, Exceeded};
 use taciturn_turn::{
     Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via,
 };
@@ -53,7 +56,7 @@ const EVENTS: usize = 256;
 
 /// The longest answer: Allocate's, with its reservation and two relays, is below 200 bytes; a 401
 /// holds a realm of up to 763. A padded answer of NAT discovery has about 1600.
-const REPLY: usize = 2048;
+pub(super) const REPLY: usize = 2048;
 
 /// By how much the kernel may prolong a nap to wake several threads at once, in nanoseconds. Its default,
 /// 50 us, is a good part of a nap.
@@ -77,14 +80,7 @@ pub(super) async fn run(
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
     let Post { commands, deliveries, colleagues } = post;
-    let core = Rc::new(Core {
-        state: RefCell::new(State::new(clock, shared, handover, colleagues)?),
-        room: RefCell::new(vec![0; ROOM].into()),
-        deadline_moved: Notify::new(),
-        connections: Arc::clone(&shared.connections),
-        doors: RefCell::default(),
-    });
-    core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
+    let core = Core::new(clock, shared, handover, colleagues)?;
     let tasks = LocalSet::new();
     tasks.spawn_local(command::obey(Rc::clone(&core), commands, deliveries));
     let work = async {
@@ -99,14 +95,43 @@ pub(super) async fn run(
 #[derive(Debug)]
 pub(super) struct Core {
     state: RefCell<State>,
+    /// What handshakes of TLS and DTLS pass.
+    pub(super) handshakes: Rc<Gate>,
     room: RefCell<Box<[u8]>>,
-    /// Tells the pump that a deadline has come before the one it waits for.
-    deadline_moved: Notify,
+    /// Tells the pump that a deadline has come before the one it waits for, or that DTLS clients have
+    /// lost their places.
+    deadline_moved: Arc<Notify>,
     connections: Arc<Connections>,
     doors: RefCell<Doors>,
 }
 
 impl Core {
+    /// Serves nothing yet.
+    ///
+    /// # Errors
+    /// When the system refuses a descriptor.
+    pub(super) fn new(
+        clock: Clock,
+        shared: &Shared,
+        handover: Arc<Handover>,
+        colleagues: Colleagues,
+    ) -> io::Result<Rc<Self>> {
+        let limit = Arc::clone(&shared.handshakes);
+        let handshakes = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));
+        let state = State::new(clock, shared, handover, colleagues, Rc::clone(&handshakes))?;
+        let deadline_moved = state.io.dtls.lost_places();
+        let core = Rc::new(Self {
+            state: RefCell::new(state),
+            handshakes,
+            room: RefCell::new(vec![0; ROOM].into()),
+            deadline_moved,
+            connections: Arc::clone(&shared.connections),
+            doors: RefCell::default(),
+        });
+        core.state.borrow_mut().io.tcp.report_to(Rc::downgrade(&core));
+        Ok(core)
+    }
+
     /// Serves the sockets until `stop` turns true, then ends every allocation.
     async fn pump(
         &self,
@@ -158,15 +183,20 @@ impl Core {
         io.disconnect(connection);
     }
 
-    /// Takes the whole messages at the front of what a connection has read; answers how many bytes
-    /// they are.
+    /// Takes whole messages at the front of what a connection has read, `messages` at most, and none
+    /// once its answers have no room. Returns how many bytes they are, and counts `messages` down.
     ///
     /// # Errors
     /// When what follows is no message.
     //= 8489-6.3.1.2-answer-goes-back
-    pub(super) fn read_stream(&self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    pub(super) fn read_stream(
+        &self,
+        client: Client,
+        bytes: &[u8],
+        messages: &mut usize,
+    ) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
-        let taken = state.read_stream(client, bytes);
+        let taken = state.read_stream(client, bytes, messages);
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
@@ -200,13 +230,26 @@ impl Core {
         self.state.borrow().shard.has_allocation(client)
     }
 
-    /// A warning that clients can cause at will: written now and then.
-    pub(super) fn limited_warning(&self, text: Arguments<'_>) {
+    /// Writes a warning to the log, unless there were many of this source.
+    pub(super) fn warn(&self, kind: Kind, source: IpAddr, text: Arguments<'_>) {
+        self.log(|now, log| log.warn(kind, source, now, text));
+    }
+
+    /// A connection has ended whose client was too slow for its media.
+    pub(super) fn slow_client(&self, client: ClientAddr, transport: &'static str, dropped: u64) {
+        self.log(|now, log| log.slow_client(now, client, transport, dropped));
+    }
+
+    /// A TCP connection between a client and a peer waits for a limit.
+    pub(super) fn slowed_down(&self, client: ClientAddr, user: &str, exceeded: Exceeded) {
+        self.log(|now, log| log.slowed_down(now, client, user, exceeded));
+    }
+
+    fn log(&self, write: impl FnOnce(Tick, &mut EventLog)) {
         let mut state = self.state.borrow_mut();
         state.now();
-        if state.io.may_log() {
-            tracing::warn!("{text}");
-        }
+        let Io { log, now, .. } = &mut state.io;
+        write(*now, log);
     }
 }
 
@@ -235,9 +278,10 @@ impl State {
         shared: &Shared,
         handover: Arc<Handover>,
         colleagues: Colleagues,
+        gate: Rc<Gate>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let dtls = Dtls::new(clock, &shared.connections);
+        let dtls = Dtls::new(clock, &shared.connections, gate);
         let icmp_errors = shared.settings.icmp_errors;
         let number = colleagues.me();
         let mut io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);
@@ -262,6 +306,7 @@ impl State {
     /// Serves what is there now. Answers whether there is more.
     fn turn(&mut self) -> io::Result<bool> {
         let now = self.on_time();
+        self.io.log.tell_left_out(now.tick);
         match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -322,6 +367,9 @@ impl State {
         if self.io.dtls.next_timeout().is_some_and(|at| at <= now.tick) {
             self.hands().0.handle_timeout(now);
         }
+        if self.io.dtls.has_lost_places() {
+            self.hands().0.leave_lost(now);
+        }
         now
     }
 
@@ -344,6 +392,7 @@ impl State {
         self.hands().0.shut_down();
         self.shard.shut_down(now, &mut self.io);
         self.io.close_given_up();
+        self.io.log.finish(now.tick);
     }
 
     /// What it takes to serve DTLS clients, and the batch that they are read into.
@@ -458,18 +507,27 @@ impl State {
         }
     }
 
-    /// The whole messages at the front of `bytes`, which a connection has read.
-    fn read_stream(&mut self, client: Client, bytes: &[u8]) -> io::Result<usize> {
+    /// Whole messages at the front of `bytes`, which a connection has read: see [`Core::read_stream`].
+    fn read_stream(
+        &mut self,
+        client: Client,
+        bytes: &[u8],
+        messages: &mut usize,
+    ) -> io::Result<usize> {
         let now = self.on_time();
         let Via::Stream { connection, .. } = client.via else { return Ok(0) };
         let mut at = 0;
         let outcome = loop {
+            if *messages == 0 {
+                break Ok(());
+            }
             let rest = bytes.get(at..).unwrap_or_default();
             let (len, padded) = match Frame::of(rest) {
                 Frame::Whole { len, padded } => (len, padded),
                 Frame::Incomplete { .. } => break Ok(()),
                 Frame::Foreign => break Err(io::Error::other("neither STUN nor ChannelData")),
             };
+            *messages -= 1;
             let packet = rest.get(..len).unwrap_or_default();
             let reply = &mut self.reply[..];
             let verdict = self.shard.from_client(now, client, packet, reply, &mut self.io);
@@ -477,7 +535,7 @@ impl State {
                 (Verdict::Reply(len), Some(line)) => {
                     line.answer(self.reply.get(..len).unwrap_or_default());
                     // What follows a ConnectionBind that succeeded is data.
-                    if self.io.tcp.is_bound(connection) {
+                    if self.io.tcp.is_bound(connection) || !line.has_room_for_an_answer() {
                         at += padded;
                         break Ok(());
                     }
@@ -485,6 +543,9 @@ impl State {
                 // Over a connection nobody asks again: silence would keep the client waiting.
                 (Verdict::Drop(DropReason::WrongCredentials), _) => {
                     break Err(io::Error::other("too many wrong credentials from this address"));
+                }
+                (Verdict::Drop(DropReason::Withheld), _) if !self.shard.has_allocation(&client) => {
+                    break Err(io::Error::other("too many requests without a good credential"));
                 }
                 (verdict, _) => forward(&mut self.egress, &mut self.io, verdict, bytes, at),
             }

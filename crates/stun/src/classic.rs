@@ -51,6 +51,12 @@ impl ClassicRequest {
         Some(Self { id: *id, unknown })
     }
 
+    /// The transaction id, of 16 bytes.
+    #[must_use]
+    pub const fn id(&self) -> &[u8] {
+        &self.id
+    }
+
     /// Writes an answer of 500 into `reply`: over DTLS such requests are refused (RFC 8489 section
     /// 11). Returns its length.
     ///

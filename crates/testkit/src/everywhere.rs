@@ -26,7 +26,7 @@ pub type AnyClient = StreamClient<Box<dyn Wire>>;
 
 pub struct Site {
     pub server: Server,
-    authority: Authority,
+    pub authority: Authority,
     pub root: X509,
     certificate: tempfile::TempDir,
 }

@@ -68,6 +68,18 @@ impl Server {
         Self::wait_until_it_listens(command, state)
     }
 
+    /// Starts it by another program than [`command`] does, and waits until it listens.
+    pub fn spawned(mut command: Command, state: tempfile::TempDir) -> Self {
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TACITURN_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("NO_COLOR", "1");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::wait_until_it_listens(command, state)
+    }
+
     fn wait_until_it_listens(mut command: Command, state: tempfile::TempDir) -> Self {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();

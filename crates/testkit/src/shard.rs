@@ -12,8 +12,8 @@ use taciturn_stun::{
 use taciturn_turn::auth::{Authenticator, NonceKeys, StaticKey, StaticUser, long_term_key};
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{
-    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
-    SourceBudget,
+    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
+    Rates,
 };
 use taciturn_turn::{
     AllocationId, Client, ClientAddr, ConnectionIds, Event, OpenError, Outside, RelayAddress,
@@ -43,7 +43,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         quota: Arc::new(Quota::new(1_000_000, 0)),
         rates: Arc::new(RateLimits::new(Rates::default())),
         answers: Arc::new(AnswerLimit::new(0, 0, Vec::new())),
-        failures: Arc::new(SourceBudget::new(0)),
+        failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         mobile: Arc::default(),
@@ -68,6 +68,7 @@ pub fn settings(own: IpAddr) -> Settings {
         rfc3489: false,
         mobility: false,
         software: true,
+        keep_removed: false,
     }
 }
 

@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
 
     /// Sends a request and hands over the answer to it.
     pub async fn ask(&mut self, method: Method, attributes: impl Fn(&mut Writer<'_>)) -> Vec<u8> {
-        self.transactions += 1;
+        self.transactions = self.transactions.wrapping_add(1);
         let mut buffer = [0; 1000];
         let mut tid = TransactionId([self.transactions; 12]);
         tid.0[..8].copy_from_slice(&self.number.to_be_bytes());

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use rustls::SignatureScheme;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 use zeroize::Zeroizing;
@@ -19,6 +21,17 @@ use zeroize::Zeroizing;
 use super::error::{CertError, Place};
 use super::names::{Fit, fit};
 use super::pem::PrivateKey;
+
+/// By which of them clients of today let a server sign.
+const USUAL_SCHEMES: [SignatureScheme; 4] = [
+    SignatureScheme::RSA_PSS_SHA256,
+    SignatureScheme::ECDSA_NISTP256_SHA256,
+    SignatureScheme::ECDSA_NISTP384_SHA384,
+    SignatureScheme::ED25519,
+];
+
+/// How many signatures it takes to see how long one takes.
+const SIGNATURES: usize = 3;
 
 /// The encoding of a private key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +75,8 @@ pub(super) struct Facts {
     pub(super) self_signed: bool,
     /// The first certificate, counted from 1, that the one after it did not issue.
     pub(super) broken_after: Option<usize>,
+    /// The length of the key, where it is RSA.
+    pub(super) rsa_bits: Option<usize>,
 }
 
 impl CertifiedChain {
@@ -104,6 +119,7 @@ impl CertifiedChain {
             issuer: leaf.issuer().to_string(),
             self_signed: same(leaf.issuer(), leaf.subject()),
             broken_after,
+            rsa_bits: rsa_bits(leaf),
         };
         let served = Arc::new(CertifiedKey::new(certs, signing));
         Ok(Self { served, key, facts, generation: 0 })
@@ -186,6 +202,18 @@ impl CertifiedChain {
         &self.facts
     }
 
+    /// How long one signature with its key takes on this machine: the shortest of a few, which nothing else
+    /// has come between. `None` where the key signs by none of the usual schemes.
+    #[must_use]
+    pub fn signature_cost(&self) -> Option<Duration> {
+        let signer = self.served.key.choose_scheme(&USUAL_SCHEMES)?;
+        let one = || {
+            let began = Instant::now();
+            signer.sign(b"how long this takes").ok().map(|_| began.elapsed())
+        };
+        (0..SIGNATURES).filter_map(|_| one()).min()
+    }
+
     /// What rustls serves.
     pub(super) fn served(&self) -> &Arc<CertifiedKey> {
         &self.served
@@ -215,6 +243,13 @@ impl fmt::Debug for CertifiedChain {
             .field("certificates", &self.served.cert.len())
             .field("generation", &self.generation)
             .finish_non_exhaustive()
+    }
+}
+
+fn rsa_bits(leaf: &X509Certificate<'_>) -> Option<usize> {
+    match leaf.public_key().parsed() {
+        Ok(PublicKey::RSA(key)) => Some(key.key_size()),
+        _ => None,
     }
 }
 

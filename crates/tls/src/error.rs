@@ -183,10 +183,10 @@ pub enum CertError {
 }
 
 impl CertError {
-    /// Whether the system refused to let this process read a file.
+    /// Whether an error of this kind, given by the system, is the cause.
     #[must_use]
-    pub fn is_access_denied(&self) -> bool {
-        matches!(self, Self::Unreadable { error, .. } if error.kind() == io::ErrorKind::PermissionDenied)
+    pub fn is_caused_by(&self, kind: io::ErrorKind) -> bool {
+        matches!(self, Self::Unreadable { error, .. } if error.kind() == kind)
     }
 
     /// Wraps what the system said about `path`, with what can be found out about permissions.

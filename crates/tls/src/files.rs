@@ -61,6 +61,16 @@ impl Stamp {
     }
 }
 
+/// Whether every user of this machine can read the file: by its mode, and by that of all directories on
+/// the way to it. Not what a container runtime mounts at /run/secrets, which only the container sees.
+pub(super) fn is_exposed(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let allows = |path: &Path, bits| fs::metadata(path).is_ok_and(|meta| meta.mode() & bits != 0);
+    !path.starts_with("/run/secrets")
+        && allows(&path, 0o004)
+        && path.ancestors().skip(1).all(|dir| allows(dir, 0o001))
+}
+
 /// Who may use a file, and who we are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -147,6 +157,25 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn a_file_is_exposed_where_its_mode_and_its_directories_let_everybody_through() {
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        let dir = tempfile::tempdir_in("/tmp").unwrap();
+        let key = dir.path().join("key.pem");
+        fs::write(&key, "x").unwrap();
+        for (of_dir, of_key, exposed) in [
+            (0o755, 0o644, true),
+            (0o700, 0o644, false),
+            (0o755, 0o640, false),
+            (0o711, 0o604, true),
+        ] {
+            mode(dir.path(), of_dir).unwrap();
+            mode(&key, of_key).unwrap();
+            assert_eq!(is_exposed(&key), exposed, "{of_dir:o} {of_key:o}");
+        }
+        assert!(!is_exposed(&dir.path().join("nothing")));
+    }
 
     #[test]
     fn a_refused_file_is_named_with_owner_mode_and_our_uid() {

@@ -3,14 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring::{self, Ticketer};
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage};
 use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{Accept, LazyConfigAcceptor, StartHandshake};
 
+use super::resumption::ResumptionOnly;
 use super::store::CertStore;
 
 /// The application protocols that are agreed to, in the order of preference (RFC 7443).
@@ -54,41 +55,103 @@ pub fn server_config(store: Arc<CertStore>) -> Arc<ServerConfig> {
 /// an attacker, finds nothing: this server answers nothing but STUN.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
-    named: Arc<ServerConfig>,
-    silent: Arc<ServerConfig>,
+    named: Configs,
+    silent: Configs,
+}
+
+/// What a client is served with, as long as the server may sign for it, and otherwise.
+#[derive(Clone, Debug)]
+struct Configs {
+    full: Arc<ServerConfig>,
+    resumption: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn new(full: ServerConfig, store: &Arc<CertStore>) -> Self {
+        // Shares the ticket keys.
+        let mut resumption = full.clone();
+        resumption.cert_resolver = Arc::new(ResumptionOnly(Arc::clone(store)));
+        Self { full: Arc::new(full), resumption: Arc::new(resumption) }
+    }
+}
+
+/// Whether a handshake may cost a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signing {
+    /// It may.
+    Allowed,
+    /// It may not: a client with a good ticket is served, and no other.
+    ResumptionOnly,
+}
+
+/// A handshake after the server's first flight, which is the one that costs most.
+pub struct Begun<IO> {
+    /// The rest of it.
+    pub accept: Accept<IO>,
+    /// What kind it is. `None` where it has failed; `accept` has the error.
+    pub kind: Option<HandshakeKind>,
 }
 
 impl TlsServer {
     /// Serves the certificates of `store`, as they are at the time of each handshake.
     #[must_use]
     pub fn new(store: Arc<CertStore>) -> Self {
-        let named = server_config(store);
+        let named = ServerConfig::clone(&server_config(Arc::clone(&store)));
         // Shares the ticket keys: a client may change its list between two connections.
-        let mut silent = ServerConfig::clone(&named);
+        let mut silent = named.clone();
         silent.alpn_protocols.clear();
-        Self { named, silent: Arc::new(silent) }
+        Self { named: Configs::new(named, &store), silent: Configs::new(silent, &store) }
     }
 
     /// The configuration for a client that begins with `hello`.
     #[must_use]
-    pub fn config_for(&self, hello: &ClientHello<'_>) -> Arc<ServerConfig> {
+    pub fn config_for(&self, hello: &ClientHello<'_>, signing: Signing) -> Arc<ServerConfig> {
         let ours = |protocol: &[u8]| ALPN_PROTOCOLS.contains(&protocol);
         let named = hello.alpn().is_some_and(|mut offered| offered.any(ours));
-        Arc::clone(if named { &self.named } else { &self.silent })
+        let configs = if named { &self.named } else { &self.silent };
+        Arc::clone(match signing {
+            Signing::Allowed => &configs.full,
+            Signing::ResumptionOnly => &configs.resumption,
+        })
     }
 
-    /// Shakes hands with the client on `io`. Sets no time limit: that is the caller's.
+    /// Reads the ClientHello of the client on `io`, and does nothing yet that costs anything. Sets no limit
+    /// of time or size: those are the caller's.
     ///
     /// # Errors
     ///
-    /// Those of `io`, and [`io::ErrorKind::InvalidData`] or
-    /// [`io::ErrorKind::UnexpectedEof`] when the client does not speak TLS or goes away.
+    /// Those of `io`, and [`io::ErrorKind::InvalidData`] or [`io::ErrorKind::UnexpectedEof`] when the client
+    /// does not speak TLS or goes away.
+    pub async fn read_hello<IO>(io: IO) -> io::Result<StartHandshake<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        LazyConfigAcceptor::new(Acceptor::default(), io).await
+    }
+
+    /// Answers a ClientHello: chooses the key, agrees on one for the session, and signs where that is needed
+    /// and allowed. With a HelloRetryRequest (RFC 8446 section 4.1.4) that comes later, in `accept`.
+    #[must_use]
+    pub fn begin<IO>(&self, start: StartHandshake<IO>, signing: Signing) -> Begun<IO>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let config = self.config_for(&start.client_hello(), signing);
+        let mut kind = None;
+        let accept = start.into_stream_with(config, |session| kind = session.handshake_kind());
+        Begun { accept, kind }
+    }
+
+    /// Shakes hands with the client on `io`. Sets no limit of time or size: those are the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::read_hello`], and when the handshake fails.
     pub async fn accept<IO>(&self, io: IO) -> io::Result<TlsStream<IO>>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
-        let config = self.config_for(&start.client_hello());
-        start.into_stream(config).await
+        let start = Self::read_hello(io).await?;
+        self.begin(start, Signing::Allowed).accept.await
     }
 }

@@ -49,6 +49,17 @@ impl CertSource {
         }
     }
 
+    /// Files with a private key that every user of this machine can read, by their mode and that of the
+    /// directories on the way to them.
+    pub(super) fn exposed_keys(&self) -> Vec<PathBuf> {
+        let keys = match self {
+            Self::Pem { key, .. } => vec![key.clone()],
+            Self::Certbot { dir } => vec![dir.join("privkey.pem")],
+            Self::Acme { path, .. } => acme::files(path).unwrap_or_default(),
+        };
+        keys.into_iter().filter(|key| files::is_exposed(key)).collect()
+    }
+
     /// What kind of place it is: `file`, `certbot` or `acme`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {

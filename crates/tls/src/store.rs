@@ -296,6 +296,8 @@ impl CertStore {
         for (slot, chain) in watched.slots.iter().zip(chains.iter()) {
             let found = |warning| Finding { source: slot.source.clone(), warning };
             findings.extend(chain.warnings(now, None).into_iter().map(found));
+            let exposed = slot.source.exposed_keys().into_iter();
+            findings.extend(exposed.map(|key| found(Warning::ExposedKey { key })));
         }
         for host in expected {
             if let Some(slot) = watched.slots.first()

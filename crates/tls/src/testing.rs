@@ -1,5 +1,6 @@
 //! Certificates made on the spot for tests.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +13,8 @@ use rustls::pki_types::CertificateDer;
 /// Test-only keys: ring cannot make RSA keys, and none of these was ever used anywhere.
 pub(super) const RSA_PKCS1: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs1.key");
 pub(super) const RSA_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-rsa-pkcs8.key");
+pub(super) const RSA_4096: &str =
+    include_str!("../../../tests/fixtures/test-only-rsa4096-pkcs8.key");
 pub(super) const EC_SEC1: &str = include_str!("../../../tests/fixtures/test-only-ec-sec1.key");
 pub(super) const EC_PKCS8: &str = include_str!("../../../tests/fixtures/test-only-ec-pkcs8.key");
 pub(super) const ENCRYPTED: &str =
@@ -42,7 +45,9 @@ impl Leaf {
     /// Writes `fullchain.pem` and `privkey.pem`.
     pub(super) fn write(&self, dir: &Path) {
         std::fs::write(dir.join("fullchain.pem"), self.fullchain()).unwrap();
-        std::fs::write(dir.join("privkey.pem"), &self.key).unwrap();
+        let key = dir.join("privkey.pem");
+        std::fs::write(&key, &self.key).unwrap();
+        std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// One element of `Certificates` in an acme.json.

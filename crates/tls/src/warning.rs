@@ -1,7 +1,8 @@
 //! What clients will not like about a certificate that loads well.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::chain::{CertifiedChain, day};
 
@@ -11,7 +12,11 @@ const SOON_DAYS: i64 = 14;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Something that makes clients refuse a certificate, now or soon. `Display` says what to do.
+/// RSA keys from this length on are too slow for a server that relays beside its handshakes.
+const SLOW_RSA_BITS: usize = 4096;
+
+/// Something that makes clients refuse a certificate, now or soon, that gives its key away, or that costs the
+/// server much. `Display` says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
     /// It ends within 14 days.
@@ -49,6 +54,18 @@ pub enum Warning {
         expected: String,
         /// What it is good for.
         names: Vec<String>,
+    },
+    /// Every user of this machine can read its private key.
+    ExposedKey {
+        /// The file.
+        key: PathBuf,
+    },
+    /// Its key is slow to sign with.
+    SlowKey {
+        /// The length of the RSA key.
+        bits: usize,
+        /// How long one signature takes on this machine.
+        cost: Duration,
     },
     /// Issued by Cloudflare for the way between Cloudflare and an origin server.
     CloudflareOrigin,
@@ -99,6 +116,19 @@ impl fmt::Display for Warning {
                  for {expected}, or use a name it has in the turns: address",
                 names.join(", ")
             ),
+            Self::ExposedKey { key } => write!(
+                f,
+                "the private key {0} can be read by every user of this machine: chmod o= {0} (and let this \
+                 server's user read it, for example by its group)",
+                key.display()
+            ),
+            Self::SlowKey { bits, cost } => write!(
+                f,
+                "a signature with its RSA key of {bits} bits takes {:.1} ms on this machine, and each TLS or \
+                 DTLS handshake needs one, for which calls have to wait: few clients can come in at a time. \
+                 Use an ECDSA key (P-256), or RSA with 2048 bits; certbot: --key-type ecdsa",
+                cost.as_secs_f64() * 1000.0
+            ),
             Self::CloudflareOrigin => write!(
                 f,
                 "this is a Cloudflare Origin certificate: only Cloudflare itself trusts it, no \
@@ -110,7 +140,7 @@ impl fmt::Display for Warning {
 }
 
 impl CertifiedChain {
-    /// What clients will not like at the time `now`, for the host name or IP address `expected`
+    /// What clients, or the server, will not like at the time `now`, for the host name or IP address `expected`
     /// where given. Whether the issuer is one that clients know is not looked at.
     #[must_use]
     pub fn warnings(&self, now: SystemTime, expected: Option<&str>) -> Vec<Warning> {
@@ -136,6 +166,12 @@ impl CertifiedChain {
             warnings.push(Warning::MissingIntermediate { issuer: facts.issuer.clone() });
         } else if let Some(number) = facts.broken_after {
             warnings.push(Warning::BrokenChain { number });
+        }
+
+        if let Some(bits) = facts.rsa_bits.filter(|bits| *bits >= SLOW_RSA_BITS)
+            && let Some(cost) = self.signature_cost()
+        {
+            warnings.push(Warning::SlowKey { bits, cost });
         }
 
         if let Some(expected) = expected.filter(|expected| !self.covers(expected)) {

@@ -240,11 +240,20 @@ impl Shard {
                 Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
             }
         })?;
+        // RFC 8656 section 19: with 486 no more allocations can be made at the present time. Who is
+        // over the quota has spent nothing here; for whom there is no port has, as the search is what
+        // costs.
+        self.rules.rates.allocation(request.now.tick, quota.meter()).map_err(|_| {
+            let detail = "This user asks for allocations faster than it may \
+                          (limits.allocations_per_second_per_user)";
+            Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
+        })?;
         let foundation = Foundation {
             client: request.client,
             username: grant.username,
             key: grant.key,
             credential_expires: grant.expires,
+            origin: grant.origin,
             quota,
             made_by: request.message.transaction_id(),
             tcp: wanted.tcp,

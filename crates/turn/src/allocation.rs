@@ -8,8 +8,9 @@ use super::mobility::Mobility;
 use super::outside::ChannelRoute;
 use super::tcp_allocation::TcpAllocation;
 use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
+use crate::auth::Origin;
 use crate::clock::Tick;
-use crate::policy::{Meter, PortLease, QuotaTicket};
+use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
 use taciturn_stun::{ChannelNumber, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
@@ -69,6 +70,8 @@ pub(super) struct Allocation {
     //= 8656-6-no-password
     /// When the credential ends, in seconds since 1970.
     pub(super) credential_expires: Option<u64>,
+    /// The user or secret of the configuration that it was made with.
+    pub(super) origin: Option<Origin>,
     /// Gives the place in the user's quota back when dropped.
     pub(super) quota: QuotaTicket,
     /// What it has spent of its rates; shared with the connections of a TCP allocation.
@@ -96,6 +99,8 @@ pub(super) struct Allocation {
     /// No more than there may be channels: each has lived twice as long as it is kept here.
     ended: Vec<Ended>,
     pub(super) traffic: Traffic,
+    /// What is answered on its 5-tuple without a credential.
+    pub(super) answers: AllocationAnswers,
     /// Where it may move with its client (RFC 8016).
     pub(super) mobility: Option<Mobility>,
 }
@@ -106,6 +111,7 @@ pub(super) struct Foundation {
     pub(super) username: Box<str>,
     pub(super) key: LongTermKey,
     pub(super) credential_expires: Option<u64>,
+    pub(super) origin: Option<Origin>,
     pub(super) quota: QuotaTicket,
     pub(super) made_by: TransactionId,
     /// Whether its relays are for TCP (RFC 6062).
@@ -121,6 +127,7 @@ impl Allocation {
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,
+            origin: foundation.origin,
             quota: foundation.quota,
             meter: Arc::default(),
             relays: [None, None],
@@ -137,6 +144,7 @@ impl Allocation {
             tcp: foundation.tcp.then(TcpAllocation::default),
             ended: Vec::new(),
             traffic: Traffic::default(),
+            answers: AllocationAnswers::default(),
             mobility: None,
         }
     }

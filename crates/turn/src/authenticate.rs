@@ -4,7 +4,8 @@ use super::allocation::Allocation;
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
-use super::types::Via;
+use super::strangers::Source;
+use super::types::{DropReason, Via};
 use crate::auth::{Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate};
 use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
 
@@ -20,6 +21,15 @@ impl Proven {
     pub(super) fn made(&self, allocation: &Allocation) -> bool {
         self.grant.as_ref().is_none_or(|grant| grant.username == allocation.username)
     }
+}
+
+/// What becomes of a request that has not proven who sent it.
+#[derive(Debug)]
+pub(super) enum Unproven {
+    /// It is answered with this.
+    Refused(Failure),
+    /// It is not answered.
+    Dropped(DropReason),
 }
 
 /// What the answer to a proven user is signed with.
@@ -62,59 +72,70 @@ impl Credential<'_> {
 
 impl Shard {
     /// What the nonce of a request is worth.
-    pub(super) fn freshness(&self, request: &Request<'_>) -> Result<(), NonceError> {
+    fn freshness(&self, request: &Request<'_>) -> Result<(), NonceError> {
         let Request { now, client, message } = request;
         let nonce = message.nonce().ok_or(NonceError::Foreign)?;
         self.rules.nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce)
     }
 
-    //= 8489-9.2.4-order
-    /// RFC 8489 section 9.2.4, in its order: 401 without integrity, 400 for a request that is not
-    /// complete, 401 for a wrong user or password, and only then 438 for a stale nonce.
+    /// 401 without integrity, 400 for a request that is not complete, 438 for a nonce that is not good,
+    /// and only then 401 for a wrong user or password.
+    ///
+    /// RFC 8489 section 9.2.4 has the last two the other way round. With a nonce that anybody makes up,
+    /// 438 would then tell who guesses that the password is right, over and over, and without a trace:
+    /// a failure counts only where the nonce proves the source. Behind the nonce, all that is judged is
+    /// counted.
     //= 8656-5-long-term
     pub(super) fn authenticate(
         &mut self,
         request: &Request<'_>,
-        fresh: Result<(), NonceError>,
         outside: &mut impl Outside,
-    ) -> Result<Proven, Failure> {
-        let Request { client, message, .. } = request;
+    ) -> Result<Proven, Unproven> {
         //= 8489-9.2.4-no-integrity
-        if !message.has_integrity() {
-            return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
+        if !request.message.has_integrity() {
+            let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED);
+            return Err(self.refuse(request, Source::AsCarried, failure));
         }
-        let credential = self.credential(request)?;
-        //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
-        let proven = match self.prove(request, &credential) {
-            Ok(proven) => proven,
-            Err(reason) => {
-                // Without a nonce that was made for it, the source address may be somebody else's.
-                // It must not get into a log that bans addresses.
-                if fresh != Err(NonceError::Foreign) {
-                    let username = match &credential.claim {
-                        Claim::Name(name) => name,
-                        Claim::Hash(hash) => {
-                            self.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
-                        }
-                    };
-                    let client = *client;
-                    outside.event(Event::AuthenticationFailed { client, username, reason });
-                }
-                if fresh.is_ok() {
-                    self.note_failure(request);
-                }
-                return Err(Failure::challenge(ErrorCode::UNAUTHENTICATED));
-            }
+        let fresh = self.freshness(request);
+        let source = if fresh.is_ok() { Source::HasNonce } else { Source::AsCarried };
+        let credential = match self.credential(request) {
+            Ok(credential) => credential,
+            Err(failure) => return Err(self.refuse(request, source, failure)),
         };
-        match fresh {
-            Ok(()) => Ok(proven),
-            //= 8489-9.2.4-stale-nonce
-            Err(stale) => {
-                if let Some(count) = self.statistics.stale_nonces.get_mut(stale as usize) {
-                    *count += 1;
-                }
-                Err(Failure::challenge(ErrorCode::STALE_NONCE))
+        //= 8489-9.2.4-stale-nonce
+        if let Err(stale) = fresh {
+            if let Some(count) = self.statistics.stale_nonces.get_mut(stale as usize) {
+                *count += 1;
             }
+            let failure = Failure::challenge(ErrorCode::STALE_NONCE);
+            return Err(self.refuse(request, source, failure));
+        }
+        if let Some(proven) = self.prove_by_allocation(request, &credential) {
+            return Ok(proven);
+        }
+        if !self.judges(request) {
+            return Err(Unproven::Dropped(DropReason::WrongCredentials));
+        }
+        //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
+        self.prove(request, &credential).map_err(|reason| {
+            let username = match &credential.claim {
+                Claim::Name(name) => name,
+                Claim::Hash(hash) => {
+                    self.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
+                }
+            };
+            let client = request.client;
+            outside.event(Event::AuthenticationFailed { client, username, reason });
+            self.count_failure(request);
+            Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED))
+        })
+    }
+
+    /// Refuses a request before its credential is judged, as far as there is a budget for answers.
+    fn refuse(&mut self, request: &Request<'_>, source: Source, failure: Failure) -> Unproven {
+        match self.answers(request, source) {
+            true => Unproven::Refused(failure),
+            false => Unproven::Dropped(DropReason::Withheld),
         }
     }
 
@@ -140,25 +161,37 @@ impl Shard {
         Ok(Credential { claim, chosen })
     }
 
-    /// Looks for the key that the request was signed with.
-    fn prove(&self, request: &Request<'_>, credential: &Credential<'_>) -> Result<Proven, Denied> {
+    /// RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so that
+    /// a running call outlives its credential, unless the operator wants it otherwise. No neighbour
+    /// who guesses gets in its way.
+    fn prove_by_allocation(
+        &self,
+        request: &Request<'_>,
+        credential: &Credential<'_>,
+    ) -> Option<Proven> {
         let Request { now, client, message } = request;
         let authenticator = &self.rules.authenticator;
-        // RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so
-        // that a running call outlives its credential, unless the operator wants it otherwise.
-        if let Some((_, allocation)) = self.allocation_of(client)
-            && match credential.claim {
-                Claim::Name(name) => *allocation.username == *name,
-                Claim::Hash(hash) => authenticator.is_hash_of(&hash, &allocation.username),
-            }
+        let (_, allocation) = self.allocation_of(client)?;
+        let is_its_user = match credential.claim {
+            Claim::Name(name) => *allocation.username == *name,
+            Claim::Hash(hash) => authenticator.is_hash_of(&hash, &allocation.username),
+        };
+        let is_over = authenticator.strict_expiry()
+            && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
+        let proves = is_its_user
             && allocation.key.algorithm() == credential.algorithm()
-            && !(authenticator.strict_expiry()
-                && allocation.credential_expires.is_some_and(|expires| now.unix > expires))
-            && message.verify_integrity(&allocation.key)
-        {
+            && !is_over
+            && message.verify_integrity(&allocation.key);
+        proves.then(|| {
             let signature = credential.signature(message, &allocation.key);
-            return Ok(Proven { signature, grant: None });
-        }
+            Proven { signature, grant: None }
+        })
+    }
+
+    /// Looks for the key that the request was signed with.
+    fn prove(&self, request: &Request<'_>, credential: &Credential<'_>) -> Result<Proven, Denied> {
+        let Request { now, message, .. } = request;
+        let authenticator = &self.rules.authenticator;
         let name = match &credential.claim {
             Claim::Name(name) => Some(*name),
             Claim::Hash(hash) => authenticator.name_of(hash),
@@ -169,7 +202,8 @@ impl Shard {
             && message.verify_integrity(&key)
         {
             let signature = credential.signature(message, &key);
-            let grant = Grant { key, username: name.into(), name: name.into(), expires: None };
+            let (username, name) = (name.into(), name.into());
+            let grant = Grant { key, username, name, expires: None, origin: None };
             return Ok(Proven { signature, grant: Some(grant) });
         }
         let fits = |key: &LongTermKey| message.verify_integrity(key);

@@ -5,6 +5,7 @@ use super::nat_discovery::{Exchange, UNDERSTOOD};
 use super::outside::Outside;
 use super::request::{Failure, Request};
 use super::shard::Shard;
+use super::strangers::Source;
 use super::types::{Client, DropReason, Verdict, Via};
 use crate::clock::Now;
 use taciturn_stun::{AttributeType, ClassicRequest, Writer};
@@ -13,7 +14,7 @@ impl Shard {
     /// Tells the client its address as it is seen from here. `len` is that of the request.
     //= 8489-12-binding
     pub(super) fn binding(
-        &self,
+        &mut self,
         request: &Request<'_>,
         len: usize,
         reply: &mut [u8],
@@ -58,7 +59,7 @@ impl Shard {
     /// A request that has no magic cookie (RFC 8489 section 11): over UDP alone, as RFC 3489 had it. Over
     /// DTLS it is refused.
     pub(super) fn classic_binding(
-        &self,
+        &mut self,
         now: Now,
         client: Client,
         packet: &[u8],
@@ -72,7 +73,7 @@ impl Shard {
         if self.comes_from_own_relay(&client) {
             return Verdict::Drop(DropReason::OwnAddress);
         }
-        if !self.answers_client(now, &client) {
+        if !self.answers_client(now.tick, &client, request.id(), Source::AsCarried) {
             return Verdict::Drop(DropReason::Withheld);
         }
         let answer = match client.via {

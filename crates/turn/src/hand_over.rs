@@ -116,6 +116,9 @@ impl Shard {
             self.end(now.tick, id.index, EndReason::Released, outside);
         } else if !is_whole {
             self.end(now.tick, id.index, EndReason::Disconnected, outside);
+        } else if self.is_removed(id.index) && !self.settings.keep_removed {
+            // The configuration was read again while it was on its way.
+            self.end(now.tick, id.index, EndReason::CredentialRemoved, outside);
         } else {
             self.withdraw_refused(now, id.index, outside);
         }

@@ -52,6 +52,8 @@ pub enum EndReason {
     Disconnected,
     /// Its credential ran out, and `strict_expiry` is on.
     CredentialExpired,
+    /// The user or secret that it was made with was removed from the configuration.
+    CredentialRemoved,
     /// The operator ended it.
     Kicked,
     /// The server stops.
@@ -60,11 +62,12 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Released,
         Self::Expired,
         Self::Disconnected,
         Self::CredentialExpired,
+        Self::CredentialRemoved,
         Self::Kicked,
         Self::Shutdown,
     ];
@@ -77,6 +80,7 @@ impl EndReason {
             Self::Expired => "expired",
             Self::Disconnected => "disconnected",
             Self::CredentialExpired => "credential_expired",
+            Self::CredentialRemoved => "credential_removed",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
         }
@@ -90,6 +94,7 @@ impl EndReason {
             Self::Expired => "not refreshed",
             Self::Disconnected => "connection closed",
             Self::CredentialExpired => "credential expired",
+            Self::CredentialRemoved => "user or secret removed from the configuration",
             Self::Kicked => "ended by the operator",
             Self::Shutdown => "server stopped",
         }

@@ -1,7 +1,7 @@
 //! What all requests have in common: unknown attributes, the form of answers (RFC 8489 section
 //! 6.3). Who sent them is judged in `authenticate`.
 
-use super::authenticate::Signature;
+use super::authenticate::{Signature, Unproven};
 use super::mobility::Arrival;
 use super::outside::{Event, Outside};
 use super::redirect::Alternate;
@@ -159,13 +159,10 @@ impl Shard {
     ) -> Verdict {
         let (now, client) = (request.now, request.client);
         let method = request.message.method();
-        let fresh = self.freshness(request);
-        if let Err(reason) = self.hears(request, fresh) {
-            return Verdict::Drop(reason);
-        }
-        let proven = match self.authenticate(request, fresh, outside) {
+        let proven = match self.authenticate(request, outside) {
             Ok(proven) => proven,
-            Err(failure) => {
+            Err(Unproven::Dropped(reason)) => return Verdict::Drop(reason),
+            Err(Unproven::Refused(failure)) => {
                 report(request, "", &failure, outside);
                 return self.write_answer(request, None, reply, |_| Err(failure));
             }

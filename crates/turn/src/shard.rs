@@ -21,7 +21,7 @@ use super::types::{
 };
 use crate::auth::{Authenticator, NonceError, NonceKeys};
 use crate::clock::{Now, Tick};
-use crate::policy::{AnswerLimit, PeerPolicy, PortPool, Quota, RateLimits, SourceBudget};
+use crate::policy::{AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits};
 use taciturn_stun::{Family, Kind, TransactionId};
 
 /// How long a retransmission of the request that ended an allocation, or one family of it, is
@@ -62,6 +62,9 @@ pub struct Settings {
     pub rfc3489: bool,
     /// Whether an allocation may move with its client (RFC 8016).
     pub mobility: bool,
+    /// Whether an allocation goes on although the user or the secret that it was made with was
+    /// removed from the configuration.
+    pub keep_removed: bool,
     /// Whether a success of Allocate names the server in SOFTWARE.
     pub software: bool,
 }
@@ -86,7 +89,7 @@ pub struct Rules {
     /// Answers to sources that have proven nothing.
     pub answers: Arc<AnswerLimit>,
     /// Wrong credentials of one source.
-    pub failures: Arc<SourceBudget>,
+    pub failures: Arc<FailureLimit>,
     /// The peer connections of TCP allocations.
     pub connection_ids: Arc<ConnectionIds>,
     /// What tickets of mobility are sealed with.
@@ -102,7 +105,10 @@ pub struct Statistics {
     pub dropped: [u64; DropReason::ALL.len()],
     /// Requests answered, with whatever answer.
     pub answered: u64,
-    /// Good credentials with a stale nonce (438), by [`NonceError`].
+    /// Requests of strangers that were answered because they were repeated: the budget of all such
+    /// answers was spent.
+    pub answered_repeats: u64,
+    /// Requests with a stale nonce (438), by [`NonceError`]. What else they hold is not judged.
     pub stale_nonces: [u64; NonceError::ALL.len()],
     /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
     /// they end.
@@ -116,6 +122,7 @@ impl Statistics {
             *mine += theirs;
         }
         self.answered += other.answered;
+        self.answered_repeats += other.answered_repeats;
         for (mine, theirs) in self.stale_nonces.iter_mut().zip(other.stale_nonces) {
             *mine += theirs;
         }

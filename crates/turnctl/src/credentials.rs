@@ -14,7 +14,7 @@ use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\
 Examples:
-  turnctl credentials --config /etc/taciturn.toml --user alice --ttl 12h
+  turnctl credentials --config /etc/taciturn/taciturn.toml --user alice --ttl 12h
   turnctl credentials --json
       iceServers for RTCPeerConnection.
 

@@ -13,7 +13,7 @@ const EXAMPLES: &str = "\
 Standard output is YAML and nothing else; warnings go to standard error.
 
 Example, on the machine of the server:
-  turnctl homeserver-snippet --config /etc/taciturn.toml --host turn.domain.org
+  turnctl homeserver-snippet --config /etc/taciturn/taciturn.toml --host turn.domain.org
 Paste the block into homeserver.yaml in place of its turn_ lines, and restart Synapse.";
 
 /// Arguments of `turnctl homeserver-snippet`.

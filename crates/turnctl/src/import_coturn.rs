@@ -10,7 +10,7 @@ use super::private_file::{self, WriteError};
 
 const EXAMPLES: &str = "\
 Examples:
-  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
       Writes a new file, for its owner only, and says on standard error what became of each line.
   turnctl import-coturn /etc/turnserver.conf
       The same to standard output. It holds the secrets.

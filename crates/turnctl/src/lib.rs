@@ -46,9 +46,9 @@ const EXAMPLES: &str = "\
 Examples:
   turnctl init --domain turn.domain.org
       First setup: a configuration, its secret, and the remaining steps.
-  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn.toml
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
       Migration from coturn.
-  turnctl doctor --config /etc/taciturn.toml
+  turnctl doctor --config /etc/taciturn/taciturn.toml
       Why does it not work?";
 
 /// Set up, test and control a taciturn relay server.

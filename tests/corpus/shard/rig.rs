@@ -14,8 +14,8 @@ use taciturn_stun::{
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{
-    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
-    SourceBudget, Wish,
+    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
+    Rates, Wish,
 };
 use taciturn_turn::{
     Client, ClientAddr, ConnectionId, ConnectionIds, EndReason, IcmpError, RelayAddress, Rules,
@@ -90,7 +90,7 @@ impl Rig {
             quota: Arc::new(Quota::new(QUOTA, 0)),
             rates: Arc::new(RateLimits::new(Rates::default())),
             answers: Arc::new(AnswerLimit::new(answers.0, answers.1, Vec::new())),
-            failures: Arc::new(SourceBudget::new(answers.0)),
+            failures: Arc::new(FailureLimit::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             mobile: Arc::default(),
@@ -111,6 +111,7 @@ impl Rig {
             rfc3489: false,
             mobility: false,
             software: true,
+            keep_removed: false,
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };
@@ -372,6 +373,7 @@ impl Rig {
                 EndReason::Expired | EndReason::CredentialExpired => {
                     assert!(known.is_some_and(|granted| granted.expires <= self.now.tick));
                 }
+                EndReason::CredentialRemoved => panic!("no user or secret was removed"),
                 EndReason::Disconnected | EndReason::Kicked | EndReason::Shutdown => {}
             }
             self.model.clients.remove(&client);

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, Place, ServerArgs, Transport,
+    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place, ServerArgs,
+    Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::StaticKey;
@@ -83,6 +84,7 @@ acme_domains = ["calls.domain.org", "*.domain.org", "calls.domain.org"]
 users = ["alice:correct: horse", "bob:0x0fb8f3958acf2cb0b8128026c1f18d3a"]
 secrets = ["a secret of some length"]
 strict_expiry = true
+on_removal = "keep"
 [peers]
 allow = ["127.0.0.0/8", "10.0.0.9"]
 deny = ["2001:db8::1/32"]
@@ -90,8 +92,10 @@ deny = ["2001:db8::1/32"]
 max_lifetime = "30m"
 nonce_lifetime = 90
 allocations_per_user = 7
+allocations_per_second_per_user = 3
 connections = 8
 connections_per_address = 9
+handshakes_per_address = 11
 "#,
     )
     .unwrap()
@@ -128,13 +132,16 @@ connections_per_address = 9
     assert_eq!(password.as_str(), "correct: horse");
     assert!(matches!(config.auth.users[1].key, StaticKey::Md5(_)));
     assert!(config.auth.strict_expiry);
+    assert_eq!(config.auth.on_removal, OnRemoval::Keep);
     let nets: Vec<_> = config.peers.allow.iter().map(ToString::to_string).collect();
     assert_eq!(nets, ["127.0.0.0/8", "10.0.0.9/32"]);
     assert_eq!(config.peers.deny[0].to_string(), "2001:db8::/32");
     assert_eq!(config.limits.max_lifetime, Duration::from_secs(1800));
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(90));
     assert_eq!(config.limits.allocations_per_user, 7);
+    assert_eq!(config.limits.rates.allocations.user, 3);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (8, 9));
+    assert_eq!(config.limits.handshakes_per_address, 11);
 }
 
 #[test]
@@ -158,6 +165,7 @@ fn every_key_is_a_variable() {
             ("TACITURN_AUTH_SECRET_FILES", secret.to_str().unwrap()),
             ("TACITURN_AUTH_ALLOW_WEAK_CREDENTIALS", "false"),
             ("TACITURN_AUTH_STRICT_EXPIRY", "true"),
+            ("TACITURN_AUTH_ON_REMOVAL", "keep"),
             ("TACITURN_TLS_CERT", "a.pem"),
             ("TACITURN_TLS_KEY", "a.key"),
             ("TACITURN_TLS_CERTBOT", "/live/b"),
@@ -186,6 +194,7 @@ fn every_key_is_a_variable() {
     assert_eq!(config.auth.secrets[2].secret.expose(), SECRET.as_bytes());
     assert_eq!(config.auth.secrets[2].path.as_deref(), Some(secret.as_path()));
     assert!(config.auth.strict_expiry);
+    assert_eq!(config.auth.on_removal, OnRemoval::Keep);
     assert_eq!((config.peers.allow.len(), config.peers.deny.len()), (2, 1));
     let certificates: Vec<_> = config.tls.certificates.iter().map(ToString::to_string).collect();
     let acme = ["acme.json (c.domain.org)", "acme.json (d.domain.org)"];

@@ -9,9 +9,11 @@ use std::net::UdpSocket;
 
 #[cfg(target_os = "linux")]
 use super::Outbox;
+use super::segmentation::Segmentation;
 use super::{BATCH, Outgoing, send};
 use crate::losses::{Loss, Losses};
 use taciturn_turn::Prefix;
+use taciturn_turn::clock::Tick;
 
 /// Segments in one send; the kernel's own limit is 64 (older kernels) or 128.
 const MAX_SEGMENTS: usize = 64;
@@ -94,8 +96,7 @@ pub(crate) struct SendStatistics {
 pub(crate) struct Egress {
     items: Vec<Item>,
     groups: Vec<Group>,
-    /// Off once the kernel or the device has refused UDP_SEGMENT.
-    segmentation: bool,
+    segmentation: Segmentation,
     #[cfg(target_os = "linux")]
     outbox: Outbox,
     pub(crate) statistics: SendStatistics,
@@ -106,7 +107,7 @@ impl Default for Egress {
         Self {
             items: Vec::with_capacity(2 * BATCH),
             groups: Vec::with_capacity(BATCH),
-            segmentation: cfg!(target_os = "linux"),
+            segmentation: Segmentation::default(),
             #[cfg(target_os = "linux")]
             outbox: Outbox::default(),
             statistics: SendStatistics::default(),
@@ -135,11 +136,11 @@ impl Egress {
         // The newest first: a run of one flow finds its group at once. One that is further back is
         // left alone: it leaves earlier, and a batch of many destinations stays cheap.
         if let Some(group) = self.groups.iter_mut().rev().take(BATCH).find(|group| fits(group)) {
-            let joins = self.segmentation
-                && size <= group.size
+            let joins = size <= group.size
                 && size > 0
                 && group.count < MAX_SEGMENTS
-                && group.bytes + size <= MAX_BYTES;
+                && group.bytes + size <= MAX_BYTES
+                && self.segmentation.may_run(to.address.ip());
             if joins {
                 if let Some(last) = self.items.get_mut(group.last as usize) {
                     last.next = Some(index);
@@ -161,6 +162,11 @@ impl Egress {
             last: index,
             open: true,
         });
+    }
+
+    /// What time it is from now on.
+    pub(crate) const fn set_now(&mut self, now: Tick) {
+        self.segmentation.set_now(now);
     }
 
     /// Sends everything. `socket` finds the socket of a number, ready for datagrams with or
@@ -248,20 +254,11 @@ impl Egress {
                 self.statistics.sends += 1;
             }
             Err(error) => {
-                if refuses_segmentation(&error) {
-                    self.segmentation = false;
-                }
+                self.segmentation.failed(group.to.address.ip(), &error);
                 send_one_by_one(socket, group, items, bytes, &mut self.statistics);
             }
         }
     }
-}
-
-/// EIO: the device has no checksum offload. EOPNOTSUPP, ENOPROTOOPT: an old kernel. Anything else
-/// (a segment longer than the MTU, a full buffer) says nothing about the next send.
-fn refuses_segmentation(error: &io::Error) -> bool {
-    let code = error.raw_os_error();
-    [libc::EIO, libc::EOPNOTSUPP, libc::ENOPROTOOPT].into_iter().any(|c| code == Some(c))
 }
 
 /// Sends a group as one run that the kernel cuts into datagrams.

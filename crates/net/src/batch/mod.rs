@@ -13,6 +13,7 @@ mod linux;
 mod portable;
 
 mod egress;
+mod segmentation;
 
 use std::net::{IpAddr, SocketAddr};
 

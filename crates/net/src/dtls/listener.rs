@@ -20,7 +20,7 @@ pub const DEFAULT_MTU: u16 = 1200;
 #[must_use]
 pub enum Admission<'a> {
     /// Send these bytes back (a HelloVerifyRequest). Never longer than what came in, and nothing
-    /// was kept. A limiter may stand before it.
+    /// was kept. The owner limits how many go out: the source may be forged.
     Reply(&'a [u8]),
     /// Ignore the datagram. Nothing was kept.
     Drop,

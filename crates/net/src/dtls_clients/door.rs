@@ -3,18 +3,23 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ahash::AHashMap;
 use slab::Slab;
+use tokio::sync::Notify;
 
 use super::deadlines::{Deadlines, SessionId};
 use super::outbox::Outbox;
+use super::places::{LostPlaces, Place};
 use super::session::{Session, Stage};
 use super::settings::DtlsSettings;
 use crate::batch::Destination;
 use crate::clock::Clock;
 use crate::dtls::{Admission, DtlsContext, Listener};
+use crate::handshakes::{Gate, Refused};
 use crate::listener::UdpListeners;
 use crate::losses::{Loss, Losses};
 use taciturn_turn::clock::Tick;
@@ -22,13 +27,10 @@ use taciturn_turn::policy::Connections;
 use taciturn_turn::{Client, ClientAddr, Prefix, Via};
 
 /// Handshakes of one worker that are not finished, in all and from one address (one /64 for IPv6).
-/// Beyond them a ClientHello is dropped, and the client sends it again.
+/// Beyond them a ClientHello is dropped, and the client sends it again. How many begin is limited by
+/// [`Gate`] besides.
 pub(super) const HALF_OPEN: u32 = 256;
 pub(super) const HALF_OPEN_PER_ADDRESS: u32 = 32;
-
-/// Handshakes that one worker begins in a second. Each costs a signature, a millisecond with RSA,
-/// and the calls of the worker wait for it: whoever knocks, they lose a tenth of it at most.
-pub(super) const HANDSHAKES_A_SECOND: u32 = 100;
 
 /// Bytes of the longest record.
 const RECORD: usize = 16 * 1024;
@@ -62,8 +64,8 @@ pub(super) enum Admitted {
     Stranger,
     /// There are as many connections as may be.
     TooMany,
-    /// As many unfinished handshakes, or as many begun in this second.
-    TooManyHandshakes,
+    /// As many handshakes.
+    TooManyHandshakes(Refused),
     /// A new connection.
     In(u32),
 }
@@ -76,34 +78,33 @@ pub(crate) struct Dtls {
     pub(super) sessions: Slab<Session>,
     pub(super) by_tuple: AHashMap<Tuple, u32>,
     pub(super) deadlines: Deadlines,
-    next_generation: u32,
-    /// This second, and the handshakes begun in it.
-    begun: (u64, u32),
+    pub(super) next_generation: u32,
+    gate: Rc<Gate>,
     connections: Arc<Connections>,
     pub(super) half_open: Arc<Connections>,
+    lost_places: Arc<LostPlaces>,
     outbox: Outbox,
     lost: Losses,
-    refused_handshakes: u64,
     /// Where a message is put together.
     message: Vec<u8>,
 }
 
 impl Dtls {
     /// Serves no listening socket yet.
-    pub(crate) fn new(clock: Clock, connections: &Arc<Connections>) -> Self {
+    pub(crate) fn new(clock: Clock, connections: &Arc<Connections>, gate: Rc<Gate>) -> Self {
         Self {
             clock,
             doors: Vec::new(),
             outbox: Outbox::default(),
             lost: Losses::default(),
-            refused_handshakes: 0,
             sessions: Slab::new(),
             by_tuple: AHashMap::new(),
             deadlines: Deadlines::default(),
             next_generation: 0,
-            begun: (0, 0),
+            gate,
             connections: Arc::clone(connections),
-            half_open: Arc::new(Connections::new(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
+            half_open: Arc::new(Connections::refusing(HALF_OPEN, HALF_OPEN_PER_ADDRESS)),
+            lost_places: Arc::default(),
             message: Vec::new(),
         }
     }
@@ -175,6 +176,36 @@ impl Dtls {
         door.map_or("", |door| &door.settings.name)
     }
 
+    /// Notified when clients have lost their places to others.
+    pub(crate) fn lost_places(&self) -> Arc<Notify> {
+        Arc::clone(&self.lost_places.told)
+    }
+
+    /// Whether clients have.
+    pub(crate) fn has_lost_places(&self) -> bool {
+        self.lost_places.are_some()
+    }
+
+    /// The connections that have.
+    pub(super) fn take_lost_places(&self) -> Vec<u32> {
+        let is_there = |id: &SessionId| {
+            let found = self.sessions.get(id.number as usize);
+            found.is_some_and(|session| session.generation == id.generation)
+        };
+        let lost = self.lost_places.take().into_iter();
+        lost.filter(is_there).map(|id| id.number).collect()
+    }
+
+    /// Has a connection looked at in the worker's next turn.
+    pub(crate) fn look_at(&mut self, now: Tick, number: u32) {
+        if let Some(session) = self.sessions.get_mut(number as usize)
+            && now < session.queued
+        {
+            session.queued = now;
+            self.deadlines.push(now, session.id(number));
+        }
+    }
+
     /// When a connection is to be looked at.
     pub(crate) fn next_timeout(&self) -> Option<Tick> {
         self.deadlines.next()
@@ -201,55 +232,76 @@ impl Dtls {
             door.listener.set_context(DtlsContext::clone(&renewed));
             door.served = renewed;
         }
-        let (connections, half_open) = (&self.connections, &self.half_open);
-        let (second, begun) = (now.0 / 1000, &mut self.begun);
+        let (connections, half_open, gate) = (&self.connections, &self.half_open, &*self.gate);
+        let from = tuple.remote.ip();
         let (mut place, mut early_place) = (None, None);
+        let keeps_place = known
+            .and_then(|known| self.sessions.get(known as usize)?.ticket.as_ref())
+            .is_some_and(|ticket| !ticket.is_lost());
         let mut refused = Admitted::Stranger;
-        let has_room = || {
-            if begun.0 != second {
-                *begun = (second, 0);
-            }
-            if begun.1 < HANDSHAKES_A_SECOND {
-                early_place = half_open.take(tuple.remote.ip());
-            }
+        let has_place = || {
+            early_place = half_open.take(from);
             if early_place.is_none() {
-                refused = Admitted::TooManyHandshakes;
+                gate.dtls_had_no_place();
+                refused = Admitted::TooManyHandshakes(Refused::Worker);
                 return false;
             }
             // Who starts anew has a place already.
-            if known.is_none() {
-                place = connections.take(tuple.remote.ip());
+            if !keeps_place {
+                place = connections.take(from);
                 if place.is_none() {
                     refused = Admitted::TooMany;
                     return false;
                 }
             }
-            begun.1 += 1;
             true
+        };
+        let (mut no_budget, mut began) = (None, None);
+        let has_room = || match gate.begin_dtls(now, from, has_place) {
+            Ok(has_place) => {
+                began = has_place.then(Instant::now);
+                has_place
+            }
+            Err(why) => {
+                no_budget = Some(Admitted::TooManyHandshakes(why));
+                false
+            }
         };
         let instant = self.clock.instant(now).into_std();
         let admission =
             door.listener.datagram_from_unknown_if(tuple.remote, datagram, instant, has_room);
+        if let Some(began) = began {
+            gate.dtls_has_cost(now, from, began.elapsed());
+        }
         let connection = match admission {
             Admission::Accept(connection) => connection,
+            // It may go to somebody who asked nothing.
             Admission::Reply(answer) => {
-                self.outbox.push(to, sockets, answer);
+                if gate.answers_stranger(now, from) {
+                    self.outbox.push(to, sockets, answer);
+                }
                 return Admitted::Stranger;
             }
-            Admission::Drop => {
-                self.refused_handshakes += u64::from(refused == Admitted::TooManyHandshakes);
-                return refused;
-            }
+            Admission::Drop => return no_budget.unwrap_or(refused),
         };
         let Some(early_place) = early_place else { return Admitted::Stranger };
         let known = known.and_then(|known| self.sessions.get_mut(known as usize));
         let ticket = place.or_else(|| known.and_then(|known| known.ticket.take()));
         self.next_generation = self.next_generation.wrapping_add(1);
+        if let Some(ticket) = &ticket {
+            // Its allocation ends with the connection before.
+            let _ = ticket.set_settled(false);
+        }
         let entry = self.sessions.vacant_entry();
         // SAFE: fewer connections than the limit on them, which is a u32.
         #[allow(clippy::cast_possible_truncation)]
         let number = entry.key() as u32;
         let via = Via::Dtls { connection: number, listener: tuple.listener };
+        if let Some(ticket) = &ticket {
+            let session = SessionId { number, generation: self.next_generation };
+            let places = Arc::clone(&self.lost_places);
+            ticket.on_loss(Arc::new(Place { places, session }).into());
+        }
         entry.insert(Session {
             connection,
             client: Client { via, local: tuple.local, remote: ClientAddr(tuple.remote) },
@@ -257,6 +309,8 @@ impl Dtls {
             generation: self.next_generation,
             stage: Stage::HalfOpen(early_place),
             since: now,
+            stranger_since: now,
+            settled: false,
             queued: Tick(u64::MAX),
             dropped: 0,
             ticket,
@@ -334,9 +388,8 @@ impl Dtls {
             let closed = session.connection.is_closed();
             self.lost.count(if closed { Loss::Closed } else { Loss::RecordTooLong });
             // Not in the middle of a verdict: the worker ends it in its next turn.
-            if closed && now < session.queued {
-                session.queued = now;
-                self.deadlines.push(now, session.id(number));
+            if closed {
+                self.look_at(now, number);
             }
         }
         self.drain(number, sockets);
@@ -349,13 +402,9 @@ impl Dtls {
         lost
     }
 
-    /// Handshakes that were turned away, because there were too many at a time.
-    pub(crate) const fn refused_handshakes(&self) -> u64 {
-        self.refused_handshakes
-    }
-
     /// Sends what is in the outbox.
-    pub(crate) fn flush(&mut self, sockets: &UdpListeners) {
+    pub(crate) fn flush(&mut self, now: Tick, sockets: &UdpListeners) {
+        self.outbox.set_now(now);
         self.outbox.flush(sockets);
     }
 }

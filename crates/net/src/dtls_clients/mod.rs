@@ -15,6 +15,7 @@
 mod deadlines;
 mod door;
 mod outbox;
+mod places;
 mod serve;
 mod session;
 mod settings;

@@ -6,6 +6,7 @@ use crate::batch::{Destination, Egress};
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::listener::UdpListeners;
 use crate::losses::Losses;
+use taciturn_turn::clock::Tick;
 
 /// Bytes of the longest datagram that a connection has to send.
 const LONGEST: usize = MAX_PAYLOAD as usize + RECORD_OVERHEAD;
@@ -62,6 +63,11 @@ impl Outbox {
     /// Datagrams that the system did not take.
     pub(super) const fn unsent(&self) -> Losses {
         self.egress.statistics.failed
+    }
+
+    /// What time it is from now on.
+    pub(super) const fn set_now(&mut self, now: Tick) {
+        self.egress.set_now(now);
     }
 
     /// Sends everything.

@@ -4,11 +4,17 @@ use super::door::{Admitted, Plain, Tuple};
 use super::session::Due;
 use crate::batch::{Destination, Egress, Ingress};
 use crate::dtls::CloseReason;
+use crate::event_log::Kind;
 use crate::io::{Io, Which};
+use crate::patience::STRANGER;
 use crate::worker::sending::{forward, source_of};
 use crate::worker::try_again;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::{DropReason, Shard, Verdict};
+use taciturn_turn::{Client, DropReason, Shard, Verdict};
+
+/// Why a client has to go that has no allocation.
+const LOST: &str =
+    "is closed to make room for others: it has no allocation, and limits.connections is reached";
 
 /// What of a worker it takes to serve DTLS clients.
 #[derive(Debug)]
@@ -68,9 +74,7 @@ impl Hands<'_> {
                 "too many connections from it, or in all (limits.connections_per_address, \
                  limits.connections)",
             ),
-            Admitted::TooManyHandshakes => {
-                self.turned_away(tuple, "too many handshakes at a time from it, or in all");
-            }
+            Admitted::TooManyHandshakes(why) => self.turned_away(tuple, why.text()),
             Admitted::In(number) => {
                 if let Some(old) = known {
                     self.end(now, old, "the client has started anew");
@@ -108,10 +112,18 @@ impl Hands<'_> {
             let bytes = self.plain.bytes();
             let packet = bytes.get(start..start + len).unwrap_or_default();
             let verdict = self.shard.from_client(now, client, packet, self.reply, self.io);
-            if !matches!(verdict, Verdict::Drop(DropReason::Malformed))
-                && let Some(session) = self.io.dtls.session(number)
-            {
-                session.note_message(now.tick);
+            if let Some(session) = self.io.dtls.session(number) {
+                if !matches!(verdict, Verdict::Drop(DropReason::Malformed)) {
+                    session.note_message();
+                }
+                if !session.settled
+                    && self.shard.has_allocation(&client)
+                    && !session.set_settled(now.tick, true)
+                {
+                    // It has lost its place, and must not hear of the allocation.
+                    self.leave(now, number, LOST);
+                    return;
+                }
             }
             if let Verdict::Reply(len) = verdict {
                 let answer = self.reply.get(..len).unwrap_or_default();
@@ -139,22 +151,42 @@ impl Hands<'_> {
             }
             match due {
                 Due::Over(why) => self.leave(now, id.number, why),
-                Due::Idle if !self.shard.has_allocation(&client) => {
-                    self.leave(now, id.number, "silent, and without an allocation");
-                }
-                // Silence is fine for as long as there is an allocation: that has its own lifetime.
-                Due::Idle => {
-                    if let Some(session) = self.io.dtls.session(id.number) {
-                        session.since = now.tick;
-                    }
-                    self.io.dtls.queue(now.tick, id.number);
-                }
+                Due::Allocation => self.stay_or_leave(now, id.number, client),
                 Due::Later => {
                     let (dtls, sockets) = self.io.dtls_and_sockets();
                     dtls.drain(id.number, sockets);
                     dtls.queue(now.tick, id.number);
                 }
             }
+        }
+        self.flush();
+    }
+
+    /// Lets a client stay that has an allocation, which has its own lifetime, or has one not for too long.
+    fn stay_or_leave(&mut self, now: Now, number: u32, client: Client) {
+        let has_allocation = self.shard.has_allocation(&client);
+        let Some(session) = self.io.dtls.session(number) else { return };
+        if !session.set_settled(now.tick, has_allocation) {
+            self.leave(now, number, LOST);
+        } else if !has_allocation && now.tick >= session.stranger_since + STRANGER {
+            self.leave(now, number, "no allocation in time");
+        } else {
+            if has_allocation && now.tick >= session.stranger_since + STRANGER {
+                session.stranger_since = now.tick;
+            }
+            self.io.dtls.queue(now.tick, number);
+        }
+    }
+
+    /// Takes leave of the clients that have lost their places to others.
+    pub(crate) fn leave_lost(&mut self, now: Now) {
+        for number in self.io.dtls.take_lost_places() {
+            let client = self.io.dtls.session(number).map(|session| session.client.remote);
+            if let Some(client) = client {
+                let text = format_args!("{client} {LOST}");
+                self.io.warn(Kind::Connection, client.0.ip(), text);
+            }
+            self.leave(now, number, LOST);
         }
         self.flush();
     }
@@ -172,6 +204,7 @@ impl Hands<'_> {
 
     /// Takes leave of every client; the server stops.
     pub(crate) fn shut_down(&mut self) {
+        let now = self.io.now;
         let (dtls, sockets) = self.io.dtls_and_sockets();
         let all: Vec<usize> = dtls.sessions.iter().map(|(number, _)| number).collect();
         for number in all {
@@ -182,7 +215,7 @@ impl Hands<'_> {
                 dtls.drain(number as u32, sockets);
             }
         }
-        dtls.flush(sockets);
+        dtls.flush(now, sockets);
     }
 
     /// Tells a client that its connection ends, and ends it.
@@ -209,19 +242,16 @@ impl Hands<'_> {
         let client = session.client.remote;
         tracing::debug!(%client, transport = "dtls", reason, "connection ended");
         if session.dropped > 0 {
-            tracing::info!(
-                %client, transport = "dtls", dropped = session.dropped,
-                longest = session.connection.max_payload(),
-                "messages were too long for the client's records"
-            );
+            let longest = session.connection.max_payload();
+            self.io.log.long_messages(now.tick, client, session.dropped, longest);
         }
     }
 
     fn turned_away(&mut self, tuple: Tuple, why: &str) {
-        if self.io.may_log() {
-            let (name, client) = (self.io.dtls.name(tuple.listener), tuple.remote);
-            tracing::warn!("{name}: {client} is turned away: {why}");
-        }
+        let Io { dtls, log, now, .. } = &mut *self.io;
+        let (name, client) = (dtls.name(tuple.listener), tuple.remote);
+        let text = format_args!("{name}: {client} is turned away: {why}");
+        log.warn(Kind::Connection, client.ip(), *now, text);
     }
 
     fn flush(&mut self) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::deadlines::SessionId;
 use crate::batch::Destination;
 use crate::dtls::Connection;
-use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, STRANGER};
 use taciturn_turn::Client;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::ConnectionTicket;
@@ -33,8 +33,12 @@ pub(super) struct Session {
     pub(super) to: Destination,
     pub(super) generation: u32,
     pub(super) stage: Stage,
-    /// When this stage began, or when the client was last heard in it.
+    /// When this stage began.
     pub(super) since: Tick,
+    /// When the client came, or when its last allocation ended; while it has one, when that was seen.
+    pub(super) stranger_since: Tick,
+    /// Whether it has an allocation, as its ticket knows it.
+    pub(super) settled: bool,
     /// The deadline that it is queued for.
     pub(super) queued: Tick,
     /// How many relayed messages did not fit into a record.
@@ -50,8 +54,8 @@ pub(super) enum Due {
     Later,
     /// It has taken too long, for this reason.
     Over(&'static str),
-    /// It is silent: it may stay for as long as it has an allocation.
-    Idle,
+    /// It was here for so long: it may stay for as long as it has an allocation.
+    Allocation,
 }
 
 impl Session {
@@ -71,9 +75,19 @@ impl Session {
     }
 
     /// Notes that the client has sent something that a server understands.
-    pub(super) fn note_message(&mut self, now: Tick) {
-        self.stage = Stage::Spoken;
-        self.since = now;
+    pub(super) fn note_message(&mut self) {
+        if matches!(self.stage, Stage::Silent) {
+            self.stage = Stage::Spoken;
+        }
+    }
+
+    /// Notes whether the client has an allocation. Returns whether it still has its place.
+    pub(super) fn set_settled(&mut self, now: Tick, settled: bool) -> bool {
+        if settled == self.settled {
+            return true;
+        }
+        (self.settled, self.stranger_since) = (settled, now);
+        self.ticket.as_ref().is_some_and(|ticket| ticket.set_settled(settled))
     }
 
     /// When it is to be looked at again.
@@ -85,7 +99,7 @@ impl Session {
                 resend.map_or(end, |resend| resend.min(end))
             }
             Stage::Silent => self.since + FIRST_MESSAGE,
-            Stage::Spoken => self.since + IDLE,
+            Stage::Spoken => self.stranger_since + STRANGER,
         }
     }
 
@@ -98,8 +112,8 @@ impl Session {
             }
             Stage::HalfOpen(_) => self.connection.handle_timeout(),
             Stage::Silent if over(FIRST_MESSAGE) => return Due::Over("no STUN message in time"),
-            Stage::Spoken if over(IDLE) => return Due::Idle,
-            Stage::Silent | Stage::Spoken => {}
+            Stage::Spoken => return Due::Allocation,
+            Stage::Silent => {}
         }
         Due::Later
     }

@@ -1,6 +1,7 @@
 //! A worker's DTLS clients with the clock in the test's hand, and OpenSSL as the client.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,29 +9,39 @@ use mio::Poll;
 use openssl::x509::X509;
 use tempfile::TempDir;
 
-use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, HANDSHAKES_A_SECOND, Plain, Tuple};
+use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Plain, Tuple};
 use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
 use crate::batch::Egress;
 use crate::clock::Clock;
 use crate::dtls::{DtlsContext, Listener};
+use crate::handshakes::Gate;
 use crate::io::Io;
 use crate::listener::{ListenerId, UdpListener};
-use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, IDLE};
+use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, STRANGER};
+use crate::tally::RefusedHandshakes;
 use crate::test_rules::{self, request, rules};
 use taciturn_stun::{Message, Method};
 use taciturn_tls::{CertSource, CertStore, ReloadOutcome};
-use taciturn_turn::Shard;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{AnswerLimit, Connections, HandshakeLimit};
+use taciturn_turn::{Shard, Whose};
 
 const INSTANT: Duration = Duration::from_millis(1);
+
+/// After that one handshake, however long it took, is within the worker's share.
+const PAID_OFF: Duration = Duration::from_millis(500);
+
+/// An alert as anybody can send it: handshake_failure, without encryption.
+const FATAL_ALERT: &[u8] = &[21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2, 2, 40];
 
 /// A worker without a thread: datagrams are handed to it, its answers come by loopback.
 struct Rig {
     pki: Pki,
     connections: Arc<Connections>,
+    gate: Rc<Gate>,
+    answers: Arc<AnswerLimit>,
     address: SocketAddr,
     now: Now,
     shard: Shard,
@@ -42,7 +53,19 @@ struct Rig {
 }
 
 impl Rig {
+    /// So many connections, and no other limit: loopback is exempt.
     fn new(limit: u32) -> Self {
+        let handshakes = HandshakeLimit::new(1, HandshakeLimit::loopback().to_vec());
+        Self::with(limit, handshakes, AnswerLimit::new(0, 0, Vec::new()))
+    }
+
+    /// So many handshakes and answers to strangers, for each address and second.
+    fn limited(handshakes: u32, answers: u32) -> Self {
+        let answers = AnswerLimit::without_exemption(answers, 0);
+        Self::with(10, HandshakeLimit::new(handshakes, Vec::new()), answers)
+    }
+
+    fn with(limit: u32, handshakes: HandshakeLimit, answers: AnswerLimit) -> Self {
         let pki = Pki::new(Kind::P256);
         let directory = tempfile::tempdir().unwrap();
         let store = Arc::new(CertStore::open(vec![written(&pki, directory.path())]).unwrap());
@@ -52,17 +75,32 @@ impl Rig {
         let address = socket.local_addr().unwrap();
         let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
         let connections = Arc::new(Connections::new(limit, limit));
-        let poll = Poll::new().unwrap();
-        let dtls = Dtls::new(Clock::start(), &connections);
+        let (clock, poll) = (Clock::start(), Poll::new().unwrap());
+        let answers = Arc::new(answers);
+        let gate = Rc::new(Gate::new(clock, Arc::new(handshakes), Arc::clone(&answers)));
+        let dtls = Dtls::new(clock, &connections, Rc::clone(&gate));
         let registry = poll.registry().try_clone().unwrap();
-        let mut io = Io::new(Clock::start(), registry, dtls, Arc::default(), false);
+        let mut io = Io::new(clock, registry, dtls, Arc::default(), false);
         let number = io.listen(listener).unwrap();
         io.dtls.open(number, settings).unwrap();
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
         let reply = vec![0; 1500];
         let (egress, plain) = (Egress::default(), Plain::default());
         let shard = Shard::new(test_rules::settings(), rules(start.tick, Vec::new()));
-        Self { pki, connections, address, now: start, shard, io, egress, reply, plain, _poll: poll }
+        Self {
+            pki,
+            connections,
+            gate,
+            answers,
+            address,
+            now: start,
+            shard,
+            io,
+            egress,
+            reply,
+            plain,
+            _poll: poll,
+        }
     }
 
     fn hands(&mut self) -> Hands<'_> {
@@ -271,9 +309,6 @@ fn unfinished_handshakes_are_bounded_from_one_address_and_in_all() {
     from(&mut rig, 1);
     assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize + 1);
     for n in 0..HALF_OPEN {
-        if n % (HANDSHAKES_A_SECOND / 2) == 0 {
-            rig.advance(Duration::from_secs(1));
-        }
         from(&mut rig, 2 + (n / HALF_OPEN_PER_ADDRESS) as u8);
     }
     assert_eq!(rig.dtls().half_open.open(), HALF_OPEN);
@@ -289,28 +324,68 @@ fn unfinished_handshakes_are_bounded_from_one_address_and_in_all() {
 /// A signature takes time in which the calls of the worker wait. The client sends its ClientHello
 /// again (RFC 6347 section 4.2.4).
 #[test]
-fn handshakes_begun_in_a_second_are_bounded_also_for_one_client_that_begins_again_and_again() {
-    let mut rig = Rig::new(10);
-    rig.now.tick = Tick(2_000_000);
+fn handshakes_of_one_address_are_limited_also_where_it_ends_each_at_once_and_others_get_theirs() {
+    let mut rig = Rig::limited(1, 0);
     let socket = rig.client().socket;
-    let again = |rig: &mut Rig| {
+    let mut begun = 0;
+    for _ in 0..40 {
+        // The worker has time for another, however slow this machine is.
+        rig.advance(PAID_OFF);
         let mut client = rig.client();
         client.socket = socket.try_clone().unwrap();
-        let hello = client.half_open(rig);
-        (client, hello)
-    };
-    for _ in 0..HANDSHAKES_A_SECOND {
-        let (mut client, _) = again(&mut rig);
-        assert!(client.hear() > 0);
+        let sessions = rig.dtls().next_generation;
+        client.half_open(&mut rig);
+        begun += rig.dtls().next_generation - sessions;
+        rig.from(client.address(), FATAL_ALERT);
+        assert_eq!(rig.dtls().sessions.len(), 0, "the alert ends it");
     }
-    let (mut last, hello) = again(&mut rig);
-    assert_eq!(last.hear(), 0);
+    assert_eq!(begun, 3 + 19, "three at once, and one a second for 19.5 s");
+    assert_eq!(rig.gate.refused(), RefusedHandshakes { tls: 0, dtls: 40 - 22 });
+    let mut other = TestClient::at(Ipv4Addr::new(127, 0, 0, 2), &rig.pki.root);
+    rig.advance(PAID_OFF);
+    other.shake_hands(&mut rig);
+    assert!(other.dtls.established);
+}
+
+#[test]
+fn a_handshake_is_refused_while_the_worker_has_spent_its_share_and_taken_up_later() {
+    let mut rig = Rig::limited(10, 0);
+    let mut client = rig.client();
+    client.step(&mut rig);
+    client.hear();
+    let hello = client.dtls.step().remove(0);
+    let far = Ipv4Addr::new(192, 0, 2, 1).into();
+    rig.gate.dtls_has_cost(rig.now.tick, far, Duration::from_millis(24));
+    rig.from(client.address(), &hello);
+    assert_eq!((rig.dtls().sessions.len(), rig.gate.refused().dtls), (0, 1));
+    rig.advance(Duration::from_millis(199));
+    rig.from(client.address(), &hello);
+    assert_eq!(rig.dtls().sessions.len(), 0);
+    rig.advance(INSTANT);
+    rig.from(client.address(), &hello);
     assert_eq!(rig.dtls().sessions.len(), 1);
+}
+
+/// Whoever forges a source has them sent there.
+#[test]
+fn hello_verify_requests_come_out_of_the_budget_for_answers() {
+    let mut rig = Rig::limited(0, 20);
+    let mut client = rig.client();
+    let hello = client.dtls.step().remove(0);
+    let mut buffer = [0; 500];
+    let mut answered = |rig: &mut Rig| {
+        for _ in 0..100 {
+            rig.from(client.address(), &hello);
+        }
+        (0..100).take_while(|_| client.socket.recv(&mut buffer).is_ok()).count()
+    };
+    assert_eq!(answered(&mut rig), 60);
+    assert_eq!(rig.answers.withheld(), 40);
     rig.advance(Duration::from_secs(1));
-    rig.from(last.address(), &hello);
-    assert!(last.hear() > 0);
-    last.shake_hands(&mut rig);
-    assert!(last.dtls.established);
+    assert_eq!(answered(&mut rig), 20);
+    let mut other = TestClient::at(Ipv4Addr::new(127, 0, 0, 2), &rig.pki.root);
+    other.shake_hands(&mut rig);
+    assert!(other.dtls.established);
 }
 
 #[test]
@@ -329,13 +404,15 @@ fn a_client_that_says_nothing_is_left_after_ten_seconds() {
 }
 
 #[test]
-fn a_client_without_an_allocation_may_be_silent_for_a_minute() {
+fn a_client_without_an_allocation_may_stay_for_a_minute_whatever_it_says() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
-    client.ask(&mut rig, Method::BINDING, 1);
-    rig.advance(IDLE - INSTANT);
-    client.ask(&mut rig, Method::BINDING, 2);
-    rig.advance(IDLE - INSTANT);
+    for number in 1..4 {
+        client.ask(&mut rig, Method::BINDING, number);
+        rig.advance(STRANGER / 4);
+    }
+    client.ask(&mut rig, Method::BINDING, 4);
+    rig.advance(STRANGER / 4 - INSTANT);
     assert!(!client.heard_goodbye());
     rig.advance(INSTANT);
     rig.assert_empty();
@@ -343,17 +420,92 @@ fn a_client_without_an_allocation_may_be_silent_for_a_minute() {
 }
 
 #[test]
+fn after_the_end_of_an_allocation_there_is_a_minute_for_another() {
+    let mut rig = Rig::new(10);
+    let mut client = rig.connected();
+    client.allocate(&mut rig);
+    rig.advance(STRANGER * 3 / 2);
+    let now = rig.now;
+    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
+    rig.advance(STRANGER - INSTANT);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    client.nonce.clear();
+    client.allocate(&mut rig);
+    rig.advance(STRANGER * 3);
+    assert_eq!(rig.dtls().sessions.len(), 1);
+    let now = rig.now;
+    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
+    rig.advance(STRANGER);
+    rig.assert_empty();
+    assert!(client.heard_goodbye());
+}
+
+/// Lets the worker see that clients have lost their places.
+fn leave_lost(rig: &mut Rig) {
+    assert!(rig.dtls().has_lost_places());
+    let now = rig.now;
+    rig.hands().leave_lost(now);
+    assert!(!rig.dtls().has_lost_places());
+}
+
+#[test]
+fn where_all_places_are_taken_the_oldest_without_an_allocation_goes() {
+    let mut rig = Rig::new(3);
+    let mut relaying = rig.connected();
+    relaying.allocate(&mut rig);
+    let (mut older, mut newer) = (rig.connected(), rig.connected());
+    // From anywhere, by whatever transport. Loopback is one network; so this one is the smaller.
+    let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    leave_lost(&mut rig);
+    assert!(older.heard_goodbye());
+    newer.ask(&mut rig, Method::BINDING, 1);
+    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (2, 3));
+    assert!(newcomer.set_settled(true));
+    newer.allocate(&mut rig);
+    assert!(rig.connections.take("192.0.2.1".parse().unwrap()).is_none());
+    assert!(!rig.dtls().has_lost_places());
+}
+
+#[test]
+fn a_client_that_has_lost_its_place_does_not_hear_of_an_allocation() {
+    let mut rig = Rig::new(1);
+    let mut client = rig.connected();
+    let challenge = client.ask(&mut rig, Method::ALLOCATE, 1);
+    client.nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
+    let _newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    let message = request(Method::ALLOCATE, 2, &client.nonce, |writer| {
+        writer.requested_transport(17);
+    });
+    client.say(&mut rig, &message);
+    assert!(client.heard_goodbye());
+    assert!(rig.shard.is_empty());
+    leave_lost(&mut rig);
+    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (0, 1));
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_makes_room_as_well() {
+    let mut rig = Rig::new(1);
+    let mut client = rig.client();
+    client.half_open(&mut rig);
+    let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
+    leave_lost(&mut rig);
+    drop(newcomer);
+    rig.assert_empty();
+}
+
+#[test]
 fn a_client_with_an_allocation_may_be_silent_for_as_long_as_that_lives() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
     client.allocate(&mut rig);
-    rig.advance(IDLE * 20);
+    rig.advance(STRANGER * 20);
     assert_eq!(rig.dtls().sessions.len(), 1);
     assert_eq!(rig.shard.len(), 1);
     let now = rig.now;
     rig.shard.handle_timeout(now, &mut rig.io);
     assert!(rig.shard.is_empty(), "it was never refreshed");
-    rig.advance(IDLE);
+    rig.advance(STRANGER);
     rig.assert_empty();
     assert!(client.heard_goodbye());
 }
@@ -396,7 +548,7 @@ fn a_client_that_starts_anew_takes_its_own_place_once_its_cookie_is_good() {
     assert_eq!((rig.connections.open(), rig.dtls().by_tuple.len()), (1, 1));
     again.allocate(&mut rig);
     // The deadlines of the one before do not touch it.
-    rig.advance(IDLE);
+    rig.advance(STRANGER);
     assert_eq!(rig.dtls().sessions.len(), 1);
 }
 

@@ -1,20 +1,25 @@
 //! From a listening socket to a conversation: limits, PROXY header, TLS.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::conversation::converse;
+use super::conversation::{Guest, converse, lost_its_place};
+use super::handshake::{NoHandshake, shake_hands};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
+use crate::event_log::{Kind, NO_SOURCE};
+use crate::handshakes::Refused;
 use crate::patience::HANDSHAKE_TIME;
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
 use crate::worker::Core;
@@ -29,6 +34,12 @@ const PROXY_TIME: Duration = Duration::from_secs(5);
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// Connections accepted before the worker looks at its other sockets.
+const ACCEPTS_A_TURN: u32 = 4;
+
+/// Bytes of TLS records that wait for a client that does not read, besides its line.
+pub(super) const UNSENT_RECORDS: usize = 16 * 1024;
+
 /// What a TLS record of a handshake begins with (RFC 7983 section 7).
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -40,7 +51,13 @@ pub(crate) async fn serve(
     door: Rc<Door>,
     connections: Arc<Connections>,
 ) {
+    let mut accepted_now = 0;
     loop {
+        if accepted_now == ACCEPTS_A_TURN {
+            accepted_now = 0;
+            tokio::task::yield_now().await;
+        }
+        accepted_now += 1;
         let accepted = tokio::select! {
             biased;
             () = door.closed() => return,
@@ -52,15 +69,18 @@ pub(crate) async fn serve(
             Err(error) => {
                 // One connection that went away at once, or no descriptors. The others go on.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
-                    core.limited_warning(format_args!(
-                        "{}: cannot accept a connection: {error}",
-                        settings.name
-                    ));
+                    let name = &settings.name;
+                    let text = format_args!("{name}: cannot accept a connection: {error}");
+                    core.warn(Kind::Socket, NO_SOURCE, text);
                     sleep(EXHAUSTED).await;
                 }
                 continue;
             }
         };
+        // Not a task for each: who floods gets no more of the worker's time than that.
+        if is_hopeless(&core, &settings, from) {
+            continue;
+        }
         let arrival = Arrival {
             core: Rc::clone(&core),
             settings,
@@ -75,6 +95,24 @@ pub(crate) async fn serve(
     }
 }
 
+/// Whether a connection can be closed unread: nothing but TLS is spoken, and its source has no handshake left.
+fn is_hopeless(core: &Core, settings: &StreamSettings, from: SocketAddr) -> bool {
+    let direct = settings.trusted_proxies.is_none();
+    let refused = match settings.speaks {
+        Speaks::Tls(_) if direct => core.handshakes.refuses(from.ip()),
+        _ => None,
+    };
+    if let Some(why) = refused {
+        turned_away(core, settings, from, why);
+    }
+    refused.is_some()
+}
+
+fn turned_away(core: &Core, settings: &StreamSettings, client: SocketAddr, why: Refused) {
+    let text = format_args!("{}: {client} is turned away: {}", settings.name, why.text());
+    core.warn(Kind::Connection, client.ip(), text);
+}
+
 /// A connection that is on its way in.
 struct Arrival {
     core: Rc<Core>,
@@ -83,13 +121,16 @@ struct Arrival {
     connections: Arc<Connections>,
 }
 
-/// A connection that may be talked on.
-struct Welcomed {
+/// A connection of which it is known for whom it is, and that has a place.
+struct Arrived {
     client: SocketAddr,
     local: IpAddr,
-    stream: Welcome,
+    stream: TcpStream,
+    /// What was read behind the header of a proxy.
+    head: Vec<u8>,
     /// Its place among the connections, for as long as it lasts.
-    _ticket: ConnectionTicket,
+    ticket: ConnectionTicket,
+    since: Instant,
 }
 
 enum Welcome {
@@ -101,47 +142,78 @@ impl Arrival {
     async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         // On the heap, for its room is needed no longer once the client is in. A connection spends
         // its life idle, and there are many.
-        let Some(welcomed) = Box::pin(self.welcome(stream, from)).await? else { return Ok(()) };
-        let Welcomed { client, local, stream, _ticket } = welcomed;
-        match stream {
-            Welcome::Plain(stream) => Box::pin(self.talk(stream, client, local, "tcp")).await,
-            Welcome::Tls(stream) => Box::pin(self.talk(stream, client, local, "tls")).await,
+        let Some(arrived) = Box::pin(self.arrive(stream, from)).await? else { return Ok(()) };
+        let Arrived { client, local, stream, head, ticket, since } = arrived;
+        let welcome = tokio::select! {
+            biased;
+            () = lost(&ticket) => Err(lost_its_place()),
+            welcome = Box::pin(self.welcome(stream, client, head)) => welcome,
+        };
+        let outcome = match welcome {
+            Ok(Some(Welcome::Plain(stream))) => {
+                Box::pin(self.talk(stream, client, local, "tcp", &ticket, since)).await
+            }
+            Ok(Some(Welcome::Tls(mut stream))) => {
+                stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS));
+                Box::pin(self.talk(stream, client, local, "tls", &ticket, since)).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if ticket.is_lost() {
+            let name = &self.settings.name;
+            let text = format_args!(
+                "{name}: {client} is closed to make room for others: it has no allocation, and \
+                 limits.connections is reached"
+            );
+            self.core.warn(Kind::Connection, client.ip(), text);
         }
+        outcome
     }
 
-    /// `None` for one that is turned away, or went away, without a word.
-    async fn welcome(
-        &self,
-        mut stream: TcpStream,
-        from: SocketAddr,
-    ) -> io::Result<Option<Welcomed>> {
+    /// Finds out for whom a connection is, and takes a place for it. `None` for one that is turned
+    /// away without a word.
+    async fn arrive(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<Option<Arrived>> {
+        let since = Instant::now();
         stream.set_nodelay(true)?;
         let mut client = SocketAddr::new(canonical_ip(from.ip()), from.port());
         let mut local = stream.local_addr()?.ip();
         let mut head = Vec::new();
-        // Connections from a proxy are counted for the client behind it, once that is known.
-        let mut ticket = None;
-        match &self.settings.trusted_proxies {
-            Some(trusted) => {
-                if !trusts(trusted, client.ip()) {
-                    self.core.limited_warning(format_args!(
-                        "{}: {client} is not in trusted_proxies; its connection was closed",
-                        self.settings.name
-                    ));
-                    return Ok(None);
-                }
-                let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
-                if let Some((source, destination)) = header? {
-                    client = SocketAddr::new(canonical_ip(source.ip()), source.port());
-                    local = canonical_ip(destination.ip());
-                }
+        if let Some(trusted) = &self.settings.trusted_proxies {
+            if !trusts(trusted, client.ip()) {
+                let name = &self.settings.name;
+                let text = format_args!(
+                    "{name}: {client} is not in trusted_proxies; its connection was closed"
+                );
+                self.core.warn(Kind::Connection, client.ip(), text);
+                return Ok(None);
             }
-            None => ticket = Some(self.ticket(client.ip())?),
+            // Connections from a proxy are counted for the client behind it, once that is known.
+            let _unnamed = self.connections.take_unnamed().ok_or_else(|| {
+                let name = &self.settings.name;
+                let text = format_args!(
+                    "{name}: too many connections of proxies that have not sent their header"
+                );
+                self.core.warn(Kind::Connection, client.ip(), text);
+                io::Error::other("too many connections of proxies")
+            })?;
+            let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
+            if let Some((source, destination)) = header? {
+                client = SocketAddr::new(canonical_ip(source.ip()), source.port());
+                local = canonical_ip(destination.ip());
+            }
         }
-        let ticket = match ticket {
-            Some(ticket) => ticket,
-            None => self.ticket(client.ip())?,
-        };
+        let ticket = self.ticket(client.ip())?;
+        Ok(Some(Arrived { client, local, stream, head, ticket, since }))
+    }
+
+    /// `None` for one that went away without a word.
+    async fn welcome(
+        &self,
+        mut stream: TcpStream,
+        client: SocketAddr,
+        mut head: Vec<u8>,
+    ) -> io::Result<Option<Welcome>> {
         if head.is_empty() {
             let mut first = [0; 1];
             let read = timeout(HANDSHAKE_TIME, stream.read(&mut first)).await??;
@@ -154,8 +226,7 @@ impl Arrival {
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
-                let tls: TlsServer = tls.clone();
-                Welcome::Tls(Box::new(timeout(HANDSHAKE_TIME, tls.accept(stream)).await??))
+                Welcome::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
             (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
             (Speaks::Tls(_), false) => {
@@ -165,16 +236,37 @@ impl Arrival {
                 return Err(io::Error::other("TLS on a listener for plain TCP"));
             }
         };
-        Ok(Some(Welcomed { client, local, stream, _ticket: ticket }))
+        Ok(Some(stream))
+    }
+
+    async fn shake_hands(
+        &self,
+        tls: &TlsServer,
+        client: SocketAddr,
+        stream: Rewound<TcpStream>,
+    ) -> io::Result<TlsStream<Rewound<TcpStream>>> {
+        let gate = &self.core.handshakes;
+        let shaken = match gate.knock(client.ip()) {
+            Ok(knocked) => timeout(HANDSHAKE_TIME, shake_hands(gate, knocked, tls, stream)).await?,
+            Err(refused) => Err(NoHandshake::Refused(refused)),
+        };
+        shaken.map_err(|error| match error {
+            NoHandshake::Failed(error) => error,
+            NoHandshake::Refused(why) => {
+                turned_away(&self.core, &self.settings, client, why);
+                io::Error::other(why.text())
+            }
+        })
     }
 
     fn ticket(&self, from: IpAddr) -> io::Result<ConnectionTicket> {
         self.connections.take(from).ok_or_else(|| {
-            self.core.limited_warning(format_args!(
-                "{}: too many connections from {from}, or in all (limits.connections_per_address, \
-                 limits.connections)",
-                self.settings.name
-            ));
+            let name = &self.settings.name;
+            let text = format_args!(
+                "{name}: too many connections from {from}, or in all (limits.connections_per_address, \
+                 limits.connections)"
+            );
+            self.core.warn(Kind::Connection, from, text);
             io::Error::other("too many connections")
         })
     }
@@ -185,6 +277,8 @@ impl Arrival {
         client: SocketAddr,
         local: IpAddr,
         transport: &'static str,
+        ticket: &ConnectionTicket,
+        since: Instant,
     ) -> io::Result<()> {
         if self.door.is_retired() {
             return Err(io::Error::other("the listener was removed"));
@@ -193,16 +287,23 @@ impl Arrival {
         let connection = self.core.connect(Rc::clone(&line));
         let via = Via::Stream { connection, listener: self.door.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
-        let outcome = converse(&self.core, client, &line, &self.door, stream).await;
+        let guest = Guest { client, line: &line, door: &self.door, ticket, since };
+        let outcome = converse(&self.core, guest, stream).await;
         self.core.disconnect(client, connection);
         if line.dropped() > 0 {
-            tracing::info!(
-                client = %client.remote, transport, dropped = line.dropped(),
-                "the client was too slow for its media"
-            );
+            self.core.slow_client(client.remote, transport, line.dropped());
         }
         outcome
     }
+}
+
+/// Ready when another has got the place.
+async fn lost(ticket: &ConnectionTicket) {
+    poll_fn(|context| {
+        ticket.on_loss(context.waker().clone());
+        if ticket.is_lost() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 fn trusts(trusted: &[IpNet], from: IpAddr) -> bool {

@@ -10,14 +10,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::accept::UNSENT_RECORDS;
+use super::line::UNREAD_ANSWERS;
 use super::{Door, Line};
-use crate::patience::{FIRST_MESSAGE, IDLE};
+use crate::patience::{FIRST_MESSAGE, STRANGER};
 use crate::tcp_relay::BoundPeer;
 use crate::worker::Core;
 use taciturn_stun::Frame;
 use taciturn_turn::Client;
+use taciturn_turn::policy::ConnectionTicket;
 
-/// How long the client may take to read the answer that makes it a data connection.
+/// How long the client may take to read the answer that makes it a data connection, or its last ones.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 
 /// The longest message of a client without an allocation: it asks for one, and nothing else.
@@ -29,39 +32,70 @@ const LONGEST: usize = 65_536 + 4;
 /// Reads in one turn, before other connections get theirs.
 const READS_A_TURN: usize = 4;
 
+/// Messages in one turn, likewise: small ones cost as much as long ones.
+const MESSAGES_A_TURN: usize = 64;
+
+/// Bytes that a client without an allocation may have read at a time. What is not done of it is kept.
+const READ_BEFORE: usize = 4096;
+
+/// Bytes of memory that a connection without an allocation takes at most: what it has sent and is not
+/// done, answers that wait, records of TLS that wait, and 64 KiB for all the rest: its task, and the
+/// state of TLS or DTLS with the records that have come in part.
+pub const STRANGER_MEMORY: usize = 2 * READ_BEFORE + UNREAD_ANSWERS + UNSENT_RECORDS + 64 * 1024;
+
 /// Room that is kept for the front of a message while there is none.
 const KEPT: usize = 2048;
+
+/// A connection that may be talked on.
+pub(super) struct Guest<'a> {
+    pub(super) client: Client,
+    pub(super) line: &'a Line,
+    pub(super) door: &'a Door,
+    /// Its place among the connections.
+    pub(super) ticket: &'a ConnectionTicket,
+    /// When it was accepted.
+    pub(super) since: Instant,
+}
 
 /// Reads messages to the shard and writes what waits in the line, until either side ends. A
 /// connection that is bound to a peer's goes on with that.
 pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
     core: &Rc<Core>,
-    client: Client,
-    line: &Line,
-    door: &Door,
+    guest: Guest<'_>,
     stream: S,
 ) -> io::Result<()> {
+    let Guest { client, line, ticket, .. } = guest;
     let mut conversation = Conversation {
         core,
-        client,
-        line,
-        door,
+        guest,
         stream,
         unread: Vec::new(),
+        more: false,
         bound: None,
-        heard: Instant::now(),
+        settled: false,
         spoken: false,
         limit: Box::pin(sleep(FIRST_MESSAGE)),
     };
+    poll_fn(|context| {
+        ticket.on_loss(context.waker().clone());
+        Poll::Ready(())
+    })
+    .await;
     poll_fn(|context| conversation.poll(context)).await?;
     let Conversation { mut stream, unread, bound, .. } = conversation;
+    // The answer goes out before the first byte of data, and also to a client that has no more to say.
+    let drained = poll_fn(|context| match ticket.is_lost() {
+        true => Poll::Ready(Err(lost_its_place())),
+        // Media are of no use to who has gone.
+        false if bound.is_none() && line.holds_media() => Poll::Ready(Ok(())),
+        false => line.poll_drain(context, Pin::new(&mut stream)),
+    });
+    timeout(LAST_ANSWER, drained).await??;
     if let Some(peer) = bound {
-        // The answer goes out before the first byte of data.
-        let drained = poll_fn(|context| line.poll_drain(context, Pin::new(&mut stream)));
-        timeout(LAST_ANSWER, drained).await??;
         let (reader, writer) = tokio::io::split(stream);
         // Few connections come here, so the others do not hold room for it.
-        Box::pin(peer.join(unread, reader, writer)).await;
+        let tell = |user: &str, exceeded| core.slowed_down(client.remote, user, exceeded);
+        Box::pin(peer.join(unread, reader, writer, &tell)).await;
     }
     Ok(())
 }
@@ -70,35 +104,49 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
 /// and sets no timer.
 struct Conversation<'a, S> {
     core: &'a Core,
-    client: Client,
-    line: &'a Line,
-    door: &'a Door,
+    guest: Guest<'a>,
     stream: S,
-    /// The front of a message whose rest has not come yet.
+    /// What was read and not done: the front of a message whose rest has not come yet, or more.
     unread: Vec<u8>,
+    /// Whether it begins with a whole message.
+    more: bool,
     /// The peer connection that the client has bound. What is unread then is data for it.
     bound: Option<BoundPeer>,
-    /// When the client was last heard.
-    heard: Instant,
+    /// Whether the client has an allocation, as its ticket knows it.
+    settled: bool,
     /// Whether there was a whole message.
     spoken: bool,
-    /// When silence is looked at again.
+    /// When it is looked at again how long the client is here.
     limit: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.guest.ticket.is_lost() {
+            return Poll::Ready(Err(lost_its_place()));
+        }
         let closed = self.poll_read(context)?;
+        let Guest { line, door, client, .. } = self.guest;
+        let had_room = line.has_room_for_an_answer();
         //= 8489-6.2.2-no-close-before-answer
         // After reading: the answer to what was read goes out in the same turn, also to a client
         // that has closed its side.
-        self.line.poll_write(context, Pin::new(&mut self.stream))?;
+        line.poll_write(context, Pin::new(&mut self.stream))?;
         if closed.is_ready() {
             return Poll::Ready(Ok(()));
         }
+        // It was not read from until now, so nothing else wakes this task for that.
+        if !had_room && line.has_room_for_an_answer() {
+            context.waker().wake_by_ref();
+        }
+        if line.take_allocation_news() {
+            let has_allocation = self.core.has_allocation(&client);
+            if has_allocation != self.settled {
+                self.set_settled(has_allocation)?;
+            }
+        }
         // Not before its last answer is out.
-        if self.door.is_retired() && self.line.is_clear() && !self.core.has_allocation(&self.client)
-        {
+        if door.is_retired() && line.is_clear() && !self.core.has_allocation(&client) {
             return Poll::Ready(Err(io::Error::other("the listener was removed")));
         }
         self.poll_limit(context)
@@ -107,62 +155,106 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     /// Ready when the client has closed its side, or has bound a peer connection.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let core = self.core;
+        let mut messages = MESSAGES_A_TURN;
         for _ in 0..READS_A_TURN {
-            let mut room = core.room();
-            let mut buffer = ReadBuf::new(&mut room);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)?);
-            if buffer.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+            if !self.guest.line.has_room_for_an_answer() {
+                return Poll::Pending;
             }
-            self.heard = Instant::now();
-            self.take(buffer.filled())?;
+            if self.more {
+                self.take(&[], &mut messages)?;
+            } else {
+                let mut room = core.room();
+                let most = if self.settled { room.len() } else { READ_BEFORE };
+                let mut buffer = ReadBuf::new(room.get_mut(..most).unwrap_or_default());
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)?);
+                if buffer.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                self.take(buffer.filled(), &mut messages)?;
+            }
             if self.bound.is_some() {
                 return Poll::Ready(Ok(()));
+            }
+            if messages == 0 {
+                break;
             }
         }
         context.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Hands whole messages to the shard, and keeps the front of one.
-    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Hands whole messages to the shard, and keeps what is not done.
+    fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
+        let client = self.guest.client;
         if self.unread.is_empty() {
-            let taken = self.core.read_stream(self.client, bytes)?;
+            let taken = self.core.read_stream(client, bytes, messages)?;
             self.spoken |= taken > 0;
             self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
         } else {
             self.unread.extend_from_slice(bytes);
-            let taken = self.core.read_stream(self.client, &self.unread)?;
+            let taken = self.core.read_stream(client, &self.unread, messages)?;
             self.spoken |= taken > 0;
             self.unread.drain(..taken);
         }
-        self.bound = self.core.take_bound(self.client);
+        self.bound = self.core.take_bound(client);
+        if !self.settled && (self.bound.is_some() || self.core.has_allocation(&client)) {
+            self.set_settled(true)?;
+        }
         if self.bound.is_some() {
             return Ok(());
         }
+        self.more = false;
         if self.unread.is_empty() {
             self.unread.shrink_to(KEPT);
         } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
-            let has_allocation = self.core.has_allocation(&self.client);
-            if needed > if has_allocation { LONGEST } else { LONGEST_BEFORE } {
+            if needed > if self.settled { LONGEST } else { LONGEST_BEFORE } {
                 return Err(io::Error::other("a message over the limit"));
             }
+        } else {
+            self.more = true;
         }
         Ok(())
     }
 
-    /// Ready, with an error, when the client was silent for too long.
+    /// The client has an allocation now, or none any more.
+    fn set_settled(&mut self, settled: bool) -> io::Result<()> {
+        // Before it hears of its allocation: one that has lost its place must not.
+        if !self.guest.ticket.set_settled(settled) {
+            return Err(lost_its_place());
+        }
+        self.settled = settled;
+        if !settled {
+            self.guest.since = Instant::now();
+            self.limit.as_mut().reset(self.guest.since + STRANGER);
+        }
+        Ok(())
+    }
+
+    /// Ready, with an error, when the client was here for too long without an allocation.
     fn poll_limit(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.limit.as_mut().poll(context).is_ready() {
-            let now = Instant::now();
-            let silent = now >= self.heard + IDLE;
-            //= 8489-6.2.2-server-keeps-connection
-            // Silence is fine for as long as there is an allocation: that has its own lifetime.
-            if !self.spoken || (silent && !self.core.has_allocation(&self.client)) {
+            if !self.spoken {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.limit.as_mut().reset(if silent { now } else { self.heard } + IDLE);
+            let (now, has_allocation) =
+                (Instant::now(), self.core.has_allocation(&self.guest.client));
+            // One can come from another connection, and go to one, without a word here (RFC 8016).
+            if has_allocation != self.settled {
+                self.set_settled(has_allocation)?;
+            }
+            //= 8489-6.2.2-server-keeps-connection
+            // With an allocation it may stay: that has its own lifetime.
+            let next = if has_allocation { now } else { self.guest.since } + STRANGER;
+            if next <= now {
+                let why = "no allocation in time";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+            self.limit.as_mut().reset(next);
         }
         Poll::Pending
     }
+}
+
+pub(super) fn lost_its_place() -> io::Error {
+    io::Error::new(io::ErrorKind::QuotaExceeded, "closed to make room for others")
 }

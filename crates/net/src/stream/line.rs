@@ -2,12 +2,14 @@
 //= 8489-6.2.2-no-connection-back, 8656-16-udp-to-tcp
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
+use crate::worker::REPLY;
 use taciturn_turn::Prefix;
 
 /// Bytes of media that wait for a slow client before the newest are dropped. At 2 Mbit/s this is
@@ -15,8 +17,16 @@ use taciturn_turn::Prefix;
 const MEDIA_LIMIT: usize = 256 * 1024;
 
 /// Bytes beyond that for answers, which are never dropped. A client that does not read even those
-/// is disconnected.
+/// is disconnected. Those that it is not read for come here alone: of a Connect, for one.
 const ANSWER_LIMIT: usize = MEDIA_LIMIT + 64 * 1024;
+
+/// Bytes of answers that wait, at most, before the client is read from again. Without an allocation
+/// it is all that waits.
+pub(super) const UNREAD_ANSWERS: usize = 16 * 1024;
+
+/// Bytes of memory that a connection with an allocation takes at most, besides those of one without:
+/// its line, and the longest message that has come in part.
+pub const CLIENT_MEMORY: usize = ANSWER_LIMIT + 64 * 1024;
 
 /// Room that a line keeps while nothing waits.
 const KEPT: usize = 16 * 1024;
@@ -26,7 +36,10 @@ const KEPT: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Line {
     waiting: RefCell<Vec<u8>>,
+    answers: RefCell<Answers>,
     writer: Writer,
+    /// Whether it is to be seen if the client has an allocation.
+    allocation_news: Cell<bool>,
     /// Whether the connection holds nothing back of what was written to it.
     flushed: Cell<bool>,
     broken: Cell<bool>,
@@ -39,7 +52,9 @@ impl Line {
     pub(crate) fn new(transport: &'static str) -> Self {
         Self {
             waiting: RefCell::new(Vec::new()),
+            answers: RefCell::default(),
             writer: Writer::default(),
+            allocation_news: Cell::new(false),
             flushed: Cell::new(true),
             broken: Cell::new(false),
             dropped: Cell::new(0),
@@ -54,6 +69,29 @@ impl Line {
     /// Wakes the connection's task, if it waits for news.
     pub(crate) fn nudge(&self) {
         self.writer.wake();
+    }
+
+    /// Has the connection's task see whether the client has an allocation: one has ended, or may have
+    /// come from elsewhere.
+    pub(crate) fn tell_allocation_news(&self) {
+        self.allocation_news.set(true);
+        self.nudge();
+    }
+
+    /// Whether that is to be seen since the last call.
+    pub(super) fn take_allocation_news(&self) -> bool {
+        self.allocation_news.replace(false)
+    }
+
+    /// Whether there is room for the answer to another request. Where there is none the client is
+    /// not read from: it must read its answers first.
+    pub(crate) fn has_room_for_an_answer(&self) -> bool {
+        self.answers.borrow().waiting() + REPLY <= UNREAD_ANSWERS
+    }
+
+    /// Whether media wait to be written.
+    pub(super) fn holds_media(&self) -> bool {
+        self.waiting.borrow().len() > self.answers.borrow().waiting()
     }
 
     /// Whether nothing waits to be written, nor to be flushed.
@@ -87,6 +125,13 @@ impl Line {
             self.broken.set(true);
             self.writer.asleep.set(true);
         } else {
+            let needed = waiting.len() + answer.len();
+            if needed > waiting.capacity() {
+                // Within the bound: twice what there is could be beyond it.
+                let more = needed.next_power_of_two() - waiting.len();
+                waiting.reserve_exact(more);
+            }
+            self.answers.borrow_mut().add(waiting.len(), answer.len());
             waiting.extend_from_slice(answer);
         }
         self.writer.wake();
@@ -116,6 +161,7 @@ impl Line {
             }
         }
         waiting.drain(..written);
+        self.answers.borrow_mut().written(written);
         if waiting.is_empty() {
             waiting.shrink_to(KEPT);
         }
@@ -142,6 +188,50 @@ impl Line {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
+    }
+}
+
+/// Where in a line answers are: media between them do not count.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Bytes that have left the line, since it began.
+    written: u64,
+    /// Answers that follow each other: where they end, counted likewise, and their bytes that wait.
+    runs: VecDeque<(u64, usize)>,
+    waiting: usize,
+}
+
+impl Answers {
+    const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// An answer of `len` bytes comes behind `before` others that wait.
+    fn add(&mut self, before: usize, len: usize) {
+        let start = self.written + before as u64;
+        self.waiting += len;
+        match self.runs.back_mut() {
+            Some((end, bytes)) if *end == start => {
+                *end += len as u64;
+                *bytes += len;
+            }
+            _ => self.runs.push_back((start + len as u64, len)),
+        }
+    }
+
+    fn written(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+        while let Some((end, len)) = self.runs.front_mut() {
+            // What is left of it: all before `written` is gone.
+            let left = usize::try_from(end.saturating_sub(self.written)).unwrap_or(*len).min(*len);
+            self.waiting -= *len - left;
+            *len = left;
+            if left > 0 {
+                return;
+            }
+            self.runs.pop_front();
+        }
+        self.runs.shrink_to(0);
     }
 }
 
@@ -260,6 +350,65 @@ mod tests {
         };
         tokio::join!(write, news);
         assert_eq!(out, b"answer");
+    }
+
+    /// Writes to a connection that takes so many bytes and no more for now.
+    async fn written_up_to(line: &Line, bytes: usize) {
+        let (mut ours, _theirs) = tokio::io::duplex(bytes);
+        poll_fn(|context| Poll::Ready(line.poll_write(context, Pin::new(&mut ours))))
+            .await
+            .unwrap();
+    }
+
+    #[test]
+    fn the_answers_of_a_client_that_is_not_read_for_them_stay_within_16_kib() {
+        for len in [20, 63, 64, 72, 1000, REPLY] {
+            let line = Line::new("tcp");
+            while line.has_room_for_an_answer() {
+                line.answer(&vec![0; len]);
+            }
+            let waiting = line.waiting.borrow();
+            assert!(waiting.len() <= UNREAD_ANSWERS, "{len}: {}", waiting.len());
+            assert!(waiting.capacity() <= UNREAD_ANSWERS, "{len}: {}", waiting.capacity());
+            assert_eq!(line.answers.borrow().runs.capacity(), 4, "{len}");
+        }
+    }
+
+    #[tokio::test]
+    async fn room_for_answers_comes_back_as_they_are_taken() {
+        let line = Line::new("tcp");
+        while line.has_room_for_an_answer() {
+            line.answer(&[0; 100]);
+        }
+        written_up_to(&line, 99).await;
+        assert!(line.has_room_for_an_answer(), "99 bytes less");
+        line.answer(&[0; 100]);
+        assert!(!line.has_room_for_an_answer());
+        written(&line).await.unwrap();
+        assert_eq!(line.answers.borrow().waiting(), 0);
+    }
+
+    #[tokio::test]
+    async fn media_are_no_answers_whichever_comes_first() {
+        let line = Line::new("tcp");
+        line.answer(&[0; 10_000]);
+        for _ in 0..200 {
+            media(&line, 996);
+        }
+        assert!(line.has_room_for_an_answer() && line.holds_media());
+        line.answer(&[0; 6000]);
+        line.answer(&[0; 500]);
+        assert!(!line.has_room_for_an_answer());
+        let waiting = || line.answers.borrow().waiting();
+        written_up_to(&line, 9000).await;
+        assert_eq!(waiting(), 1000 + 6500);
+        written_up_to(&line, 1000 + 150_500).await;
+        assert_eq!(waiting(), 6500, "only media were written besides");
+        written_up_to(&line, 49_500 + 6100).await;
+        assert_eq!(waiting(), 400);
+        written(&line).await.unwrap();
+        assert_eq!(waiting(), 0);
+        assert!(line.answers.borrow().runs.is_empty() && !line.holds_media());
     }
 
     #[tokio::test]

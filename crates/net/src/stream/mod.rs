@@ -8,8 +8,11 @@
 mod accept;
 mod conversation;
 mod door;
+mod handshake;
 mod line;
 mod rewound;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +25,9 @@ use super::listener::ListenerId;
 use taciturn_tls::TlsServer;
 
 pub(super) use accept::serve;
+pub use conversation::STRANGER_MEMORY;
 pub(super) use door::Door;
+pub use line::CLIENT_MEMORY;
 pub(super) use line::Line;
 
 /// What is spoken on a listener for connections.
@@ -73,6 +78,11 @@ pub(super) struct StreamListener {
 /// How many connections wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// Bytes that the kernel takes from a connection beyond what its client has room for. What a client
+/// does not read waits in its line, which drops media, and not in megabytes of the kernel's.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 32 * 1024;
+
 /// Whether somebody else has the port: a bind without SO_REUSEPORT tells. SO_REUSEADDR lets a
 /// restarted server have it although old connections linger.
 pub(super) fn probe(address: SocketAddr) -> io::Result<()> {
@@ -85,6 +95,9 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = open(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
+    // Connections that are accepted inherit it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -98,4 +111,20 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod kernel {
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_takes_little_for_a_client_that_does_not_read() {
+        let listener = listen((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT);
+    }
 }

@@ -2,27 +2,41 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Gives back `head`, then what the connection has.
+/// Gives back `head`, then what the connection has; for as long as there is a limit, only so much.
 #[derive(Debug)]
 pub(super) struct Rewound<S> {
     head: Vec<u8>,
     given: usize,
+    limit: Option<usize>,
     inner: S,
 }
 
 impl<S> Rewound<S> {
     pub(super) const fn new(head: Vec<u8>, inner: S) -> Self {
-        Self { head, given: 0, inner }
+        Self { head, given: 0, limit: None, inner }
+    }
+
+    /// Begins no read beyond so many bytes from now on: that is an error then.
+    pub(super) const fn limit(&mut self, bytes: usize) {
+        self.limit = Some(bytes);
+    }
+
+    pub(super) const fn lift_limit(&mut self) {
+        self.limit = None;
+    }
+
+    pub(super) const fn inner(&self) -> &S {
+        &self.inner
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncRead + Unpin> Rewound<S> {
+    fn poll_inner(
+        &mut self,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -37,6 +51,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
             self.head = Vec::new();
             self.given = 0;
         }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(limit) = self.limit else { return self.poll_inner(context, buffer) };
+        if limit == 0 {
+            return Poll::Ready(Err(io::Error::other(
+                "the client sends more than a handshake has",
+            )));
+        }
+        let before = buffer.filled().len();
+        ready!(self.poll_inner(context, buffer)?);
+        self.limit = Some(limit.saturating_sub(buffer.filled().len() - before));
         Poll::Ready(Ok(()))
     }
 }
@@ -73,5 +106,23 @@ mod tests {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!((&two, rest.as_str()), (b"he", "ad and tail"));
+    }
+
+    #[tokio::test]
+    async fn a_limit_counts_what_is_read_from_then_on_and_can_be_lifted() {
+        let mut stream = Rewound::new(b"head ".to_vec(), &b"and a long tail"[..]);
+        let mut four = [0; 4];
+        stream.limit(9);
+        stream.read_exact(&mut four).await.unwrap();
+        stream.read_exact(&mut four).await.unwrap();
+        stream.read_exact(&mut four[..1]).await.unwrap();
+        assert!(stream.read_exact(&mut four).await.is_err());
+        stream.limit(4);
+        stream.read_exact(&mut four).await.unwrap();
+        assert!(stream.read_exact(&mut four).await.is_err());
+        stream.lift_limit();
+        let mut rest = String::new();
+        stream.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "ng tail");
     }
 }

@@ -27,10 +27,11 @@ use tokio::time::sleep;
 use self::handover::Leash;
 use self::pace::Pace;
 use super::clock::Clock;
+use super::event_log::{Kind, NO_SOURCE};
 use super::worker::Core;
 use taciturn_stun::Family;
 use taciturn_turn::policy::StreamLimit;
-use taciturn_turn::{AllocationId, ConnectError, ConnectionId, OpenError, RelayId, Traffic};
+use taciturn_turn::{AllocationId, ConnectError, ConnectionId, RelayId, Traffic};
 
 pub(super) use handover::{BoundPeer, Handover};
 
@@ -85,19 +86,9 @@ impl TcpRelays {
         self.core = core;
     }
 
-    pub(super) fn open(
-        &mut self,
-        owner: AllocationId,
-        address: SocketAddr,
-    ) -> Result<RelayId, OpenError> {
+    pub(super) fn open(&mut self, owner: AllocationId, address: SocketAddr) -> io::Result<RelayId> {
         let opened = sockets::listen(address).and_then(TcpListener::from_std);
-        let socket = Rc::new(opened.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => OpenError::InUse,
-            _ => {
-                tracing::warn!(%address, %error, "cannot open a relay socket for TCP");
-                OpenError::Impossible
-            }
-        })?);
+        let socket = Rc::new(opened?);
         let family = Family::of(address.ip());
         let accepting = accept(self.core.clone(), owner, family, Rc::downgrade(&socket));
         let task = spawn_local(accepting).abort_handle();
@@ -160,18 +151,10 @@ impl TcpRelays {
     }
 
     /// Gives a waiting peer connection, of whatever worker, to a connection of this one.
-    pub(super) fn bind(&mut self, client: u32, connection: ConnectionId) -> bool {
-        match self.handover.take(connection) {
-            Ok(Some(peer)) => {
-                self.bound.insert(client, peer);
-                true
-            }
-            Ok(None) => false,
-            Err(error) => {
-                tracing::warn!(%error, "cannot take over a connection to a peer");
-                false
-            }
-        }
+    pub(super) fn bind(&mut self, client: u32, connection: ConnectionId) -> io::Result<bool> {
+        let Some(peer) = self.handover.take(connection)? else { return Ok(false) };
+        self.bound.insert(client, peer);
+        Ok(true)
     }
 
     pub(super) fn is_bound(&self, client: u32) -> bool {
@@ -211,7 +194,8 @@ async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: W
             Ok((stream, from)) => core.peer_arrived(owner, family, stream, from),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                core.limited_warning(format_args!("cannot accept a peer's connection: {error}"));
+                let text = format_args!("cannot accept a peer's connection: {error}");
+                core.warn(Kind::Socket, NO_SOURCE, text);
                 drop(core);
                 sleep(EXHAUSTED).await;
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock;
-use taciturn_turn::policy::{Direction, StreamLimit};
+use taciturn_turn::policy::{Direction, Exceeded, StreamLimit};
 
 /// So long is waited at a time at most: a reload may have raised the limit.
 const LOOK: Duration = Duration::from_secs(1);
@@ -25,16 +25,19 @@ impl Pace {
     }
 
     /// Waits until so many bytes may pass. The connection is not silent meanwhile: `last` is now.
-    pub(super) async fn keep(&self, direction: Direction, len: usize, last: &Cell<Instant>) {
+    /// `tell` writes to the log whose limit is reached.
+    pub(super) async fn keep(
+        &self,
+        direction: Direction,
+        len: usize,
+        last: &Cell<Instant>,
+        tell: &dyn Fn(&str, Exceeded),
+    ) {
         loop {
             let now = self.clock.tick_at(Instant::now());
             let Err((exceeded, left)) = self.limit.take(now, direction, len) else { return };
             if let Some(user) = self.limit.to_be_told(now, exceeded) {
-                tracing::warn!(
-                    user,
-                    limit = exceeded.key(),
-                    "TCP connection slowed down: a limit is reached"
-                );
+                tell(user, exceeded);
             }
             sleep(left.min(LOOK)).await;
             last.set(Instant::now());

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::BoundPeer;
 use super::pace::Pace;
-use taciturn_turn::policy::Direction;
+use taciturn_turn::policy::{Direction, Exceeded};
 
 /// Bytes that are on their way in each direction, besides the kernel's.
 const BUFFER: usize = 16 * 1024;
@@ -49,6 +49,8 @@ struct Way<'a, R, W> {
     from: R,
     to: W,
     pace: Option<&'a Pace>,
+    /// Writes to the log whose limit slows it down.
+    tell: &'a dyn Fn(&str, Exceeded),
     direction: Direction,
     bytes: &'a AtomicU64,
     /// When a byte last moved, either way.
@@ -58,20 +60,22 @@ struct Way<'a, R, W> {
 
 impl BoundPeer {
     /// Relays until both ends are done, or the allocation ends. `head` is what the client has sent
-    /// already.
+    /// already; `tell` writes to the log whose limit slows it down.
     pub(crate) async fn join(
         mut self,
         head: Vec<u8>,
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
+        tell: &dyn Fn(&str, Exceeded),
     ) {
         let (from_peer, to_peer) = self.stream.split();
         let (traffic, last) = (&self.ends.traffic, Cell::new(Instant::now()));
         let (bytes, last, pace) = (&traffic.to_peer, &last, Some(&self.ends.pace));
         let direction = Direction::ToPeers;
-        let up = Way { from: reader, to: to_peer, pace, direction, bytes, last, end: None };
+        let up = Way { from: reader, to: to_peer, pace, tell, direction, bytes, last, end: None };
         let (bytes, direction) = (&traffic.to_client, Direction::ToClient);
-        let down = Way { from: from_peer, to: writer, pace, direction, bytes, last, end: None };
+        let down =
+            Way { from: from_peer, to: writer, pace, tell, direction, bytes, last, end: None };
         tokio::select! {
             // RFC 6062 section 5.5: with the allocation the data connection is closed.
             _ = &mut self.ends.let_go => {}
@@ -150,7 +154,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
 
     async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if let Some(pace) = self.pace {
-            pace.keep(self.direction, bytes.len(), self.last).await;
+            pace.keep(self.direction, bytes.len(), self.last, self.tell).await;
         }
         // Before the receiver can know of them.
         self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -203,12 +207,13 @@ mod tests {
         spawn_local(async move {
             let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
             let last = &Cell::new(Instant::now());
-            let (pace, end) = (pace.as_ref(), None);
+            let (pace, tell, end) = (pace.as_ref(), &|_: &str, _| {}, None);
             let (bytes, direction) = (&up, Direction::ToPeers);
-            let to_peer = Way { from: from_client, to: to_peer, pace, direction, bytes, last, end };
+            let to_peer =
+                Way { from: from_client, to: to_peer, pace, tell, direction, bytes, last, end };
             let (bytes, direction) = (&down, Direction::ToClient);
             let to_client =
-                Way { from: from_peer, to: to_client, pace, direction, bytes, last, end };
+                Way { from: from_peer, to: to_client, pace, tell, direction, bytes, last, end };
             relay(head, to_peer, to_client).await;
             (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed))
         })

@@ -3,6 +3,7 @@
 
 use super::{Core, State};
 use crate::colleagues::{Delivery, Parcel};
+use crate::event_log::{Kind, NO_SOURCE};
 use crate::io::Io;
 use taciturn_turn::clock::Now;
 use taciturn_turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
@@ -73,7 +74,10 @@ fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) -> Landed {
     let Parcel { departed, sockets } = parcel;
     let relays = sockets.map(|socket| {
         let adopted = io.adopt(socket?);
-        let tell = |error| tracing::warn!(%error, "cannot watch a relay socket that has moved");
+        let tell = |error| {
+            let text = format_args!("cannot watch a relay socket that has moved: {error}");
+            io.warn(Kind::Socket, NO_SOURCE, text);
+        };
         adopted.map_err(tell).ok()
     });
     let landed = shard.land(now, departed, relays, io);

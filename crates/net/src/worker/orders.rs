@@ -1,19 +1,17 @@
 //! What the operator asks of a worker: other rules, its sessions, its figures. Never for a packet.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use super::{Core, State};
+use crate::server::Shared;
 use crate::tally::Snapshot;
-use taciturn_turn::{Rules, Session, Settings, Whose, Withdrawn};
+use taciturn_turn::{Session, Whose, Withdrawn};
 
 impl Core {
     /// Goes on with other settings and rules; what serves connections stays.
-    pub(crate) fn set_rules(
-        &self,
-        settings: Settings,
-        rules: Rules,
-        wake_delay: Duration,
-    ) -> Withdrawn {
+    pub(crate) fn set_rules(&self, shared: Shared) -> Withdrawn {
+        let Shared { settings, rules, handshakes, wake_delay, .. } = shared;
+        self.handshakes.set(handshakes, Arc::clone(&rules.answers));
         let mut state = self.state.borrow_mut();
         let now = state.on_time();
         let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
@@ -22,6 +20,7 @@ impl Core {
         // Once on it stays on: what waits on sockets that were opened before must be read.
         *icmp_errors |= settings.icmp_errors;
         let withdrawn = shard.set_rules(now, settings, rules, io);
+        io.close_given_up();
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
@@ -60,7 +59,7 @@ impl Core {
             allocations: state.shard.len(),
             unsent,
             overflowed: state.io.overflowed(),
-            refused_handshakes: state.io.dtls.refused_handshakes(),
+            refused_handshakes: self.handshakes.refused(),
         }
     }
 }

@@ -2,18 +2,20 @@
 #![cfg(target_os = "linux")] // other systems send one datagram a call
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::State;
 use crate::clock::Clock;
 use crate::colleagues::Colleagues;
+use crate::handshakes::Gate;
 use crate::listener::{ListenerId, UdpListener};
 use crate::server::Shared;
 use crate::test_rules::{request, rules, settings};
 use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
 use taciturn_turn::RelayId;
-use taciturn_turn::policy::Connections;
+use taciturn_turn::policy::{Connections, HandshakeLimit};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,9 +32,13 @@ impl Rig {
             settings: settings(),
             rules: rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()]),
             connections: Arc::new(Connections::new(1, 1)),
+            handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             wake_delay: Duration::ZERO,
         };
-        let mut state = State::new(clock, &shared, Arc::default(), Colleagues::default()).unwrap();
+        let gate =
+            Gate::new(clock, Arc::clone(&shared.handshakes), Arc::clone(&shared.rules.answers));
+        let (handover, colleagues) = (Arc::default(), Colleagues::default());
+        let mut state = State::new(clock, &shared, handover, colleagues, Rc::new(gate)).unwrap();
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();

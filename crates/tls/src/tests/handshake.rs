@@ -6,13 +6,15 @@ use std::sync::Arc;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+};
 use tempfile::{TempDir, tempdir};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio_rustls::{TlsConnector, client, server};
 
 use crate::testing::{Ca, RSA_PKCS1, RSA_PKCS8, at};
-use crate::{CertSource, CertStore, TlsServer};
+use crate::{CertSource, CertStore, Signing, TlsServer};
 
 /// A server with one directory per list of names, all issued by one CA.
 struct World {
@@ -191,4 +193,38 @@ async fn what_is_no_tls_is_an_error_and_no_panic() {
     let (near, far) = duplex(16 * 1024);
     drop(near);
     assert!(world.server.accept(far).await.is_err());
+}
+
+async fn connect_without_signature(world: &World, config: ClientConfig) -> io::Result<Pair> {
+    let (near, far) = duplex(16 * 1024);
+    let name = ServerName::try_from("turn.a.org").unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let serving = async {
+        let start = TlsServer::read_hello(far).await?;
+        let begun = world.server.begin(start, Signing::ResumptionOnly);
+        let resumed = begun.kind == Some(HandshakeKind::Resumed);
+        let stream = begun.accept.await?;
+        assert!(resumed, "no other handshake is finished");
+        Ok::<_, io::Error>(stream)
+    };
+    let (client, server) = tokio::join!(connector.connect(name, near), serving);
+    let server = server?;
+    Ok((client?, server))
+}
+
+#[tokio::test]
+async fn without_signatures_a_resumed_session_is_served_and_no_other() {
+    for version in [&TLS12, &TLS13] {
+        let world = World::new(&[&["turn.a.org"]]);
+        let config = world.client(&[version]);
+        assert!(connect_without_signature(&world, config.clone()).await.is_err());
+        // A full handshake gives a ticket, which TLS 1.3 sends after it.
+        exchange(&mut world.connect(config.clone(), "turn.a.org").await.unwrap()).await;
+        let mut pair = connect_without_signature(&world, config.clone()).await.unwrap();
+        assert_eq!(pair.0.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
+        exchange(&mut pair).await;
+        // A ticket of somebody else's server is no proof of anything.
+        let other = World::new(&[&["turn.a.org"]]);
+        assert!(connect_without_signature(&other, config).await.is_err());
+    }
 }

@@ -4,8 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use tempfile::tempdir;
 
-use crate::testing::{Ca, Leaf, at, self_signed};
-use crate::{CertSource, CertifiedChain, Warning, load};
+use crate::testing::{Ca, EC_PKCS8, Leaf, RSA_4096, RSA_PKCS8, at, self_signed};
+use crate::{CertSource, CertStore, CertifiedChain, Warning, load};
 
 fn chain(leaf: &Leaf) -> CertifiedChain {
     let dir = tempdir().unwrap();
@@ -86,5 +86,49 @@ fn a_cloudflare_origin_certificate_is_recognised_by_its_issuer() {
         let leaf = Ca::named(issuer).leaf(&["turn.domain.org"]);
         let alone = chain(&Leaf { intermediate: String::new(), ..leaf });
         assert_eq!(alone.warnings(summer(), None), [Warning::CloudflareOrigin]);
+    }
+}
+
+#[test]
+fn a_private_key_that_everybody_can_read_is_told_with_the_chmod_line() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir_in("/tmp").unwrap();
+    Ca::new().leaf(&["one.org"]).write(dir.path());
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let key = dir.path().join("privkey.pem");
+    let (cert, source) = (dir.path().join("fullchain.pem"), key.clone());
+    let store = CertStore::open(vec![CertSource::Pem { cert, key: source }]).unwrap();
+    let told = |store: &CertStore| -> Vec<String> {
+        let findings = store.findings(summer(), &[]);
+        findings.iter().map(ToString::to_string).collect()
+    };
+    mode(dir.path(), 0o755);
+    mode(&key, 0o640);
+    assert_eq!(told(&store), Vec::<String>::new());
+    mode(&key, 0o644);
+    let [told] = &told(&store)[..] else { panic!() };
+    assert!(told.contains("can be read by every user") && told.contains("chmod o= "), "{told}");
+    assert!(told.contains("privkey.pem"), "{told}");
+}
+
+#[test]
+fn an_rsa_key_of_4096_bits_is_warned_of_with_what_a_signature_costs_here() {
+    let of = |key| chain(&Ca::new().leaf_with_key(&["turn.domain.org"], key, key));
+    let slow = of(RSA_4096);
+    let warnings = slow.warnings(summer(), None);
+    said(&warnings, "RSA key of 4096 bits takes ");
+    said(&warnings, "ECDSA key (P-256), or RSA with 2048 bits");
+    let [Warning::SlowKey { bits: 4096, cost }] = warnings[..] else { panic!("{warnings:?}") };
+    assert!(cost > Duration::ZERO);
+    assert_eq!(of(RSA_PKCS8).warnings(summer(), None), []);
+}
+
+#[test]
+fn what_a_signature_costs_can_be_measured_for_every_kind_of_key() {
+    for key in [RSA_PKCS8, RSA_4096, EC_PKCS8] {
+        let chain = chain(&Ca::new().leaf_with_key(&["turn.domain.org"], key, key));
+        assert!(chain.signature_cost().is_some_and(|cost| cost > Duration::ZERO));
     }
 }

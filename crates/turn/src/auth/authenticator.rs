@@ -1,10 +1,11 @@
 //! From a USERNAME to a key: static users and shared secrets, both at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::origin::Fingerprint;
 use super::{
-    LongTermKey, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticUser,
-    long_term_key_by, userhash,
+    LongTermKey, Origin, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticKey,
+    StaticUser, long_term_key_by, userhash,
 };
 
 /// What a good credential grants.
@@ -19,6 +20,8 @@ pub struct Grant {
     pub name: Box<str>,
     /// When the credential expires, in seconds since 1970; `None` for static users.
     pub expires: Option<u64>,
+    /// The user or secret of the configuration; `None` where the key of an allocation was good.
+    pub origin: Option<Origin>,
 }
 
 /// Who a client says it is.
@@ -77,7 +80,9 @@ pub struct Authenticator {
     realm: Box<str>,
     users: HashMap<Box<str>, Keys>,
     names: HashMap<[u8; 32], Box<str>>,
-    secrets: Vec<SharedSecret>,
+    secrets: Vec<(SharedSecret, Origin)>,
+    /// Of all users and secrets.
+    origins: HashSet<Fingerprint>,
     strict_expiry: bool,
 }
 
@@ -86,6 +91,7 @@ pub struct Authenticator {
 struct Keys {
     md5: Option<LongTermKey>,
     sha256: Option<LongTermKey>,
+    origin: Origin,
 }
 
 impl Keys {
@@ -106,15 +112,34 @@ impl Authenticator {
         secrets: Vec<SharedSecret>,
         strict_expiry: bool,
     ) -> Self {
-        let keys = |user: &StaticUser| Keys {
-            md5: user.long_term_key(PasswordAlgorithm::Md5, realm),
-            sha256: user.long_term_key(PasswordAlgorithm::Sha256, realm),
+        let keys = |user: &StaticUser| {
+            let md5 = user.long_term_key(PasswordAlgorithm::Md5, realm);
+            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, realm);
+            let password = match &user.key {
+                StaticKey::Password(password) => Some(password.as_bytes()),
+                StaticKey::Md5(_) => None,
+            };
+            let key = md5.as_ref().map(LongTermKey::bytes);
+            let origin = Origin::of_user(&user.name, password, key);
+            Keys { md5, sha256, origin }
         };
         let name = |user: &StaticUser| Box::from(user.name.as_str());
+        let users_by_name: HashMap<Box<str>, Keys> =
+            users.iter().map(|user| (name(user), keys(user))).collect();
+        let secrets: Vec<_> = secrets
+            .into_iter()
+            .map(|secret| {
+                let origin = Origin::of_secret(secret.expose());
+                (secret, origin)
+            })
+            .collect();
+        let origins = users_by_name.values().map(|keys| keys.origin);
+        let origins = origins.chain(secrets.iter().map(|(_, origin)| *origin));
         Self {
             realm: realm.into(),
+            origins: origins.flat_map(|origin| origin.fingerprints()).collect(),
             names: users.iter().map(|user| (userhash(&user.name, realm), name(user))).collect(),
-            users: users.iter().map(|user| (name(user), keys(user))).collect(),
+            users: users_by_name,
             secrets,
             strict_expiry,
         }
@@ -138,6 +163,12 @@ impl Authenticator {
     #[must_use]
     pub fn is_hash_of(&self, hash: &[u8; 32], username: &str) -> bool {
         userhash(username, &self.realm) == *hash
+    }
+
+    /// Whether the user or secret is among those that are configured.
+    #[must_use]
+    pub fn has(&self, origin: &Origin) -> bool {
+        origin.fingerprints().iter().any(|fingerprint| self.origins.contains(fingerprint))
     }
 
     /// The realm of every challenge.
@@ -188,20 +219,22 @@ impl Authenticator {
             }
         };
         let static_fits = fits(key) & own.is_some();
-        let grant = |key, name: &str, expires| Grant {
+        let grant = |key, name: &str, expires, origin| Grant {
             key,
             username: username.into(),
             name: name.into(),
             expires,
+            origin,
         };
-        let static_grant = static_fits.then(|| grant(key.clone(), username, None));
+        let origin = known.map(|keys| keys.origin);
+        let static_grant = static_fits.then(|| grant(key.clone(), username, None, origin));
 
         let mut made_by_secret = None;
-        for secret in &self.secrets {
+        for (secret, origin) in &self.secrets {
             let password = secret.password_for(username);
             let key = long_term_key_by(algorithm, username, &self.realm, &password);
             if fits(&key) && made_by_secret.is_none() {
-                made_by_secret = Some(key);
+                made_by_secret = Some((key, *origin));
             }
         }
         if let Some(grant) = static_grant {
@@ -210,14 +243,14 @@ impl Authenticator {
         let Some(rest) = RestName::parse(username) else {
             return Err(if known.is_some() { Denied::WrongPassword } else { Denied::UnknownUser });
         };
-        let Some(key) = made_by_secret else {
+        let Some((key, origin)) = made_by_secret else {
             let possible = known.is_some() || !self.secrets.is_empty();
             return Err(if possible { Denied::WrongPassword } else { Denied::UnknownUser });
         };
         if unix > rest.expires {
             return Err(Denied::Expired { seconds: unix - rest.expires });
         }
-        Ok(grant(key, rest.name, Some(rest.expires)))
+        Ok(grant(key, rest.name, Some(rest.expires), Some(origin)))
     }
 }
 

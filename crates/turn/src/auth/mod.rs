@@ -6,6 +6,7 @@ mod features;
 mod keys;
 mod nonce;
 mod opaque;
+mod origin;
 mod rest;
 
 pub use authenticator::{Authenticator, Claim, Denied, Grant};
@@ -13,6 +14,7 @@ pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate}
 pub use keys::{StaticKey, StaticUser, bare, long_term_key, long_term_key_by, userhash};
 pub use nonce::{Nonce, NonceError, NonceKeys};
 pub use opaque::{NotOpaque, prepared};
+pub use origin::Origin;
 pub use rest::{RestName, SharedSecret};
 
 pub use taciturn_stun::{LongTermKey, PasswordAlgorithm};

@@ -176,6 +176,7 @@ pub fn built_in_rule(net: &IpNet) -> Option<&'static str> {
 pub struct PeerPolicy {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
+    /// In order, each once: there may be thousands.
     own: Vec<IpAddr>,
 }
 
@@ -184,7 +185,10 @@ impl PeerPolicy {
     /// ones.
     #[must_use]
     pub fn new(allow: Vec<IpNet>, deny: Vec<IpNet>, own: Vec<IpAddr>) -> Self {
-        Self { allow, deny, own: own.into_iter().map(canonical_ip).collect() }
+        let mut own: Vec<_> = own.into_iter().map(canonical_ip).collect();
+        own.sort_unstable();
+        own.dedup();
+        Self { allow, deny, own }
     }
 
     /// Whether the operator allowed this address in so many words.
@@ -221,7 +225,7 @@ impl PeerPolicy {
         if peer.is_ipv6() && !GLOBAL_UNICAST.contains(&peer) {
             return Some(Rule::NotGlobalUnicast);
         }
-        self.own.contains(&peer).then_some(Rule::OwnAddress)
+        self.own.binary_search(&peer).is_ok().then_some(Rule::OwnAddress)
     }
 }
 
@@ -384,6 +388,17 @@ mod tests {
             Err("an address of this server, but no relayed one".into())
         );
         assert_eq!(check(&policy, "8.8.4.5"), Ok(()));
+    }
+
+    #[test]
+    fn the_order_in_which_own_addresses_are_listed_makes_no_difference() {
+        let own = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let policy = |texts| PeerPolicy::new(vec![], vec![], own(texts));
+        let one = policy(&["8.8.8.8", "2a00::7", "8.8.4.4"]);
+        assert_eq!(one, policy(&["8.8.4.4", "8.8.8.8", "::ffff:8.8.8.8", "2a00::7"]));
+        for ip in ["8.8.8.8", "2a00::7", "8.8.4.4"] {
+            assert!(check(&one, ip).is_err(), "{ip}");
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Relay ports: which are free, and which one comes next.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+mod free;
+mod reservations;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::free::{FreePorts, Rest};
+use self::reservations::Reservations;
 use crate::clock::Tick;
 use taciturn_stun::Family;
 
@@ -104,14 +107,6 @@ impl FromStr for PortRange {
     }
 }
 
-//= 8656-7.2-reservation-30-s
-/// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
-const RESERVATION_LIFETIME: Duration = Duration::from_secs(30);
-
-/// How many ports one user holds reserved at a time. A reservation outlives its allocation, so the
-/// quota of allocations does not bound them.
-const RESERVATIONS_PER_USER: usize = 32;
-
 /// How long a port that was used rests: packets of its former peers may still arrive.
 pub const PORT_QUARANTINE: Duration = Duration::from_secs(120);
 
@@ -160,55 +155,17 @@ pub struct PortPool {
 /// The ports of one family.
 #[derive(Debug)]
 struct Ports {
-    slots: Box<[Slot]>,
-    free: u32,
-    reservations: HashMap<[u8; 8], Reservation>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Slot {
-    Free(Rest),
-    Leased,
-    /// Held for who brings the token, until it runs out.
-    Reserved,
-}
-
-/// Until when a free port is better not used, and why. Ordered as ports are chosen where none has
-/// rested: of the used ones the one whose last use is longest ago, and last of all those where a
-/// socket was not to be had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-struct Rest {
-    /// Some other process had it a moment ago.
-    elsewhere: bool,
-    until: Tick,
-}
-
-impl Rest {
-    fn is_over(self, now: Tick) -> bool {
-        self.until <= now
-    }
-}
-
-#[derive(Debug)]
-struct Reservation {
-    port: u16,
-    user: Box<str>,
-    expires: Tick,
-    /// Of the port before it was reserved.
-    rest: Rest,
+    free: FreePorts,
+    reservations: Reservations,
 }
 
 impl PortPool {
     /// All ports of `range`, in both families, free. A port that was used rests for `quarantine`.
     #[must_use]
     pub fn new(range: PortRange, quarantine: Duration) -> Self {
-        let slots = vec![Slot::Free(Rest::default()); range.len() as usize].into_boxed_slice();
         let ports = || {
-            Mutex::new(Ports {
-                slots: slots.clone(),
-                free: range.len(),
-                reservations: HashMap::new(),
-            })
+            let (free, reservations) = (FreePorts::all_of(range), Reservations::default());
+            Mutex::new(Ports { free, reservations })
         };
         let bits = || (0..range.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let (live, live_tcp) = ([bits(), bits()], [bits(), bits()]);
@@ -230,7 +187,7 @@ impl PortPool {
     /// How many ports of a family are leased or reserved.
     #[must_use]
     pub fn used(&self, family: Family) -> u32 {
-        self.range.len() - self.lock(family).free
+        self.range.len() - self.lock(family).free.count()
     }
 
     #[cfg(test)]
@@ -238,9 +195,12 @@ impl PortPool {
         self.lock(family).reservations.len()
     }
 
-    /// Leases a port. The choice starts at `random`, so it is as random as that. Ports in
-    /// quarantine come last, the one that has rested longest first. `keep` free ports of the family
-    /// are left over, besides what the wish needs.
+    /// Leases a port: of those that fit and have rested the one that `random` says, so the choice is
+    /// as random as that. `keep` free ports of the family are left over, besides what the wish needs.
+    ///
+    /// Where none has rested, the one that has rested longest is given rather than none: otherwise one
+    /// user who comes and goes could have all others refused, with fewer requests than there are
+    /// ports. What a former peer still sends then finds the new client's permissions in its way.
     ///
     /// # Errors
     /// When no port fits the wish, or no more than those to keep are free.
@@ -254,15 +214,23 @@ impl PortPool {
         now: Tick,
     ) -> Result<PortLease, LeaseError> {
         let mut ports = self.lock(family);
-        ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
-        let (port, rest) =
-            ports.choose(self.range, wish, random, now).ok_or(LeaseError::Exhausted)?;
+        ports.end_reservations(now);
+        let port = ports.free.choose(wish, random, now).ok_or(LeaseError::Exhausted)?;
         let needed = if wish == Wish::EvenAndNext { 2 } else { 1 };
-        if ports.free < keep.saturating_add(needed) && keep > 0 {
+        if ports.free.count() < keep.saturating_add(needed) && keep > 0 {
             return Err(LeaseError::Kept);
         }
-        ports.set(self.range, port, Slot::Leased);
+        let rest = ports.free.take(port).ok_or(LeaseError::Exhausted)?;
         Ok(PortLease { pool: Arc::clone(self), family, port, rest })
+    }
+
+    /// Leases this very port, rested or not; `None` where it is not free.
+    #[must_use]
+    pub fn claim(self: &Arc<Self>, family: Family, port: u16, now: Tick) -> Option<PortLease> {
+        let mut ports = self.lock(family);
+        ports.end_reservations(now);
+        let rest = ports.free.take(port)?;
+        Some(PortLease { pool: Arc::clone(self), family, port, rest })
     }
 
     /// Reserves the port after that of `lease` for `user`, under `token`.
@@ -278,19 +246,12 @@ impl PortPool {
     ) -> Result<(), LeaseError> {
         let next = lease.port.checked_add(1).ok_or(LeaseError::Exhausted)?;
         let mut ports = self.lock(lease.family);
-        ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
-        let held = ports.reservations.values().filter(|held| *held.user == *user).count();
-        let rest = ports.rest_of(self.range, next).ok_or(LeaseError::Exhausted)?;
-        if held >= RESERVATIONS_PER_USER {
+        ports.end_reservations(now);
+        if !ports.reservations.may_add(token, user) {
             return Err(LeaseError::Exhausted);
         }
-        // A token that is in use already: the client tries again with another.
-        let Entry::Vacant(place) = ports.reservations.entry(token) else {
-            return Err(LeaseError::Exhausted);
-        };
-        let expires = now + RESERVATION_LIFETIME;
-        place.insert(Reservation { port: next, user: user.into(), expires, rest });
-        ports.set(self.range, next, Slot::Reserved);
+        let rest = ports.free.take(next).ok_or(LeaseError::Exhausted)?;
+        ports.reservations.add(token, user, next, rest, now);
         Ok(())
     }
 
@@ -308,17 +269,9 @@ impl PortPool {
     ) -> Result<PortLease, LeaseError> {
         for family in [Family::V4, Family::V6] {
             let mut ports = self.lock(family);
-            ports.drop_reservations(self.range, |reservation| reservation.expires <= now);
-            if ports.reservations.get(&token).is_some_and(|found| *found.user == *user)
-                && let Some(found) = ports.reservations.remove(&token)
-            {
-                ports.set(self.range, found.port, Slot::Leased);
-                return Ok(PortLease {
-                    pool: Arc::clone(self),
-                    family,
-                    port: found.port,
-                    rest: found.rest,
-                });
+            ports.end_reservations(now);
+            if let Some((port, rest)) = ports.reservations.redeem(token, user) {
+                return Ok(PortLease { pool: Arc::clone(self), family, port, rest });
             }
         }
         Err(LeaseError::UnknownToken)
@@ -361,71 +314,10 @@ impl PortPool {
 }
 
 impl Ports {
-    fn choose(&self, range: PortRange, wish: Wish, random: u32, now: Tick) -> Option<(u16, Rest)> {
-        let start = random % range.len();
-        let mut tired = None;
-        for n in 0..range.len() {
-            let offset = (start + n) % range.len();
-            let Some(&Slot::Free(rest)) = self.slots.get(offset as usize) else { continue };
-            // SAFE: first + offset <= last, which is a u16.
-            #[allow(clippy::cast_possible_truncation)]
-            let port = range.first + offset as u16;
-            let left = |rest: Rest| if rest.is_over(now) { Rest::default() } else { rest };
-            // Of a pair the one that needs more rest counts.
-            let worst = match wish {
-                Wish::Any => Some(left(rest)),
-                //= 8656-7.2-even-port
-                Wish::Even => port.is_multiple_of(2).then(|| left(rest)),
-                Wish::EvenAndNext if port.is_multiple_of(2) && port < range.last => {
-                    self.rest_of(range, port + 1).map(|next| left(next).max(left(rest)))
-                }
-                Wish::EvenAndNext => None,
-            };
-            let Some(worst) = worst else { continue };
-            if worst == Rest::default() {
-                return Some((port, rest));
-            }
-            if tired.is_none_or(|(best, _, _)| worst < best) {
-                tired = Some((worst, port, rest));
-            }
-        }
-        tired.map(|(_, port, rest)| (port, rest))
-    }
-
-    /// How long a port rests; `None` unless it is free.
-    fn rest_of(&self, range: PortRange, port: u16) -> Option<Rest> {
-        let slot = port.checked_sub(range.first).and_then(|n| self.slots.get(usize::from(n)));
-        match slot {
-            Some(Slot::Free(rest)) => Some(*rest),
-            _ => None,
-        }
-    }
-
-    fn set(&mut self, range: PortRange, port: u16, new: Slot) {
-        let Some(offset) = port.checked_sub(range.first) else { return };
-        let Some(slot) = self.slots.get_mut(usize::from(offset)) else { return };
-        match (matches!(slot, Slot::Free(_)), matches!(new, Slot::Free(_))) {
-            (true, false) => self.free -= 1,
-            (false, true) => self.free += 1,
-            _ => {}
-        }
-        *slot = new;
-    }
-
-    fn drop_reservations(&mut self, range: PortRange, over: impl Fn(&Reservation) -> bool) {
-        if self.reservations.is_empty() {
-            return;
-        }
-        let mut ports = Vec::new();
-        self.reservations.retain(|_, reservation| {
-            let keep = !over(reservation);
-            if !keep {
-                ports.push((reservation.port, reservation.rest));
-            }
-            keep
-        });
-        for (port, rest) in ports {
-            self.set(range, port, Slot::Free(rest));
+    /// Gives back what nobody has come for.
+    fn end_reservations(&mut self, now: Tick) {
+        while let Some((port, rest)) = self.reservations.next_over(now) {
+            self.free.give_back(port, rest);
         }
     }
 }
@@ -467,13 +359,12 @@ impl PortLease {
     /// Gives the port back after use: it goes into quarantine.
     pub fn retire(mut self, now: Tick) {
         let quarantine = Duration::from_millis(self.pool.quarantine.load(Ordering::Relaxed));
-        self.rest = Rest { elsewhere: false, until: (now + quarantine).max(self.rest.until) };
+        self.rest = Rest::used((now + quarantine).max(self.rest.until()));
     }
 
     /// Gives the port back because some other process holds it.
     pub fn taken_elsewhere(mut self, now: Tick) {
-        let until = (now + TAKEN_ELSEWHERE).max(self.rest.until);
-        self.rest = Rest { elsewhere: true, until };
+        self.rest = Rest::elsewhere((now + TAKEN_ELSEWHERE).max(self.rest.until()));
     }
 }
 
@@ -482,8 +373,7 @@ impl Drop for PortLease {
         for live in [&self.pool.live, &self.pool.live_tcp] {
             self.pool.set_live(&live[self.family as usize], self.port, false);
         }
-        let free = Slot::Free(self.rest);
-        self.pool.lock(self.family).set(self.pool.range, self.port, free);
+        self.pool.lock(self.family).free.give_back(self.port, self.rest);
     }
 }
 

@@ -1,6 +1,6 @@
 //! How much may be relayed in a second: by one allocation, by one user, and in all.
 //!
-//! Each limit is a bucket that holds one second's worth (three of new peers). It is spent in
+//! Each limit is a bucket that holds one second's worth (three of new peers, ten of allocations). It is spent in
 //! advance: whatever fits begins, so that no packet is too large for a low limit, and the next waits
 //! until that much time has passed. A bucket is one number, when it is whole again (the generic cell
 //! rate algorithm), so judging is of constant time, without a lock. It is kept in time, not in
@@ -40,6 +40,8 @@ pub enum Counted {
     Packets,
     /// Addresses that an allocation had no permission for, and TCP connections to peers.
     NewPeers,
+    /// Allocations that a user asks for, whether there is a port for them or not.
+    Allocations,
 }
 
 /// Which way data go.
@@ -71,6 +73,8 @@ pub struct Rates {
     pub packets: Each,
     /// New peers.
     pub new_peers: Each,
+    /// New allocations. That of a user is the only one there is.
+    pub allocations: Each,
 }
 
 /// A limit that is reached.
@@ -95,6 +99,7 @@ impl Exceeded {
             (Counted::Packets, Scope::All) => "limits.packets_per_second",
             (Counted::NewPeers, Scope::Allocation) => "limits.new_peers_per_second_per_allocation",
             (Counted::NewPeers, Scope::User | Scope::All) => "limits.new_peers_per_second_per_user",
+            (Counted::Allocations, _) => "limits.allocations_per_second_per_user",
         }
     }
 }
@@ -104,7 +109,7 @@ impl Exceeded {
 #[derive(Debug, Default)]
 pub struct Meter {
     /// Nanoseconds: when each bucket is whole again.
-    whole_again: [AtomicU64; 5],
+    whole_again: [AtomicU64; 6],
     /// Packets held back since the last line of the log, and when there may be another.
     held_back: AtomicU64,
     next_line: AtomicU64,
@@ -115,6 +120,7 @@ const fn bucket(counted: Counted, direction: Direction) -> usize {
         Counted::Bytes => direction as usize,
         Counted::Packets => 2 + direction as usize,
         Counted::NewPeers => 4,
+        Counted::Allocations => 5,
     }
 }
 
@@ -123,6 +129,7 @@ const fn window(counted: Counted) -> u64 {
     match counted {
         Counted::Bytes | Counted::Packets => 1_000_000_000,
         Counted::NewPeers => 3_000_000_000,
+        Counted::Allocations => 10_000_000_000,
     }
 }
 
@@ -168,7 +175,7 @@ pub struct RateLimits {
     /// Whether any limit is for packets: most servers have none.
     on: AtomicBool,
     /// What one unit costs of each scope, in parts of a nanosecond; 0 is no limit.
-    intervals: [[AtomicU64; 3]; 3],
+    intervals: [[AtomicU64; 3]; 4],
     all: Meter,
 }
 
@@ -185,10 +192,10 @@ impl RateLimits {
             AtomicU64::new(if per_second == 0 { 0 } else { interval })
         };
         let each = |each: Each| [each.allocation, each.user, each.in_all].map(interval);
-        let Rates { bytes, packets, new_peers } = rates;
+        let Rates { bytes, packets, new_peers, allocations } = rates;
         Self {
             on: AtomicBool::new((bytes, packets) != (Each::default(), Each::default())),
-            intervals: [each(bytes), each(packets), each(new_peers)],
+            intervals: [each(bytes), each(packets), each(new_peers), each(allocations)],
             all: Meter::default(),
         }
     }
@@ -248,6 +255,17 @@ impl RateLimits {
     ) -> Result<(), Exceeded> {
         let costs = [(Counted::NewPeers, count as u64)];
         let meters = [allocation, user, &self.all];
+        self.take(now, Direction::ToPeers, &costs, meters).map_err(|(exceeded, _)| exceeded)
+    }
+
+    /// Takes one new allocation out of the user's bucket.
+    ///
+    /// # Errors
+    /// With the limit that is reached.
+    pub fn allocation(&self, now: Tick, user: &Meter) -> Result<(), Exceeded> {
+        // One that is to be made has spent nothing of its own.
+        let meters = [&Meter::default(), user, &self.all];
+        let costs = [(Counted::Allocations, 1)];
         self.take(now, Direction::ToPeers, &costs, meters).map_err(|(exceeded, _)| exceeded)
     }
 
@@ -450,6 +468,22 @@ mod tests {
         assert_eq!(new(1009, &all[2]), 4);
         assert!(limits.new_peers(Tick(60_000), 32, &all[0], &user).is_ok(), "a large request");
         assert!(limits.new_peers(Tick(62_000), 1, &all[0], &user).is_err(), "is to be paid");
+    }
+
+    #[test]
+    fn allocations_have_ten_seconds_worth_at_once_and_cost_no_packet_a_look() {
+        let limits = limits(|rates| rates.allocations.user = 20);
+        assert!(!limits.is_on());
+        let (alice, bob) = (Meter::default(), Meter::default());
+        let made =
+            |at, meter| (0..999).filter(|_| limits.allocation(Tick(at), meter).is_ok()).count();
+        assert_eq!((made(9, &alice), made(9, &bob)), (200, 200));
+        let refused = limits.allocation(Tick(9), &alice).unwrap_err();
+        assert_eq!(refused.key(), "limits.allocations_per_second_per_user");
+        assert_eq!((made(1009, &alice), made(3009, &alice)), (20, 40));
+        assert_eq!(made(99_000, &alice), 200, "no more than that");
+        limits.follow(&RateLimits::new(Rates::default()));
+        assert_eq!(made(99_000, &alice), 999, "0 is no limit");
     }
 
     #[test]

@@ -76,10 +76,10 @@ fn first_messages_of_clients_are_answered_as_the_rfcs_want_it() {
             }
             assert_eq!(captured.username(), Ok(Some("alice")), "{name}");
             assert!(captured.verify_integrity(&key), "{name}: the key of its password");
-            // Its nonce is of another server, its password another one.
+            // Its nonce is of another server, so its password, which is another one, is not looked at.
             let reply = alice.raw(&bytes).reply();
             let refused = Message::parse(&reply).expect("an answer");
-            assert_eq!(refused.error_code(), Some(401), "{name}");
+            assert_eq!(refused.error_code(), Some(438), "{name}");
             let fresh = refused.nonce().expect("a nonce");
             let reply = alice.raw(&with_nonce(&captured, fresh, &alice)).reply();
             let answer = Message::parse(&reply).expect("an answer");

@@ -1,6 +1,7 @@
 //! Mobility (RFC 8016) between two shards of one server: the client's new 5-tuple is the other's.
 
 use super::mobility::{allocate, resume, ticket};
+use super::reload::credentials;
 use super::*;
 use crate::{DropReason, EndReason, Whose};
 use taciturn_stun::{AttributeType as T, Method};
@@ -298,6 +299,23 @@ fn what_ends_before_the_hand_over_leaves_nothing() {
         two.assert_empty();
         assert_eq!(two.shard(|shard| shard.arriving.len()), 0);
     }
+}
+
+#[test]
+fn a_user_that_is_removed_while_its_allocation_is_on_its_way_loses_it() {
+    let (one, two) = pair();
+    let (_, first) = allocate(&one.alice());
+    let moved = two.client(ELSEWHERE, "alice");
+    resume(&moved, &first).assert_ok();
+    knock(&moved);
+    let (departed, id, client) = one.give_away(&two);
+    for rig in [&one, &two] {
+        let bob = credentials(&[("bob", "bob's password")], &[]);
+        rig.reload(|_, rules| rules.authenticator = bob);
+    }
+    two.take_in(&one, departed, id, client);
+    one.assert_empty();
+    two.assert_empty();
 }
 
 #[test]

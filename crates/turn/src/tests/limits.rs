@@ -138,6 +138,60 @@ fn allocations_in_all_are_508_and_those_of_a_user_486() {
 }
 
 #[test]
+fn allocations_per_second_per_user_are_486_beyond_ten_seconds_worth() {
+    let rig = limited(|rates| rates.allocations.user = 2);
+    let beside = Rig::beside(&rig);
+    let churn = |client: &TestClient| {
+        client.allocate();
+        client.refresh(0).assert_ok();
+    };
+    let alice = rig.alice();
+    (0..20).for_each(|_| churn(&alice));
+    alice.allocation().send().assert_error(486);
+    let said = last_failure(&rig);
+    assert_eq!(said.0, "alice");
+    assert!(said.1.contains("limits.allocations_per_second_per_user"), "{said:?}");
+    // Neither by another of her clients, nor on another worker.
+    beside.client("192.0.2.1:9", "alice").allocation().send().assert_error(486);
+    rig.assert_empty();
+    churn(&rig.bob());
+    rig.advance(seconds(1));
+    let asked = alice.allocation();
+    let answer = asked.send();
+    answer.assert_ok();
+    // A retransmission is no other allocation, and refreshing is none.
+    assert_eq!(asked.once(), answer);
+    alice.refresh(600).assert_ok();
+    alice.refresh(0).assert_ok();
+    churn(&alice);
+    alice.allocation().send().assert_error(486);
+}
+
+#[test]
+fn allocations_per_second_count_the_person_behind_changing_rest_names() {
+    let rig = limited(|rates| rates.allocations.user = 1);
+    for n in 0..10 {
+        let carol = rig.rest_client(&format!("192.0.2.3:{}", 1 + n), "carol", 100 + n);
+        carol.allocate();
+    }
+    rig.rest_client("192.0.2.3:99", "carol", 999).allocation().send().assert_error(486);
+    rig.rest_client("192.0.2.3:99", "dave", 999).allocate();
+}
+
+#[test]
+fn a_search_for_a_port_is_counted_although_it_finds_none() {
+    let rig = Rig::with(|setup| {
+        setup.ports = (50_000, 50_001);
+        setup.rates.allocations.user = 1;
+    });
+    rig.bob().allocate();
+    rig.client("192.0.2.2:2", "bob").allocate();
+    let alice = rig.alice();
+    (0..10).for_each(|_| alice.allocation().send().assert_error(508));
+    alice.allocation().send().assert_error(486);
+}
+
+#[test]
 fn one_user_cannot_take_the_last_ports() {
     let rig = Rig::with(|setup| {
         (setup.ports, setup.ports_reserved_percent) = ((50_000, 50_009), 20);

@@ -34,6 +34,7 @@ mod ports;
 mod rates;
 mod redirect;
 mod reload;
+mod removal;
 mod rfc3489;
 mod security;
 mod strangers;

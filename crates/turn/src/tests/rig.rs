@@ -17,7 +17,7 @@ use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
 use crate::policy::{
-    AnswerLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, SourceBudget,
+    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
 };
 use crate::{
     Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId, Redirect,
@@ -79,7 +79,7 @@ impl Rig {
             quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
             rates: Arc::new(RateLimits::new(setup.rates)),
             answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
-            failures: Arc::new(SourceBudget::new(setup.failures)),
+            failures: Arc::new(FailureLimit::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
             tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
             mobile: Arc::default(),
@@ -99,6 +99,7 @@ impl Rig {
             nat_discovery: setup.nat_discovery,
             rfc3489: setup.rfc3489,
             software: setup.software,
+            keep_removed: setup.keep_removed,
             mobility: setup.mobility,
         };
         Self::start(Shard::new(settings, rules))

@@ -32,6 +32,7 @@ pub(super) struct Setup {
     pub(super) nat_discovery: Option<NatDiscovery>,
     pub(super) rfc3489: bool,
     pub(super) software: bool,
+    pub(super) keep_removed: bool,
     pub(super) mobility: bool,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
@@ -64,6 +65,7 @@ impl Default for Setup {
             nat_discovery: None,
             rfc3489: false,
             software: true,
+            keep_removed: false,
             mobility: false,
             shared_secret: true,
             strict_expiry: false,

@@ -89,7 +89,7 @@ fn a_flood_of_strangers_does_not_stop_who_has_a_nonce() {
 
 #[test]
 fn connections_prove_their_address() {
-    let rig = Rig::with(|setup| setup.answers = (1, 1));
+    let rig = Rig::with(|setup| setup.answers = (20, 1));
     let client = rig.tcp_client(7, "alice");
     assert_eq!(answered(&client, &allocate(), 50), 50);
 }
@@ -104,25 +104,110 @@ fn from_this_host_everybody_may_fail_for_a_proxy_may_stand_before_them() {
     rig.client("127.0.0.1:4", "bob").allocate();
 }
 
+/// How many of so many tries are judged: the others are dropped.
+fn judged(client: &TestClient, tries: usize) -> usize {
+    let asked = client.allocation().bytes();
+    let outcomes = (0..tries).map(|_| client.raw(&asked));
+    outcomes
+        .filter(|outcome| match outcome {
+            Outcome::Reply(_) => true,
+            Outcome::Dropped(DropReason::WrongCredentials) => false,
+            other => panic!("{other:?}"),
+        })
+        .count()
+}
+
+/// A client that has a nonce, and a password of its user's own making.
+fn challenged(client: TestClient) -> TestClient {
+    client.nonce.replace(client.allocation().once().nonce());
+    client
+}
+
 //= 8489-16-rfc7616-5
 #[test]
-fn who_guesses_is_heard_no_more_and_a_session_that_runs_is() {
+fn who_guesses_is_heard_no_more_and_its_neighbours_are() {
     let rig = Rig::with(|setup| setup.failures = 2);
     let at = |port: u16, user: &str| rig.client(&format!("192.0.2.1:{port}"), user);
-    let (alice, bob, mallory) = (at(1, "alice"), at(2, "bob"), at(3, "mallory"));
+    let (alice, bob) = (at(1, "alice"), at(2, "bob"));
     alice.allocate();
+    let guessing = challenged(at(3, "mallory"));
+    assert_eq!(judged(&guessing, 1000), 6, "of one port");
+    assert_eq!(rig.events().len(), 1 + 6, "each is told");
     bob.allocate();
-    bob.refresh(0).assert_ok();
-    for _ in 0..6 {
-        mallory.allocation().send().assert_error(401);
-    }
-    for client in [&mallory, &bob] {
-        let outcome = client.raw(&client.allocation().bytes());
-        outcome.assert_dropped(DropReason::WrongCredentials);
-    }
-    let heard = |client: &TestClient| answered(client, &client.allocation().bytes(), 1) == 1;
     alice.refresh(600).assert_ok();
-    assert!(heard(&rig.client("192.0.2.2:1", "bob")), "and elsewhere nothing has changed");
+    rig.advance(seconds(10));
+    assert_eq!(judged(&guessing, 1000), 1);
+    bob.refresh(0).assert_ok();
+}
+
+#[test]
+fn all_ports_of_a_source_together_have_a_bound_and_sessions_that_run_have_none() {
+    let rig = Rig::with(|setup| setup.failures = 2);
+    let at = |port: u16, user: &str| rig.client(&format!("192.0.2.1:{port}"), user);
+    let alice = at(1, "alice");
+    alice.allocate();
+    let all: usize = (100..200).map(|port| judged(&challenged(at(port, "mallory")), 10)).sum();
+    assert!(
+        (12..=18).contains(&all),
+        "{all}: 12 of ports that have not failed, 6 of those that have"
+    );
+    let bob = challenged(at(2, "bob"));
+    assert_eq!(judged(&bob, 5), 0, "there is no telling who guesses");
+    alice.refresh(600).assert_ok();
+    // Nor is who has a session let guess.
+    let impostor = alice.impostor("bob");
+    impostor.nonce.replace(alice.nonce.borrow().clone());
+    assert_eq!(judged(&impostor, 5), 0);
+    let elsewhere = rig.client("192.0.2.2:1", "bob");
+    elsewhere.allocate();
     rig.advance(seconds(3));
     bob.allocate();
+}
+
+#[test]
+fn guesses_count_alike_over_whatever_they_come() {
+    for via in 0..3 {
+        let rig = Rig::with(|setup| setup.failures = 2);
+        let guessing = challenged(match via {
+            0 => rig.client("192.0.2.1:7", "mallory"),
+            1 => rig.tcp_client(7, "mallory"),
+            _ => rig.dtls_client("192.0.2.1:7", "mallory"),
+        });
+        assert_eq!(judged(&guessing, 1000), 6);
+        assert_eq!(rig.events().len(), 6);
+    }
+}
+
+#[test]
+fn a_connection_without_a_login_has_a_budget_and_its_neighbours_have_theirs() {
+    let rig = Rig::with(|setup| setup.answers = (20, 1));
+    for packet in [request(Method::BINDING, |_| {}), allocate(), forged()] {
+        rig.advance(seconds(10));
+        let flood = rig.tcp_client(7, "alice");
+        assert_eq!(answered(&flood, &packet, 1000), 60);
+        assert_eq!(answered(&rig.tcp_client(8, "alice"), &packet, 5), 5);
+        rig.advance(seconds(1));
+        assert_eq!(answered(&flood, &packet, 1000), 20);
+        let others = (100..200).map(|n| answered(&rig.tcp_client(n, "alice"), &packet, 60));
+        let others: usize = others.sum();
+        assert!((400..=600).contains(&others), "{others}");
+    }
+}
+
+#[test]
+fn who_sends_in_the_name_of_a_session_gets_fifty_answers_a_second() {
+    let rig = Rig::with(|setup| setup.answers = (20, 10));
+    let alice = rig.alice();
+    alice.allocate();
+    // The budget of strangers is spent, which is nothing to her.
+    for n in 0..100 {
+        answered(&rig.client(&format!("198.18.0.{n}:9"), "bob"), &allocate(), 1);
+    }
+    for packet in [request(Method::BINDING, |_| {}), allocate(), forged()] {
+        rig.advance(seconds(3));
+        assert_eq!(answered(&alice, &packet, 1000), 150);
+        rig.advance(seconds(1));
+        assert_eq!(answered(&alice, &packet, 1000), 50);
+        alice.refresh(600).assert_ok();
+    }
 }

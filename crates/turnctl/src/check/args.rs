@@ -30,7 +30,7 @@ Examples:
       Any TURN server, with the shared secret of the homeserver.
   turnctl check turn:turn.example.org turns:turn.example.org:443 --user alice
       A static user. turnctl prompts for the password, or reads TURNCTL_PASSWORD.
-  turnctl check --config /etc/taciturn.toml
+  turnctl check --config /etc/taciturn/taciturn.toml
       The server that this file configures; it must be running.
 
 Run it where the callers are, not on the server: a closed firewall shows only from outside. It takes

@@ -41,6 +41,9 @@ pub(super) fn section(config: &Config) -> Option<Section> {
             section.push(match warning {
                 tls::Warning::ExpiresSoon { .. } => Finding::warn("certificate-expires", text)
                     .why("It should have been renewed by now: then turns: stops working."),
+                tls::Warning::SlowKey { .. } => Finding::warn("certificate-slow-key", text).why(
+                    "Handshakes take at most a fifth of a worker's time, so more clients wait.",
+                ),
                 _ => Finding::fail("certificate-refused", text)
                     .why("Clients refuse turns: without a word; turn: goes on working."),
             });

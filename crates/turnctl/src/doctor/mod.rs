@@ -24,7 +24,7 @@ use world::World;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo turnctl doctor --config /etc/taciturn.toml
+  sudo turnctl doctor --config /etc/taciturn/taciturn.toml
       Only root sees the firewall and the owners of sockets.
   turnctl doctor --offline --json
       Queries no name server; for scripts.

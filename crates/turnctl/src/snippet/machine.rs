@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use taciturn_config::{Listen, Transport, is_dns_name};
 use taciturn_tls::CertSource;
 
+use super::memory::{memory_text, threads};
 use super::text::yaml;
 use super::{Facts, Snippet, SnippetError};
 
@@ -92,7 +93,9 @@ pub(super) fn config_file(facts: &Facts<'_>) -> Option<String> {
 }
 
 pub(super) fn file_limit(facts: &Facts<'_>) -> u64 {
-    2 * u64::from(facts.config.relay_ports.len()) + u64::from(facts.config.limits.connections) + 64
+    let connections = u64::from(facts.config.limits.connections);
+    // Besides them those that are being closed to make room, and those whose proxy says nothing yet.
+    2 * u64::from(facts.config.relay_ports.len()) + connections + connections / 2 + 128
 }
 
 pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
@@ -107,11 +110,18 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     if has_low_port(facts) {
         text.push_str("    cap_add: [\"NET_BIND_SERVICE\"] # for a port below 1024\n");
     }
-    let limit = file_limit(facts);
-    let _ = write!(text, "    ulimits:\n      nofile: {limit}\n    volumes:\n");
+    let (memory, files) = (memory_text(facts.config).to_lowercase(), file_limit(facts));
+    let _ = write!(
+        text,
+        "    # What the limits of the configuration come to, when all are reached.\n    \
+         mem_limit: {memory}\n    pids_limit: {}\n    ulimits:\n      nofile: {files}\n    \
+         volumes:\n",
+        threads()
+    );
     let config = config_file(facts);
     if let Some(config) = &config {
-        let _ = writeln!(text, "      - {}", yaml(&format!("{config}:/etc/taciturn.toml:ro")));
+        let _ =
+            writeln!(text, "      - {}", yaml(&format!("{config}:/etc/taciturn/taciturn.toml:ro")));
     }
     for dir in certificate_dirs(facts) {
         let _ = writeln!(text, "      - {}", yaml(&format!("{dir}:{dir}:ro")));
@@ -123,7 +133,7 @@ pub(super) fn compose(facts: &Facts<'_>) -> Snippet {
     text.push_str("      - \"taciturn-state:/var/lib/taciturn\"\n    environment:\n");
     if config.is_some() {
         let variable = if facts.coturn { "TACITURN_COTURN_CONFIG" } else { "TACITURN_CONFIG" };
-        let _ = writeln!(text, "      {variable}: \"/etc/taciturn.toml\"");
+        let _ = writeln!(text, "      {variable}: \"/etc/taciturn/taciturn.toml\"");
     }
     text.push_str(
         "      TACITURN_STATE_DIR: \"/var/lib/taciturn\"\n\nvolumes:\n  taciturn-state: {}\n",

@@ -3,6 +3,7 @@
 mod homeservers;
 mod machine;
 mod meetings;
+mod memory;
 mod systemd;
 mod text;
 

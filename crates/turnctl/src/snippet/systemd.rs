@@ -6,6 +6,7 @@ use taciturn_config::Config;
 use taciturn_tls::CertSource;
 
 use super::machine::{certificate_dirs, config_file, file_limit, has_low_port, secret_files};
+use super::memory::{memory_text, threads};
 use super::{Facts, Snippet};
 
 /// The one that the package has.
@@ -23,6 +24,13 @@ impl Unit {
             Some(found) => *found = line,
             None => self.insert_behind("ExecStart", line),
         }
+    }
+
+    /// Gives a setting of the server one more value, which counts after those it has.
+    fn add(&mut self, key: &str, value: &str) {
+        let is_it = |line: &String| line.split_once('=').is_some_and(|(name, _)| name == key);
+        let at = self.0.iter().rposition(is_it).map_or(self.0.len(), |at| at + 1);
+        self.0.insert(at, format!("{key}={value}"));
     }
 
     /// Puts a line behind a setting.
@@ -49,11 +57,15 @@ pub(super) fn systemd(facts: &Facts<'_>) -> Snippet {
     if packaged.and_then(|limit| limit.parse().ok()).is_none_or(|packaged: u64| packaged < limit) {
         unit.set("LimitNOFILE", &limit.to_string());
     }
+    unit.set("MemoryMax", &memory_text(facts.config));
+    unit.set("TasksMax", &threads().to_string());
     if has_low_port(facts) {
         unit.set("AmbientCapabilities", "CAP_NET_BIND_SERVICE");
         unit.set("CapabilityBoundingSet", "CAP_NET_BIND_SERVICE");
         // A capability in a user namespace opens no port outside of it.
         unit.set("PrivateUsers", "no");
+        // The server gives the capability up, once the ports are bound.
+        unit.add("SystemCallFilter", "capset");
     }
     let (secrets, dirs) = (secret_files(facts), certificate_dirs(facts));
     let mut paths = config.iter().chain(&secrets).chain(&dirs);

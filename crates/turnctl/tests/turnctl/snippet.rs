@@ -180,7 +180,7 @@ fn proxy_and_containers_read_theirs() {
     assert_eq!(
         strings(&service["volumes"]),
         [
-            "/etc/server.toml:/etc/taciturn.toml:ro",
+            "/etc/server.toml:/etc/taciturn/taciturn.toml:ro",
             "/etc/letsencrypt:/etc/letsencrypt:ro",
             "taciturn-state:/var/lib/taciturn"
         ]
@@ -273,6 +273,7 @@ fn the_unit_is_the_packages_with_what_the_configuration_needs() {
         &format!("AmbientCapabilities={capability}"),
         &format!("CapabilityBoundingSet={capability}"),
         "PrivateUsers=no",
+        "SystemCallFilter=capset",
     ];
     assert_eq!(different(&low), expected);
     let (root, told) = unit(&format!(
@@ -284,7 +285,10 @@ fn the_unit_is_the_packages_with_what_the_configuration_needs() {
     let (many, told) = unit(&format!(
         "{secret}limits.connections = 1000000\ntls.certbot = \"/etc/letsencrypt/live/a\""
     ));
-    assert_eq!(different(&many), ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1002266"]);
+    assert_eq!(
+        different(&many),
+        ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1502330", "MemoryMax=164672M"]
+    );
     assert!(told.contains("useradd --system") && told.contains("/etc/letsencrypt"), "{told}");
     let dir = tempfile::tempdir().unwrap();
     let coturns = dir.path().join("turnserver.conf");

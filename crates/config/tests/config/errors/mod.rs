@@ -82,6 +82,7 @@ allow = ["10.0.0.0/33"]
 [limits]
 max_lifetime = "1 week"
 allocations_per_user = 0
+allocations_per_second_per_user = 10001
 "#;
     let expected = r#"error: relay_ports: "60100-59000": the first port, 60100, is greater than the last, 59000
  --> taciturn.toml:1:15
@@ -126,6 +127,12 @@ error: limits.allocations_per_user: must be a whole number from 1 to 1000000, no
 10 | allocations_per_user = 0
    |                        ^
    = help: 0 does not mean "without bound" here; write a large number instead
+
+error: limits.allocations_per_second_per_user: must be a whole number from 0 to 10000, not 10001
+  --> taciturn.toml:11:35
+   |
+11 | allocations_per_second_per_user = 10001
+   |                                   ^^^^^
 
 "#;
     assert_eq!(report(toml).trim_end(), expected.trim_end());
@@ -193,6 +200,16 @@ error: auth.strict_expiry: must be true or false, not "yes"
 
 7 errors in the configuration"#;
     assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn what_becomes_of_removed_users_is_one_of_two_words() {
+    let report = report("[auth]\nusers = [\"bob:correct horse\"]\non_removal = \"kick\"");
+    assert!(
+        report.contains("auth.on_removal: \"kick\" is not what can become of a session"),
+        "{report}"
+    );
+    assert!(report.contains("write \"end\" or \"keep\""), "{report}");
 }
 
 #[test]

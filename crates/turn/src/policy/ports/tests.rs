@@ -1,7 +1,10 @@
 //! The pool of relay ports.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use proptest::prelude::*;
 
+use super::reservations::RESERVATION_LIFETIME;
 use super::*;
 
 const NOW: Tick = Tick(1_000_000);
@@ -151,9 +154,9 @@ fn a_reservation_does_not_end_the_quarantine_of_its_port() {
     pool.reserve_next(&tired, [7; 8], "alice", after(1)).unwrap();
     drop(even);
     // Nobody brings the token: the port is free after 30 s, and rests on.
-    let lease = pool.lease(Family::V4, Wish::Any, 0, 1, after(40)).unwrap();
+    let lease = pool.lease(Family::V4, Wish::Any, 0, 0, after(40)).unwrap();
     assert_eq!(lease.port(), 50002);
-    let odd = pool.lease(Family::V4, Wish::Any, 0, 1, after(120)).unwrap();
+    let odd = pool.lease(Family::V4, Wish::Any, 0, 0, after(120)).unwrap();
     assert_eq!(odd.port(), 50001);
 }
 
@@ -191,6 +194,89 @@ fn the_ports_to_keep_are_kept_of_each_family_and_for_pairs() {
         lease(Family::V4, Wish::Any, 0).unwrap(),
     ]);
     assert_eq!(lease(Family::V4, Wish::Any, 2).unwrap_err(), LeaseError::Exhausted);
+}
+
+#[test]
+fn a_port_of_one_s_choice_can_be_claimed_while_it_is_free() {
+    let pool = pool(50000, 50003);
+    let claim = |port, at| pool.claim(Family::V4, port, at);
+    let held = claim(50001, NOW).unwrap();
+    assert_eq!((held.port(), held.family(), pool.used(Family::V4)), (50001, Family::V4, 1));
+    assert!(claim(50001, NOW).is_none(), "leased");
+    assert!(claim(49999, NOW).is_none() && claim(50004, NOW).is_none(), "outside of the range");
+    assert!(pool.claim(Family::V6, 50001, NOW).is_some());
+    let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, NOW).unwrap();
+    assert_eq!(even.port(), 50002);
+    pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
+    assert!(claim(50003, after(29)).is_none(), "reserved");
+    drop(claim(50003, after(30)).unwrap());
+    // It rests as it would have without.
+    held.retire(NOW);
+    drop(claim(50001, after(1)).unwrap());
+    let zero = pool.lease(Family::V4, Wish::Any, 0, 0, after(2)).unwrap();
+    let three = pool.lease(Family::V4, Wish::Any, 0, 0, after(2)).unwrap();
+    assert_eq!((zero.port(), three.port()), (50000, 50003));
+}
+
+#[test]
+fn each_port_that_has_rested_is_as_likely_as_the_others() {
+    // Over the borders of words, and where most ports are in use.
+    let pool = pool(49990, 50200);
+    let held: Vec<_> = (49990..=50200)
+        .filter(|port| ![49991, 50047, 50048, 50050, 50200].contains(port))
+        .map(|port| pool.claim(Family::V4, port, NOW).unwrap())
+        .collect();
+    let mut chosen = BTreeMap::<u16, u32>::new();
+    for random in 0..50 {
+        let port = pool.lease(Family::V4, Wish::Any, 0, random, NOW).unwrap().port();
+        *chosen.entry(port).or_default() += 1;
+    }
+    let each = [49991, 50047, 50048, 50050, 50200].map(|port| (port, 10));
+    assert_eq!(chosen, BTreeMap::from(each));
+    let even: BTreeSet<_> = (0..9)
+        .map(|random| pool.lease(Family::V4, Wish::Even, 0, random, NOW).unwrap().port())
+        .collect();
+    assert_eq!(even, BTreeSet::from([50048, 50050, 50200]));
+    let pair = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, NOW);
+    assert_eq!(pair.unwrap_err(), LeaseError::Exhausted);
+    drop(held);
+}
+
+#[test]
+fn the_quarantine_holds_for_a_user_who_comes_and_goes_within_the_default_rate() {
+    // Twenty a second for ten minutes, with ports for less than a minute of it.
+    let pool = pool(59000, 60100);
+    let mut last: HashMap<u16, Tick> = HashMap::new();
+    let mut shortest = Duration::MAX;
+    for n in 0..12_000_u32 {
+        let now = NOW + Duration::from_millis(50 * u64::from(n));
+        let random = n.wrapping_mul(0x9E37_79B9);
+        let lease = pool.lease(Family::V4, Wish::Any, 0, random, now).unwrap();
+        if let Some(before) = last.insert(lease.port(), now) {
+            shortest = shortest.min(now.since(before));
+        }
+        lease.retire(now);
+    }
+    // Not two minutes: there are not enough ports. But as long as can be: each in its turn.
+    assert_eq!(last.len(), 1101);
+    assert_eq!(shortest, Duration::from_millis(50 * 1101));
+}
+
+#[test]
+fn thousands_of_ports_end_their_rest_a_few_at_a_time_and_none_is_given_too_early() {
+    let pool = pool(10000, 65535);
+    let all: Vec<_> =
+        (10000..=65535).map(|port| pool.claim(Family::V4, port, NOW).unwrap()).collect();
+    for (n, lease) in all.into_iter().enumerate() {
+        lease.retire(if n < 1000 { NOW } else { after(60) });
+    }
+    for random in 0..1000 {
+        let lease = pool.lease(Family::V4, Wish::Any, 0, random, after(120)).unwrap();
+        assert!(lease.port() < 11000, "{}", lease.port());
+        lease.retire(after(120));
+    }
+    let pair = pool.lease(Family::V4, Wish::EvenAndNext, 0, 7, after(180)).unwrap();
+    assert!(pair.port() >= 11000);
 }
 
 /// A port of a family.
@@ -267,6 +353,15 @@ proptest! {
                             });
                             // Another process's ports need rest too, so a used one may be better.
                             prop_assert!(!rests(lease.port()) || !rested || elsewhere);
+                            // Where none has rested it is the one that has rested longest.
+                            let last = |port: u16| {
+                                let next = if wish == Wish::EvenAndNext { port + 1 } else { port };
+                                used.get(&(family, port)).max(used.get(&(family, next)))
+                            };
+                            if rests(lease.port()) && !elsewhere {
+                                let longest = free.iter().filter(fits).map(|port| last(*port)).min();
+                                prop_assert_eq!(longest, Some(last(lease.port())));
+                            }
                             held.push(lease);
                         }
                         Err(LeaseError::Kept) => {

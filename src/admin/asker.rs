@@ -1,0 +1,53 @@
+//! Who asks through the control socket: the log names them before anything is done.
+
+use tokio::net::UnixStream;
+
+use taciturn_control::Request;
+
+/// The process at the other end, as the kernel knows it (SO_PEERCRED).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    uid: u32,
+    /// 0 where it is in a PID namespace that this one does not see.
+    pid: i32,
+}
+
+impl Asker {
+    /// `None` where the system does not tell.
+    pub(super) fn of(stream: &UnixStream) -> Option<Self> {
+        let known = stream.peer_cred().ok()?;
+        Some(Self { uid: known.uid(), pid: known.pid().unwrap_or(0) })
+    }
+
+    /// Writes a line for a request that changes something.
+    pub(super) fn log(asker: Option<Self>, request: &Request) {
+        let Some(request) = told(request) else { return };
+        match asker {
+            Some(Self { uid, pid }) => tracing::info!(uid, pid, request, "asked by an operator"),
+            None => tracing::info!(request, "asked by an operator"),
+        }
+    }
+}
+
+/// A request in words; `None` for one that changes nothing.
+fn told(request: &Request) -> Option<String> {
+    Some(match request {
+        Request::Kick { user, client } => {
+            let user = user.iter().map(|user| format!(" user {user}"));
+            let client = client.iter().map(|client| format!(" client {client}"));
+            user.chain(client).fold("kick".to_owned(), |told, whom| told + &whom)
+        }
+        Request::Reload => "reload".to_owned(),
+        Request::Drain { timeout_seconds: None } => "drain".to_owned(),
+        Request::Drain { timeout_seconds: Some(seconds) } => format!("drain within {seconds} s"),
+        Request::CancelDrain => "cancel drain".to_owned(),
+        Request::LogLevel { filter: Some(filter), for_seconds } => {
+            let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
+            format!("log level {filter}{within}")
+        }
+        Request::LogLevel { filter: None, .. }
+        | Request::Status
+        | Request::Sessions { .. }
+        | Request::Certs => return None,
+    })
+}

@@ -1,0 +1,288 @@
+//! Which system calls the process may still make, by seccomp: the same list wherever it runs, within
+//! that of systemd or of a container.
+//!
+//! A call that is not on the list fails with ENOSYS, and the process goes on. To end it instead would
+//! let a call that a later libc makes take away every running session. ENOSYS is what an older kernel
+//! says: libraries know another way then (clone for clone3, for one), where EPERM is a failure to them.
+//! And nothing else gives that error, so that a message can say where it is from.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BackendError, BpfProgram, Error as SeccompError, SeccompAction, SeccompCmpArgLen, SeccompCmpOp,
+    SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
+};
+
+use super::{Filtered, ProcessError};
+
+/// Shuts all system calls but those of a relay for every thread of this process. There is no way back.
+///
+/// # Errors
+/// When the kernel has seccomp and refuses all the same, as a filter from outside may make it.
+pub fn filter_system_calls() -> Result<Filtered, ProcessError> {
+    let failed = |error: io::Error| ProcessError::Refused { step: "filter system calls", error };
+    let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else {
+        return Ok(Filtered::No);
+    };
+    let program = program(architecture).map_err(|error| failed(io::Error::other(error)))?;
+    match apply_filter_all_threads(&program) {
+        Ok(()) => Ok(Filtered::Yes),
+        Err(SeccompError::Seccomp(error))
+            if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) =>
+        {
+            Ok(Filtered::No)
+        }
+        Err(SeccompError::Seccomp(error) | SeccompError::Prctl(error)) => Err(failed(error)),
+        Err(error) => Err(failed(io::Error::other(error))),
+    }
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+fn program(architecture: TargetArch) -> Result<BpfProgram, BackendError> {
+    let refuse = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    SeccompFilter::new(rules()?, refuse, SeccompAction::Allow, architecture)?.try_into()
+}
+
+fn rules() -> Result<Rules, BackendError> {
+    // No rule is: with any arguments. The kernel decides on those from a bitmap (Linux 5.11), without
+    // running the filter; the calls of a packet are all among them.
+    let mut rules: Rules =
+        ANY_ARGUMENTS.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
+    for (call, alternatives) in some_arguments() {
+        let conditions = alternatives.into_iter().map(|condition| {
+            let (argument, operator, value) = condition;
+            let condition =
+                SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
+            SeccompRule::new(vec![condition])
+        });
+        rules.insert(call, conditions.collect::<Result<_, _>>()?);
+    }
+    Ok(rules)
+}
+
+/// What any argument is good for.
+const ANY_ARGUMENTS: &[i64] = &[
+    // Packets and connections.
+    libc::SYS_recvmmsg,
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_sendmsg,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_connect,
+    libc::SYS_shutdown,
+    libc::SYS_getsockname,
+    libc::SYS_getpeername,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_close,
+    // Waiting.
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_eventfd2,
+    libc::SYS_pipe2,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_restart_syscall,
+    // Files: a reload reads the configuration, secrets and certificates, and may write a secret.
+    libc::SYS_openat,
+    libc::SYS_newfstatat,
+    libc::SYS_fstat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_getcwd,
+    libc::SYS_lseek,
+    libc::SYS_pread64,
+    libc::SYS_pwrite64,
+    libc::SYS_fcntl,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_ftruncate,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_mkdirat,
+    libc::SYS_unlinkat,
+    libc::SYS_linkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_umask,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    // Memory, but for what makes it executable: see below.
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    libc::SYS_membarrier,
+    // Threads and signals of its own.
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_getcpu,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // Who and where it is.
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_getrusage,
+    libc::SYS_getrandom,
+];
+
+/// The same by their names of old, which x86-64 has besides and musl makes use of.
+#[cfg(target_arch = "x86_64")]
+const OLD: &[i64] = &[
+    libc::SYS_access,
+    libc::SYS_chmod,
+    libc::SYS_dup2,
+    libc::SYS_epoll_create,
+    libc::SYS_epoll_wait,
+    libc::SYS_eventfd,
+    libc::SYS_link,
+    libc::SYS_lstat,
+    libc::SYS_mkdir,
+    libc::SYS_open,
+    libc::SYS_pipe,
+    libc::SYS_poll,
+    libc::SYS_readlink,
+    libc::SYS_rename,
+    libc::SYS_select,
+    libc::SYS_stat,
+    libc::SYS_time,
+    libc::SYS_unlink,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD: &[i64] = &[];
+
+/// A condition: the number of the argument, how it is compared, and with what.
+type Condition = (u8, SeccompCmpOp, u64);
+
+/// What some arguments are good for; one of the conditions has to hold.
+fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
+    let flags = |flags: i32| u64::from(flags.cast_unsigned());
+    let is = |argument: u8| move |value: i32| (argument, SeccompCmpOp::Eq, flags(value));
+    let without = |argument, bits: i32| (argument, SeccompCmpOp::MaskedEq(flags(bits)), 0);
+    let with = |argument, bits: i32| (argument, SeccompCmpOp::MaskedEq(flags(bits)), flags(bits));
+    let own = std::process::id().cast_signed();
+    let request = |value: u64| (1, SeccompCmpOp::Eq, value);
+    let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let options = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_TIMERSLACK, PR_SET_VMA];
+    // To list the interfaces, libc asks for their numbers.
+    let requests = [FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ, SIOCGIFINDEX];
+    vec![
+        // Neither packets below IP nor anything that the kernel's less used families hold.
+        (libc::SYS_socket, families.map(is(0)).to_vec()),
+        (libc::SYS_socketpair, vec![is(0)(libc::AF_UNIX)]),
+        // A thread, and no process. Libc goes back to this one where it misses clone3.
+        (libc::SYS_clone, vec![with(0, libc::CLONE_THREAD)]),
+        // No memory that can be executed.
+        (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)]),
+        (libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)]),
+        // Abort: a signal to itself.
+        (libc::SYS_tgkill, vec![is(0)(own)]),
+        // Its own limits.
+        (libc::SYS_prlimit64, vec![is(0)(0), is(0)(own)]),
+        (libc::SYS_prctl, options.map(is(0)).to_vec()),
+        (libc::SYS_ioctl, requests.map(request).to_vec()),
+    ]
+}
+
+/// Libc names its memory.
+const PR_SET_VMA: i32 = 0x5356_4d41;
+
+// Not those of `libc`, whose type is another one with musl.
+const FIONBIO: u64 = 0x5421;
+const FIONREAD: u64 = 0x541b;
+const TCGETS: u64 = 0x5401;
+const TIOCGWINSZ: u64 = 0x5413;
+const SIOCGIFINDEX: u64 = 0x8933;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_compiles_for_this_processor() {
+        let architecture = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+        assert!(!program(architecture).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_takes_over_a_machine_is_not_on_the_list() {
+        let rules = rules().unwrap();
+        for call in [
+            libc::SYS_execve,
+            libc::SYS_execveat,
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_writev,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_io_uring_setup,
+            libc::SYS_keyctl,
+            libc::SYS_init_module,
+            libc::SYS_finit_module,
+            libc::SYS_mount,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_clone3,
+            libc::SYS_kill,
+            libc::SYS_setuid,
+            libc::SYS_capset,
+            libc::SYS_memfd_create,
+        ] {
+            assert!(!rules.contains_key(&call), "{call}");
+        }
+    }
+
+    /// Filters of one argument are run; for the calls of each packet that would be work.
+    #[test]
+    fn the_calls_of_a_packet_are_allowed_without_a_look_at_their_arguments() {
+        let rules = rules().unwrap();
+        for call in [
+            libc::SYS_recvmmsg,
+            libc::SYS_sendmmsg,
+            libc::SYS_sendmsg,
+            libc::SYS_recvmsg,
+            libc::SYS_epoll_pwait,
+            libc::SYS_read,
+            libc::SYS_write,
+        ] {
+            assert_eq!(rules.get(&call).map(Vec::len), Some(0), "{call}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# Attacks beside a call (see beside.py). Each begins with the network of hostile.sh and no server. A
+# status of 2 is one that a noisy machine may cause: the case is tried once more.
+
+check_guessing() {
+    start_attacked || return 1
+    BESIDE=(--most oracles=0 --most guesses=allowed)
+    beside guessing guess.py
+}
+
+check_tls-flood-rsa4096() { tls_flood rsa4096; }
+check_tls-flood-rsa2048() { tls_flood rsa2048; }
+check_tls-flood-ecdsa() { tls_flood ecdsa; }
+
+tls_flood() {
+    start_attacked CERTS="$(certificates "$1")" || return 1
+    BESIDE=(--least attempts=200)
+    beside "tls-flood-$1" tls_flood.py
+}
+
+check_partial-hellos() {
+    start_attacked || return 1
+    BESIDE=(--least attempts=900)
+    beside partial-hellos partial_hellos.py
+}
+
+check_dtls-hog() {
+    start_attacked CERTS="$(certificates rsa2048)" || return 1
+    BESIDE=(--least asked=500)
+    beside dtls-hog dtls_hog.py
+}
+
+check_held-places() {
+    start_attacked || return 1
+    BESIDE=(--least attempts=4000)
+    beside held-places held_places.py
+}
+
+check_unread-answers() {
+    start_attacked || return 1
+    BESIDE=(--least attempts=3900)
+    beside unread-answers unread_answers.py
+}
+
+check_slow-reader() {
+    start_attacked || return 1
+    BESIDE=(--least sent=10000)
+    beside slow-reader slow_reader.py
+}
+
+check_reflect-hello-verify() { reflection hello-verify; }
+check_reflect-binding() { reflection binding; }
+check_reflect-binding-allocated() { reflection binding-allocated; }
+
+reflection() {
+    start_attacked || return 1
+    BESIDE=(--least asked=10000 --most answers=allowed --newcomers udp)
+    beside "reflect-$1" reflection.py "$1"
+}
+
+# As many allocations as go; and with a range of ports that is searched for long, until each of them has
+# been used and beyond.
+check_churn() {
+    start_attacked || return 1
+    BESIDE=(--least asked=5000 --most reused=0)
+    beside churn churn.py 50000
+}
+
+check_churn-wide() {
+    start_attacked MINPORT=10000 MAXPORT=65535 || return 1
+    BESIDE=(--seconds 10 --least asked=5000 --most reused=0)
+    beside churn-wide churn.py 12000
+}
+
+check_spoofed-10000() { spoofed 10000; }
+check_spoofed-40000() { spoofed 40000; }
+
+# Forged addresses, a million of them, and fifty newcomers over UDP.
+spoofed() {
+    local program=$DIR/flood status=0
+    rustc --edition 2024 -O "$ROOT/benches/flood.rs" -o "$program" || return 1
+    start_attacked || return 1
+    BESIDE=(--newcomers crowd)
+    beside "spoofed-$1" "$program" --server "$ATTACKED:3478" --requests $(($1 * 30)) \
+        --addresses 1000000 --rate "$1" || status=$?
+    say "forged: $(counted asked packets) asked, $(counted answered packets) answered"
+    [ "$SERVER" = taciturn ] || return $status
+    holds "the flood was one" "$(counted asked packets) > 4 * $1" || status=1
+    return $status
+}
+
+# Not one descriptor is left for another relay socket.
+check_no-descriptors() {
+    local open lines status=0
+    start_attacked || return 1
+    open=$(descriptors)
+    # The call takes some as well.
+    prlimit --pid "$(process_pid "$DIR/server")" --nofile=$((open + 20))
+    BESIDE=(--newcomers none --least asked=1000)
+    beside no-descriptors no_descriptors.py || status=$?
+    lines=$(wc -l <"$DIR/server/output.log")
+    say "$lines lines, $(wc -c <"$DIR/server/output.log") bytes of log"
+    [ "$SERVER" = taciturn ] || return $status
+    holds "the log is bounded" "$lines < 400" || status=1
+    return $status
+}
+
+# Standard error is a pipe that is full, and nobody reads it.
+check_unread-log() {
+    local status=0
+    rm -rf "$DIR/server"
+    mkdir -p "$DIR/server"
+    mkfifo "$DIR/server/output.log"
+    # Holds the pipe open; nothing is read.
+    exec 8<>"$DIR/server/output.log"
+    start_attacked || { exec 8>&-; return 1; }
+    # Fills what room it has; the server's own descriptor goes on waiting for room.
+    timeout 2 dd if=/dev/zero of="$DIR/server/output.log" bs=4096 count=64 status=none
+    BESIDE=(--least rounds=20)
+    python3 -B "$HERE/beside.py" --pid "$(process_pid "$DIR/server")" --figures "$FIGURES" \
+        "${BESIDE[@]}" unread-log churn_log.py || status=$?
+    stop_process "$DIR/server" || status=1
+    exec 8>&-
+    rm -f "$DIR/server/output.log"
+    return $status
+}

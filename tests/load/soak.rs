@@ -224,7 +224,7 @@ async fn after_a_crowd_that_comes_and_goes_all_is_as_it_was() {
     soak.sessions_end().await;
     soak.site.descriptors_fall_to(open).await;
     let status: Value = serde_json::from_str(&soak.turnctl(&["status", "--json"])).unwrap();
-    let status = &status["result"];
+    let status = &status["result"]["status"];
     for key in ["allocations", "users", "connections"] {
         assert_eq!(status[key], 0, "{key}: {status}");
     }

@@ -34,7 +34,8 @@ fn in_a_namespace(name: &str) -> bool {
     }
     let this = std::env::current_exe().unwrap();
     let mut again = Command::new("unshare");
-    again.args(["--net", "--"]).arg(this).args(["--exact", name, "--nocapture"]).env(INSIDE, "1");
+    let name = format!("own_addresses::{name}");
+    again.args(["--net", "--"]).arg(this).args(["--exact", &name, "--nocapture"]).env(INSIDE, "1");
     let output = again.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -133,7 +133,7 @@ fn a_call_that_no_relay_needs_fails_and_the_process_goes_on() {
     const INSIDE: &str = "TEST_WITHIN_THE_FILTER";
     if std::env::var_os(INSIDE).is_none() {
         let this = std::env::current_exe().unwrap();
-        let name = "a_call_that_no_relay_needs_fails_and_the_process_goes_on";
+        let name = "process_rights::a_call_that_no_relay_needs_fails_and_the_process_goes_on";
         let mut again = std::process::Command::new(this);
         let output =
             again.args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output().unwrap();

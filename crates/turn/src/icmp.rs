@@ -4,9 +4,11 @@
 use std::net::SocketAddr;
 
 use super::outside::Outside;
+use super::relay::within;
 use super::shard::Shard;
-use super::types::{AllocationId, Client};
+use super::types::{AllocationId, Client, Verdict};
 use crate::clock::Now;
+use crate::policy::Direction;
 use taciturn_stun::{AttributeType as T, Class, Family, Method, Writer, canonical_ip};
 
 /// An ICMP error about a datagram of a relay socket.
@@ -76,6 +78,15 @@ impl Shard {
             .attribute(T::ICMP, &error.value(family))
             .finish()
             .ok()?;
+        // Anybody can make such errors up, as often as they like.
+        let rates = &self.rules.rates;
+        if rates.is_on()
+            && let Err(reason) =
+                within(rates, now.tick, allocation, Direction::ToClient, len, outside)
+        {
+            self.count(&Verdict::Drop(reason));
+            return None;
+        }
         Some((client, len))
     }
 }

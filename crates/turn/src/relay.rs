@@ -201,7 +201,7 @@ impl Shard {
 /// Takes a packet out of the rates, where there are any. What is beyond them is dropped, and the
 /// log hears of it once a minute.
 #[inline(never)]
-fn within(
+pub(super) fn within(
     rates: &RateLimits,
     now: Tick,
     allocation: &Allocation,

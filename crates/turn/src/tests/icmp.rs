@@ -70,6 +70,20 @@ fn other_types_and_peers_without_permission_are_dropped() {
 }
 
 #[test]
+fn errors_count_for_the_rates_as_packets_of_the_peer_do() {
+    let rig = Rig::with(|setup| setup.rates.packets.allocation = 10);
+    let alice = rig.alice();
+    let relayed = alice.allocate();
+    alice.permit(PEER);
+    let told = || (0..30).filter(|_| rig.icmp(PEER, relayed, UNREACHABLE).is_some()).count();
+    assert_eq!(told(), 10);
+    rig.advance(seconds(1));
+    assert_eq!(told(), 10);
+    let dropped = rig.shard(|shard| shard.statistics().dropped);
+    assert_eq!(dropped[crate::DropReason::AllocationRate as usize], 40);
+}
+
+#[test]
 fn behind_a_1_to_1_nat_the_peer_is_told_by_its_public_address() {
     // Two relays of one server: what was sent to the private side is known by the public one.
     let address = crate::RelayAddress {

@@ -3,7 +3,7 @@
 //!
 //! A rule has an id. The code that meets it has a line `//= ID` above it, and so has the test that
 //! proves it, right above its `#[test]`. What is met has both; `docs/conformance.md` tells where.
-//! `UPDATE_GOLDEN=1 cargo test --test repository conformance` writes the tables of that document anew.
+//! `UPDATE_GOLDEN=1 cargo test --test repository conformance` rewrites the tables of that document.
 #![allow(clippy::expect_used, clippy::unwrap_used)] // helpers of tests
 
 use std::collections::{BTreeMap, BTreeSet};

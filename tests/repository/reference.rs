@@ -1,6 +1,6 @@
 //! The two documents that are made of what the programs know: docs/reference.md of
 //! config/taciturn.toml and of what a reload does, and the table of coturn's options in
-//! docs/migrate-from-coturn.md. `UPDATE_GOLDEN=1` writes them anew.
+//! docs/migrate-from-coturn.md. `UPDATE_GOLDEN=1` rewrites them.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ fn compare(path: &str, written: &str) {
     let read = std::fs::read_to_string(&path).unwrap();
     assert!(
         read == written,
-        "{} is not what the programs say; `UPDATE_GOLDEN=1 cargo test --test repository reference` writes it anew",
+        "{} is not what the programs say; `UPDATE_GOLDEN=1 cargo test --test repository reference` rewrites it",
         path.display()
     );
 }
@@ -218,7 +218,7 @@ fn reload(key: &Key, secret_file: &str) -> &'static str {
     let unseen = key.path == "auth.allow_weak_credentials";
     assert!(unseen || !plan.changes.is_empty(), "{} was not changed", key.path);
     match plan.changes.iter().any(|change| change.needs_restart) {
-        false => "A reload takes it up.",
+        false => "A reload applies it.",
         true => "Needs a restart.",
     }
 }

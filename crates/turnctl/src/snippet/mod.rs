@@ -22,7 +22,7 @@ pub(super) use text::toml;
 
 const EXAMPLES: &str = "\
 Examples:
-  turnctl snippet dendrite --config /etc/taciturn.toml --host turn.domain.org
+  turnctl snippet dendrite --config /etc/taciturn/taciturn.toml --host turn.domain.org
   turnctl snippet livekit --secret-path /run/secrets/turn_secret
       Names the file where LiveKit finds the secret.
   turnctl snippet ufw | sh

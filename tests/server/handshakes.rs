@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use certificates::{Authority, HOST};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 use server::{PATIENCE, Server};
 use stream_client::{PASSWORD, REALM, StreamClient, USER, relays_both_ways};
+use taciturn_stun::{Class, Method, TransactionId, Writer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -181,4 +182,38 @@ async fn a_client_hello_of_more_than_16_kib_is_not_waited_for() {
     let client = site.client();
     let usual = site.shake("192.0.2.7", &client);
     assert!(timeout(PATIENCE, usual).await.unwrap().is_ok());
+}
+
+/// A client may write to its session before the handshake is complete: that data then follows its Finished at once,
+/// and the server has read whole records of it before it knows.
+#[tokio::test]
+async fn data_that_follow_the_handshake_at_once_are_no_part_of_it() {
+    const MANY: usize = 3000;
+    let site = Site::new("");
+    let request = {
+        let mut buffer = [0; 20];
+        let tid = TransactionId([7; 12]);
+        Writer::new(&mut buffer, Class::Request, Method::BINDING, tid).finish().unwrap();
+        buffer
+    };
+    let mut session =
+        ClientConnection::new(site.authority.client_config(), ServerName::try_from(HOST).unwrap())
+            .unwrap();
+    session.set_buffer_limit(None);
+    session.writer().write_all(&request.repeat(MANY)).unwrap();
+    let mut stream = std::net::TcpStream::connect(site.server.listener("tls")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"PROXY TCP4 127.0.0.1 127.0.0.1 4000 5349\r\n").unwrap();
+    let answers = tokio::task::spawn_blocking(move || {
+        let mut tls = rustls::Stream::new(&mut session, &mut stream);
+        let mut head = [0; 20];
+        for _ in 0..MANY {
+            tls.read_exact(&mut head).unwrap();
+            assert_eq!(head[..2], [1, 1]);
+            let mut rest = vec![0; usize::from(u16::from_be_bytes([head[2], head[3]]))];
+            tls.read_exact(&mut rest).unwrap();
+        }
+        MANY
+    });
+    assert_eq!(answers.await.unwrap(), MANY);
 }

@@ -14,9 +14,13 @@ use super::rewound::Rewound;
 use crate::handshakes::{Gate, Knocked, Refused};
 use taciturn_tls::{Begun, Signing, TlsServer};
 
-/// Bytes that a ClientHello may have, with what its records add; and then the rest of the client's side. A
-/// usual one has 500 bytes, one with keys that withstand quantum computers 1800.
+/// Bytes that a ClientHello may have, with what its records add. A usual one has 500 bytes, one with keys that
+/// withstand quantum computers 1800.
 pub(super) const HELLO: usize = 16 * 1024;
+
+/// Bytes that are read from then on until the handshake is complete. Besides the rest of it, which is short, the
+/// first record of data may be among them: it may follow at once, and is read whole (RFC 8446 section 5.2).
+const REST: usize = 2 * HELLO;
 
 type Io = Rewound<TcpStream>;
 
@@ -49,7 +53,7 @@ pub(super) async fn shake_hands(
 ) -> Result<TlsStream<Io>, NoHandshake> {
     stream.limit(HELLO);
     let mut start = TlsServer::read_hello(stream).await?;
-    start.io.limit(HELLO);
+    start.io.limit(REST);
     let turn = gate.turn(knocked).await?;
     let signing = turn.signing();
     let Begun { accept, kind } = tls.begin(start, signing);

@@ -104,6 +104,9 @@ pub(super) fn ensure_credential(
     generate: Generate,
     findings: &mut Findings,
 ) {
+    if generate == Generate::Never {
+        return;
+    }
     if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
         let path = secrets::path_in(&config.state_dir);
         let used = config.auth.secrets.iter().any(|secret| secret.path.as_ref() == Some(&path));
@@ -115,9 +118,6 @@ pub(super) fn ensure_credential(
                 path.display()
             )));
         }
-        return;
-    }
-    if generate == Generate::Never {
         return;
     }
     if generate == Generate::No {

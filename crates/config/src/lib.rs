@@ -140,14 +140,15 @@ impl Config {
         load_with(args, env, Generate::Never)
     }
 
-    /// Checks `text` as if it were a file, with no environment and no flags.
+    /// Checks `text` as if it were a file, with no environment and no flags. Reads and writes nothing else: as
+    /// [`Config::inspect`], where no credential is configured the result has none.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn from_toml(text: &str) -> Result<Loaded, ConfigErrors> {
         let (args, env) = (ServerArgs::default(), Environment::default());
         let source = error::Source::new(Path::new("taciturn.toml"), Zeroizing::new(text.into()));
-        build(Some(source), &args, &env, error::Findings::default(), Generate::Yes)
+        build(Some(source), &args, &env, error::Findings::default(), Generate::Never)
     }
 }
 

@@ -19,7 +19,9 @@ const SECRET: &str = "a secret of some length";
 
 fn load(flags: &[&str], vars: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
     let args = ServerArgs::parse_from(["taciturn"].iter().chain(flags));
-    Config::load(&args, &Environment::new(vars.to_vec()))
+    // Not the state directory of this machine, where a server may have put its secret.
+    let elsewhere = [("STATE_DIRECTORY", "/nonexistent")];
+    Config::load(&args, &Environment::new([&elsewhere, vars].concat()))
 }
 
 fn config(flags: &[&str], vars: &[(&str, &str)]) -> Config {

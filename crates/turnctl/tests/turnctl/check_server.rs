@@ -371,6 +371,7 @@ fn text_is_for_people() {
         .args(["check", &format!("turn:{}", server.address), "--secret-file"])
         .arg(secret_file(&server, "another secret"))
         .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

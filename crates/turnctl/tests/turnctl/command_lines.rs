@@ -8,7 +8,12 @@ use taciturn_config::ServerArgs;
 use turnctl::{Cli, generated};
 
 fn turnctl(args: &[&str]) -> Output {
-    Command::new(testkit::program::turnctl()).args(args).env_clear().output().unwrap()
+    Command::new(testkit::program::turnctl())
+        .args(args)
+        .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
+        .output()
+        .unwrap()
 }
 
 /// Every command: its name as it is typed, and itself.

@@ -15,6 +15,7 @@ fn turnctl(args: &[&str], vars: &[(&str, &str)]) -> Output {
         .arg("credentials")
         .args(args)
         .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
         .envs(vars.iter().copied())
         .output()
         .unwrap()

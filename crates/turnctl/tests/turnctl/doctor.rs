@@ -13,6 +13,7 @@ fn turnctl(args: &[&str]) -> Output {
         .args(["doctor", "--offline"])
         .args(args)
         .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
         .output()
         .unwrap()
 }

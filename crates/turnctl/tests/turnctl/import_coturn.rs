@@ -32,6 +32,7 @@ fn turnctl(args: &[&str]) -> Output {
         .args(args)
         .current_dir(golden(""))
         .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
         .output()
         .unwrap()
 }

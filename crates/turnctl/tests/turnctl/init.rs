@@ -10,7 +10,12 @@ use base64::Engine as _;
 use taciturn_config::{Config, Environment, ServerArgs};
 
 fn turnctl(args: &[&str]) -> Output {
-    Command::new(testkit::program::turnctl()).args(args).env_clear().output().unwrap()
+    Command::new(testkit::program::turnctl())
+        .args(args)
+        .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
+        .output()
+        .unwrap()
 }
 
 fn init(dir: &Path, args: &[&str]) -> Output {

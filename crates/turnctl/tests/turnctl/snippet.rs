@@ -32,6 +32,7 @@ fn run(args: &[&str]) -> Output {
         .args(args)
         .current_dir(dir())
         .env_clear()
+        .env("STATE_DIRECTORY", "/nonexistent")
         .output()
         .unwrap()
 }

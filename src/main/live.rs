@@ -14,6 +14,7 @@ use super::announce::status;
 use super::drain::Drainer;
 use super::in_use::InUse;
 use super::log::Log;
+use super::memory::Memory;
 use super::reload::Reloader;
 use super::signals::{Asked, Signals};
 use super::withheld::Withheld;
@@ -39,6 +40,7 @@ pub(super) struct Live<'a> {
     pub(super) reloader: Reloader<'a>,
     pub(super) drainer: Drainer,
     pub(super) withheld: Withheld,
+    pub(super) memory: Memory,
 }
 
 impl Live<'_> {
@@ -113,6 +115,7 @@ impl Live<'_> {
         let rules = &self.in_use.shared.rules;
         self.running.rotate_nonce_key(rules)?;
         self.withheld.report(&rules.answers);
+        self.memory.look(self.in_use.shared.connections.open());
         self.in_use.certificates.poll();
         self.in_use.renew_dtls();
         Ok(())

@@ -9,6 +9,7 @@ mod in_use;
 mod invocation;
 mod live;
 mod log;
+mod memory;
 mod notes;
 mod reload;
 mod rules;

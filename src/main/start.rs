@@ -26,6 +26,7 @@ use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::live::Live;
 use super::log::Log;
+use super::memory::Memory;
 use super::notes::Notes;
 use super::reload::Reloader;
 use super::rules::{share, ticket_key};
@@ -274,6 +275,7 @@ impl Started<'_> {
             log: self.log,
             reloader,
             withheld: Withheld::default(),
+            memory: Memory::default(),
         };
         let waiting = live.wait(&mut self.signals, &mut self.orders, &mut self.supervisor);
         let outcome = self.runtime.block_on(waiting);

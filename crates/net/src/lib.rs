@@ -26,6 +26,7 @@ mod io;
 mod listener;
 mod log_budget;
 mod losses;
+mod memory;
 mod moderation;
 mod own_addresses;
 mod patience;
@@ -46,6 +47,7 @@ pub use batch::control as control_messages;
 pub use dtls_clients::DtlsSettings;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
+pub use memory::give_back;
 pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use readiness::watch_descriptor;

@@ -35,6 +35,9 @@ const READS_A_TURN: usize = 4;
 /// Messages in one turn, likewise: small ones cost as much as long ones.
 const MESSAGES_A_TURN: usize = 64;
 
+/// Likewise, of a client without an allocation: many of them may have a turn before the worker looks at its sockets.
+const MESSAGES_BEFORE: usize = 16;
+
 /// Bytes that a client without an allocation may have read at a time. What is not done of it is kept.
 const READ_BEFORE: usize = 4096;
 
@@ -155,7 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     /// Ready when the client has closed its side, or has bound a peer connection.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let core = self.core;
-        let mut messages = MESSAGES_A_TURN;
+        let mut messages = if self.settled { MESSAGES_A_TURN } else { MESSAGES_BEFORE };
         for _ in 0..READS_A_TURN {
             if !self.guest.line.has_room_for_an_answer() {
                 return Poll::Pending;

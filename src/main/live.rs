@@ -115,7 +115,7 @@ impl Live<'_> {
         let rules = &self.in_use.shared.rules;
         self.running.rotate_nonce_key(rules)?;
         self.withheld.report(&rules.answers);
-        self.memory.look(self.in_use.shared.connections.open());
+        self.memory.look(&self.in_use.shared.connections);
         self.in_use.certificates.poll();
         self.in_use.renew_dtls();
         Ok(())

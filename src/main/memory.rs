@@ -1,6 +1,7 @@
 //! Memory after a crowd has gone.
 
 use taciturn_net::give_back;
+use taciturn_turn::policy::Connections;
 
 /// How many connections fewer than there were are worth a look at the memory: they had 2 MB and more.
 const FEWER: u32 = 64;
@@ -13,18 +14,19 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// To be called every few seconds with the number of connections.
-    pub(super) fn look(&mut self, connections: u32) {
-        if self.is_due(connections) {
+    /// To be called every few seconds.
+    pub(super) fn look(&mut self, connections: &Connections) {
+        if self.is_due(connections.take_most(), connections.open()) {
             give_back();
         }
     }
 
-    fn is_due(&mut self, connections: u32) -> bool {
-        self.most = self.most.max(connections);
-        let due = self.most - connections >= FEWER;
+    /// Whether there are many fewer connections `now` than at some time before; `most` since the last call.
+    fn is_due(&mut self, most: u32, now: u32) -> bool {
+        self.most = self.most.max(most);
+        let due = self.most.saturating_sub(now) >= FEWER;
         if due {
-            self.most = connections;
+            self.most = now;
         }
         due
     }
@@ -37,8 +39,13 @@ mod tests {
     #[test]
     fn memory_is_given_back_once_after_each_crowd() {
         let mut memory = Memory::default();
-        let counts = [0, 10, 500, 4000, 3990, 3900, 3900, 100, 100, 99, 90, 4000, 0, 0];
-        let due: Vec<_> = counts.into_iter().filter(|count| memory.is_due(*count)).collect();
-        assert_eq!(due, [3900, 100, 0]);
+        let counts = [(10, 10), (4000, 3990), (3990, 3900), (3900, 3900), (3900, 100), (100, 99)];
+        assert_eq!(
+            counts.map(|(most, now)| memory.is_due(most, now)),
+            [false, false, true, false, true, false]
+        );
+        // One that came and went between two looks.
+        assert!(memory.is_due(250, 99));
+        assert!(!memory.is_due(99, 90));
     }
 }

@@ -9,11 +9,13 @@ pub(super) mod sending;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::fmt::Arguments;
+use std::future::{Future as _, poll_fn};
 use std::io;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,6 +53,9 @@ use taciturn_turn::{
 /// Batches read in one turn before other tasks of the worker get theirs.
 const BATCHES_A_TURN: usize = 64;
 
+/// Turns of connections without an allocation before the worker looks at its sockets.
+const STRANGERS_A_LOOK: u32 = 8;
+
 /// Sockets that epoll names at a time.
 const EVENTS: usize = 256;
 
@@ -87,6 +92,12 @@ pub(super) async fn run(
         core.listen(listeners)?;
         core.pump(clock, &mut stop, &mut heart).await
     };
+    let mut work = pin!(work);
+    // Polled once for each round of the other tasks, of which tokio runs up to 61 in between.
+    let work = poll_fn(|context| {
+        core.strangers.set(STRANGERS_A_LOOK);
+        work.as_mut().poll(context)
+    });
     tasks.run_until(work).await
 }
 
@@ -98,6 +109,8 @@ pub(super) struct Core {
     /// What handshakes of TLS and DTLS pass.
     pub(super) handshakes: Rc<Gate>,
     room: RefCell<Box<[u8]>>,
+    /// How many connections without an allocation may still have a turn in this round.
+    strangers: Cell<u32>,
     /// Tells the pump that a deadline has come before the one it waits for, or that DTLS clients have
     /// lost their places.
     deadline_moved: Arc<Notify>,
@@ -123,6 +136,7 @@ impl Core {
         let core = Rc::new(Self {
             state: RefCell::new(state),
             handshakes,
+            strangers: Cell::new(u32::MAX),
             room: RefCell::new(vec![0; ROOM].into()),
             deadline_moved,
             connections: Arc::clone(&shared.connections),
@@ -218,6 +232,14 @@ impl Core {
         if state.deadline_is_earlier() {
             self.deadline_moved.notify_one();
         }
+    }
+
+    /// Whether one more connection without an allocation may have its turn now; otherwise it waits for the next
+    /// round, so that many of them do not keep the worker from its sockets.
+    pub(super) fn admits_stranger(&self) -> bool {
+        let left = self.strangers.get();
+        self.strangers.set(left.saturating_sub(1));
+        left > 0
     }
 
     /// Room to read into, for the turn of one connection. All share it: a connection that waits for

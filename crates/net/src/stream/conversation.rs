@@ -128,6 +128,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         if self.guest.ticket.is_lost() {
             return Poll::Ready(Err(lost_its_place()));
         }
+        if !self.settled && !self.core.admits_stranger() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let closed = self.poll_read(context)?;
         let Guest { line, door, client, .. } = self.guest;
         let had_room = line.has_room_for_an_answer();

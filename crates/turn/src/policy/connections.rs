@@ -38,6 +38,8 @@ pub struct Connections {
     /// Closed to make room.
     evicted: AtomicU64,
     unnamed: AtomicU32,
+    /// The most that there were at a time, since that was asked last.
+    most: AtomicU32,
     table: Mutex<Table>,
 }
 
@@ -59,6 +61,7 @@ impl Connections {
             refused: Default::default(),
             evicted: AtomicU64::new(0),
             unnamed: AtomicU32::new(0),
+            most: AtomicU32::new(0),
             table: Mutex::default(),
         }
     }
@@ -96,6 +99,7 @@ impl Connections {
         }
         let notice = Arc::new(Notice::default());
         let place = table.insert(from, Arc::clone(&notice));
+        self.most.fetch_max(table.taken(), Ordering::Relaxed);
         drop(table);
         // Without the lock: whoever is woken may ask for it at once.
         if let Some(evicted) = evicted {
@@ -136,6 +140,13 @@ impl Connections {
     #[must_use]
     pub fn open(&self) -> u32 {
         self.table().taken()
+    }
+
+    /// How many there were at the most since this was asked last.
+    #[must_use]
+    pub fn take_most(&self) -> u32 {
+        let open = self.open();
+        self.most.swap(open, Ordering::Relaxed).max(open)
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -244,6 +255,16 @@ mod tests {
     }
 
     /// 4096 places and 256 for an address, as by default.
+    #[test]
+    fn a_crowd_that_came_and_went_between_two_questions_is_told() {
+        let connections = Arc::new(Connections::new(10, 10));
+        let staying = connections.take(ip("192.0.2.1"));
+        drop([(); 5].map(|()| connections.take(ip("192.0.2.2"))));
+        assert_eq!([(); 3].map(|()| connections.take_most()), [6, 1, 1]);
+        drop(staying);
+        assert_eq!([(); 2].map(|()| connections.take_most()), [1, 0]);
+    }
+
     fn of_defaults() -> Arc<Connections> {
         Arc::new(Connections::new(4096, 256))
     }

@@ -6,7 +6,7 @@ use taciturn_turn::policy::Connections;
 /// How many connections fewer than there were are worth a look at the memory: they had 2 MB and more.
 const FEWER: u32 = 64;
 
-/// Has the allocator give memory back to the system once many connections have ended.
+/// Has the allocator give memory back to the system once a crowd of connections has gone.
 #[derive(Default)]
 pub(super) struct Memory {
     /// The most connections that there were since memory was given back last.
@@ -16,18 +16,17 @@ pub(super) struct Memory {
 impl Memory {
     /// To be called every few seconds.
     pub(super) fn look(&mut self, connections: &Connections) {
-        if self.is_due(connections.take_most(), connections.open()) {
+        if self.is_due(connections.take_most()) {
             give_back();
         }
     }
 
-    /// Whether there are many fewer connections `now` than at some time before; `most` since the last call.
-    fn is_due(&mut self, most: u32, now: u32) -> bool {
-        self.most = self.most.max(most);
-        let due = self.most.saturating_sub(now) >= FEWER;
-        if due {
-            self.most = now;
-        }
+    /// Whether there were many fewer connections since the last look, of which there were `recent` at the most, than
+    /// at some time before. While a crowd comes and goes, its memory is used again, and giving it back would hold up
+    /// the workers.
+    fn is_due(&mut self, recent: u32) -> bool {
+        let due = self.most.saturating_sub(recent) >= FEWER;
+        self.most = if due { recent } else { self.most.max(recent) };
         due
     }
 }
@@ -39,13 +38,8 @@ mod tests {
     #[test]
     fn memory_is_given_back_once_after_each_crowd() {
         let mut memory = Memory::default();
-        let counts = [(10, 10), (4000, 3990), (3990, 3900), (3900, 3900), (3900, 100), (100, 99)];
-        assert_eq!(
-            counts.map(|(most, now)| memory.is_due(most, now)),
-            [false, false, true, false, true, false]
-        );
-        // One that came and went between two looks.
-        assert!(memory.is_due(250, 99));
-        assert!(!memory.is_due(99, 90));
+        let recent = [0, 10, 4000, 3990, 3937, 3936, 3930, 4096, 100, 100, 60, 30, 250, 99, 99];
+        let due: Vec<_> = recent.into_iter().filter(|recent| memory.is_due(*recent)).collect();
+        assert_eq!(due, [3936, 100, 30, 99]);
     }
 }

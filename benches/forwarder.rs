@@ -104,7 +104,7 @@ impl Forwarder {
         }
     }
 
-    /// Reads a socket once; answers whether there may be more.
+    /// Reads a socket once; returns whether there may be more.
     fn read(&mut self, number: u32, packet: &mut [u8]) -> bool {
         let Self { listener, relays, by_client, bulk, requests, .. } = self;
         let Some(socket) = socket(listener, relays, number) else { return false };

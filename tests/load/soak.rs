@@ -152,7 +152,7 @@ impl Soak {
     }
 
     /// Has as many as there will ever be come and go, so that what the server sets up once, and the
-    /// room that the allocator keeps, are not taken for a leak. Answers the descriptors and the
+    /// room that the allocator keeps, are not taken for a leak. Returns the descriptors and the
     /// resident memory afterwards.
     async fn warm_up(&mut self) -> (usize, u64) {
         for _ in 0..3 {

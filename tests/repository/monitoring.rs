@@ -82,7 +82,7 @@ fn labels_in(text: &str) -> Vec<(String, String)> {
     LABEL.captures_iter(text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
 }
 
-/// Holds that an expression uses only metrics, labels and values that there are; answers the metrics.
+/// Holds that an expression uses only metrics, labels and values that there are; returns the metrics.
 fn judge(expression: &str, shown: &BTreeMap<String, Shown>) -> BTreeSet<String> {
     let mut used = BTreeSet::new();
     for found in SELECTOR.captures_iter(expression) {

@@ -34,7 +34,7 @@ fn read(answer: &[u8]) -> (Option<u16>, Option<Vec<u8>>) {
     (message.error_code(), message.mobility_ticket().map(<[u8]>::to_vec))
 }
 
-/// Makes an allocation that may move; answers the relayed address and the ticket.
+/// Makes an allocation that may move; returns the relayed address and the ticket.
 async fn allocate(client: &mut AnyClient) -> (SocketAddr, Vec<u8>) {
     client.challenged().await;
     let answer = client.ask(Method::ALLOCATE, |writer| {
@@ -45,7 +45,7 @@ async fn allocate(client: &mut AnyClient) -> (SocketAddr, Vec<u8>) {
     (relayed, read(&answer).1.unwrap())
 }
 
-/// A client that comes with a ticket; answers the next one, or the code of the error.
+/// A client that comes with a ticket; returns the next one, or the code of the error.
 async fn resume(client: &mut AnyClient, ticket: &[u8], lifetime: u32) -> Result<Vec<u8>, u16> {
     let answer = client.ask(Method::REFRESH, |writer| {
         writer.lifetime(lifetime).attribute(T::MOBILITY_TICKET, ticket);
@@ -56,7 +56,7 @@ async fn resume(client: &mut AnyClient, ticket: &[u8], lifetime: u32) -> Result<
     }
 }
 
-/// Binds the channel; answers the code of the error.
+/// Binds the channel; returns the code of the error.
 async fn bind(client: &mut AnyClient, peer: SocketAddr) -> Option<u16> {
     let answer = client.ask(Method::CHANNEL_BIND, |writer| {
         writer.channel_number(channel()).address(T::XOR_PEER_ADDRESS, peer);

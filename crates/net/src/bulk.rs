@@ -49,7 +49,7 @@ impl Bulk {
 
     /// Reads one batch without waiting, and hands over each datagram with its source. What `take`
     /// answers with a hop is sent on by the next [`Bulk::flush`], which must come before the next
-    /// batch is read. Answers whether there may be more to read.
+    /// batch is read. Returns whether there may be more to read.
     ///
     /// # Errors
     /// `WouldBlock` where there is nothing, and what an ICMP message has left on the socket.
@@ -70,7 +70,7 @@ impl Bulk {
         Ok(more)
     }
 
-    /// Sends on what the last batch has come to. `socket` finds the socket of a number. Answers how many
+    /// Sends on what the last batch has come to. `socket` finds the socket of a number. Returns how many
     /// datagrams could not be sent.
     pub fn flush<'s>(&mut self, mut socket: impl FnMut(u32) -> Option<&'s UdpSocket>) -> u64 {
         let failed = |egress: &Egress| egress.statistics.failed.iter().map(|(_, n)| n).sum::<u64>();
@@ -80,7 +80,7 @@ impl Bulk {
     }
 
     /// Sends the datagrams that stand one behind another in `bytes`, each `size` bytes long, in as few
-    /// calls as may be. Answers how many were sent; the rest found no room.
+    /// calls as may be. Returns how many were sent; the rest found no room.
     pub fn send(&mut self, socket: &UdpSocket, to: SocketAddr, bytes: &[u8], size: u16) -> usize {
         let step = usize::from(size).max(1);
         let run = if self.refused { 1 } else { (LONGEST_RUN / step).clamp(1, MOST_IN_RUN) };

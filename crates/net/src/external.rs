@@ -202,7 +202,7 @@ fn default_source(family: Family) -> Option<IpAddr> {
     (!ip.is_unspecified() && !ip.is_loopback() && !is_link_local(ip)).then_some(ip)
 }
 
-/// One Binding transaction over IPv4; answers the mapped address and the local one.
+/// One Binding transaction over IPv4; returns the mapped address and the local one.
 fn ask_stun(server: &str) -> io::Result<(IpAddr, IpAddr)> {
     let nothing = || io::Error::new(io::ErrorKind::NotFound, "no IPv4 address");
     let server = server.to_socket_addrs()?.find(SocketAddr::is_ipv4).ok_or_else(nothing)?;

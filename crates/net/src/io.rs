@@ -132,7 +132,7 @@ impl Io {
         }
     }
 
-    /// Takes a listening socket in; answers its number.
+    /// Takes a listening socket in; returns its number.
     ///
     /// # Errors
     /// When epoll does not take it, or there are too many.
@@ -195,7 +195,7 @@ impl Io {
         self.relays.get(relay as usize).filter(|relay| !relay.closing)
     }
 
-    /// Notes that a socket waits for its turn to be read, or not any more. Answers whether that is
+    /// Notes that a socket waits for its turn to be read, or not any more. Returns whether that is
     /// news.
     pub(super) fn set_queued(&mut self, which: Which, queued: bool) -> bool {
         let flag = match which {
@@ -225,7 +225,7 @@ impl Io {
         }
     }
 
-    /// Takes a connection in; answers its number.
+    /// Takes a connection in; returns its number.
     pub(super) fn connect(&mut self, line: Rc<Line>) -> u32 {
         // SAFE: fewer connections than descriptors.
         #[allow(clippy::cast_possible_truncation)]

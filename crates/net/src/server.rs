@@ -161,7 +161,7 @@ impl Workers {
         answer.await.map_err(|_| gone())
     }
 
-    /// Ends allocations of all workers; answers how many. One that has moved to a worker that was
+    /// Ends allocations of all workers; returns how many. One that has moved to a worker that was
     /// asked already (RFC 8016) is met by asking all once more.
     ///
     /// # Errors
@@ -259,7 +259,7 @@ impl Running {
     }
 
     /// Lets every worker go on with other settings and rules, which must come from
-    /// [`Shared::in_place_of`]. Answers what of running allocations has ended by that.
+    /// [`Shared::in_place_of`]. Returns what of running allocations has ended by that.
     ///
     /// # Errors
     /// When a worker is no longer there.

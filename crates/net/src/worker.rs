@@ -182,7 +182,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes a connection in; answers its number.
+    /// Takes a connection in; returns its number.
     pub(super) fn connect(&self, line: Rc<Line>) -> u32 {
         self.state.borrow_mut().io.connect(line)
     }
@@ -325,7 +325,7 @@ impl State {
         })
     }
 
-    /// Serves what is there now. Answers whether there is more.
+    /// Serves what is there now. Returns whether there is more.
     fn turn(&mut self) -> io::Result<bool> {
         let now = self.on_time();
         self.io.log.tell_left_out(now.tick);
@@ -423,7 +423,7 @@ impl State {
         (Hands { shard, io, egress, reply: &mut reply[..], plain }, ingress)
     }
 
-    /// One batch from clients. Answers whether there may be more.
+    /// One batch from clients. Returns whether there may be more.
     fn read_listener(&mut self, now: Now, number: u16) -> bool {
         let Some(listener) = self.io.listener(number) else { return false };
         let address = listener.address;
@@ -467,7 +467,7 @@ impl State {
     }
 
     /// One batch from peers, to be flushed with those of other relay sockets: most of it leaves by the same
-    /// listener. Answers whether there may be more.
+    /// listener. Returns whether there may be more.
     fn read_relay(&mut self, now: Now, which: Which) -> bool {
         let Which::Relay(id) = which else { return false };
         let Some(relay) = self.io.relay(id) else { return false };

@@ -155,7 +155,7 @@ impl Server {
         std::fs::rename(new, file).unwrap();
     }
 
-    /// Lets it read another configuration; answers when it has.
+    /// Lets it read another configuration; returns when it has.
     pub fn reload(&self, toml: &str) {
         const DONE: &str = "configuration read again";
         let before = self.logged(DONE);

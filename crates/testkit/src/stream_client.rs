@@ -110,12 +110,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         self.nonce = challenge.nonce().unwrap().to_vec();
     }
 
-    /// Makes an allocation; answers the relayed address.
+    /// Makes an allocation; returns the relayed address.
     pub async fn allocate(&mut self) -> SocketAddr {
         self.try_allocate().await.unwrap()
     }
 
-    /// Makes an allocation; answers the relayed address, or the code of the error.
+    /// Makes an allocation; returns the relayed address, or the code of the error.
     pub async fn try_allocate(&mut self) -> Result<SocketAddr, u16> {
         self.challenged().await;
         let wish = |writer: &mut Writer<'_>| {
@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         Ok(answer.relayed_address().unwrap())
     }
 
-    /// Sends the last Allocate request once more; answers the relayed address.
+    /// Sends the last Allocate request once more; returns the relayed address.
     pub async fn allocate_again(&mut self) -> SocketAddr {
         self.transactions -= 1;
         let answer = self.ask(Method::ALLOCATE, |writer| {

@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayClient<S> {
         answer
     }
 
-    /// Makes an allocation for TCP; answers the relayed address.
+    /// Makes an allocation for TCP; returns the relayed address.
     pub async fn allocate(&mut self) -> SocketAddr {
         let answer = self
             .ask(Method::ALLOCATE, |writer| {
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayClient<S> {
         assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
     }
 
-    /// Connects to a peer; answers the CONNECTION-ID, or the error.
+    /// Connects to a peer; returns the CONNECTION-ID, or the error.
     pub async fn connect(&mut self, peer: SocketAddr) -> Result<u32, u16> {
         let answer = self
             .ask(Method::CONNECT, |writer| {

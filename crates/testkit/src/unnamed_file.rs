@@ -12,7 +12,7 @@ thread_local! {
         .expect("a place for temporary files");
 }
 
-/// Puts `bytes` into the file of this thread, in place of what it held; answers a path to it.
+/// Puts `bytes` into the file of this thread, in place of what it held; returns a path to it.
 pub fn holding(bytes: &[u8]) -> PathBuf {
     FILE.with(|mut file| {
         let written =

@@ -220,7 +220,7 @@ impl Allocation {
             .any(|ended| now < ended.until && (ended.number == number) != (ended.peer == peer))
     }
 
-    /// Binds a channel or refreshes its binding; answers whether it is new. The caller has made
+    /// Binds a channel or refreshes its binding; returns whether it is new. The caller has made
     /// sure that neither number nor peer is bound otherwise.
     pub(super) fn bind(&mut self, channel: Channel) -> bool {
         match self.channels.binary_search_by_key(&channel.number, |channel| channel.number) {

@@ -113,7 +113,7 @@ impl Shard {
         ticket.ok_or_else(|| full("Too many peer connections in all (limits.connections)"))
     }
 
-    /// Whether there may be a connection with `peer`; answers where it is connected to. A relayed
+    /// Whether there may be a connection with `peer`; returns where it is connected to. A relayed
     /// address of this server's is a good peer where a TCP allocation listens on that very port.
     pub(super) fn judge_tcp_peer(&self, peer: SocketAddr) -> Result<SocketAddr, Option<Refusal>> {
         let family = Family::of(peer.ip());

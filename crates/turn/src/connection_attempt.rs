@@ -10,7 +10,7 @@ use crate::clock::Now;
 use taciturn_stun::{AttributeType, Class, Family, Method, Writer, canonical_ip};
 
 impl Shard {
-    /// A peer has connected to the relayed transport address of `owner` in `family`. Answers what
+    /// A peer has connected to the relayed transport address of `owner` in `family`. Returns what
     /// to call the connection, or `None` where it is to be closed at once. The client learns of it
     /// when this returns, and may bind it from then on.
     pub fn peer_arrived(

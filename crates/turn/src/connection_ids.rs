@@ -96,7 +96,7 @@ impl ConnectionIds {
         }
     }
 
-    /// Ends the waiting of a connection; answers whether it did wait. Of two that ask, one is told
+    /// Ends the waiting of a connection; returns whether it did wait. Of two that ask, one is told
     /// so.
     pub(super) fn claim(&self, id: ConnectionId) -> bool {
         self.lock().get_mut(&id).is_some_and(|waiting| waiting.take().is_some())
@@ -129,7 +129,7 @@ impl IdTicket {
         matches!(self.all.lock().get(&self.id), Some(Some(_)))
     }
 
-    /// Takes the offer back; answers whether it was still there.
+    /// Takes the offer back; returns whether it was still there.
     pub(super) fn withdraw(&self) -> bool {
         self.all.claim(self.id)
     }

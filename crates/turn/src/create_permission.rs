@@ -115,7 +115,7 @@ impl Shard {
         self.queue(index, expires);
     }
 
-    /// Whether the client may have this peer; answers its canonical address. `port` is given where
+    /// Whether the client may have this peer; returns its canonical address. `port` is given where
     /// it matters: a permission is for an address, a channel for an address and a port.
     pub(super) fn judge_peer(
         &self,

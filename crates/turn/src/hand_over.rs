@@ -125,7 +125,7 @@ impl Shard {
         Landed { id, held: waiting.map(|waiting| waiting.held).unwrap_or_default() }
     }
 
-    /// The allocation does not come to this 5-tuple. Answers the requests that waited for it.
+    /// The allocation does not come to this 5-tuple. Returns the requests that waited for it.
     pub fn not_fetched(&mut self, id: MobileId, client: Client) -> Vec<Box<[u8]>> {
         self.rules.mobile.cancel(id, self.number, client);
         self.take_waiting(&client, id).map(|waiting| waiting.held).unwrap_or_default()

@@ -289,7 +289,7 @@ impl MobileAllocations {
         Some((at, place.expires))
     }
 
-    /// It has arrived on a shard. Answers whether its client has ended it on the way.
+    /// It has arrived on a shard. Returns whether its client has ended it on the way.
     pub(super) fn land(&self, id: MobileId, shard: ShardNumber, at: AllocationId) -> bool {
         let mut table = self.lock();
         let Some(place) = table.places.get_mut(&id) else { return true };

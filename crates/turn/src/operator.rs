@@ -63,7 +63,7 @@ impl Shard {
         (sessions.collect(), (end < self.allocations.capacity()).then_some(end))
     }
 
-    /// Ends allocations. Answers how many.
+    /// Ends allocations. Returns how many.
     pub fn kick(&mut self, now: Now, whose: &Whose, outside: &mut impl Outside) -> usize {
         let meant: Vec<u32> =
             self.indices().into_iter().filter(|index| self.is_of(*index as usize, whose)).collect();

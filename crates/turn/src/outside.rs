@@ -235,7 +235,7 @@ pub trait Outside {
         false
     }
 
-    /// Closes a peer connection, whatever has become of it, and its data connection. Answers what
+    /// Closes a peer connection, whatever has become of it, and its data connection. Returns what
     /// it has relayed.
     fn close_peer(&mut self, _connection: ConnectionId) -> Traffic {
         Traffic::default()

@@ -347,7 +347,7 @@ impl Shard {
         &self.statistics
     }
 
-    /// Puts a new allocation into its tables; answers its number.
+    /// Puts a new allocation into its tables; returns its number.
     pub(super) fn insert(&mut self, make: impl FnOnce(u32) -> Allocation) -> AllocationId {
         let id = self.place(make);
         if let Some(allocation) = self.allocations.get(id.index as usize) {

@@ -198,7 +198,7 @@ impl Shard {
         }
     }
 
-    /// Closes the peer connections whose peers the rules refuse as of now. Answers how many.
+    /// Closes the peer connections whose peers the rules refuse as of now. Returns how many.
     pub(super) fn close_refused_connections(
         &mut self,
         index: u32,

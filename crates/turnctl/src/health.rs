@@ -169,7 +169,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Asks; answers where the server sees us, or `None` where it did its duty by closing.
+/// Asks; returns where the server sees us, or `None` where it did its duty by closing.
 fn ask(target: Target) -> io::Result<Option<SocketAddr>> {
     let mut tid = [0; 12];
     getrandom::fill(&mut tid).map_err(io::Error::other)?;

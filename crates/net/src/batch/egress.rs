@@ -211,7 +211,7 @@ impl Egress {
         }
     }
 
-    /// Sends several groups in one call. Answers how many have left; 0 where there is but one, or the
+    /// Sends several groups in one call. Returns how many have left; 0 where there is but one, or the
     /// first one cannot be sent so.
     #[cfg(target_os = "linux")]
     fn send_together(
@@ -305,7 +305,7 @@ fn send_one_by_one(
     }
 }
 
-/// Puts `pieces` into `parts`; answers how many they are.
+/// Puts `pieces` into `parts`; returns how many they are.
 fn gather<'a>(pieces: impl Iterator<Item = &'a [u8]>, parts: &mut [IoSlice<'a>]) -> usize {
     let mut used = 0;
     for (slot, piece) in parts.iter_mut().zip(pieces) {

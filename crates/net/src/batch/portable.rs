@@ -22,7 +22,7 @@ impl Default for Ingress {
 }
 
 impl Ingress {
-    /// Receives what is there without waiting, in place of what was received before. Answers whether
+    /// Receives what is there without waiting, in place of what was received before. Returns whether
     /// there may be more.
     pub(crate) fn receive(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         self.clear();

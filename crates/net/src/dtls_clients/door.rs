@@ -435,7 +435,7 @@ impl Plain {
         self.bytes.get_mut(self.used..).filter(|room| room.len() >= RECORD)
     }
 
-    /// Keeps the first `len` bytes of the room; answers where they begin.
+    /// Keeps the first `len` bytes of the room; returns where they begin.
     pub(super) fn keep(&mut self, len: usize) -> usize {
         let start = self.used;
         self.used += len;

@@ -27,7 +27,7 @@ pub(crate) struct Hands<'a> {
 }
 
 impl Hands<'_> {
-    /// One batch from the clients of a listener. Answers whether there may be more.
+    /// One batch from the clients of a listener. Returns whether there may be more.
     pub(crate) fn read(&mut self, now: Now, number: u16, ingress: &mut Ingress) -> bool {
         let Some(listener) = self.io.listener(number) else { return false };
         let address = listener.address;

@@ -63,7 +63,7 @@ impl Session {
         SessionId { number, generation: self.generation }
     }
 
-    /// Notes that the handshake is done, which gives its place to others. Answers whether that is
+    /// Notes that the handshake is done, which gives its place to others. Returns whether that is
     /// news.
     pub(super) fn note_handshake(&mut self, now: Tick) -> bool {
         let done = matches!(self.stage, Stage::HalfOpen(_)) && self.connection.is_established();

@@ -67,7 +67,7 @@ impl DtlsSettings {
     /// Takes up certificates that the store has renewed since; connections that run keep theirs.
     /// Cheap where there is nothing new.
     ///
-    /// Answers which of them OpenSSL does not take, once for each: the last good one of that source
+    /// Returns which of them OpenSSL does not take, once for each: the last good one of that source
     /// stays in use, and so its names are served as before.
     #[must_use]
     pub fn renew(&self) -> Vec<DtlsUnavailable> {

@@ -165,7 +165,7 @@ impl TcpRelays {
         self.bound.remove(&client)
     }
 
-    /// Lets go of a peer connection, wherever it is. Answers what it has relayed.
+    /// Lets go of a peer connection, wherever it is. Returns what it has relayed.
     pub(super) fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
         self.handover.remove(connection);
         match self.peers.remove(&connection) {

@@ -189,7 +189,7 @@ mod tests {
     /// Room between an end and the pipe, standing for the kernel's.
     const ROOM: usize = 4096;
 
-    /// Joins two streams; answers the bytes that went to the peer and to the client.
+    /// Joins two streams; returns the bytes that went to the peer and to the client.
     fn join(head: &[u8], client: DuplexStream, peer: DuplexStream) -> JoinHandle<(u64, u64)> {
         let (from_peer, to_peer) = split(peer);
         join_split(None, head, client, from_peer, to_peer)

@@ -33,7 +33,7 @@ impl Core {
         state.shard.sessions(state.clock.now(), whose, from)
     }
 
-    /// Ends allocations; answers how many.
+    /// Ends allocations; returns how many.
     pub(crate) fn kick(&self, whose: &Whose) -> usize {
         let mut kicked = 0;
         self.on_time(|now, shard, io| {

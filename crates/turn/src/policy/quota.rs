@@ -256,7 +256,7 @@ mod tests {
         assert!(quota.lock().users.is_empty() && quota.lock().remembered.is_empty());
     }
 
-    /// Spends a second's worth for `user`; answers how many packets that are.
+    /// Spends a second's worth for `user`; returns how many packets that are.
     fn spend(quota: &Arc<Quota>, user: &str, now: Tick) -> usize {
         let packets = Each { user: 5, ..Each::default() };
         let limits = RateLimits::new(Rates { packets, ..Rates::default() });

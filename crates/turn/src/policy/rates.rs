@@ -157,7 +157,7 @@ impl Meter {
         self.whole_again.iter().all(|at| at.load(Relaxed) <= nanoseconds(now))
     }
 
-    /// Notes that something is held back. Answers how much since the last time it did, where the
+    /// Notes that something is held back. Returns how much since the last time it did, where the
     /// log should hear of it: once a minute.
     pub fn hold_back(&self, now: Tick) -> Option<u64> {
         self.held_back.fetch_add(1, Relaxed);

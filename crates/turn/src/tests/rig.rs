@@ -270,7 +270,7 @@ impl Rig {
         inner.shard.client_gone(inner.now, client.at, &mut inner.world);
     }
 
-    /// This shard gives the other what that has asked of it, or says that it cannot. Answers how
+    /// This shard gives the other what that has asked of it, or says that it cannot. Returns how
     /// often; what has waited for it is answered.
     pub(super) fn hand_over_to(&self, other: &Self) -> usize {
         let asked = other.world(|world| std::mem::take(&mut world.fetches));

@@ -103,7 +103,7 @@ impl Stream {
         self.halves.borrow_mut().take()
     }
 
-    /// Has messages written; answers whether there was room.
+    /// Has messages written; returns whether there was room.
     pub(super) fn put(&self, messages: &[u8]) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() + messages.len() > WAITING {

@@ -18,7 +18,7 @@ impl Pace {
         system::Ticker::new(step).map(Self)
     }
 
-    /// Waits; answers how many ticks have passed since the last time, at least one.
+    /// Waits; returns how many ticks have passed since the last time, at least one.
     pub(super) async fn ticks(&mut self) -> io::Result<u64> {
         self.0.ticks().await
     }

@@ -122,7 +122,7 @@ impl Run<'_> {
     }
 }
 
-/// Runs the subcommand; answers the exit code.
+/// Runs the subcommand; returns the exit code.
 pub(super) fn run(
     args: &CheckArgs,
     env: &Environment,

@@ -34,7 +34,7 @@ enum Probe {
     Silent,
 }
 
-/// Tries the allocation of `client` and some more. Answers whether peers get through, as far as
+/// Tries the allocation of `client` and some more. Returns whether peers get through, as far as
 /// can be told from here.
 pub(super) async fn test(
     run: &mut Run<'_>,

@@ -193,7 +193,7 @@ impl Client {
         allocation(&answer.message()?)
     }
 
-    /// Refresh (RFC 8656 section 8). 0 ends the allocation. Answers the lifetime that is granted.
+    /// Refresh (RFC 8656 section 8). 0 ends the allocation. Returns the lifetime that is granted.
     ///
     /// # Errors
     /// When it is refused or not answered.

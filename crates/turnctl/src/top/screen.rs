@@ -120,7 +120,7 @@ impl Screen {
         self.trouble = Some(why);
     }
 
-    /// Does what a key asks for. Answers whether to go on.
+    /// Does what a key asks for. Returns whether to go on.
     pub(super) fn key(&mut self, key: KeyEvent) -> bool {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return !matches!(key.code, KeyCode::Char('c' | 'd'));

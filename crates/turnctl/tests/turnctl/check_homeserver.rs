@@ -28,7 +28,7 @@ fn turn_server(body: &Value) -> Page {
     Page { path: TURN, status: 200, clock: 0, body: body.to_string() }
 }
 
-/// A homeserver on loopback; it lives as long as the test program. Answers its base URL.
+/// A homeserver on loopback; it lives as long as the test program. Returns its base URL.
 fn homeserver(pages: Vec<Page>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

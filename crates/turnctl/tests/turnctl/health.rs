@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::Signal;
 use testkit::server::Server;
 
-/// Runs `turnctl health` with these arguments; answers its exit code and all it wrote.
+/// Runs `turnctl health` with these arguments; returns its exit code and all it wrote.
 fn health(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(testkit::program::turnctl());
     for (name, _) in std::env::vars_os() {

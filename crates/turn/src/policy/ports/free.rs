@@ -111,7 +111,7 @@ impl FreePorts {
         None
     }
 
-    /// Takes a port that is free; answers what it still has to rest.
+    /// Takes a port that is free; returns what it still has to rest.
     pub(super) fn take(&mut self, port: u16) -> Option<Rest> {
         let rest = self.rest_of(port)?;
         self.change(port, None);

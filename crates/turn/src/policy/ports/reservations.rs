@@ -53,7 +53,7 @@ impl Reservations {
         *self.by_user.entry(user.into()).or_default() += 1;
     }
 
-    /// Takes out that of `token`, where `user` made it. Answers its port and what that still has to
+    /// Takes out that of `token`, where `user` made it. Returns its port and what that still has to
     /// rest.
     pub(super) fn redeem(&mut self, token: Token, user: &str) -> Option<(u16, Rest)> {
         self.by_token.get(&token).filter(|found| *found.user == *user)?;

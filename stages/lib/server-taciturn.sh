@@ -42,6 +42,11 @@ allowed_peers() {
     [ -z "$ALLOW_PEERS" ] || printf '%s\n' $ALLOW_PEERS
 }
 
+# knows KEY: whether the program has such a key; an older one, to be compared with, refuses what it does not know
+knows() {
+    grep -aqF "$1" "$program"
+}
+
 configuration() {
     local relay users=() secrets=() allowed
     read -ra relay <<<"$RELAY"
@@ -67,10 +72,12 @@ CONF
     printf '\n[limits]\n'
     # Who wants many connections from one address wants their handshakes as well.
     if [ -n "$CONNECTIONS" ]; then
-        printf 'connections_per_address = %s\nhandshakes_per_address = 0\n' "$CONNECTIONS"
+        printf 'connections_per_address = %s\n' "$CONNECTIONS"
+        ! knows handshakes_per_address || printf 'handshakes_per_address = 0\n'
     fi
     if [ -n "$ALLOCATIONS" ]; then
-        printf 'allocations_per_user = %s\nallocations_per_second_per_user = 0\n' "$ALLOCATIONS"
+        printf 'allocations_per_user = %s\n' "$ALLOCATIONS"
+        ! knows allocations_per_second_per_user || printf 'allocations_per_second_per_user = 0\n'
     fi
     if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
     printf '\n[protocol]\n'

@@ -1,8 +1,31 @@
-//! The wire: STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656, RFC 6062).
+//! STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656, RFC 6062), on the wire.
 //!
 //! Reading allocates nothing and copies nothing: a [`Message`] borrows the datagram and holds one
 //! slot for each attribute that a TURN server reads. Writing goes into a buffer of the caller's.
 //! There is no I/O and no clock here.
+//!
+//! | To do | Use |
+//! | --- | --- |
+//! | tell STUN from ChannelData and the rest | [`Kind::of`] |
+//! | read a message and check its integrity | [`Message::parse`], [`Message::verify_integrity`] |
+//! | write a message and sign it | [`Writer`] |
+//! | read or write ChannelData | [`ChannelData`], [`ChannelNumber`] |
+//! | cut messages out of a stream | [`Frame::of`] |
+//!
+//! ```
+//! use taciturn_stun::{AttributeType, Class, Message, Method, TransactionId, Writer};
+//!
+//! let mut buffer = [0; 512];
+//! let id = TransactionId(*b"abcdefghijkl");
+//! let len = Writer::new(&mut buffer, Class::Success, Method::BINDING, id)
+//!     .address(AttributeType::XOR_MAPPED_ADDRESS, "192.0.2.1:49152".parse().unwrap())
+//!     .finish()
+//!     .unwrap();
+//! let message = Message::parse(&buffer[..len]).unwrap();
+//! assert_eq!((message.class(), message.method()), (Class::Success, Method::BINDING));
+//! assert_eq!(message.transaction_id(), id);
+//! assert_eq!(message.mapped_address(), Some("192.0.2.1:49152".parse().unwrap()));
+//! ```
 #![forbid(unsafe_code)]
 
 mod address;

@@ -1,7 +1,8 @@
-//! The only room with sockets. `unsafe` is in `batch::linux` and `readiness`.
+//! The sockets and threads of the relay. `unsafe` is in `batch::linux`, `readiness`, `memory` and
+//! `dtls::ffi`.
 //!
-//! Each worker is a thread with a runtime of its own, and in it one [`worker::Worker`]: a shard,
-//! its listening sockets (SO_REUSEPORT: the kernel spreads clients over the workers), the relay
+//! Each worker is a thread with a runtime of its own. It has a shard of `taciturn-turn`, its
+//! listening sockets (SO_REUSEPORT: the kernel spreads clients over the workers), the relay
 //! sockets of its allocations. A packet's way is one call deep: a batch is read from a socket, the
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 

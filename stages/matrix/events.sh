@@ -42,7 +42,8 @@ homeserver_takes_new_secret() {
 rotate_by_reload() {
     reload_with auth.secrets SECRETS="$NEW_SECRET $SECRET"
     homeserver_takes_new_secret
-    reload_with auth.secrets SECRETS="$NEW_SECRET"
+    # The call was made with the old one. An operator waits until there is none such, or wants them kept.
+    reload_with auth.secrets SECRETS="$NEW_SECRET" ON_REMOVAL=keep
 }
 
 # --- The way --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@
 #   PREFIX           of the namespaces (stages/e2e/internet.sh)
 #   SERVER           taciturn (default) or coturn
 #   SECRETS          shared secrets, separated by blanks
+#   ON_REMOVAL       what becomes of calls whose secret is removed: end, keep
 #   STATIC_USER      NAME:PASSWORD; taciturn takes it beside the secrets, coturn instead of them
 #   TRANSPORTS       ways in that are open, out of: udp tcp tls dtls 443 (default: udp tcp 443; tls and dtls
 #                    are on port 5349)
@@ -56,6 +57,7 @@ external_ip = "$ADDRESS"
 [auth]
 secrets = [$(quoted "${secrets[@]}")]
 users = [$(quoted ${STATIC_USER:+"$STATIC_USER"})]
+on_removal = "${ON_REMOVAL:-end}"
 
 [peers]
 allow = [$(quoted ${ALLOW_PEERS:+"$ALLOW_PEERS"})]

@@ -95,7 +95,7 @@ async fn talk(server: SocketAddr, over: &AtomicBool) -> Vec<Duration> {
     while !over.load(Ordering::Relaxed) {
         ticks.tick().await;
         let voice = [(trips.len() % 251) as u8; 160];
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         client.send(channel(), &voice).await;
         let len = timeout(PATIENCE, peer.recv(&mut buffer)).await.expect("lost").unwrap();
         assert_eq!(buffer[..len], voice, "packet {} to the peer", trips.len());

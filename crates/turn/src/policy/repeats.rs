@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use ahash::RandomState;
 
+use super::budget::hasher;
 use crate::clock::Tick;
 
 /// Words of one generation: 64 KiB.
@@ -42,7 +43,7 @@ impl Repeats {
     pub(super) fn new() -> Self {
         let words = || std::iter::repeat_with(AtomicU64::default).take(WORDS).collect();
         Self {
-            hasher: RandomState::new(),
+            hasher: hasher(),
             generations: [words(), words()],
             began: AtomicU64::new(0),
             noted: AtomicU32::new(0),

@@ -27,8 +27,9 @@ use super::worker::sending::answer;
 use taciturn_stun::Family;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::{
-    AllocationId, Client, ConnectError, ConnectionId, Event, MobileId, OpenError, Outside, Prefix,
-    RelayId, ShardNumber, Traffic, Via,
+    AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, Event,
+    MobileId, Observer, OpenError, OtherShards, PeerConnections, Prefix, Randomness, RelayId,
+    RelaySockets, ShardNumber, Traffic, Usage, Via,
 };
 
 /// Relay sockets have the numbers from here on, listeners those below.
@@ -338,14 +339,16 @@ impl Io {
     }
 }
 
-impl Outside for Io {
+impl Randomness for Io {
     fn random(&mut self, bytes: &mut [u8]) {
         // SAFE: the OS generator fails on a kernel without getrandom only, and the server has drawn
         // from it at start. Going on without randomness would be worse than stopping.
         #[allow(clippy::expect_used)]
         getrandom::fill(bytes).expect("the operating system gives randomness");
     }
+}
 
+impl RelaySockets for Io {
     fn open_relay(
         &mut self,
         owner: AllocationId,
@@ -377,7 +380,9 @@ impl Outside for Io {
             self.closing.push(relay as usize);
         }
     }
+}
 
+impl PeerConnections for Io {
     fn open_tcp_relay(
         &mut self,
         owner: AllocationId,
@@ -417,7 +422,9 @@ impl Outside for Io {
     fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
         self.tcp.close_peer(connection)
     }
+}
 
+impl Clients for Io {
     fn tell(&mut self, client: Client, message: &[u8]) {
         match client.via {
             Via::Udp(_) => {
@@ -440,18 +447,6 @@ impl Outside for Io {
         }
     }
 
-    fn fetch(&mut self, from: ShardNumber, allocation: MobileId, client: Client) -> bool {
-        self.colleagues.fetch(from, allocation, client)
-    }
-
-    fn release_at(&mut self, shard: ShardNumber, allocation: MobileId) -> bool {
-        self.colleagues.command(shard, Command::Release { allocation })
-    }
-
-    fn offer_to(&mut self, shard: ShardNumber, client: Client) {
-        self.colleagues.command(shard, Command::FetchFor { client });
-    }
-
     fn listening_port(&self, client: Client) -> Option<u16> {
         self.listener(client.via.listener()).map(|listener| listener.address.port())
     }
@@ -465,7 +460,23 @@ impl Outside for Io {
             }
         }
     }
+}
 
+impl OtherShards for Io {
+    fn fetch(&mut self, from: ShardNumber, allocation: MobileId, client: Client) -> bool {
+        self.colleagues.fetch(from, allocation, client)
+    }
+
+    fn release_at(&mut self, shard: ShardNumber, allocation: MobileId) -> bool {
+        self.colleagues.command(shard, Command::Release { allocation })
+    }
+
+    fn offer_to(&mut self, shard: ShardNumber, client: Client) {
+        self.colleagues.command(shard, Command::FetchFor { client });
+    }
+}
+
+impl Observer for Io {
     fn event(&mut self, event: Event<'_>) {
         self.tally.count(&event);
         if let Event::Ended { client, .. } = event {
@@ -487,5 +498,16 @@ impl Outside for Io {
                 lines.get(connection as usize).map_or("tcp", |line| line.transport())
             }
         });
+    }
+}
+
+/// The sockets relay everything: there is no other data path.
+impl DataPath for Io {
+    const IS_THERE: bool = false;
+
+    fn channel_opened(&mut self, _: ChannelRoute, _: Tick) {}
+
+    fn channel_closed(&mut self, _: ChannelRoute) -> Usage {
+        Usage::default()
     }
 }

@@ -19,12 +19,12 @@ const TRIES: u32 = 8;
 pub struct ConnectionIds {
     limit: AtomicUsize,
     /// An id without an entry is being connected, or bound.
-    ids: Mutex<AHashMap<ConnectionId, Option<Waiting>>>,
+    ids: Mutex<AHashMap<ConnectionId, Option<Unbound>>>,
 }
 
 /// A peer connection that waits to be bound, and who may bind it.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct Unbound {
     pub(super) username: Box<str>,
     /// The key that the allocation was made with.
     pub(super) key: LongTermKey,
@@ -102,7 +102,7 @@ impl ConnectionIds {
         self.lock().get_mut(&id).is_some_and(|waiting| waiting.take().is_some())
     }
 
-    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Option<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Option<Unbound>>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,8 +120,8 @@ impl IdTicket {
     }
 
     /// From now on the connection can be bound.
-    pub(super) fn offer(&self, waiting: Waiting) {
-        self.all.lock().insert(self.id, Some(waiting));
+    pub(super) fn offer(&self, unbound: Unbound) {
+        self.all.lock().insert(self.id, Some(unbound));
     }
 
     /// Whether it still waits to be bound.
@@ -145,9 +145,9 @@ impl Drop for IdTicket {
 mod tests {
     use super::*;
 
-    fn waiting(username: &str) -> Waiting {
+    fn waiting(username: &str) -> Unbound {
         let peer = PeerAddr("8.8.8.8:80".parse().unwrap());
-        Waiting { username: username.into(), key: LongTermKey::md5([1; 16]), peer }
+        Unbound { username: username.into(), key: LongTermKey::md5([1; 16]), peer }
     }
 
     #[test]

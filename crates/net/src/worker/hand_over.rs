@@ -6,14 +6,14 @@ use crate::colleagues::{Delivery, Parcel};
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::io::Io;
 use taciturn_turn::clock::Now;
-use taciturn_turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
+use taciturn_turn::{Client, MobileId, Shard, ShardNumber};
 
 impl Core {
     /// Gives an allocation to the worker that its client has come to. Where it is not here, that one
     /// is told so.
     pub(crate) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
         self.on_time(|now, shard, io| {
-            let departed = shard.depart(allocation, to, client, io);
+            let departed = shard.depart(now, allocation, to, client, io);
             tracing::debug!(
                 client = %client.remote,
                 worker = to.0,
@@ -37,18 +37,12 @@ impl Core {
     pub(crate) fn take_delivery(&self, delivery: Delivery) {
         let mut state = self.state.borrow_mut();
         let now = state.on_time();
-        let State { shard, io, reply, .. } = &mut *state;
+        let State { shard, io, .. } = &mut *state;
         io.colleagues.delivered();
         let Delivery { allocation, client, parcel } = delivery;
-        let held = match parcel {
-            Some(parcel) => land(now, shard, io, *parcel).held,
-            None => shard.not_fetched(allocation, client),
-        };
-        for request in held {
-            let verdict = shard.from_client(now, client, &request, &mut reply[..], io);
-            if let Verdict::Reply(len) = verdict {
-                io.tell(client, reply.get(..len).unwrap_or_default());
-            }
+        match parcel {
+            Some(parcel) => land(now, shard, io, *parcel),
+            None => shard.not_fetched(now, allocation, client, io),
         }
         io.close_given_up();
         if state.deadline_is_earlier() {
@@ -66,11 +60,11 @@ impl Core {
 
     /// Asks for the allocation that waits to come to this client.
     pub(crate) fn fetch_for(&self, client: Client) {
-        self.on_time(|_, shard, io| shard.fetch_for(client, io));
+        self.on_time(|now, shard, io| shard.fetch_for(now, client, io));
     }
 }
 
-fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) -> Landed {
+fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) {
     let Parcel { departed, sockets } = parcel;
     let relays = sockets.map(|socket| {
         let adopted = io.adopt(socket?);
@@ -82,8 +76,7 @@ fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) -> Landed {
     });
     let landed = shard.land(now, departed, relays, io);
     for relay in relays.into_iter().flatten() {
-        io.set_owner(relay, landed.id);
+        io.set_owner(relay, landed);
     }
     io.close_given_up();
-    landed
 }

@@ -43,16 +43,16 @@ impl Core {
             Err(error) => {
                 tracing::debug!(%error, "a connection to a peer cannot be kept");
                 io.tcp.close_peer(connection);
-                shard.connect_failed(owner, connection, io);
+                shard.connect_failed(now, owner, connection, io);
             }
         });
     }
 
     /// A connection to a peer cannot be had.
     pub(crate) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
-        self.on_time(|_, shard, io| {
+        self.on_time(|now, shard, io| {
             io.tcp.close_peer(connection);
-            shard.connect_failed(owner, connection, io);
+            shard.connect_failed(now, owner, connection, io);
         });
     }
 

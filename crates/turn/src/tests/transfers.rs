@@ -297,7 +297,7 @@ fn what_ends_before_the_hand_over_leaves_nothing() {
         resume(&moved, &first).assert_error(437);
         one.assert_empty();
         two.assert_empty();
-        assert_eq!(two.shard(|shard| shard.arriving.len()), 0);
+        assert_eq!(two.shard(|shard| shard.parts.moves.len()), 0);
     }
 }
 
@@ -423,7 +423,7 @@ fn a_server_that_drains_lets_running_calls_move() {
     let late = two.client(FURTHER, "bob");
     resume(&late, &first).assert_ok();
     two.close_listener(0);
-    assert_eq!(two.shard(|shard| (shard.len(), shard.arriving.len())), (0, 0));
+    assert_eq!(two.shard(|shard| (shard.len(), shard.parts.moves.len())), (0, 0));
     assert_eq!(one.shard(|shard| shard.len()), 1);
 }
 
@@ -582,6 +582,6 @@ fn five_tuples_that_nothing_comes_to_any_more_are_forgotten() {
         one.advance(seconds(120));
         two.oversleep(seconds(120));
     }
-    assert!(two.shard(|shard| shard.arriving.len()) <= 64);
+    assert!(two.shard(|shard| shard.parts.moves.len()) <= 64);
     one.assert_empty();
 }

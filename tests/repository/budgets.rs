@@ -38,6 +38,9 @@ const KINDS: &[(&str, &[&str])] = &[
             r"\b(write_)?answer(_from)?\(",
             r"\boutbox\.push\(",
             r"\b(outside|io)\.tell\(",
+            r"\brefuse\(",
+            r"\bform\.finish\(",
+            r"\banswer_with\(",
             r"\.media\(",
             r"\bserve_connection\(",
             r"\bsay\(",
@@ -78,15 +81,16 @@ const KINDS: &[(&str, &[&str])] = &[
     (
         "keep",
         &[
-            r"\b(connections|connection_ids|half_open|quota)\s*\.take\w*\(",
+            r"\b(connections|connection_ids|ids|half_open|quota)\s*\.take\w*\(",
             r"\bwaiting\.take\(\w",
             r"\bspawn(_local)?\(",
             r"\bvacant_entry\(",
             r"\.insert\(",
             r"\.entry\(",
             r"\.push_back\(",
-            r"\b(connections|guard|held|timers|deadlines|heap|retired)\.push\(",
-            r"\btcp(_mut\(index\)\?)?\.push\(",
+            r"\b(connections|guard|parked|deadlines|heap|retired)\.push\(",
+            r"\btcp\.push\(",
+            r"\badd_(connection|unbound)\(",
             r"\bunread\.extend_from_slice\(",
         ],
     ),
@@ -245,8 +249,8 @@ crates/net/src, admin/ is src/admin.) For each call above:
      writes the missing lines with \"?\", and takes out those whose calls are gone.
   2. Read the function and its callers: what bounds how often somebody outside gets there? If nothing
      does, ask a budget before the call. There are
-       answers to strangers        Shard::answers, Gate::answers_stranger (policy/strangers.rs)
-       wrong credentials           Shard::judges (policy/failures.rs)
+       answers to strangers        answer_budget::answers, Gate::answers_stranger (policy/strangers.rs)
+       wrong credentials           answer_budget::judges (policy/failures.rs)
        handshakes                  Gate (net/handshakes.rs, policy/handshakes.rs)
        connections                 Connections::take (policy/connections.rs)
        allocations, new peers and packets a second    RateLimits (policy/rates.rs)

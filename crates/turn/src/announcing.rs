@@ -11,7 +11,7 @@ use super::effects::Outside;
 use super::parts::Parts;
 use super::policy::{Direction, RateLimits};
 use super::traffic::Usage;
-use super::types::AllocationId;
+use super::types::{AllocationId, PeerAddr};
 use taciturn_stun::Family;
 
 /// Announces what has changed for the channels of an allocation.
@@ -24,7 +24,7 @@ pub(super) fn announce<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) {
     let is_limited = rules.rates.is_on();
     // What goes to another relayed address of this server is decided packet by packet.
     let is_own = |family, ip| settings.relay_address(family).is_some_and(|own| own.public == ip);
-    let may_serve = |peer: super::types::PeerAddr| {
+    let may_serve = |peer: PeerAddr| {
         let ip = peer.0.ip();
         !is_limited && !is_own(Family::of(ip), ip)
     };

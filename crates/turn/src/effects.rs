@@ -141,7 +141,7 @@ pub trait DataPath {
 
     /// The data path may serve a channel from now on, and until `until`: the earliest end of its binding,
     /// its permission and its allocation. Called again whenever a refresh, or anything else, moves that
-    /// moment.
+    /// moment. The data path stops then by itself, for [`DataPath::channel_closed`] may come a little later.
     fn channel_opened(&mut self, route: ChannelRoute, until: Tick);
 
     /// The data path may not serve a channel any more. Returns what it has relayed on it since it last

@@ -1,5 +1,7 @@
 //! The peer connections of TCP allocations (RFC 6062), from their beginning to their end.
 
+use std::sync::Arc;
+
 use super::allocations::{Entry, PeerConnection, Stage};
 use super::clock::Tick;
 use super::connection_ids::{ConnectionIds, IdTicket, Unbound};
@@ -12,7 +14,6 @@ use super::policy::StreamLimit;
 use super::settings::Settings;
 use super::traffic::{Traffic, Usage};
 use super::types::{AllocationId, ConnectionId};
-use std::sync::Arc;
 use taciturn_stun::ErrorCode;
 
 /// The connection that Connect asked for is there (RFC 6062 section 5.2).

@@ -42,7 +42,7 @@ struct Ended {
     until: Tick,
 }
 
-/// Whether a channel was bound before.
+/// What forbids to bind a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conflict {
     /// The number is bound to another peer.
@@ -53,6 +53,7 @@ pub(crate) enum Conflict {
     Guarded,
 }
 
+/// Found by number and by peer; those that have ended are kept for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Channels {
     /// Sorted by number.

@@ -11,7 +11,7 @@ const MIB: u64 = 1024 * KIB;
 /// certificates.
 const BASE: u64 = 128 * MIB;
 
-/// What the kernel holds for a connection: 32 KiB that are not sent, and what was not read.
+/// What the kernel holds for a connection without an allocation: 32 KiB that are not sent, and 32 KiB that were not read.
 const KERNEL: u64 = 64 * KIB;
 
 /// Of an allocation: 1 KiB, its permissions and channels, and its sockets in the kernel.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::net::SocketAddr;
 
+use super::keys::rate;
 use super::listeners::{InTheWay, movable};
 use taciturn_config::{
     Admin, Auth, Config, ExternalIp, Limits, Listen, NatDiscovery, Peers, Process, Protocol,
@@ -238,7 +239,7 @@ fn compare_limits(old: &Limits, new: &Limits, list: &mut List) {
             (Scope::User, user, new.user),
             (Scope::All, in_all, new.in_all),
         ] {
-            list.value(Exceeded { scope, counted }.key(), old, new);
+            list.value(rate(Exceeded { scope, counted }), old, new);
         }
     }
     for (key, old, new) in [

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval};
 use taciturn_net::Shared;
 use taciturn_net::external::External;
@@ -71,6 +72,7 @@ pub(super) fn share(
         },
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         handshakes: Arc::new(HandshakeLimit::new(limits.handshakes_per_address, exempt)),
+        limit_names: LIMIT_NAMES,
         wake_delay: config.tuning.wake_delay,
     }
 }

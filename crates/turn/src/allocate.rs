@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::allocation::{Allocation, Foundation, Relay};
 use super::authenticate::Proven;
+use super::cause::Cause;
 use super::mobility::Mobility;
 use super::outside::{EndReason, Event, OpenError, Outside};
 use super::request::{Answer, Failure, Request};
@@ -13,6 +14,7 @@ use super::types::{AllocationId, Carrier};
 use crate::auth::Grant;
 use crate::clock::Now;
 use crate::policy::{LeaseError, PortLease, QuotaError, Wish, is_tunnelled};
+use crate::user::UserId;
 use taciturn_stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// RFC 8656 section 3.2: the default lifetime, and the shortest that is granted.
@@ -27,8 +29,6 @@ const TCP: u8 = 6;
 
 /// How many ports are tried when others hold them.
 const PORT_TRIES: u32 = 32;
-
-const NO_PORT: &str = "No free relay port (relay_ports), or no socket to be had";
 
 /// What an Allocate request asks for, checked.
 struct Wanted {
@@ -59,7 +59,8 @@ impl Shard {
             // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
             // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
             //= 8656-7.2-retransmission
-            if allocation.made_by == request.message.transaction_id() && proven.made(allocation) {
+            let is_repeated = allocation.made_by == request.message.transaction_id();
+            if is_repeated && proven.made(allocation, &self.rules.authenticator) {
                 write_success(allocation, self.settings.software, writer);
                 self.write_ticket(index, writer, outside);
                 return Ok(());
@@ -76,15 +77,13 @@ impl Shard {
         if let PortWish::Pool(_) = wanted.port {
             self.redirected(request, proven.signature.sha256, outside)?;
             if self.draining {
-                let detail = "The server is being drained";
-                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+                return Err(Cause::Draining.into());
             }
             if self.retired.contains(&request.client.via.listener()) {
-                let detail = "This listener is being removed";
-                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+                return Err(Cause::RetiredListener.into());
             }
         }
-        let user = grant.name.clone();
+        let user = grant.user.clone();
         let lifetime = self.granted_lifetime(wanted.lifetime, grant.expires, request.now.unix);
         let id = self.found(request, grant, lifetime, &wanted)?;
 
@@ -126,7 +125,7 @@ impl Shard {
         if let Some(relayed) = allocation.relayed() {
             outside.event(Event::Allocated {
                 client: allocation.client,
-                username: &allocation.username,
+                user: &allocation.username,
                 relayed,
                 lifetime: Duration::from_secs(u64::from(lifetime)),
             });
@@ -229,25 +228,16 @@ impl Shard {
     ) -> Result<AllocationId, Failure> {
         //= 8656-7.2-quota-by-user
         // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
-        let quota = self.rules.quota.take(&grant.name, request.now.tick).map_err(|why| match why {
-            QuotaError::User => {
-                let detail =
-                    "This user holds as many allocations as it may (limits.allocations_per_user)";
-                Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
-            }
-            QuotaError::All => {
-                let detail = "There are as many allocations as may be (limits.allocations)";
-                Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
-            }
-        })?;
+        let quota =
+            self.rules.quota.take(&grant.user, request.now.tick).map_err(|why| match why {
+                QuotaError::User => Cause::UserAllocations,
+                QuotaError::All => Cause::AllAllocations,
+            })?;
         // RFC 8656 section 19: with 486 no more allocations can be made at the present time. Who is
         // over the quota has spent nothing here; for whom there is no port has, as the search is what
         // costs.
-        self.rules.rates.allocation(request.now.tick, quota.meter()).map_err(|_| {
-            let detail = "This user asks for allocations faster than it may \
-                          (limits.allocations_per_second_per_user)";
-            Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
-        })?;
+        let admitted = self.rules.rates.allocation(request.now.tick, quota.meter());
+        admitted.map_err(|_| Cause::UserAllocationRate)?;
         let foundation = Foundation {
             client: request.client,
             username: grant.username,
@@ -268,7 +258,7 @@ impl Shard {
         &mut self,
         now: Now,
         id: AllocationId,
-        user: &str,
+        user: &UserId,
         wanted: &Wanted,
         outside: &mut impl Outside,
     ) -> Result<(), Failure> {
@@ -281,7 +271,7 @@ impl Shard {
                     .ports
                     .redeem(token, user, now.tick)
                     .map_err(|_| full("No such reservation"))?;
-                self.open_on(id, lease, outside).map_err(|_| full(NO_PORT))
+                self.open_on(id, lease, outside).map_err(|_| Cause::NoRelayPort.into())
             }
             PortWish::Pool(wish) => {
                 self.open(now, id, wanted.family, wish, outside)?;
@@ -300,7 +290,7 @@ impl Shard {
         now: Now,
         id: AllocationId,
         family: Family,
-        user: &str,
+        user: &UserId,
         outside: &mut impl Outside,
     ) -> Result<(), Failure> {
         let mut token = [0; 8];
@@ -308,8 +298,7 @@ impl Shard {
         let Some(allocation) = self.allocations.get_mut(id.index as usize) else { return Ok(()) };
         let Some(relay) = allocation.relay(family) else { return Ok(()) };
         if self.rules.ports.reserve_next(&relay.lease, token, user, now.tick).is_err() {
-            let detail = "The next port is taken, or the user holds too many reservations";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::NextPort.into());
         }
         allocation.token = Some(token);
         Ok(())
@@ -327,7 +316,6 @@ impl Shard {
         if self.settings.relay_addresses[family as usize].is_none() {
             return Err(Failure::new(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, ""));
         }
-        let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         let is_first = self.allocations.get(id.index as usize).is_some_and(|a| a.quota.is_first());
         let keep = if is_first { 0 } else { self.ports_to_keep() };
         for _ in 0..PORT_TRIES {
@@ -337,12 +325,7 @@ impl Shard {
             let random = u32::from_ne_bytes(random);
             let lease = match self.rules.ports.lease(family, wish, keep, random, now.tick) {
                 Ok(lease) => lease,
-                Err(LeaseError::Kept) => {
-                    return Err(full(
-                        "The last free relay ports are for users without an allocation \
-                         (relay_ports, limits.ports_reserved_percent)",
-                    ));
-                }
+                Err(LeaseError::Kept) => return Err(Cause::KeptPorts.into()),
                 Err(LeaseError::Exhausted | LeaseError::UnknownToken) => break,
             };
             match self.open_on(id, lease, outside) {
@@ -352,7 +335,7 @@ impl Shard {
             }
         }
         //= 8656-7.2-no-capacity
-        Err(full(NO_PORT))
+        Err(Cause::NoRelayPort.into())
     }
 
     /// Free ports of a family that users with an allocation do not get.

@@ -11,6 +11,7 @@ use super::types::{Carrier, Client, PeerAddr, RelayId, Traffic};
 use crate::auth::Origin;
 use crate::clock::Tick;
 use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
+use crate::user::UserId;
 use taciturn_stun::{ChannelNumber, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
@@ -65,7 +66,7 @@ pub(super) struct Allocation {
     pub(super) generation: u32,
     pub(super) client: Client,
     pub(super) carrier: Carrier,
-    pub(super) username: Box<str>,
+    pub(super) username: UserId,
     pub(super) key: LongTermKey,
     //= 8656-6-no-password
     /// When the credential ends, in seconds since 1970.
@@ -108,7 +109,7 @@ pub(super) struct Allocation {
 /// What an allocation is made of; the rest starts empty.
 pub(super) struct Foundation {
     pub(super) client: Client,
-    pub(super) username: Box<str>,
+    pub(super) username: UserId,
     pub(super) key: LongTermKey,
     pub(super) credential_expires: Option<u64>,
     pub(super) origin: Option<Origin>,

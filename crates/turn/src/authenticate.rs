@@ -6,7 +6,9 @@ use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::strangers::Source;
 use super::types::{DropReason, Via};
-use crate::auth::{Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate};
+use crate::auth::{
+    Authenticator, Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate,
+};
 use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
 
 /// Who sent a request, once that is proven.
@@ -18,8 +20,10 @@ pub(super) struct Proven {
 
 impl Proven {
     /// Whether it is the user that made this allocation.
-    pub(super) fn made(&self, allocation: &Allocation) -> bool {
-        self.grant.as_ref().is_none_or(|grant| grant.username == allocation.username)
+    pub(super) fn made(&self, allocation: &Allocation, authenticator: &Authenticator) -> bool {
+        let is_its_user =
+            |grant: &Grant| authenticator.is_same(&grant.username, &allocation.username);
+        self.grant.as_ref().is_none_or(is_its_user)
     }
 }
 
@@ -173,8 +177,8 @@ impl Shard {
         let authenticator = &self.rules.authenticator;
         let (_, allocation) = self.allocation_of(client)?;
         let is_its_user = match credential.claim {
-            Claim::Name(name) => *allocation.username == *name,
-            Claim::Hash(hash) => authenticator.is_hash_of(&hash, &allocation.username),
+            Claim::Name(name) => allocation.username.name() == name,
+            Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
         };
         let is_over = authenticator.strict_expiry()
             && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
@@ -197,13 +201,13 @@ impl Shard {
             Claim::Hash(hash) => authenticator.name_of(hash),
         };
         if let Some(name) = name
-            && let Some(key) = self.key_of_waiting(message, name)
+            && let Some((username, key)) = self.key_of_waiting(message, name)
             && key.algorithm() == credential.algorithm()
             && message.verify_integrity(&key)
         {
             let signature = credential.signature(message, &key);
-            let (username, name) = (name.into(), name.into());
-            let grant = Grant { key, username, name, expires: None, origin: None };
+            let user = username.clone();
+            let grant = Grant { key, username, user, expires: None, origin: None };
             return Ok(Proven { signature, grant: Some(grant) });
         }
         let fits = |key: &LongTermKey| message.verify_integrity(key);
@@ -218,7 +222,8 @@ impl Shard {
     pub(super) fn check_owner(&self, request: &Request<'_>, proven: &Proven) -> Answer {
         match self.allocation_of(&request.client) {
             Some((_, allocation))
-                if request.message.method() != Method::ALLOCATE && !proven.made(allocation) =>
+                if request.message.method() != Method::ALLOCATE
+                    && !proven.made(allocation, &self.rules.authenticator) =>
             {
                 //= 8656-5-wrong-credentials
                 let detail = "The allocation belongs to another user";

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::allocation::Channel;
+use super::cause::Cause;
 use super::create_permission::PERMISSION_LIFETIME;
 use super::outside::{ChannelRoute, Outside};
 use super::request::{Answer, Failure, Request};
@@ -63,8 +64,7 @@ impl Shard {
         }
         if by_number.is_none() && allocation.channel_count() >= self.settings.max_channels {
             //= 8656-12.2-no-capacity
-            let detail = "Too many channels (limits.channels_per_allocation)";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::Channels.into());
         }
         let (client, relay) =
             (allocation.client, allocation.relay(Family::of(peer.0.ip())).map(|relay| relay.local));

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::authenticate::Signature;
+use super::cause::Cause;
 use super::outside::{ConnectError, Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
@@ -98,11 +99,9 @@ impl Shard {
         index: u32,
         outside: &mut impl Outside,
     ) -> Result<super::connection_ids::IdTicket, Failure> {
-        let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         let limit = self.settings.max_peer_connections;
         if !self.tcp_mut(index).is_some_and(|tcp| tcp.has_room(limit)) {
-            let detail = "Too many peer connections, or unbound ones (limits.peer_connections_per_allocation)";
-            return Err(full(detail));
+            return Err(Cause::PeerConnections.into());
         }
         let random = || {
             let mut bytes = [0; 4];
@@ -110,7 +109,7 @@ impl Shard {
             u32::from_ne_bytes(bytes)
         };
         let ticket = self.rules.connection_ids.take(random);
-        ticket.ok_or_else(|| full("Too many peer connections in all (limits.connections)"))
+        ticket.ok_or_else(|| Cause::AllPeerConnections.into())
     }
 
     /// Whether there may be a connection with `peer`; returns where it is connected to. A relayed
@@ -157,9 +156,14 @@ impl Shard {
         self.statistics.answered += 1;
         outside.tell(client, buffer.get(..len).unwrap_or_default());
         if let Err(code) = outcome {
-            let method = Method::CONNECT;
-            let username = &*allocation.username;
-            outside.event(Event::RequestFailed { client, username, method, code, detail: "" });
+            outside.event(Event::RequestFailed {
+                client,
+                user: Some(&allocation.username),
+                method: Method::CONNECT,
+                code,
+                reason: "",
+                cause: None,
+            });
         }
     }
 }

@@ -34,11 +34,15 @@ impl Shard {
         let ticket = match self.room_for_connection(index, outside) {
             Ok(ticket) => ticket,
             Err(failure) => {
-                let (method, code) = (Method::CONNECTION_ATTEMPT, failure.code());
-                let detail = failure.detail();
                 let allocation = self.allocations.get(index as usize)?;
-                let username = &*allocation.username;
-                outside.event(Event::RequestFailed { client, username, method, code, detail });
+                outside.event(Event::RequestFailed {
+                    client,
+                    user: Some(&allocation.username),
+                    method: Method::CONNECTION_ATTEMPT,
+                    code: failure.code(),
+                    reason: failure.reason(),
+                    cause: failure.cause(),
+                });
                 return None;
             }
         };

@@ -6,6 +6,7 @@ use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
 use super::types::ConnectionId;
+use crate::user::UserId;
 use taciturn_stun::{ErrorCode, LongTermKey, Message, Method};
 
 impl Shard {
@@ -30,8 +31,10 @@ impl Shard {
         let id = message.connection_id()?.ok_or_else(|| bad("CONNECTION-ID is missing"))?;
         let id = ConnectionId(id);
         // Only an allocation of this connection's own would have proven the user without a grant.
-        let username = proven.grant.as_ref().map_or("", |grant| &grant.username);
-        let peer = self.rules.connection_ids.peer(id, username).map_err(|why| match why {
+        let Some(grant) = &proven.grant else { return Err(unknown()) };
+        let is_its_user =
+            |holder: &UserId| self.rules.authenticator.is_same(&grant.username, holder);
+        let peer = self.rules.connection_ids.peer(id, is_its_user).map_err(|why| match why {
             Unbindable::Unknown => unknown(),
             // RFC 6062 section 4.3: the same credentials as on the control connection.
             Unbindable::NotYours => {
@@ -51,13 +54,13 @@ impl Shard {
         }
     }
 
-    /// The key of the allocation that a ConnectionBind request is about, where the request was sent
-    /// in the name of its user. It stays good for as long as the allocation lives.
+    /// User and key of the allocation that a ConnectionBind request is about, where the request was
+    /// sent in the name of that user. It stays good for as long as the allocation lives.
     pub(super) fn key_of_waiting(
         &self,
         message: &Message<'_>,
         username: &str,
-    ) -> Option<LongTermKey> {
+    ) -> Option<(UserId, LongTermKey)> {
         if message.method() != Method::CONNECTION_BIND {
             return None;
         }

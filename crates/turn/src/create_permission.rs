@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::outside::{Event, Outside};
 use super::request::{Answer, Failure, Request};
 use super::shard::Shard;
@@ -74,8 +75,7 @@ impl Shard {
             self.sweep(now, index, outside);
             if !fits(self) {
                 //= 8656-10.2-no-capacity
-                let detail = "Too many permissions (limits.permissions_per_allocation)";
-                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+                return Err(Cause::Permissions.into());
             }
         }
         let new = self.allocations.get(index as usize).map_or(0, |a| a.new_among(peers));
@@ -93,16 +93,9 @@ impl Shard {
         let Some(allocation) = self.allocations.get(index as usize) else { return Ok(()) };
         let user = allocation.quota.meter();
         let admitted = self.rules.rates.new_peers(now, new, &allocation.meter, user);
-        admitted.map_err(|exceeded| {
-            let detail = match exceeded.scope {
-                Scope::Allocation => {
-                    "Too many new peers a second (limits.new_peers_per_second_per_allocation)"
-                }
-                Scope::User | Scope::All => {
-                    "Too many new peers a second for this user (limits.new_peers_per_second_per_user)"
-                }
-            };
-            Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
+        admitted.map_err(|exceeded| match exceeded.scope {
+            Scope::Allocation => Cause::AllocationPeerRate.into(),
+            Scope::User | Scope::All => Cause::UserPeerRate.into(),
         })
     }
 

@@ -148,6 +148,7 @@ mod allocate;
 mod allocation;
 mod authenticate;
 mod binding;
+mod cause;
 mod channel_bind;
 mod connect;
 mod connection_attempt;
@@ -172,10 +173,12 @@ mod tcp_allocation;
 mod ticket;
 mod timers;
 mod types;
+mod user;
 
 #[cfg(test)]
 mod tests;
 
+pub use cause::Cause;
 pub use connection_ids::ConnectionIds;
 pub use hand_over::{Departed, Landed};
 pub use icmp::IcmpError;
@@ -191,3 +194,4 @@ pub use types::{
     AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
     RelayAddress, RelayId, ShardNumber, Traffic, Verdict, Via,
 };
+pub use user::UserId;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::allocation::Allocation;
 use super::authenticate::Proven;
+use super::cause::Cause;
 use super::mobile_allocations::{Claim, MobileId, Registration, Useless};
 use super::outside::{EndReason, Outside};
 use super::request::{Answer, Failure, Request};
@@ -19,6 +20,7 @@ use super::shard::Shard;
 use super::ticket::{LEN, NONCE, Ticket};
 use super::types::{AllocationId, Carrier, Client, DropReason, Verdict};
 use crate::clock::Now;
+use crate::user::UserId;
 use taciturn_stun::{AttributeType as T, ErrorCode, Method, Writer};
 
 /// How many requests wait at most for an allocation to come to their 5-tuple, and how long each may
@@ -79,8 +81,11 @@ impl Shard {
         match request.message.mobility_ticket() {
             None => Ok(false),
             //= 8016-3.1.2-forbidden
-            Some(_) if !self.settings.mobility => Err(forbidden("protocol.mobility is off")),
-            Some(_) if tcp => Err(forbidden("TCP connections with peers cannot move")),
+            Some(_) if !self.settings.mobility => Err(Cause::MobilityOff.into()),
+            Some(_) if tcp => {
+                let reason = "TCP connections with peers cannot move";
+                Err(Failure::new(ErrorCode::MOBILITY_FORBIDDEN, reason))
+            }
             Some([]) => Ok(true),
             //= 8016-3.1.2-not-empty
             Some(_) => {
@@ -130,7 +135,7 @@ impl Shard {
     pub(super) fn open_ticket(&self, ticket: &[u8]) -> Result<Ticket, Failure> {
         //= 8016-3.2.2-forbidden
         if !self.settings.mobility {
-            return Err(forbidden("protocol.mobility is off"));
+            return Err(Cause::MobilityOff.into());
         }
         //= 8016-3.2.2-invalid
         self.rules.tickets.open(ticket).ok_or_else(|| {
@@ -170,10 +175,11 @@ impl Shard {
         let grant = proven.grant.as_ref().ok_or_else(gone)?;
         let (now, client) = (request.now, request.client);
         let (id, mobile) = (ticket.id, &self.rules.mobile);
+        let is_its_user =
+            |holder: &UserId| self.rules.authenticator.is_same(&grant.username, holder);
         let ticket = (id, ticket.serial);
         if wanted == 0 {
-            let (shard, at) =
-                mobile.whereabouts(ticket, &grant.username, now.tick).map_err(useless)?;
+            let (shard, at) = mobile.whereabouts(ticket, is_its_user, now.tick).map_err(useless)?;
             mobile.release(id, true);
             if shard == self.number {
                 // Where it is on its way here, it ends when it arrives.
@@ -191,7 +197,7 @@ impl Shard {
         let granted = self.granted_lifetime(wanted, grant.expires, now.unix);
         let deadline = now.tick + Duration::from_secs(u64::from(granted));
         let redeemed = mobile
-            .redeem(ticket, &grant.username, (self.number, client), now.tick, deadline)
+            .redeem(ticket, is_its_user, (self.number, client), now.tick, deadline)
             .map_err(useless)?;
         if let Some(before) = redeemed.before {
             self.take_waiting(&before, id);
@@ -292,7 +298,9 @@ impl Shard {
         else {
             return Arrival::None;
         };
-        let is_owner = self.rules.mobile.is_of(waiting.mobile, &grant.username);
+        let is_its_user =
+            |holder: &UserId| self.rules.authenticator.is_same(&grant.username, holder);
+        let is_owner = self.rules.mobile.is_of(waiting.mobile, is_its_user);
         if is_owner && !only_asks && method != Method::ALLOCATE {
             return self.arrive(request.client, outside);
         }
@@ -383,8 +391,4 @@ fn useless(why: Useless) -> Failure {
         }
         Useless::Spent => Failure::new(ErrorCode::BAD_REQUEST, "This MOBILITY-TICKET is spent"),
     }
-}
-
-fn forbidden(detail: &'static str) -> Failure {
-    Failure::new(ErrorCode::MOBILITY_FORBIDDEN, detail)
 }

@@ -7,6 +7,7 @@ use super::outside::{EndReason, Outside};
 use super::shard::Shard;
 use super::types::{Carrier, ClientAddr, Traffic};
 use crate::clock::Now;
+use crate::user::UserId;
 
 /// How many places of its table a shard looks at in one go, so that packets do not wait.
 const PLACES: usize = 256;
@@ -18,8 +19,8 @@ pub struct Session {
     pub client: ClientAddr,
     /// What carries its packets.
     pub carrier: Carrier,
-    /// The USERNAME.
-    pub username: Box<str>,
+    /// The USERNAME, in its realm.
+    pub username: UserId,
     /// The relayed transport addresses: IPv4 and IPv6.
     pub relayed: [Option<SocketAddr>; 2],
     /// Addresses that it has permissions for.
@@ -37,7 +38,7 @@ pub struct Session {
 /// Which allocations are meant: those that every given part fits.
 #[derive(Clone, Debug, Default)]
 pub struct Whose {
-    /// The USERNAME, or the stable name in one of the REST scheme.
+    /// The USERNAME, or the stable name in one of the REST scheme, in any realm.
     pub user: Option<String>,
     /// The client's address.
     pub client: Option<SocketAddr>,
@@ -109,7 +110,7 @@ impl Shard {
     fn is_of(&self, at: usize, whose: &Whose) -> bool {
         let Some(allocation) = self.allocations.get(at) else { return false };
         let of_user = |user: &String| {
-            *allocation.username == **user || allocation.quota.user() == user.as_str()
+            allocation.username.name() == user || allocation.quota.user().name() == user
         };
         let Whose { user, client } = whose;
         user.as_ref().is_none_or(of_user)

@@ -3,10 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::mobile_allocations::MobileId;
 use super::types::{AllocationId, Client, ConnectionId, PeerAddr, RelayId, ShardNumber, Traffic};
 use crate::auth::Denied;
 use crate::policy::{Exceeded, Refusal};
+use crate::user::UserId;
 use taciturn_stun::{ChannelNumber, ErrorCode, Method};
 
 /// Why a relay socket cannot be had.
@@ -108,8 +110,8 @@ pub enum Event<'a> {
     Allocated {
         /// For whom.
         client: Client,
-        /// The USERNAME.
-        username: &'a str,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
         /// The relayed transport address.
         relayed: SocketAddr,
         /// Its lifetime.
@@ -119,8 +121,8 @@ pub enum Event<'a> {
     Ended {
         /// Whose.
         client: Client,
-        /// The USERNAME.
-        username: &'a str,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
         /// The relayed transport address.
         relayed: SocketAddr,
         /// What it relayed.
@@ -152,14 +154,16 @@ pub enum Event<'a> {
     RequestFailed {
         /// Whose.
         client: Client,
-        /// The USERNAME, once it is proven; before that empty.
-        username: &'a str,
+        /// The USERNAME, once it is proven.
+        user: Option<&'a UserId>,
         /// What it asked.
         method: Method,
         /// The answer.
         code: ErrorCode,
-        /// More than the code says, where there is more to say.
-        detail: &'a str,
+        /// The reason phrase; empty where the code says it all.
+        reason: &'static str,
+        /// Why, where the request itself was in order.
+        cause: Option<Cause>,
     },
     /// Packets were dropped because a rate is reached. Once a minute for each limit and whom it is
     /// for.
@@ -167,7 +171,7 @@ pub enum Event<'a> {
         /// The client whose packet was the last.
         client: Client,
         /// Its USERNAME.
-        username: &'a str,
+        user: &'a UserId,
         /// The limit.
         exceeded: Exceeded,
         /// How many packets since the last time.

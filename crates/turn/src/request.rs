@@ -2,13 +2,15 @@
 //! 6.3). Who sent them is judged in `authenticate`.
 
 use super::authenticate::{Signature, Unproven};
+use super::cause::Cause;
 use super::mobility::Arrival;
 use super::outside::{Event, Outside};
 use super::redirect::Alternate;
 use super::shard::{Rules, Shard};
 use super::types::{Client, DropReason, RelayAddress, Verdict};
-use crate::auth::{PASSWORD_ALGORITHMS, bare};
+use crate::auth::PASSWORD_ALGORITHMS;
 use crate::clock::Now;
+use crate::user::UserId;
 use taciturn_stun::{
     AttributeType, BadAttribute, BufferFull, Class, ErrorCode, Family, Malformed, Message, Method,
     Unknown, Writer, canonical_ip,
@@ -28,8 +30,10 @@ pub(super) type Answer = Result<(), Failure>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
     code: ErrorCode,
-    /// Shown to the client as reason phrase and to the operator in the log.
-    detail: &'static str,
+    /// The reason phrase; where it is empty, that of the code.
+    reason: &'static str,
+    /// Why, where the request itself is in order.
+    cause: Option<Cause>,
     /// Whether REALM and a fresh NONCE go with it.
     challenge: bool,
     /// Whether nothing is answered: the client asks again, and gets an answer then.
@@ -39,9 +43,16 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(code: ErrorCode, detail: &'static str) -> Self {
-        let unknown = Unknown::default();
-        Self { code, detail, challenge: false, silent: false, unknown, alternate: None }
+    pub(super) fn new(code: ErrorCode, reason: &'static str) -> Self {
+        Self {
+            code,
+            reason,
+            cause: None,
+            challenge: false,
+            silent: false,
+            unknown: Unknown::default(),
+            alternate: None,
+        }
     }
 
     /// No answer. The code is what the log of requests shows.
@@ -53,8 +64,12 @@ impl Failure {
         self.code
     }
 
-    pub(super) const fn detail(&self) -> &'static str {
-        self.detail
+    pub(super) const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    pub(super) const fn cause(&self) -> Option<Cause> {
+        self.cause
     }
 
     pub(super) fn challenge(code: ErrorCode) -> Self {
@@ -70,15 +85,21 @@ impl Failure {
     }
 }
 
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause: Some(cause), ..Self::new(cause.code(), cause.reason()) }
+    }
+}
+
 impl From<BadAttribute> for Failure {
     fn from(bad: BadAttribute) -> Self {
-        let detail = match bad {
+        let reason = match bad {
             BadAttribute::Length => "Attribute of wrong length",
             BadAttribute::Family => "Unknown address family",
             BadAttribute::Text => "Attribute is not UTF-8",
             BadAttribute::Value => "Attribute out of range",
         };
-        Self::new(ErrorCode::BAD_REQUEST, detail)
+        Self::new(ErrorCode::BAD_REQUEST, reason)
     }
 }
 
@@ -163,11 +184,13 @@ impl Shard {
             Ok(proven) => proven,
             Err(Unproven::Dropped(reason)) => return Verdict::Drop(reason),
             Err(Unproven::Refused(failure)) => {
-                report(request, "", &failure, outside);
+                report(request, None, &failure, outside);
                 return self.write_answer(request, None, reply, |_| Err(failure));
             }
         };
         let signature = proven.signature.clone();
+        // Where there is none, the key of the allocation has proven the request.
+        let username = proven.grant.as_ref().map(|grant| grant.username.clone());
         if !self.arriving.is_empty()
             && self.arrive_with(request, &proven, outside) == Arrival::UnderWay
         {
@@ -204,19 +227,16 @@ impl Shard {
             Ok(()) => finish(request, Some(&signature), &mut writer),
             Err(failure) if failure.silent => Verdict::Drop(DropReason::NoAllocation),
             Err(failure) => {
-                report(request, self.username(request.message), &failure, outside);
+                let user = username.as_ref().or_else(|| self.username_at(&client));
+                report(request, user, &failure, outside);
                 self.write_answer(request, Some(&signature), reply, |_| Err(failure))
             }
         }
     }
 
-    /// The name that a request is in, for the log.
-    fn username<'a>(&'a self, message: &Message<'a>) -> &'a str {
-        match (message.username(), message.userhash()) {
-            (Ok(Some(name)), _) => bare(name),
-            (_, Ok(Some(hash))) => self.rules.authenticator.name_of(&hash).unwrap_or_default(),
-            _ => "",
-        }
+    /// The USERNAME that the allocation of a 5-tuple was made with.
+    fn username_at(&self, client: &Client) -> Option<&UserId> {
+        self.allocation_of(client).map(|(_, allocation)| &allocation.username)
     }
 
     /// Writes an answer of either kind into `reply`.
@@ -236,10 +256,10 @@ impl Shard {
         let mut writer = Writer::new(reply, Class::Error, method, tid);
         //= 8489-6.1-small-messages
         // What goes to strangers is as small as it can be: the number says it all.
-        let reason = match (signature, failure.detail) {
+        let reason = match (signature, failure.reason) {
             (None, _) => "",
             (Some(_), "") => failure.code.reason(),
-            (Some(_), detail) => detail,
+            (Some(_), reason) => reason,
         };
         //= 8489-6.3.1.1-error-code
         writer.error(failure.code, reason);
@@ -298,15 +318,21 @@ fn finish(
 
 /// Tells the operator of a refusal, except the first 401 and a stale nonce, which are part of
 /// every session, 403, which has an event of its own, and 300, which the operator ordered.
-fn report(request: &Request<'_>, username: &str, failure: &Failure, outside: &mut impl Outside) {
+fn report(
+    request: &Request<'_>,
+    user: Option<&UserId>,
+    failure: &Failure,
+    outside: &mut impl Outside,
+) {
     if failure.challenge || failure.alternate.is_some() || failure.code == ErrorCode::FORBIDDEN {
         return;
     }
     outside.event(Event::RequestFailed {
         client: request.client,
-        username,
+        user,
         method: request.message.method(),
         code: failure.code,
-        detail: failure.detail,
+        reason: failure.reason,
+        cause: failure.cause,
     });
 }

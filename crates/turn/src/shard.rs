@@ -436,7 +436,7 @@ impl Shard {
         if let Some(relayed) = relayed.filter(|_| allocation.granted > 0) {
             outside.event(Event::Ended {
                 client: allocation.client,
-                username: &allocation.username,
+                user: &allocation.username,
                 relayed,
                 traffic: allocation.traffic,
                 lived: now.since(allocation.since),

@@ -18,8 +18,8 @@ use crate::patience::{FIRST_MESSAGE, STRANGER};
 use crate::tcp_relay::BoundPeer;
 use crate::worker::Core;
 use taciturn_stun::Frame;
-use taciturn_turn::Client;
 use taciturn_turn::policy::ConnectionTicket;
+use taciturn_turn::{Client, UserId};
 
 /// How long the client may take to read the answer that makes it a data connection, or its last ones.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -98,7 +98,7 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
     if let Some(peer) = bound {
         let (reader, writer) = tokio::io::split(stream);
         // Few connections come here, so the others do not hold room for it.
-        let tell = |user: &str, exceeded| core.slowed_down(client.remote, user, exceeded);
+        let tell = |user: &UserId, exceeded| core.slowed_down(client.remote, user, exceeded);
         Box::pin(peer.join(unread, reader, writer, &tell)).await;
     }
     Ok(())

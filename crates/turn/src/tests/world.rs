@@ -5,9 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::auth::Denied;
+use crate::policy::Exceeded;
 use crate::{
-    AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, MobileId,
-    OpenError, Outside, RelayId, ShardNumber, Traffic, Via,
+    AllocationId, Cause, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event,
+    MobileId, OpenError, Outside, RelayId, ShardNumber, Traffic, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -39,7 +40,7 @@ pub(super) enum Happened {
     },
     HeldBack {
         username: String,
-        key: &'static str,
+        exceeded: Exceeded,
         packets: u64,
     },
 }
@@ -47,18 +48,18 @@ pub(super) enum Happened {
 impl Happened {
     fn of(event: &Event<'_>) -> Self {
         match *event {
-            Event::Allocated { username, relayed, lifetime, .. } => {
-                Self::Allocated { username: username.into(), relayed, lifetime }
+            Event::Allocated { user, relayed, lifetime, .. } => {
+                Self::Allocated { username: user.name().into(), relayed, lifetime }
             }
-            Event::Ended { username, relayed, traffic, lived, reason, .. } => {
-                Self::Ended { username: username.into(), relayed, traffic, lived, reason }
+            Event::Ended { user, relayed, traffic, lived, reason, .. } => {
+                Self::Ended { username: user.name().into(), relayed, traffic, lived, reason }
             }
             Event::AuthenticationFailed { username, reason, .. } => {
                 Self::AuthenticationFailed { username: username.into(), reason }
             }
             Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
-            Event::HeldBack { username, exceeded, packets, .. } => {
-                Self::HeldBack { username: username.into(), key: exceeded.key(), packets }
+            Event::HeldBack { user, exceeded, packets, .. } => {
+                Self::HeldBack { username: user.name().into(), exceeded, packets }
             }
             Event::RequestFailed { method, code, .. } => {
                 Self::RequestFailed { method, code: code.number() }
@@ -93,8 +94,8 @@ pub(super) struct World {
     pub(super) impossible: Vec<Family>,
     /// What happened, in order.
     pub(super) events: Vec<Happened>,
-    /// Of the request that failed last: in whose name, and what the log says of it.
-    pub(super) last_failure: Option<(String, String)>,
+    /// Of the request that failed last: in whose name, and why, where it was in order.
+    pub(super) last_failure: Option<(String, Option<Cause>)>,
     /// Channels announced and not yet ended.
     pub(super) channels: Vec<ChannelRoute>,
     /// How many channels were announced so far.
@@ -221,8 +222,9 @@ impl Outside for World {
     }
 
     fn event(&mut self, event: Event<'_>) {
-        if let Event::RequestFailed { username, detail, .. } = event {
-            self.last_failure = Some((username.into(), detail.into()));
+        if let Event::RequestFailed { user, cause, .. } = event {
+            let username = user.map_or("", UserId::name);
+            self.last_failure = Some((username.into(), cause));
         }
         self.events.push(Happened::of(&event));
     }

@@ -8,7 +8,7 @@ use taciturn::notify::Supervisor;
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
 
-use super::Failure;
+use super::failure::Failure;
 use super::addresses::Addresses;
 use super::announce::status;
 use super::drain::Drainer;

@@ -32,7 +32,8 @@ use super::reload::Reloader;
 use super::rules::{share, ticket_key};
 use super::signals::Signals;
 use super::withheld::Withheld;
-use super::{Failure, checks};
+use super::checks;
+use super::failure::Failure;
 
 /// A configuration that this machine can serve: its certificates were read, and the external address
 /// is known. Nothing is bound.

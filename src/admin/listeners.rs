@@ -319,7 +319,8 @@ mod tests {
             let error = moved(&first, &[new]).unwrap_err();
             assert!(error.contains("\"new\"") && error.contains("\"old\""), "{error}");
             assert!(
-                check_sockets(&config(&["udp [::]:3478 old"]).listen, &config(&[new]).listen).is_err()
+                check_sockets(&config(&["udp [::]:3478 old"]).listen, &config(&[new]).listen)
+                    .is_err()
             );
         }
         let gone = moved(&first, &["udp 127.0.0.1:9 other"]).unwrap().table;

@@ -31,7 +31,8 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let mut confined = Confined::default();
     // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.
     drop_bounding_set()?;
-    let account = config.process.user.as_ref().map(|user| Account::find(user.as_str())).transpose()?;
+    let account =
+        config.process.user.as_ref().map(|user| Account::find(user.as_str())).transpose()?;
     if let Some(account) = &account {
         take_over(config, account)?;
         account.assume()?;

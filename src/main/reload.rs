@@ -11,14 +11,14 @@ use taciturn_net::{BindError, ListenerChange, Listeners, Running};
 use taciturn_turn::Withdrawn;
 
 use super::addresses::{Addresses, tell_withdrawn};
+use super::checks;
 use super::confine::Confined;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::log::Log;
 use super::notes::Notes;
 use super::rules::{share, ticket_key};
-use super::checks;
-use super::failure::Failure;
 
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {

@@ -282,6 +282,7 @@ fn is_default(key: &Key) -> bool {
 
 fn takes(key: &Key) -> String {
     match key.kind {
+        Kind::List if !key.value.starts_with('[') => "Text, or a list of texts.".into(),
         Kind::List | Kind::SecretList | Kind::Listeners => "A list of texts.".into(),
         Kind::Boolean => "`true` or `false`.".into(),
         Kind::Count { least, most } => format!("A number from {least} to {most}."),

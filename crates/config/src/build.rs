@@ -105,11 +105,7 @@ fn no_secret(error: secrets::NoSecret, findings: &mut Findings) {
 /// Warns of a configuration file that holds credentials and that everybody can read. A file that is one
 /// secret is refused then; this one is not, because it has settings besides, and Kubernetes (ConfigMap) and
 /// bind mounts of Docker, where the user inside is another one, give it a mode that has to let all read.
-fn warn_of_exposed_file(
-    settings: &Settings,
-    source: Option<&Source>,
-    findings: &mut Findings,
-) {
+fn warn_of_exposed_file(settings: &Settings, source: Option<&Source>, findings: &mut Findings) {
     use std::os::unix::fs::MetadataExt as _;
     let in_file =
         |key| settings.get(key).is_some_and(|node| matches!(node.origin, Origin::File(_)));

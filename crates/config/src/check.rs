@@ -12,9 +12,7 @@ use super::address::{is_placeholder, parse_host};
 use super::config::{Config, Listen};
 use super::environment::Environment;
 use super::error::{Findings, Note, Source};
-use super::keys::{
-    Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning,
-};
+use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning};
 use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;

@@ -187,11 +187,10 @@ key_table! {
         connections_per_address: u32 = 256, in 1..=1_000_000, Applied;
 
         // What strangers can have sent to others comes to 8 Mbit/s by default: docs/security.md.
-        /// Answers a second to one UDP source (one /64 for IPv6) that has not yet shown that its address is
-        /// its own, 0 to 1000, and to all of them together, 0 to 1000000, with a burst of three seconds' worth.
-        /// Beyond that the server is silent, so that nobody can use it to attack others; once the total is
-        /// spent, a tenth more goes to requests that are repeated. A TCP, TLS or DTLS connection that has not
-        /// logged in
+        /// Answers a second to one UDP source (one /64 for IPv6) that has not yet shown that its address is its
+        /// own, 0 to 1000, and to all of them together, 0 to 1000000, with a burst of three seconds' worth.
+        /// Beyond that the server is silent, so that nobody can use it to attack others; once the total is spent,
+        /// a tenth more goes to requests that are repeated. A TCP, TLS or DTLS connection that has not logged in
         /// gets as many as a UDP source, and all connections of one source ten times as many; then TCP and TLS
         /// are closed. 0 is no limit.
         unverified_answers_per_address: u32 = 20, in 0..=1000, Applied;
@@ -206,11 +205,10 @@ key_table! {
         /// except for running sessions. 0 is no limit.
         failures_per_address: u32 = 10, in 0..=1000, Applied;
 
-        /// TLS and DTLS handshakes a second from one address (one /64 for IPv6), 0 to 1000, and four times as many
-        /// from
-        /// its /24 (/48 for IPv6), with a burst of three seconds' worth. Resumed sessions do not count. Beyond that
-        /// connections are closed before they cost a signature. Raise it if many clients share one address. 0 is
-        /// no limit. In any case their signatures take at most a fifth of a worker's time.
+        /// TLS and DTLS handshakes a second from one address (one /64 for IPv6), 0 to 1000, and four times as
+        /// many from its /24 (/48 for IPv6), with a burst of three seconds' worth. Resumed sessions do not count.
+        /// Beyond that connections are closed before they cost a signature. Raise it if many clients share one
+        /// address. 0 is no limit. In any case their signatures take at most a fifth of a worker's time.
         handshakes_per_address: u32 = 10, in 0..=1000, Applied;
 
         /// Allocations of all users together, 0 to 1000000. 0: as many as there are relay_ports.
@@ -224,11 +222,10 @@ key_table! {
         /// reach another client. If no free port has rested that long, the one that has rested longest is used.
         port_quarantine: Duration = PORT_QUARANTINE, in Duration::ZERO..=HOUR, Applied;
 
-        /// Bytes of relayed data a second, 0 to 1000000000, for one allocation, for one user, and in all,
-        /// counted separately for each direction, with a burst of one second's worth. Beyond that packets are
-        /// dropped (TCP to the other side, see tcp_relay, is slowed down instead). A voice call takes about 10000,
-        /// a video call up to
-        /// 500000. 0 is no limit.
+        /// Bytes of relayed data a second, 0 to 1000000000, for one allocation, for one user, and in all, counted
+        /// separately for each direction, with a burst of one second's worth. Beyond that packets are dropped
+        /// (TCP to the other side, see tcp_relay, is slowed down instead). A voice call takes about 10000, a
+        /// video call up to 500000. 0 is no limit.
         bytes_per_second_per_allocation: u32 = 0, in 0..=1_000_000_000, Applied, coturn "max-bps";
         bytes_per_second_per_user: u32 = 0, in 0..=1_000_000_000, Applied;
         bytes_per_second: u32 = 0, in 0..=1_000_000_000, Applied, coturn "bps-capacity";

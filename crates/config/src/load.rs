@@ -10,8 +10,8 @@ use toml::de::{DeTable, DeValue};
 use super::args::ServerArgs;
 use super::environment::Environment;
 use super::error::{Findings, Origin, Source};
-use super::key::{Key, Kind};
 use super::hints;
+use super::key::{Key, Kind};
 use super::nearest::nearest;
 use super::schema;
 use super::settings::{Node, Settings, Value};
@@ -253,11 +253,7 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
             Some(placed(simple(DeValue::Array(items)), origin))
         }
         Kind::SecretList => list(text.lines().map(str::trim).collect()),
-        Kind::Text
-        | Kind::Path
-        | Kind::Count { .. }
-        | Kind::Boolean
-        | Kind::Duration { .. } => {
+        Kind::Text | Kind::Path | Kind::Count { .. } | Kind::Boolean | Kind::Duration { .. } => {
             Some(Value::text(text.trim()))
         }
     }

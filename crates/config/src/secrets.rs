@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use taciturn_turn::auth::SharedSecret;
 
 use super::credentials::{report_weak, weak_secret};
-use super::error::Origin;
 use super::environment::{Environment, own_uid};
+use super::error::Origin;
 use super::read::{Item, Reader};
 use super::secret::Secret;
 

@@ -61,10 +61,7 @@ fn added_and_removed(old: &[String], new: &[String]) -> String {
     }
 }
 
-fn counted(
-    old: &BTreeMap<Vec<u8>, Vec<u8>>,
-    new: &BTreeMap<Vec<u8>, Vec<u8>>,
-) -> Option<String> {
+fn counted(old: &BTreeMap<Vec<u8>, Vec<u8>>, new: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<String> {
     let added = new.keys().filter(|name| !old.contains_key(*name)).count();
     let removed = old.keys().filter(|name| !new.contains_key(*name)).count();
     let differs =

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Change;
-use taciturn_config::{Config, Listen};
+use taciturn_config::{Change, Config, Listen};
 use taciturn_net::{DtlsSettings, DtlsUnavailable};
 use taciturn_tls::{CertError, CertSource, CertStore, ReloadOutcome};
 

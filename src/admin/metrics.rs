@@ -6,6 +6,7 @@ use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
 use super::board::Board;
+use super::keys::peer_rule;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_stun::Family;
 use taciturn_turn::auth::NonceError;
@@ -91,7 +92,10 @@ fn happened(page: &mut Page, now: &Snapshot) {
         "reason",
         &now.tally.denied,
     );
-    counts("taciturn_refused_peers_total", "Peers refused, by rule.", "rule", &now.tally.refused);
+    page.family("taciturn_refused_peers_total", COUNTER, "Peers refused, by rule.");
+    for (rule, count) in now.tally.refused.iter() {
+        page.sample(&[("rule", peer_rule(rule))], count);
+    }
 }
 
 fn held(page: &mut Page, board: &Board, now: &Snapshot) {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Certificates;
-use super::answers::unix;
+use super::certificates::Certificates;
+use super::unix_time::unix;
 use taciturn_config::Config;
 use taciturn_control::Certificate;
 use taciturn_tls::{CertStore, CertifiedChain, Report};

@@ -10,7 +10,7 @@ use taciturn_net::{AddressNotices, AddressWatch, OwnAddresses, Running};
 use taciturn_turn::policy::is_public;
 use taciturn_turn::{RelayAddress, Withdrawn};
 
-use super::Failure;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::rules::peers;
 

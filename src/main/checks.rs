@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn_config::Config;
 use taciturn_net::external::External;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;

@@ -3,15 +3,14 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use taciturn::admin::Change;
 use taciturn::process::{
     self, Account, Filtered, Sandbox, Sandboxed, drop_bounding_set, drop_capabilities,
     filter_system_calls, forbid_core_dumps, shared_directory,
 };
-use taciturn_config::Config;
+use taciturn_config::{Change, Config};
 use taciturn_tls::CertSource;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// What of it was given up by landlock and seccomp, for the messages of a reload.
 #[derive(Clone, Copy, Default)]
@@ -32,7 +31,8 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let mut confined = Confined::default();
     // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.
     drop_bounding_set()?;
-    let account = config.process.user.as_deref().map(Account::find).transpose()?;
+    let account =
+        config.process.user.as_ref().map(|user| Account::find(user.as_str())).transpose()?;
     if let Some(account) = &account {
         take_over(config, account)?;
         account.assume()?;

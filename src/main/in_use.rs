@@ -6,7 +6,7 @@ use taciturn_config::uris::Host;
 use taciturn_net::external::External;
 use taciturn_net::{ListenerChange, Running, Shared};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// The configuration and what was made of it.
 pub(super) struct InUse {

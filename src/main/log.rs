@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, registry, reload};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Why the filter cannot be changed.
 #[derive(Debug, thiserror::Error)]

@@ -4,20 +4,21 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 
 use taciturn::admin::control::Messages;
-use taciturn::admin::{Board, Change, Moved, Plan};
-use taciturn_config::Config;
+use taciturn::admin::{Board, Moved, ReloadPlan};
+use taciturn_config::{Change, Config};
 use taciturn_control::{Error, ErrorKind as Kind};
 use taciturn_net::{BindError, ListenerChange, Listeners, Running};
 use taciturn_turn::Withdrawn;
 
 use super::addresses::{Addresses, tell_withdrawn};
+use super::checks;
 use super::confine::Confined;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::log::Log;
 use super::notes::Notes;
 use super::rules::{share, ticket_key};
-use super::{Failure, checks};
 
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {
@@ -82,7 +83,7 @@ impl Reloader<'_> {
         let mut loaded =
             loaded.map_err(|errors| self.explain(&errors, |kind| errors.is_caused_by(kind)))?;
         let withheld = self.given_up.withhold(&in_use.config, &mut loaded.config);
-        let Plan { mut changes, config } = Plan::new(&in_use.config, loaded.config);
+        let ReloadPlan { mut changes, config } = ReloadPlan::new(&in_use.config, loaded.config);
         let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
         checks::redirect(&config, &in_use.external)?;
         checks::icmp_errors(&config)?;
@@ -115,7 +116,7 @@ impl Reloader<'_> {
         in_use.renew_dtls();
         self.board.serve(in_use.served());
         self.notes.tell(&loaded.notes);
-        if let Err(error) = log.configure(&in_use.config.log_level) {
+        if let Err(error) = log.configure(&in_use.config.log.level) {
             tracing::error!("log level: {error}");
         }
         if !bound.is_empty() {

@@ -20,8 +20,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::addresses::Addresses;
 use super::announce::{announce, status};
+use super::checks;
 use super::confine::{self, confine};
 use super::drain::Drainer;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::live::Live;
@@ -32,7 +34,6 @@ use super::reload::Reloader;
 use super::rules::{share, ticket_key};
 use super::signals::Signals;
 use super::withheld::Withheld;
-use super::{Failure, checks};
 
 /// A configuration that this machine can serve: its certificates were read, and the external address
 /// is known. Nothing is bound.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setuid};
 
-use super::{ProcessError, refused};
+use super::error::{ProcessError, refused};
 
 /// An account to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]

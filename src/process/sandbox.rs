@@ -8,7 +8,7 @@ use landlock::{
     PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
-use super::ProcessError;
+use super::error::ProcessError;
 
 /// The newest rights to files that are asked for; an older kernel grants what it knows. Not those of
 /// UDP ports, which come later: a relay binds any and sends to any.

@@ -14,7 +14,7 @@ use seccompiler::{
     SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-use super::{Filtered, ProcessError};
+use super::error::{Filtered, ProcessError};
 
 /// Shuts all system calls but those of a relay for every thread of this process. There is no way back.
 ///

@@ -5,6 +5,7 @@ mod code;
 mod conformance;
 mod deployment;
 mod documents;
+mod keys;
 mod layers;
 mod monitoring;
 mod reference;

@@ -8,11 +8,12 @@ use std::net::IpAddr;
 
 use tracing::{debug, info, warn};
 
+use super::limit_names::LimitNames;
 use super::log_budget::LogBudget;
 use taciturn_stun::ErrorCode;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Exceeded;
-use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, Via};
+use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, UserId, Via};
 
 pub(super) use super::log_budget::{Kind, NO_SOURCE};
 
@@ -20,9 +21,15 @@ pub(super) use super::log_budget::{Kind, NO_SOURCE};
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     budget: LogBudget,
+    names: LimitNames,
 }
 
 impl EventLog {
+    /// Calls the limits so from now on.
+    pub(super) const fn call_limits(&mut self, names: LimitNames) {
+        self.names = names;
+    }
+
     /// Writes one event. `transport` names what carries a client's packets.
     pub(super) fn write(
         &mut self,
@@ -31,15 +38,15 @@ impl EventLog {
         transport: impl Fn(Via) -> &'static str,
     ) {
         match event {
-            Event::Allocated { client, username, relayed, lifetime } => debug!(
-                client = %client.remote, transport = transport(client.via), user = username,
+            Event::Allocated { client, user, relayed, lifetime } => debug!(
+                client = %client.remote, transport = transport(client.via), user = user.name(),
                 relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
             ),
-            Event::Ended { client, username, relayed, traffic, lived, reason } => {
+            Event::Ended { client, user, relayed, traffic, lived, reason } => {
                 // Browsers make many allocations and use one: only those get a line.
                 if *traffic == Traffic::default() {
                     debug!(
-                        client = %client.remote, transport = transport(client.via), user = username,
+                        client = %client.remote, transport = transport(client.via), user = user.name(),
                         relayed = %relayed, seconds = lived.as_secs(), reason = reason.text(),
                         "allocation ended unused"
                     );
@@ -52,7 +59,7 @@ impl EventLog {
                     return;
                 }
                 info!(
-                    client = %client.remote, transport = transport(client.via), user = username,
+                    client = %client.remote, transport = transport(client.via), user = user.name(),
                     relayed = %relayed, seconds = lived.as_secs(),
                     to_peers = Bytes(traffic.bytes_to_peers).to_string(),
                     to_client = Bytes(traffic.bytes_to_client).to_string(),
@@ -74,11 +81,11 @@ impl EventLog {
             Event::PeerRefused { client, peer, refusal: Some(refusal) } => {
                 if refusal.normal_during_ice() {
                     debug!(
-                        client = %client.remote, %peer, rule = refusal.to_string(),
+                        client = %client.remote, %peer, rule = self.names.rule(refusal),
                         "peer refused; normal during ICE for private candidates"
                     );
                 } else if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
-                    info!(client = %client.remote, %peer, rule = refusal.to_string(), "peer refused");
+                    info!(client = %client.remote, %peer, rule = self.names.rule(refusal), "peer refused");
                 }
             }
             Event::PeerRefused { client, peer, refusal: None } => {
@@ -89,26 +96,27 @@ impl EventLog {
                     );
                 }
             }
-            Event::HeldBack { client, username, exceeded, packets } => {
+            Event::HeldBack { client, user, exceeded, packets } => {
                 if self.budget.may_write(Kind::Rate, client.remote.0.ip(), now) {
                     warn!(
-                        client = %client.remote, user = username, limit = exceeded.key(), packets,
+                        client = %client.remote, user = user.name(), limit = (self.names.rate)(*exceeded), packets,
                         "packets dropped: a limit is reached"
                     );
                 }
             }
-            Event::RequestFailed { client, username, method, code, detail } => {
+            Event::RequestFailed { client, user, method, code, reason, cause } => {
+                let detail = || self.names.detail(reason, *cause);
                 let capacity = *code == ErrorCode::ALLOCATION_QUOTA_REACHED
                     || *code == ErrorCode::INSUFFICIENT_CAPACITY;
                 if capacity && self.budget.may_write(Kind::Capacity, client.remote.0.ip(), now) {
                     warn!(
-                        client = %client.remote, user = username, method = method.name(),
-                        error = code.to_string(), detail, "request refused"
+                        client = %client.remote, user = user.map_or("", UserId::name), method = method.name(),
+                        error = code.to_string(), detail = detail(), "request refused"
                     );
                 } else if !capacity {
                     debug!(
-                        client = %client.remote, user = username, method = method.name(),
-                        error = code.to_string(), detail, "request refused"
+                        client = %client.remote, user = user.map_or("", UserId::name), method = method.name(),
+                        error = code.to_string(), detail = detail(), "request refused"
                     );
                 }
             }
@@ -157,14 +165,14 @@ impl EventLog {
         &mut self,
         now: Tick,
         client: ClientAddr,
-        user: &str,
+        user: &UserId,
         exceeded: Exceeded,
     ) {
         if self.budget.may_write(Kind::Rate, client.0.ip(), now) {
             warn!(
                 %client,
-                user,
-                limit = exceeded.key(),
+                user = user.name(),
+                limit = (self.names.rate)(exceeded),
                 "TCP connection slowed down: a limit is reached"
             );
         }

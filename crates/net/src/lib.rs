@@ -24,6 +24,7 @@ pub mod external;
 mod handshakes;
 mod heartbeat;
 mod io;
+mod limit_names;
 mod listener;
 mod log_budget;
 mod losses;
@@ -46,6 +47,7 @@ pub use address_notices::{AddressNotices, AddressWatch};
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
 pub use dtls_clients::DtlsSettings;
+pub use limit_names::LimitNames;
 pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
 pub use losses::{Loss, Losses};
 pub use memory::give_back;

@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::colleagues::Colleagues;
 use super::command::Command;
 use super::heartbeat::Heartbeat;
+use super::limit_names::LimitNames;
 use super::listener::{ListenerChange, ListenerId, Listeners};
 use super::tally::Snapshot;
 use super::tcp_relay::Handover;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub connections: Arc<Connections>,
     /// Handshakes of TLS and DTLS.
     pub handshakes: Arc<HandshakeLimit>,
+    /// What the log calls the limits that clients meet.
+    pub limit_names: LimitNames,
     /// How long a worker lets packets gather where they come often and one by one. Zero is not at
     /// all.
     pub wake_delay: Duration,
@@ -70,6 +73,7 @@ impl Shared {
             connections: Arc::clone(&before.connections),
             // As with answers.
             handshakes: self.handshakes,
+            limit_names: self.limit_names,
             wake_delay: self.wake_delay,
         }
     }

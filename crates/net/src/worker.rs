@@ -47,7 +47,7 @@ use taciturn_stun::Frame;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{Connections, Exceeded};
 use taciturn_turn::{
-    Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, Verdict, Via,
+    Client, ClientAddr, DropReason, PeerAddr, Prefix, RelayId, Shard, UserId, Verdict, Via,
 };
 
 /// Batches read in one turn before other tasks of the worker get theirs.
@@ -263,7 +263,7 @@ impl Core {
     }
 
     /// A TCP connection between a client and a peer waits for a limit.
-    pub(super) fn slowed_down(&self, client: ClientAddr, user: &str, exceeded: Exceeded) {
+    pub(super) fn slowed_down(&self, client: ClientAddr, user: &UserId, exceeded: Exceeded) {
         self.log(|now, log| log.slowed_down(now, client, user, exceeded));
     }
 
@@ -308,6 +308,7 @@ impl State {
         let number = colleagues.me();
         let mut io = Io::new(clock, poll.registry().try_clone()?, dtls, handover, icmp_errors);
         io.colleagues = colleagues;
+        io.log.call_limits(shared.limit_names);
         Ok(Self {
             clock,
             poll,

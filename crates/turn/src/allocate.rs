@@ -7,6 +7,7 @@ use super::allocations::{Allocation, Datagrams, Entry, Foundation, Kind, Loose, 
 use super::allocations::{PeerConnections, Relay};
 use super::auth::Grant;
 use super::authenticate::Proven;
+use super::cause::Cause;
 use super::clock::Tick;
 use super::context::{Context, Request};
 use super::effects::{OpenError, Outside};
@@ -20,6 +21,7 @@ use super::policy::{LeaseError, PortLease, QuotaError, QuotaTicket, Wish, is_tun
 use super::rules::Rules;
 use super::settings::Settings;
 use super::types::Carrier;
+use super::user::UserId;
 use taciturn_stun::{AttributeType as T, ErrorCode, Family, Writer};
 
 /// The protocol number of UDP in REQUESTED-TRANSPORT.
@@ -30,8 +32,6 @@ const TCP: u8 = 6;
 
 /// How many ports are tried when others hold them.
 const PORT_TRIES: u32 = 32;
-
-const NO_PORT: &str = "No free relay port (relay_ports), or no socket to be had";
 
 /// What an Allocate request asks for, checked.
 struct Wanted {
@@ -69,7 +69,8 @@ pub(super) fn allocate<O: Outside>(
         // RFC 8489 section 6.3.1: a retransmission gets the same answer. Anything else on a
         // 5-tuple in use is a mismatch (RFC 8656 section 7.2, step 2).
         //= 8656-7.2-retransmission
-        if allocation.granted.by == request.message.transaction_id() && proven.made(allocation) {
+        let is_repeated = allocation.granted.by == request.message.transaction_id();
+        if is_repeated && proven.made(allocation, &rules.authenticator) {
             write_success(allocation, settings.software, writer);
             write_ticket(rules, allocation, writer, cx.outside);
             return Ok(());
@@ -94,16 +95,14 @@ pub(super) fn allocate<O: Outside>(
             return Err(Failure::try_alternate(alternate));
         }
         if intake.draining {
-            let detail = "The server is being drained";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::Draining.into());
         }
         if intake.is_retired(client.via.listener()) {
-            let detail = "This listener is being removed";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::RetiredListener.into());
         }
     }
     let now = cx.now.tick;
-    let user = grant.name.clone();
+    let user = grant.user.clone();
     let lifetime = granted_lifetime(settings, rules, wanted.lifetime, grant.expires, cx.now.unix);
     let expires = now + Duration::from_secs(u64::from(lifetime));
     let quota = admit(rules, &grant, now)?;
@@ -156,7 +155,7 @@ pub(super) fn allocate<O: Outside>(
     if let Some(relayed) = entry.relayed() {
         cx.outside.event(Event::Allocated {
             client,
-            username: &entry.username,
+            user: &entry.username,
             relayed,
             lifetime: Duration::from_secs(u64::from(lifetime)),
         });
@@ -238,25 +237,14 @@ fn wanted(settings: &Settings, request: &Request<'_>) -> Result<Wanted, Failure>
 fn admit(rules: &Rules, grant: &Grant, now: Tick) -> Result<QuotaTicket, Failure> {
     //= 8656-7.2-quota-by-user
     // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
-    let quota = rules.quota.take(&grant.name, now).map_err(|why| match why {
-        QuotaError::User => {
-            let detail =
-                "This user holds as many allocations as it may (limits.allocations_per_user)";
-            Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
-        }
-        QuotaError::All => {
-            let detail = "There are as many allocations as may be (limits.allocations)";
-            Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
-        }
+    let quota = rules.quota.take(&grant.user, now).map_err(|why| match why {
+        QuotaError::User => Cause::UserAllocations,
+        QuotaError::All => Cause::AllAllocations,
     })?;
     // RFC 8656 section 19: with 486 no more allocations can be made at the present time. A user that is
     // over the quota has spent nothing here; one that there is no port for has, as the search is what
     // costs.
-    rules.rates.allocation(now, quota.meter()).map_err(|_| {
-        let detail = "This user asks for allocations faster than it may \
-                      (limits.allocations_per_second_per_user)";
-        Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail)
-    })?;
+    rules.rates.allocation(now, quota.meter()).map_err(|_| Cause::UserAllocationRate)?;
     Ok(quota)
 }
 
@@ -271,14 +259,14 @@ struct Opening<'a, 'o, O> {
 
 impl<O: Outside> Opening<'_, '_, O> {
     /// Opens the relay that the request is about, with its reservation.
-    fn open_first(&mut self, user: &str, wanted: &Wanted) -> Result<(), Failure> {
+    fn open_first(&mut self, user: &UserId, wanted: &Wanted) -> Result<(), Failure> {
         let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         match wanted.port {
             PortWish::Token(token) => {
                 //= 8656-7.2-token-invalid
                 let redeemed = self.rules.ports.redeem(token, user, self.now);
                 let lease = redeemed.map_err(|_| full("No such reservation"))?;
-                self.open_on(lease).map_err(|_| full(NO_PORT))
+                self.open_on(lease).map_err(|_| Cause::NoRelayPort.into())
             }
             PortWish::Pool(wish) => {
                 self.open(wanted.family, wish)?;
@@ -292,13 +280,12 @@ impl<O: Outside> Opening<'_, '_, O> {
 
     //= 8656-7.2-reserve-next
     /// RFC 8656 section 7.2: EVEN-PORT with the R bit reserves the next port or fails.
-    fn reserve_next(&mut self, family: Family, user: &str) -> Result<(), Failure> {
+    fn reserve_next(&mut self, family: Family, user: &UserId) -> Result<(), Failure> {
         let mut token = [0; 8];
         self.outside.random(&mut token);
         let Some(relay) = self.entry.relay(family) else { return Ok(()) };
         if self.rules.ports.reserve_next(&relay.lease, token, user, self.now).is_err() {
-            let detail = "The next port is taken, or the user holds too many reservations";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::NextPort.into());
         }
         self.entry.granted.token = Some(token);
         Ok(())
@@ -309,7 +296,6 @@ impl<O: Outside> Opening<'_, '_, O> {
         if self.settings.relay_address(family).is_none() {
             return Err(Failure::new(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, ""));
         }
-        let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
         let keep = if self.entry.quota.is_first() { 0 } else { self.ports_to_keep() };
         for _ in 0..PORT_TRIES {
             let mut random = [0; 4];
@@ -318,12 +304,7 @@ impl<O: Outside> Opening<'_, '_, O> {
             let random = u32::from_ne_bytes(random);
             let lease = match self.rules.ports.lease(family, wish, keep, random, self.now) {
                 Ok(lease) => lease,
-                Err(LeaseError::Kept) => {
-                    return Err(full(
-                        "The last free relay ports are for users without an allocation \
-                         (relay_ports, limits.ports_reserved_percent)",
-                    ));
-                }
+                Err(LeaseError::Kept) => return Err(Cause::KeptPorts.into()),
                 Err(LeaseError::Exhausted | LeaseError::UnknownToken) => break,
             };
             match self.open_on(lease) {
@@ -333,7 +314,7 @@ impl<O: Outside> Opening<'_, '_, O> {
             }
         }
         //= 8656-7.2-no-capacity
-        Err(full(NO_PORT))
+        Err(Cause::NoRelayPort.into())
     }
 
     /// Free ports of a family that users with an allocation do not get.

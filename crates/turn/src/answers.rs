@@ -9,6 +9,7 @@ use super::parts::Parts;
 use super::reply::ReplyForm;
 use super::rules::Rules;
 use super::types::{Client, Via};
+use super::user::UserId;
 use super::verdict::Verdict;
 use taciturn_stun::{AttributeType, Class, ErrorCode, Method};
 
@@ -24,10 +25,10 @@ pub(super) fn refuse(
     let mut writer = form.writer(Class::Error, reply);
     //= 8489-6.1-small-messages
     // What goes to strangers is as small as it can be: the number says it all.
-    let reason = match (&form.signature, failure.detail()) {
+    let reason = match (&form.signature, failure.reason()) {
         (None, _) => "",
         (Some(_), "") => failure.code().reason(),
-        (Some(_), detail) => detail,
+        (Some(_), reason) => reason,
     };
     //= 8489-6.3.1.1-error-code
     writer.error(failure.code(), reason);
@@ -78,7 +79,7 @@ fn features(parts: &Parts, via: Via) -> SecurityFeatures {
 /// every session, 403, which has an event of its own, and 300, which the operator ordered.
 pub(super) fn report(
     client: Client,
-    username: &str,
+    user: Option<&UserId>,
     method: Method,
     failure: &Failure,
     outside: &mut impl Observer,
@@ -88,6 +89,12 @@ pub(super) fn report(
     {
         return;
     }
-    let (code, detail) = (failure.code(), failure.detail());
-    outside.event(Event::RequestFailed { client, username, method, code, detail });
+    outside.event(Event::RequestFailed {
+        client,
+        user,
+        method,
+        code: failure.code(),
+        reason: failure.reason(),
+        cause: failure.cause(),
+    });
 }

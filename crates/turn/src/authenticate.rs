@@ -2,7 +2,7 @@
 
 use super::allocations::Allocation;
 use super::answer_budget::{Source, answers, count_failure, judges};
-use super::auth::{Claim, Denied, Grant, NonceError, bare, negotiate};
+use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
 use super::clock::{Now, Tick};
 use super::context::{Context, Request};
 use super::effects::Outside;
@@ -12,6 +12,7 @@ use super::parts::Parts;
 use super::reply::Signature;
 use super::rules::Rules;
 use super::types::ConnectionId;
+use super::user::UserId;
 use super::verdict::DropReason;
 use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm};
 
@@ -24,8 +25,10 @@ pub(super) struct Proven {
 
 impl Proven {
     /// Whether it is the user that made this allocation.
-    pub(super) fn made(&self, allocation: &Allocation) -> bool {
-        self.grant.as_ref().is_none_or(|grant| grant.username == allocation.username)
+    pub(super) fn made(&self, allocation: &Allocation, authenticator: &Authenticator) -> bool {
+        let is_its_user =
+            |grant: &Grant| authenticator.is_same(&grant.username, &allocation.username);
+        self.grant.as_ref().is_none_or(is_its_user)
     }
 }
 
@@ -172,8 +175,8 @@ fn prove_by_allocation(
     let message = request.message;
     let authenticator = &rules.authenticator;
     let is_its_user = match credential.claim {
-        Claim::Name(name) => *allocation.username == *name,
-        Claim::Hash(hash) => authenticator.is_hash_of(&hash, &allocation.username),
+        Claim::Name(name) => allocation.username.name() == name,
+        Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
     };
     let is_over = authenticator.strict_expiry()
         && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
@@ -201,13 +204,13 @@ fn prove(
         Claim::Hash(hash) => authenticator.name_of(hash),
     };
     if let Some(name) = name
-        && let Some(key) = key_of_unbound(rules, message, name)
+        && let Some((username, key)) = key_of_unbound(rules, message, name)
         && key.algorithm() == credential.algorithm()
         && message.verify_integrity(&key)
     {
         let signature = credential.signature(message, &key);
-        let (username, name) = (name.into(), name.into());
-        let grant = Grant { key, username, name, expires: None, origin: None };
+        let user = username.clone();
+        let grant = Grant { key, username, user, expires: None, origin: None };
         return Ok(Proven { signature, grant: Some(grant) });
     }
     let fits = |key: &LongTermKey| message.verify_integrity(key);
@@ -217,9 +220,13 @@ fn prove(
     Ok(Proven { signature, grant: Some(grant) })
 }
 
-/// The key of the allocation that a ConnectionBind request is about, if the request was sent
-/// in the name of its user. It stays good for as long as the allocation lives.
-fn key_of_unbound(rules: &Rules, message: &Message<'_>, username: &str) -> Option<LongTermKey> {
+/// User and key of the allocation that a ConnectionBind request is about, if the request was sent in
+/// the name of that user. The key stays good for as long as the allocation lives.
+fn key_of_unbound(
+    rules: &Rules,
+    message: &Message<'_>,
+    username: &str,
+) -> Option<(UserId, LongTermKey)> {
     if message.method() != Method::CONNECTION_BIND {
         return None;
     }
@@ -232,21 +239,13 @@ fn key_of_unbound(rules: &Rules, message: &Message<'_>, username: &str) -> Optio
 pub(super) fn check_owner(parts: &Parts, request: &Request<'_>, proven: &Proven) -> Answer {
     match parts.allocations.of(&request.client) {
         Some(allocation)
-            if request.message.method() != Method::ALLOCATE && !proven.made(allocation) =>
+            if request.message.method() != Method::ALLOCATE
+                && !proven.made(allocation, &parts.rules.authenticator) =>
         {
             //= 8656-5-wrong-credentials
             let detail = "The allocation belongs to another user";
             Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
         }
         _ => Ok(()),
-    }
-}
-
-/// The name that a request is in, for the log.
-pub(super) fn name_in<'a>(rules: &'a Rules, message: &Message<'a>) -> &'a str {
-    match (message.username(), message.userhash()) {
-        (Ok(Some(name)), _) => bare(name),
-        (_, Ok(Some(hash))) => rules.authenticator.name_of(&hash).unwrap_or_default(),
-        _ => "",
     }
 }

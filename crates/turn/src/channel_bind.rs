@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::allocations::{Channel, Conflict};
 use super::announcing::announce;
+use super::cause::Cause;
 use super::context::{Context, Request};
 use super::create_permission::{PERMISSION_LIFETIME, judge_peer, make_room};
 use super::effects::Outside;
@@ -59,8 +60,7 @@ pub(super) fn channel_bind<O: Outside>(cx: &mut Context<'_, O>, request: &Reques
     }
     if channels.get(number).is_none() && channels.len() >= settings.max_channels {
         //= 8656-12.2-no-capacity
-        let detail = "Too many channels (limits.channels_per_allocation)";
-        return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+        return Err(Cause::Channels.into());
     }
     make_room(settings, rules, now, &mut entry, &[peer.0.ip()])?;
     //= 8656-12.2-permission

@@ -73,8 +73,8 @@ pub(super) fn connect<O: Outside>(
             return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
         }
     }
-    let (username, form) = (entry.username.clone(), form.clone());
-    let answered = Answered { client: *client, username, form };
+    let (user, form) = (entry.username.clone(), form.clone());
+    let answered = Answered { client: *client, user, form };
     let request = ParkedRequest::Answered(Box::new(answered));
     let stage = Stage::Connecting { request, until: cx.now.tick + CONNECT_TIME };
     entry.add_connection(PeerConnection { ticket, peer, stage });

@@ -35,9 +35,14 @@ pub(super) fn peer_arrived<O: Outside>(
     let ticket = match room_for_connection(settings, ids, &mut entry, cx.outside) {
         Ok(ticket) => ticket,
         Err(failure) => {
-            let (method, code) = (Method::CONNECTION_ATTEMPT, failure.code());
-            let (detail, username) = (failure.detail(), &*entry.username);
-            cx.outside.event(Event::RequestFailed { client, username, method, code, detail });
+            cx.outside.event(Event::RequestFailed {
+                client,
+                user: Some(&entry.username),
+                method: Method::CONNECTION_ATTEMPT,
+                code: failure.code(),
+                reason: failure.reason(),
+                cause: failure.cause(),
+            });
             return None;
         }
     };

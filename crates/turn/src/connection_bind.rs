@@ -7,7 +7,9 @@ use super::effects::Outside;
 use super::event::Event;
 use super::failure::{Answer, Failure};
 use super::peer_check::{Refused, check_tcp_peer};
+use super::rules::Rules;
 use super::types::ConnectionId;
+use super::user::UserId;
 use taciturn_stun::ErrorCode;
 
 /// Makes the connection that the request came by the data connection of a peer connection,
@@ -30,9 +32,10 @@ pub(super) fn connection_bind<O: Outside>(
     let id = message.connection_id()?.ok_or_else(|| bad("CONNECTION-ID is missing"))?;
     let id = ConnectionId(id);
     // Only an allocation of this connection's own would have proven the user without a grant.
-    let username = proven.grant.as_ref().map_or("", |grant| &grant.username);
-    let connection_ids = &cx.parts.rules.connection_ids;
-    let peer = connection_ids.peer(id, username).map_err(|why| match why {
+    let Some(grant) = &proven.grant else { return Err(unknown()) };
+    let Rules { authenticator, connection_ids, .. } = &cx.parts.rules;
+    let is_its_user = |holder: &UserId| authenticator.is_same(&grant.username, holder);
+    let peer = connection_ids.peer(id, is_its_user).map_err(|why| match why {
         Unbindable::Unknown => unknown(),
         // RFC 6062 section 4.3: the same credentials as on the control connection.
         Unbindable::NotYours => {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ahash::AHashMap;
 
 use super::types::{ConnectionId, PeerAddr};
+use crate::user::UserId;
 use taciturn_stun::LongTermKey;
 
 /// How often another number is tried where one is in use: four thousand million are there.
@@ -25,7 +26,7 @@ pub struct ConnectionIds {
 /// A peer connection that waits to be bound, and who may bind it.
 #[derive(Debug)]
 pub(super) struct Unbound {
-    pub(super) username: Box<str>,
+    pub(super) username: UserId,
     /// The key that the allocation was made with.
     pub(super) key: LongTermKey,
     pub(super) peer: PeerAddr,
@@ -80,17 +81,21 @@ impl ConnectionIds {
         None
     }
 
-    /// The key of the user that a waiting connection is for, if it is this one.
-    pub(super) fn key(&self, id: ConnectionId, username: &str) -> Option<LongTermKey> {
+    /// The user that a waiting connection is for, with the key, if that is the name.
+    pub(super) fn key(&self, id: ConnectionId, name: &str) -> Option<(UserId, LongTermKey)> {
         let ids = self.lock();
         let waiting = ids.get(&id)?.as_ref()?;
-        (*waiting.username == *username).then(|| waiting.key.clone())
+        (waiting.username.name() == name).then(|| (waiting.username.clone(), waiting.key.clone()))
     }
 
-    /// The peer of a connection that waits for this user.
-    pub(super) fn peer(&self, id: ConnectionId, username: &str) -> Result<PeerAddr, Unbindable> {
+    /// The peer of a connection that waits for the user that `is_its_user` knows.
+    pub(super) fn peer(
+        &self,
+        id: ConnectionId,
+        is_its_user: impl Fn(&UserId) -> bool,
+    ) -> Result<PeerAddr, Unbindable> {
         match self.lock().get(&id) {
-            Some(Some(waiting)) if *waiting.username == *username => Ok(waiting.peer),
+            Some(Some(waiting)) if is_its_user(&waiting.username) => Ok(waiting.peer),
             Some(Some(_)) => Err(Unbindable::NotYours),
             Some(None) | None => Err(Unbindable::Unknown),
         }
@@ -147,7 +152,11 @@ mod tests {
 
     fn waiting(username: &str) -> Unbound {
         let peer = PeerAddr("8.8.8.8:80".parse().unwrap());
-        Unbound { username: username.into(), key: LongTermKey::md5([1; 16]), peer }
+        Unbound { username: UserId::of_tests(username), key: LongTermKey::md5([1; 16]), peer }
+    }
+
+    fn is(name: &str) -> impl Fn(&UserId) -> bool {
+        move |holder| *holder == UserId::of_tests(name)
     }
 
     #[test]
@@ -177,14 +186,14 @@ mod tests {
         let ids = Arc::new(ConnectionIds::new(9));
         let ticket = ids.take(|| 1).unwrap();
         let id = ticket.id();
-        assert_eq!(ids.peer(id, "alice"), Err(Unbindable::Unknown), "not offered yet");
+        assert_eq!(ids.peer(id, is("alice")), Err(Unbindable::Unknown), "not offered yet");
         ticket.offer(waiting("alice"));
-        assert_eq!(ids.peer(id, "bob"), Err(Unbindable::NotYours));
+        assert_eq!(ids.peer(id, is("bob")), Err(Unbindable::NotYours));
         assert!(ids.key(id, "bob").is_none() && ids.key(id, "alice").is_some());
-        assert!(ids.peer(id, "alice").is_ok() && ticket.is_waiting());
+        assert!(ids.peer(id, is("alice")).is_ok() && ticket.is_waiting());
         assert!(ids.claim(id));
         assert!(!ids.claim(id) && !ticket.is_waiting() && !ticket.withdraw());
-        assert_eq!(ids.peer(id, "alice"), Err(Unbindable::Unknown));
+        assert_eq!(ids.peer(id, is("alice")), Err(Unbindable::Unknown));
         assert_eq!(ids.len(), 1, "the id is in use for as long as the connection is");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::allocations::{Allocation, Entry};
 use super::announcing::announce;
+use super::cause::Cause;
 use super::clock::Tick;
 use super::context::{Context, Request};
 use super::effects::{Observer, Outside};
@@ -83,8 +84,7 @@ pub(super) fn make_room(
         entry.sweep(now);
         if !fits(entry) {
             //= 8656-10.2-no-capacity
-            let detail = "Too many permissions (limits.permissions_per_allocation)";
-            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail));
+            return Err(Cause::Permissions.into());
         }
     }
     let new = entry.permissions().new_among(peers);
@@ -101,16 +101,9 @@ pub(super) fn admit_new_peers(
 ) -> Result<(), Failure> {
     let user = allocation.quota.meter();
     let admitted = rules.rates.new_peers(now, new, &allocation.meter, user);
-    admitted.map_err(|exceeded| {
-        let detail = match exceeded.scope {
-            Scope::Allocation => {
-                "Too many new peers a second (limits.new_peers_per_second_per_allocation)"
-            }
-            Scope::User | Scope::All => {
-                "Too many new peers a second for this user (limits.new_peers_per_second_per_user)"
-            }
-        };
-        Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail)
+    admitted.map_err(|exceeded| match exceeded.scope {
+        Scope::Allocation => Cause::AllocationPeerRate.into(),
+        Scope::User | Scope::All => Cause::UserPeerRate.into(),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use super::allocate::allocate;
 use super::answers::{refuse, report};
-use super::authenticate::{Unproven, authenticate, check_owner, name_in};
+use super::authenticate::{Unproven, authenticate, check_owner};
 use super::binding::{binding, classic_binding};
 use super::channel_bind::channel_bind;
 use super::connect::connect;
@@ -11,7 +11,6 @@ use super::connection_bind::connection_bind;
 use super::context::{Context, Request};
 use super::create_permission::create_permission;
 use super::effects::Outside;
-use super::event::Event;
 use super::failure::{Extra, Failure};
 use super::mobility::{Moved, used, used_by};
 use super::parked::{Answered, Outcome, ParkedRequest};
@@ -83,12 +82,14 @@ fn authenticated<O: Outside>(
         Ok(proven) => proven,
         Err(Unproven::Dropped(reason)) => return Verdict::Drop(reason),
         Err(Unproven::Refused(failure)) => {
-            report(*client, "", method, &failure, cx.outside);
+            report(*client, None, method, &failure, cx.outside);
             let form = ReplyForm::new(message, None);
             return refuse(cx.parts, now, *client, &form, &failure, reply);
         }
     };
     let form = ReplyForm::new(message, Some(proven.signature.clone()));
+    // Where there is none, the key of the allocation has proven the request.
+    let username = proven.grant.as_ref().map(|grant| grant.username.clone());
     if !cx.parts.moves.is_empty() && used_by(cx, request, &proven) == Moved::UnderWay {
         return match cx.parts.moves.park(*client, message.as_bytes()) {
             true => Verdict::Later,
@@ -127,8 +128,9 @@ fn authenticated<O: Outside>(
             Verdict::Drop(DropReason::NoAllocation)
         }
         Err(failure) => {
-            let username = name_in(&cx.parts.rules, message);
-            report(*client, username, method, &failure, cx.outside);
+            let own = || cx.parts.allocations.of(client).map(|own| &own.username);
+            let user = username.as_ref().or_else(own);
+            report(*client, user, method, &failure, cx.outside);
             refuse(cx.parts, now, *client, &form, &failure, reply)
         }
     }
@@ -160,7 +162,7 @@ fn answer_with<O: Outside>(
     outcome: Outcome,
     reply: &mut [u8],
 ) -> Verdict {
-    let Answered { client, username, form } = answered;
+    let Answered { client, user, form } = answered;
     match outcome {
         Ok(connection) => {
             let mut writer = form.writer(Class::Success, reply);
@@ -170,10 +172,9 @@ fn answer_with<O: Outside>(
             form.finish(&mut writer)
         }
         Err(code) => {
-            let (client, method, detail) = (*client, form.method, "");
-            cx.outside.event(Event::RequestFailed { client, username, method, code, detail });
             let failure = Failure::new(code, "");
-            refuse(cx.parts, cx.now.tick, client, form, &failure, reply)
+            report(*client, Some(user), form.method, &failure, cx.outside);
+            refuse(cx.parts, cx.now.tick, *client, form, &failure, reply)
         }
     }
 }

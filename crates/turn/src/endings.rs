@@ -29,7 +29,7 @@ pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason:
     if let Some(relayed) = relayed.filter(|_| allocation.granted.lifetime > 0) {
         cx.outside.event(Event::Ended {
             client: allocation.client(),
-            username: &allocation.username,
+            user: &allocation.username,
             relayed,
             traffic: allocation.traffic,
             lived: cx.now.tick.since(allocation.since),

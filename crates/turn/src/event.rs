@@ -4,9 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::auth::Denied;
+use super::cause::Cause;
 use super::policy::{Exceeded, Refusal};
 use super::traffic::Traffic;
 use super::types::Client;
+use super::user::UserId;
 use taciturn_stun::{ErrorCode, Method};
 
 /// Why an allocation ended.
@@ -76,8 +78,8 @@ pub enum Event<'a> {
     Allocated {
         /// For whom.
         client: Client,
-        /// The USERNAME.
-        username: &'a str,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
         /// The relayed transport address.
         relayed: SocketAddr,
         /// Its lifetime.
@@ -87,8 +89,8 @@ pub enum Event<'a> {
     Ended {
         /// Whose.
         client: Client,
-        /// The USERNAME.
-        username: &'a str,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
         /// The relayed transport address.
         relayed: SocketAddr,
         /// What it relayed.
@@ -120,22 +122,24 @@ pub enum Event<'a> {
     RequestFailed {
         /// Whose.
         client: Client,
-        /// The USERNAME, once it is proven; before that empty.
-        username: &'a str,
+        /// The USERNAME, once it is proven.
+        user: Option<&'a UserId>,
         /// What it asked.
         method: Method,
         /// The answer.
         code: ErrorCode,
-        /// More than the code says, where there is more to say.
-        detail: &'a str,
+        /// The reason phrase; empty if the code says it all.
+        reason: &'static str,
+        /// Why, if the request itself was in order.
+        cause: Option<Cause>,
     },
     /// Packets were dropped because a rate is reached. Once a minute for each limit and whom it is
     /// for.
     HeldBack {
         /// The client whose packet was the last.
         client: Client,
-        /// Its USERNAME.
-        username: &'a str,
+        /// Its USERNAME, in its realm.
+        user: &'a UserId,
         /// The limit.
         exceeded: Exceeded,
         /// How many packets since the last time.

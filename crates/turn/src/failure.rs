@@ -1,5 +1,6 @@
 //! How a request fails.
 
+use super::cause::Cause;
 use super::redirect::Alternate;
 use taciturn_stun::{BadAttribute, ErrorCode, Unknown};
 
@@ -10,8 +11,10 @@ pub(super) type Answer = Result<(), Failure>;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
     code: ErrorCode,
-    /// Shown to the client as reason phrase and to the operator in the log.
-    detail: &'static str,
+    /// The reason phrase; where it is empty, that of the code.
+    reason: &'static str,
+    /// Why, if the request itself is in order.
+    cause: Option<Cause>,
     extra: Extra,
 }
 
@@ -31,8 +34,8 @@ pub(super) enum Extra {
 }
 
 impl Failure {
-    pub(super) const fn new(code: ErrorCode, detail: &'static str) -> Self {
-        Self { code, detail, extra: Extra::None }
+    pub(super) const fn new(code: ErrorCode, reason: &'static str) -> Self {
+        Self { code, reason, cause: None, extra: Extra::None }
     }
 
     /// No answer. The code is what the log of requests shows.
@@ -56,8 +59,12 @@ impl Failure {
         self.code
     }
 
-    pub(super) const fn detail(&self) -> &'static str {
-        self.detail
+    pub(super) const fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    pub(super) const fn cause(&self) -> Option<Cause> {
+        self.cause
     }
 
     pub(super) const fn extra(&self) -> &Extra {
@@ -65,14 +72,20 @@ impl Failure {
     }
 }
 
+impl From<Cause> for Failure {
+    fn from(cause: Cause) -> Self {
+        Self { cause: Some(cause), ..Self::new(cause.code(), cause.reason()) }
+    }
+}
+
 impl From<BadAttribute> for Failure {
     fn from(bad: BadAttribute) -> Self {
-        let detail = match bad {
+        let reason = match bad {
             BadAttribute::Length => "Attribute of wrong length",
             BadAttribute::Family => "Unknown address family",
             BadAttribute::Text => "Attribute is not UTF-8",
             BadAttribute::Value => "Attribute out of range",
         };
-        Self::new(ErrorCode::BAD_REQUEST, detail)
+        Self::new(ErrorCode::BAD_REQUEST, reason)
     }
 }

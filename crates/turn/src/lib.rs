@@ -140,6 +140,7 @@ mod answer_budget;
 mod answers;
 mod authenticate;
 mod binding;
+mod cause;
 mod channel_bind;
 mod channel_route;
 mod connect;
@@ -182,11 +183,13 @@ mod traffic;
 mod transaction_ids;
 mod transfer;
 mod types;
+mod user;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
+pub use cause::Cause;
 pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;
 pub use deadlines::Deadlines;
@@ -212,4 +215,5 @@ pub use types::{
     AllocationId, Carrier, Client, ClientAddr, ConnectionId, PeerAddr, RelayAddress, RelayId,
     ShardNumber, Via,
 };
+pub use user::UserId;
 pub use verdict::{DropReason, Prefix, Verdict};

@@ -8,6 +8,7 @@ use ahash::AHashMap;
 
 use super::types::{AllocationId, Client, ShardNumber};
 use crate::clock::Tick;
+use crate::user::UserId;
 
 /// An allocation that may move, by a number that it keeps on whichever shard it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,7 +26,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Place {
-    username: Box<str>,
+    username: UserId,
     shard: ShardNumber,
     /// `None` while it is on its way there.
     id: Option<AllocationId>,
@@ -135,7 +136,7 @@ impl MobileAllocations {
     /// One more.
     pub(super) fn register(
         self: &Arc<Self>,
-        username: &str,
+        username: &UserId,
         shard: ShardNumber,
         id: AllocationId,
         expires: Tick,
@@ -144,7 +145,7 @@ impl MobileAllocations {
         table.last += 1;
         let number = MobileId(table.last);
         let place = Place {
-            username: username.into(),
+            username: username.clone(),
             shard,
             id: Some(id),
             coming_to: None,
@@ -176,13 +177,13 @@ impl MobileAllocations {
     pub(super) fn redeem(
         &self,
         (id, serial): (MobileId, u32),
-        username: &str,
+        is_its_user: impl Fn(&UserId) -> bool,
         (shard, client): (ShardNumber, Client),
         now: Tick,
         expires: Tick,
     ) -> Result<Redeemed, Useless> {
         let mut table = self.lock();
-        let place = table.judge(id, username, now)?;
+        let place = table.judge(id, is_its_user, now)?;
         let is_coming = place.shard == shard && place.coming_to == Some(client);
         if is_coming && (serial == place.before || serial == place.serial) {
             place.expires = expires;
@@ -203,11 +204,11 @@ impl MobileAllocations {
     pub(super) fn whereabouts(
         &self,
         (id, serial): (MobileId, u32),
-        username: &str,
+        is_its_user: impl Fn(&UserId) -> bool,
         now: Tick,
     ) -> Result<(ShardNumber, Option<AllocationId>), Useless> {
         let mut table = self.lock();
-        let place = table.judge(id, username, now)?;
+        let place = table.judge(id, is_its_user, now)?;
         place.check(serial)?;
         Ok((place.shard, place.id))
     }
@@ -251,9 +252,9 @@ impl MobileAllocations {
         self.lock().waiting(id, shard, client).is_some()
     }
 
-    /// Whether it is this user's.
-    pub(super) fn is_of(&self, id: MobileId, username: &str) -> bool {
-        self.lock().places.get(&id).is_some_and(|place| *place.username == *username)
+    /// Whether it is that of the user that `is_its_user` knows.
+    pub(super) fn is_of(&self, id: MobileId, is_its_user: impl Fn(&UserId) -> bool) -> bool {
+        self.lock().places.get(&id).is_some_and(|place| is_its_user(&place.username))
     }
 
     /// The 5-tuple that it is to move to.
@@ -318,10 +319,15 @@ impl Table {
         (waits && !place.released).then_some(place)
     }
 
-    /// The allocation of a ticket, if it lives and is this user's.
-    fn judge(&mut self, id: MobileId, username: &str, now: Tick) -> Result<&mut Place, Useless> {
+    /// The allocation of a ticket, if it lives and is that of the user that `is_its_user` knows.
+    fn judge(
+        &mut self,
+        id: MobileId,
+        is_its_user: impl Fn(&UserId) -> bool,
+        now: Tick,
+    ) -> Result<&mut Place, Useless> {
         let place = self.places.get_mut(&id).ok_or(Useless::Gone)?;
-        if *place.username != *username {
+        if !is_its_user(&place.username) {
             return Err(Useless::NotYours);
         }
         if place.released || place.expires <= now {

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use super::allocations::{Allocation, Mobility};
 use super::announcing::announce;
+use super::auth::Grant;
 use super::authenticate::Proven;
+use super::cause::Cause;
 use super::context::{Context, Request};
 use super::effects::{Outside, Randomness};
 use super::endings::end;
@@ -26,6 +28,7 @@ use super::rules::Rules;
 use super::settings::Settings;
 use super::ticket::{LEN, NONCE, Ticket};
 use super::types::{AllocationId, Carrier, Client};
+use super::user::UserId;
 use taciturn_stun::{AttributeType as T, ErrorCode, Method, Writer};
 
 /// What the use of a 5-tuple has brought there.
@@ -48,8 +51,11 @@ pub(super) fn wants_mobility(
     match request.message.mobility_ticket() {
         None => Ok(false),
         //= 8016-3.1.2-forbidden
-        Some(_) if !settings.mobility => Err(forbidden("protocol.mobility is off")),
-        Some(_) if tcp => Err(forbidden("TCP connections with peers cannot move")),
+        Some(_) if !settings.mobility => Err(Cause::MobilityOff.into()),
+        Some(_) if tcp => {
+            let reason = "TCP connections with peers cannot move";
+            Err(Failure::new(ErrorCode::MOBILITY_FORBIDDEN, reason))
+        }
         Some([]) => Ok(true),
         //= 8016-3.1.2-not-empty
         Some(_) => {
@@ -101,7 +107,7 @@ pub(super) fn open_ticket(
 ) -> Result<Ticket, Failure> {
     //= 8016-3.2.2-forbidden
     if !settings.mobility {
-        return Err(forbidden("protocol.mobility is off"));
+        return Err(Cause::MobilityOff.into());
     }
     //= 8016-3.2.2-invalid
     rules.tickets.open(ticket).ok_or_else(|| {
@@ -144,7 +150,7 @@ pub(super) fn resume<O: Outside>(
     let grant = proven.grant.as_ref().ok_or_else(|| useless(Useless::Gone))?;
     let (now, client, id) = (cx.now, request.client, ticket.id);
     if wanted == 0 {
-        release(cx, ticket, &grant.username)?;
+        release(cx, ticket, grant)?;
         cx.parts.ended.remember(now.tick, client, request.message.transaction_id());
         writer.lifetime(0);
         return Ok(());
@@ -153,7 +159,8 @@ pub(super) fn resume<O: Outside>(
     let granted = granted_lifetime(settings, rules, wanted, grant.expires, now.unix);
     let deadline = now.tick + Duration::from_secs(u64::from(granted));
     let (ticket, to) = ((id, ticket.serial), (*number, client));
-    let redeemed = rules.mobile.redeem(ticket, &grant.username, to, now.tick, deadline);
+    let is_its_user = is_user_of(rules, grant);
+    let redeemed = rules.mobile.redeem(ticket, is_its_user, to, now.tick, deadline);
     let redeemed = redeemed.map_err(useless)?;
     if let Some(before) = redeemed.before {
         moves.take(&before, id);
@@ -171,9 +178,10 @@ pub(super) fn resume<O: Outside>(
 }
 
 /// Ends an allocation, on whichever shard it is, for a client that has its ticket.
-fn release<O: Outside>(cx: &mut Context<'_, O>, ticket: Ticket, username: &str) -> Answer {
+fn release<O: Outside>(cx: &mut Context<'_, O>, ticket: Ticket, grant: &Grant) -> Answer {
     let (id, mobile) = (ticket.id, &cx.parts.rules.mobile);
-    let whereabouts = mobile.whereabouts((id, ticket.serial), username, cx.now.tick);
+    let is_its_user = is_user_of(&cx.parts.rules, grant);
+    let whereabouts = mobile.whereabouts((id, ticket.serial), is_its_user, cx.now.tick);
     let (shard, at) = whereabouts.map_err(useless)?;
     mobile.release(id);
     if shard == cx.parts.number {
@@ -244,7 +252,8 @@ pub(super) fn used_by<O: Outside>(
     let only_asks = method == Method::REFRESH && request.message.mobility_ticket().is_some();
     let expected = cx.parts.moves.expected(&request.client);
     let (Some(expected), Some(grant)) = (expected, &proven.grant) else { return Moved::Nothing };
-    let is_owner = cx.parts.rules.mobile.is_of(expected.mobile(), &grant.username);
+    let rules = &cx.parts.rules;
+    let is_owner = rules.mobile.is_of(expected.mobile(), is_user_of(rules, grant));
     if is_owner && !only_asks && method != Method::ALLOCATE {
         return used(cx, request.client);
     }
@@ -275,6 +284,11 @@ pub(super) fn left_by<O: Outside>(cx: &mut Context<'_, O>, client: &Client) {
     announce(cx, id);
 }
 
+/// Tells the user that a credential was granted to from others.
+fn is_user_of(rules: &Rules, grant: &Grant) -> impl Fn(&UserId) -> bool {
+    |holder| rules.authenticator.is_same(&grant.username, holder)
+}
+
 /// The answer to a ticket of this server that brings nothing (RFC 8016 section 3.2.2).
 fn useless(why: Useless) -> Failure {
     match why {
@@ -290,8 +304,4 @@ fn useless(why: Useless) -> Failure {
         }
         Useless::Spent => Failure::new(ErrorCode::BAD_REQUEST, "This MOBILITY-TICKET is spent"),
     }
-}
-
-fn forbidden(detail: &'static str) -> Failure {
-    Failure::new(ErrorCode::MOBILITY_FORBIDDEN, detail)
 }

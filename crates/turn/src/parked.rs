@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::reply::ReplyForm;
 use super::types::{Client, ConnectionId};
+use super::user::UserId;
 use taciturn_stun::ErrorCode;
 
 /// A request that waits for something. Its verdict was [`Verdict::Later`](super::Verdict::Later).
@@ -25,7 +26,7 @@ pub(super) enum ParkedRequest {
 #[derive(Debug)]
 pub(super) struct Answered {
     pub(super) client: Client,
-    pub(super) username: Box<str>,
+    pub(super) user: UserId,
     pub(super) form: ReplyForm,
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::allocations::{Entry, PeerConnection, Stage};
+use super::cause::Cause;
 use super::clock::Tick;
 use super::connection_ids::{ConnectionIds, IdTicket, Unbound};
 use super::context::Context;
@@ -76,12 +77,9 @@ pub(super) fn room_for_connection(
     entry: &mut Entry<'_>,
     outside: &mut impl Randomness,
 ) -> Result<IdTicket, Failure> {
-    let full = |detail| Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, detail);
     let limit = settings.max_peer_connections;
     if !entry.tcp_mut().is_some_and(|tcp| tcp.has_room(limit)) {
-        let detail =
-            "Too many peer connections, or unbound ones (limits.peer_connections_per_allocation)";
-        return Err(full(detail));
+        return Err(Cause::PeerConnections.into());
     }
     let random = || {
         let mut bytes = [0; 4];
@@ -89,7 +87,7 @@ pub(super) fn room_for_connection(
         u32::from_ne_bytes(bytes)
     };
     let ticket = ids.take(random);
-    ticket.ok_or_else(|| full("Too many peer connections in all (limits.connections)"))
+    ticket.ok_or_else(|| Cause::AllPeerConnections.into())
 }
 
 /// Closes the peer connections that `next` returns one by one. A Connect request that waits for one of

@@ -221,8 +221,8 @@ pub(super) fn within(
         Scope::All => (rates.all(), DropReason::TotalRate),
     };
     if let Some(packets) = meter.hold_back(now) {
-        let (client, username) = (allocation.client(), &*allocation.username);
-        outside.event(Event::HeldBack { client, username, exceeded, packets });
+        let (client, user) = (allocation.client(), &allocation.username);
+        outside.event(Event::HeldBack { client, user, exceeded, packets });
     }
     Err(reason)
 }

@@ -12,6 +12,7 @@ use super::event::EndReason;
 use super::parts::Parts;
 use super::traffic::Traffic;
 use super::types::{AllocationId, Carrier, ClientAddr};
+use super::user::UserId;
 
 /// How many places of its table a shard looks at in one go, so that packets do not wait.
 const PLACES: usize = 256;
@@ -23,8 +24,8 @@ pub struct Session {
     pub client: ClientAddr,
     /// What carries its packets.
     pub carrier: Carrier,
-    /// The USERNAME.
-    pub username: Box<str>,
+    /// The USERNAME, in its realm.
+    pub username: UserId,
     /// The relayed transport addresses: IPv4 and IPv6.
     pub relayed: [Option<SocketAddr>; 2],
     /// Addresses that it has permissions for.
@@ -44,7 +45,7 @@ pub struct Session {
 /// Which allocations are meant: those that every given part fits.
 #[derive(Clone, Debug, Default)]
 pub struct Whose {
-    /// The USERNAME, or the stable name in one of the REST scheme.
+    /// The USERNAME, or the stable name in one of the REST scheme, in any realm.
     pub user: Option<String>,
     /// The client's address.
     pub client: Option<SocketAddr>,
@@ -119,8 +120,9 @@ pub(super) fn close_listener<O: Outside>(cx: &mut Context<'_, O>, listener: u16)
 }
 
 fn is_of(allocation: &Allocation, whose: &Whose) -> bool {
-    let of_user =
-        |user: &String| *allocation.username == **user || allocation.quota.user() == user.as_str();
+    let of_user = |user: &String| {
+        allocation.username.name() == user || allocation.quota.user().name() == user
+    };
     let Whose { user, client } = whose;
     user.as_ref().is_none_or(of_user)
         && client.is_none_or(|client| allocation.client().remote.0 == client)

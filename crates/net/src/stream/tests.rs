@@ -17,6 +17,7 @@ use super::{Door, Line, Speaks, StreamSettings};
 use crate::clock::Clock;
 use crate::colleagues::Colleagues;
 use crate::io::FIRST_STREAM_LISTENER;
+use crate::limit_names::LimitNames;
 use crate::listener::ListenerId;
 use crate::patience::{FIRST_MESSAGE, STRANGER};
 use crate::server::Shared;
@@ -44,6 +45,7 @@ impl Rig {
             rules: rules(clock.now().tick, Vec::new()),
             connections: Arc::clone(&connections),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
+            limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
         };
         let core = Core::new(clock, &shared, Arc::default(), Colleagues::default()).unwrap();

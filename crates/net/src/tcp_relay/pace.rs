@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::Clock;
+use taciturn_turn::UserId;
 use taciturn_turn::policy::{Direction, Exceeded, StreamLimit};
 
 /// So long is waited at a time at most: a reload may have raised the limit.
@@ -31,7 +32,7 @@ impl Pace {
         direction: Direction,
         len: usize,
         last: &Cell<Instant>,
-        tell: &dyn Fn(&str, Exceeded),
+        tell: &dyn Fn(&UserId, Exceeded),
     ) {
         loop {
             let now = self.clock.tick_at(Instant::now());
@@ -53,7 +54,8 @@ impl Pace {
 
         let bytes = Each { user: limit, ..Each::default() };
         let rates = Arc::new(RateLimits::new(Rates { bytes, ..Rates::default() }));
-        let ticket = Arc::new(Quota::new(1, 0)).take("alice", Tick(0)).unwrap();
+        let alice = UserId::new(&"example.org".into(), "alice");
+        let ticket = Arc::new(Quota::new(1, 0)).take(&alice, Tick(0)).unwrap();
         Self::new(Clock::start(), StreamLimit::new(&rates, &Arc::default(), &ticket))
     }
 }

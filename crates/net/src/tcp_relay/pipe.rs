@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::handover::BoundPeer;
 use super::pace::Pace;
+use taciturn_turn::UserId;
 use taciturn_turn::policy::{Direction, Exceeded};
 
 /// Bytes that are on their way in each direction, besides the kernel's.
@@ -50,7 +51,7 @@ struct Way<'a, R, W> {
     to: W,
     pace: Option<&'a Pace>,
     /// Writes to the log whose limit slows it down.
-    tell: &'a dyn Fn(&str, Exceeded),
+    tell: &'a dyn Fn(&UserId, Exceeded),
     direction: Direction,
     bytes: &'a AtomicU64,
     /// When a byte last moved, either way.
@@ -66,7 +67,7 @@ impl BoundPeer {
         head: Vec<u8>,
         reader: impl AsyncRead + Unpin,
         writer: impl AsyncWrite + Unpin,
-        tell: &dyn Fn(&str, Exceeded),
+        tell: &dyn Fn(&UserId, Exceeded),
     ) {
         let (from_peer, to_peer) = self.stream.split();
         let (traffic, last) = (&self.ends.traffic, Cell::new(Instant::now()));
@@ -207,7 +208,7 @@ mod tests {
         spawn_local(async move {
             let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
             let last = &Cell::new(Instant::now());
-            let (pace, tell, end) = (pace.as_ref(), &|_: &str, _| {}, None);
+            let (pace, tell, end) = (pace.as_ref(), &|_: &UserId, _| {}, None);
             let (bytes, direction) = (&up, Direction::ToPeers);
             let to_peer =
                 Way { from: from_client, to: to_peer, pace, tell, direction, bytes, last, end };

@@ -10,6 +10,7 @@ use super::State;
 use crate::clock::Clock;
 use crate::colleagues::Colleagues;
 use crate::handshakes::Gate;
+use crate::limit_names::LimitNames;
 use crate::listener::{ListenerId, UdpListener};
 use crate::server::Shared;
 use crate::test_rules::{request, rules, settings};
@@ -33,6 +34,7 @@ impl Rig {
             rules: rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()]),
             connections: Arc::new(Connections::new(1, 1)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
+            limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
         };
         let gate =

@@ -16,6 +16,7 @@ use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
 use crate::statistics::Statistics;
 use crate::traffic::{Traffic, Usage};
 use crate::types::{Carrier, Client, PeerAddr, RelayId};
+use crate::user::UserId;
 use taciturn_stun::{ErrorCode, Family, LongTermKey, TransactionId};
 
 /// A relay socket of an allocation, and the port it is on.
@@ -34,7 +35,7 @@ pub(crate) struct Relay {
 pub(crate) struct Allocation {
     pub(super) client: Client,
     pub(crate) carrier: Carrier,
-    pub(crate) username: Box<str>,
+    pub(crate) username: UserId,
     pub(crate) key: LongTermKey,
     //= 8656-6-no-password
     /// When the credential ends, in seconds since 1970.
@@ -100,7 +101,7 @@ pub(crate) struct Granted {
 pub(crate) struct Foundation {
     pub(crate) client: Client,
     pub(crate) carrier: Carrier,
-    pub(crate) username: Box<str>,
+    pub(crate) username: UserId,
     pub(crate) key: LongTermKey,
     pub(crate) credential_expires: Option<u64>,
     pub(crate) origin: Option<Origin>,

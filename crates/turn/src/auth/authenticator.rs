@@ -1,12 +1,14 @@
 //! From a USERNAME to a key: static users and shared secrets, both at once.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::origin::Fingerprint;
 use super::{
     LongTermKey, Origin, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticKey,
     StaticUser, long_term_key_by, userhash,
 };
+use crate::user::UserId;
 
 /// What a good credential grants.
 #[derive(Clone, Debug)]
@@ -14,10 +16,10 @@ pub struct Grant {
     /// The key, for this and later messages of the same user.
     pub key: LongTermKey,
     /// The username itself, be it that the client sent a hash of it.
-    pub username: Box<str>,
-    /// The stable name behind the username: for REST credentials what stands beside the expiry, so
-    /// that a new credential of the same person counts as the same user.
-    pub name: Box<str>,
+    pub username: UserId,
+    /// The user behind the username, that limits go by: for REST credentials what stands beside the
+    /// expiry, so that a new credential of the same person counts as the same user.
+    pub user: UserId,
     /// When the credential expires, in seconds since 1970; `None` for static users.
     pub expires: Option<u64>,
     /// The user or secret of the configuration; `None` where the key of an allocation was good.
@@ -77,7 +79,7 @@ impl std::fmt::Display for Denied {
 /// Knows every credential of the configuration.
 #[derive(Debug)]
 pub struct Authenticator {
-    realm: Box<str>,
+    realm: Arc<str>,
     users: HashMap<Box<str>, Keys>,
     names: HashMap<[u8; 32], Box<str>>,
     secrets: Vec<(SharedSecret, Origin)>,
@@ -89,6 +91,7 @@ pub struct Authenticator {
 /// The keys of a static user, as far as its entry in the configuration yields them.
 #[derive(Debug)]
 struct Keys {
+    user: UserId,
     md5: Option<LongTermKey>,
     sha256: Option<LongTermKey>,
     origin: Origin,
@@ -112,16 +115,17 @@ impl Authenticator {
         secrets: Vec<SharedSecret>,
         strict_expiry: bool,
     ) -> Self {
+        let realm: Arc<str> = realm.into();
         let keys = |user: &StaticUser| {
-            let md5 = user.long_term_key(PasswordAlgorithm::Md5, realm);
-            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, realm);
+            let md5 = user.long_term_key(PasswordAlgorithm::Md5, &realm);
+            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, &realm);
             let password = match &user.key {
                 StaticKey::Password(password) => Some(password.as_bytes()),
                 StaticKey::Md5(_) => None,
             };
             let key = md5.as_ref().map(LongTermKey::bytes);
             let origin = Origin::of_user(&user.name, password, key);
-            Keys { md5, sha256, origin }
+            Keys { user: UserId::new(&realm, user.name.as_str()), md5, sha256, origin }
         };
         let name = |user: &StaticUser| Box::from(user.name.as_str());
         let users_by_name: HashMap<Box<str>, Keys> =
@@ -136,9 +140,9 @@ impl Authenticator {
         let origins = users_by_name.values().map(|keys| keys.origin);
         let origins = origins.chain(secrets.iter().map(|(_, origin)| *origin));
         Self {
-            realm: realm.into(),
             origins: origins.flat_map(|origin| origin.fingerprints()).collect(),
-            names: users.iter().map(|user| (userhash(&user.name, realm), name(user))).collect(),
+            names: users.iter().map(|user| (userhash(&user.name, &realm), name(user))).collect(),
+            realm,
             users: users_by_name,
             secrets,
             strict_expiry,
@@ -175,6 +179,15 @@ impl Authenticator {
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.realm
+    }
+
+    /// Whether a credential in the name of `granted` is one of `holder`'s. A reload may give the realm
+    /// another name, which makes nobody another user: a realm that is not served any more does not tell
+    /// users apart.
+    #[must_use]
+    pub fn is_same(&self, granted: &UserId, holder: &UserId) -> bool {
+        let is_served = *self.realm == *holder.realm();
+        granted.name() == holder.name() && (granted.realm() == holder.realm() || !is_served)
     }
 
     /// Whether an allocation ends with its credential.
@@ -219,15 +232,13 @@ impl Authenticator {
             }
         };
         let static_fits = fits(key) & own.is_some();
-        let grant = |key, name: &str, expires, origin| Grant {
-            key,
-            username: username.into(),
-            name: name.into(),
-            expires,
-            origin,
-        };
-        let origin = known.map(|keys| keys.origin);
-        let static_grant = static_fits.then(|| grant(key.clone(), username, None, origin));
+        let static_grant = known.filter(|_| static_fits).map(|keys| Grant {
+            key: key.clone(),
+            username: keys.user.clone(),
+            user: keys.user.clone(),
+            expires: None,
+            origin: Some(keys.origin),
+        });
 
         let mut made_by_secret = None;
         for (secret, origin) in &self.secrets {
@@ -250,7 +261,13 @@ impl Authenticator {
         if unix > rest.expires {
             return Err(Denied::Expired { seconds: unix - rest.expires });
         }
-        Ok(grant(key, rest.name, Some(rest.expires), Some(origin)))
+        Ok(Grant {
+            key,
+            username: UserId::new(&self.realm, username),
+            user: UserId::new(&self.realm, rest.name),
+            expires: Some(rest.expires),
+            origin: Some(origin),
+        })
     }
 }
 
@@ -297,8 +314,8 @@ mod tests {
 
     #[test]
     fn static_users_by_password_and_by_key() {
-        assert_eq!(&*with_password("alice", "correct horse").unwrap().name, "alice");
-        assert_eq!(&*with_password("bob", "bobs password").unwrap().name, "bob");
+        assert_eq!(with_password("alice", "correct horse").unwrap().user.name(), "alice");
+        assert_eq!(with_password("bob", "bobs password").unwrap().user.name(), "bob");
         assert_eq!(with_password("alice", "wrong").unwrap_err(), Denied::WrongPassword);
         assert_eq!(with_password("carol", "correct horse").unwrap_err(), Denied::UnknownUser);
     }
@@ -312,7 +329,8 @@ mod tests {
                 ("1700000600", ""),
             ] {
                 let grant = with_secret(username, secret).unwrap();
-                assert_eq!(&*grant.name, name);
+                assert_eq!((grant.username.name(), grant.user.name()), (username, name));
+                assert_eq!(grant.user.realm(), "example.org");
                 assert!(grant.expires.unwrap() >= NOW);
             }
         }
@@ -354,13 +372,24 @@ mod tests {
         let by =
             |hash, name, password| with(Claim::Hash(hash), name, password, PasswordAlgorithm::Md5);
         let grant = by(hash("alice"), "alice", "correct horse").unwrap();
-        assert_eq!((&*grant.username, &*grant.name), ("alice", "alice"));
+        assert_eq!((grant.username.name(), grant.user.name()), ("alice", "alice"));
         let rest = "1700000600:carol";
         let password = SharedSecret::new("new secret").password_for(rest);
         assert_eq!(by(hash(rest), rest, &password).unwrap_err(), Denied::UnknownUser);
         let of_nobody = SharedSecret::new("new secret").password_for("");
         assert_eq!(by([7; 32], "", &of_nobody).unwrap_err(), Denied::UnknownUser);
         assert!(authenticator().is_hash_of(&hash(rest), rest));
+    }
+
+    #[test]
+    fn names_of_a_realm_that_is_served_are_of_no_other() {
+        let user = |realm: &str, name: &str| UserId::new(&realm.into(), name);
+        let here = user("example.org", "alice");
+        let same = |granted: &UserId, holder: &UserId| authenticator().is_same(granted, holder);
+        assert!(same(&here, &here.clone()) && !same(&here, &user("example.org", "bob")));
+        assert!(!same(&user("example.net", "alice"), &here), "of a realm that is served");
+        assert!(same(&here, &user("old.example", "alice")), "of one that is not, or not any more");
+        assert!(!same(&here, &user("old.example", "bob")));
     }
 
     //= 8489-9.2.4-anonymity-bit

@@ -26,20 +26,20 @@ enum Rule {
 }
 
 impl Refusal {
-    /// What the metrics call the rule about this host's own addresses.
+    /// The name of the rule about this host's own addresses.
     pub const OWN_ADDRESS: &'static str = "own address";
     const ISATAP: &'static str = "ISATAP";
     const NOT_GLOBAL_UNICAST: &'static str = "not global unicast";
-    const CONFIGURED: &'static str = "peers.deny";
+    /// The name of all rules of the operator's.
+    pub const CONFIGURED: &'static str = "denied by the operator";
 
-    /// The names of all rules among the metrics. Some come more than once: a rule may have several
-    /// networks.
+    /// The names of all rules. Some come more than once: a rule may have several networks.
     pub fn names() -> impl Iterator<Item = &'static str> {
         let others = [Self::ISATAP, Self::NOT_GLOBAL_UNICAST, Self::OWN_ADDRESS, Self::CONFIGURED];
         BUILT_IN.iter().map(|(name, _)| *name).chain(others)
     }
 
-    /// The rule's name among the metrics; all of `peers.deny` is one.
+    /// The rule's name; all networks that the operator denies have the same.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self.rule {
@@ -51,10 +51,19 @@ impl Refusal {
         }
     }
 
-    /// Whether it was the operator who denied the address, in `peers.deny`.
+    /// Whether it was the operator who denied the address.
     #[must_use]
     pub const fn is_configured(&self) -> bool {
-        matches!(self.rule, Rule::Configured(_))
+        self.configured().is_some()
+    }
+
+    /// The network that the operator denied.
+    #[must_use]
+    pub const fn configured(&self) -> Option<IpNet> {
+        match self.rule {
+            Rule::Configured(net) => Some(net),
+            _ => None,
+        }
     }
 
     /// Whether the rule covers what clients offer as host candidates in every call: private and
@@ -80,7 +89,7 @@ impl fmt::Display for Refusal {
             Rule::Isatap => f.write_str("built-in rule: ISATAP (an IPv4 address in an IPv6 one)"),
             Rule::NotGlobalUnicast => f.write_str("built-in rule: only 2000::/3 is global unicast"),
             Rule::OwnAddress => f.write_str("an address of this server, but no relayed one"),
-            Rule::Configured(net) => write!(f, "peers.deny ({net})"),
+            Rule::Configured(net) => write!(f, "{} ({net})", Self::CONFIGURED),
         }
     }
 }
@@ -201,7 +210,7 @@ impl PeerPolicy {
     /// Judges one address, in its canonical form.
     ///
     /// # Errors
-    /// When a rule denies it and `peers.allow` does not name it.
+    /// When a rule denies it and the operator has not allowed it.
     //= 8656-21.4-tunnels-as-peers
     pub fn check(&self, peer: IpAddr) -> Result<(), Refusal> {
         let peer = canonical_ip(peer);
@@ -375,8 +384,8 @@ mod tests {
             PeerPolicy::new(nets(&["10.1.0.0/16"]), nets(&["10.0.0.0/8", "8.8.8.0/24"]), vec![]);
         assert_eq!(check(&policy, "10.1.2.3"), Ok(()));
         assert_eq!(check(&policy, "::ffff:10.1.2.3"), Ok(()));
-        assert_eq!(check(&policy, "10.2.0.1"), Err("peers.deny (10.0.0.0/8)".into()));
-        assert_eq!(check(&policy, "8.8.8.8"), Err("peers.deny (8.8.8.0/24)".into()));
+        assert_eq!(check(&policy, "10.2.0.1"), Err("denied by the operator (10.0.0.0/8)".into()));
+        assert_eq!(check(&policy, "8.8.8.8"), Err("denied by the operator (8.8.8.0/24)".into()));
         assert!(check(&policy, "192.168.0.1").is_err());
     }
 

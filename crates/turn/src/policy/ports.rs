@@ -12,6 +12,7 @@ use std::time::Duration;
 use self::free::{FreePorts, Rest};
 use self::reservations::Reservations;
 use crate::clock::Tick;
+use crate::user::UserId;
 use taciturn_stun::Family;
 
 /// A range of ports, both ends included.
@@ -241,7 +242,7 @@ impl PortPool {
         &self,
         lease: &PortLease,
         token: [u8; 8],
-        user: &str,
+        user: &UserId,
         now: Tick,
     ) -> Result<(), LeaseError> {
         let next = lease.port.checked_add(1).ok_or(LeaseError::Exhausted)?;
@@ -264,7 +265,7 @@ impl PortPool {
     pub fn redeem(
         self: &Arc<Self>,
         token: [u8; 8],
-        user: &str,
+        user: &UserId,
         now: Tick,
     ) -> Result<PortLease, LeaseError> {
         for family in [Family::V4, Family::V6] {

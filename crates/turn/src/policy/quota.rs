@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::rates::Meter;
 use crate::clock::Tick;
+use crate::user::UserId;
 
 /// How many users are remembered at most that hold no allocation any more.
 const REMEMBERED: usize = 4096;
@@ -25,15 +26,15 @@ pub enum QuotaError {
 /// A user that holds allocations, or did a moment ago.
 #[derive(Debug)]
 pub struct User {
-    name: Box<str>,
+    id: UserId,
     meter: Meter,
 }
 
 impl User {
-    /// The name that limits go by: the stable part of one of the REST scheme.
+    /// Whom limits go by: with a name of the REST scheme, its stable part.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub const fn id(&self) -> &UserId {
+        &self.id
     }
 
     /// What all its allocations together have spent.
@@ -57,9 +58,9 @@ struct Held {
     in_all: u32,
     /// Users with allocations.
     holders: usize,
-    users: HashMap<Box<str>, Entry>,
+    users: HashMap<UserId, Entry>,
     /// Users without, in the order in which they gave up their last.
-    remembered: VecDeque<Box<str>>,
+    remembered: VecDeque<UserId>,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ struct Entry {
 }
 
 impl Quota {
-    /// At most `per_user` allocations for each user name, and `in_all`; 0 in all is no limit.
+    /// At most `per_user` allocations for each user, and `in_all`; 0 in all is no limit.
     #[must_use]
     pub fn new(per_user: u32, in_all: u32) -> Self {
         let (per_user, in_all) = (AtomicU32::new(per_user), AtomicU32::new(in_all));
@@ -90,7 +91,7 @@ impl Quota {
     /// # Errors
     /// With the limit that is reached.
     //= 8656-5-user-limits
-    pub fn take(self: &Arc<Self>, user: &str, now: Tick) -> Result<QuotaTicket, QuotaError> {
+    pub fn take(self: &Arc<Self>, user: &UserId, now: Tick) -> Result<QuotaTicket, QuotaError> {
         let mut held = self.lock();
         held.forget(|meter| meter.is_whole(now));
         let known = held.users.get(user).map_or(0, |entry| entry.count);
@@ -104,8 +105,8 @@ impl Quota {
         held.in_all += 1;
         held.holders += usize::from(known == 0);
         if !held.users.contains_key(user) {
-            let new = Arc::new(User { name: user.into(), meter: Meter::default() });
-            held.users.insert(user.into(), Entry { count: 0, remembered: false, user: new });
+            let new = Arc::new(User { id: user.clone(), meter: Meter::default() });
+            held.users.insert(user.clone(), Entry { count: 0, remembered: false, user: new });
         }
         let Some(entry) = held.users.get_mut(user) else { return Err(QuotaError::User) };
         entry.count += 1;
@@ -127,15 +128,15 @@ impl Quota {
 impl Held {
     /// Forgets users from the front, for as long as they may be.
     fn forget(&mut self, may_be: impl Fn(&Meter) -> bool) {
-        while let Some(name) = self.remembered.front() {
-            let Some(entry) = self.users.get_mut(name) else {
+        while let Some(user) = self.remembered.front() {
+            let Some(entry) = self.users.get_mut(user) else {
                 self.remembered.pop_front();
                 continue;
             };
             if entry.count > 0 {
                 entry.remembered = false;
             } else if may_be(entry.user.meter()) || self.remembered.len() > REMEMBERED {
-                self.users.remove(name);
+                self.users.remove(user);
             } else {
                 return;
             }
@@ -145,7 +146,7 @@ impl Held {
 
     fn give_back(&mut self, user: &User) {
         self.in_all -= 1;
-        let Some(entry) = self.users.get_mut(user.name()) else { return };
+        let Some(entry) = self.users.get_mut(user.id()) else { return };
         entry.count -= 1;
         if entry.count > 0 {
             return;
@@ -153,10 +154,10 @@ impl Held {
         self.holders -= 1;
         // Whole at the very start: nothing was ever spent.
         if user.meter().is_whole(Tick(0)) && !entry.remembered {
-            self.users.remove(user.name());
+            self.users.remove(user.id());
         } else if !entry.remembered {
             entry.remembered = true;
-            self.remembered.push_back(user.name().into());
+            self.remembered.push_back(user.id().clone());
             self.forget(|_| false);
         }
     }
@@ -173,8 +174,8 @@ pub struct QuotaTicket {
 impl QuotaTicket {
     /// The user it is counted for.
     #[must_use]
-    pub fn user(&self) -> &str {
-        self.user.name()
+    pub fn user(&self) -> &UserId {
+        self.user.id()
     }
 
     /// Whether the user had no other when this was taken.
@@ -207,41 +208,58 @@ mod tests {
 
     const NOW: Tick = Tick(1000);
 
+    fn id(name: &str) -> UserId {
+        UserId::of_tests(name)
+    }
+
+    #[test]
+    fn a_name_in_two_realms_is_two_users() {
+        let quota = Arc::new(Quota::new(1, 0));
+        let elsewhere = UserId::new(&"example.net".into(), "alice");
+        let here = quota.take(&id("alice"), NOW).unwrap();
+        let there = quota.take(&elsewhere, NOW).unwrap();
+        assert!(here.is_first() && there.is_first());
+        assert_eq!(quota.users(), 2);
+        assert_eq!(quota.take(&elsewhere, NOW).unwrap_err(), QuotaError::User);
+        drop(there);
+        assert!(quota.take(&id("alice"), NOW).is_err() && quota.take(&elsewhere, NOW).is_ok());
+    }
+
     #[test]
     fn a_user_is_stopped_at_the_limit_and_others_are_not() {
         let quota = Arc::new(Quota::new(2, 0));
-        let first = quota.take("alice", NOW).unwrap();
-        let second = quota.take("alice", NOW).unwrap();
+        let first = quota.take(&id("alice"), NOW).unwrap();
+        let second = quota.take(&id("alice"), NOW).unwrap();
         assert!(first.is_first() && !second.is_first());
-        assert_eq!(quota.take("alice", NOW).unwrap_err(), QuotaError::User);
-        assert!(quota.take("bob", NOW).is_ok());
+        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::User);
+        assert!(quota.take(&id("bob"), NOW).is_ok());
         drop(first);
-        assert!(quota.take("alice", NOW).is_ok());
+        assert!(quota.take(&id("alice"), NOW).is_ok());
     }
 
     #[test]
     fn the_limit_in_all_holds_over_users() {
         let quota = Arc::new(Quota::new(2, 3));
-        let held = ["alice", "alice", "bob"].map(|user| quota.take(user, NOW).unwrap());
-        assert_eq!(quota.take("alice", NOW).unwrap_err(), QuotaError::User);
-        assert_eq!(quota.take("bob", NOW).unwrap_err(), QuotaError::All);
-        assert_eq!(quota.take("carol", NOW).unwrap_err(), QuotaError::All);
+        let held = ["alice", "alice", "bob"].map(|user| quota.take(&id(user), NOW).unwrap());
+        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::User);
+        assert_eq!(quota.take(&id("bob"), NOW).unwrap_err(), QuotaError::All);
+        assert_eq!(quota.take(&id("carol"), NOW).unwrap_err(), QuotaError::All);
         assert_eq!(quota.users(), 2);
         drop(held);
-        assert!(quota.take("carol", NOW).is_ok());
+        assert!(quota.take(&id("carol"), NOW).is_ok());
     }
 
     #[test]
     fn other_limits_end_nothing_and_hold_for_the_next() {
         let quota = Arc::new(Quota::new(2, 0));
-        let held = [quota.take("alice", NOW).unwrap(), quota.take("alice", NOW).unwrap()];
+        let held = [quota.take(&id("alice"), NOW).unwrap(), quota.take(&id("alice"), NOW).unwrap()];
         quota.follow(&Quota::new(1, 0));
         assert_eq!(quota.users(), 1);
-        assert!(quota.take("alice", NOW).is_err());
+        assert!(quota.take(&id("alice"), NOW).is_err());
         quota.follow(&Quota::new(3, 2));
-        assert_eq!(quota.take("alice", NOW).unwrap_err(), QuotaError::All);
+        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::All);
         quota.follow(&Quota::new(3, 3));
-        assert!(quota.take("alice", NOW).is_ok());
+        assert!(quota.take(&id("alice"), NOW).is_ok());
         drop(held);
         assert_eq!(quota.users(), 0);
     }
@@ -250,7 +268,7 @@ mod tests {
     fn users_without_allocations_take_no_memory() {
         let quota = Arc::new(Quota::new(2, 0));
         for n in 0..1000 {
-            drop(quota.take(&format!("user{n}"), NOW));
+            drop(quota.take(&id(&format!("user{n}")), NOW));
         }
         assert_eq!(quota.users(), 0);
         assert!(quota.lock().users.is_empty() && quota.lock().remembered.is_empty());
@@ -260,7 +278,7 @@ mod tests {
     fn spend(quota: &Arc<Quota>, user: &str, now: Tick) -> usize {
         let packets = Each { user: 5, ..Each::default() };
         let limits = RateLimits::new(Rates { packets, ..Rates::default() });
-        let ticket = quota.take(user, now).unwrap();
+        let ticket = quota.take(&id(user), now).unwrap();
         let direction = super::super::rates::Direction::ToPeers;
         let own = Meter::default();
         (0..99).filter(|_| limits.packet(now, direction, 1, &own, ticket.meter()).is_ok()).count()
@@ -276,7 +294,7 @@ mod tests {
         assert_eq!((quota.users(), quota.lock().remembered.len()), (0, 1));
         assert_eq!(spend(&quota, "bob", NOW), 5);
         let later = Tick(NOW.0 + 1000);
-        let carol = quota.take("carol", later).unwrap();
+        let carol = quota.take(&id("carol"), later).unwrap();
         assert_eq!(quota.lock().users.len(), 1, "the others are forgotten");
         drop(carol);
         assert_eq!(spend(&quota, "alice", later), 5);

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use super::quota::{QuotaTicket, User};
 use crate::clock::Tick;
+use crate::user::UserId;
 
 /// How often the log hears that a limit holds packets back.
 const LINE_EVERY: Duration = Duration::from_secs(60);
@@ -84,24 +85,6 @@ pub struct Exceeded {
     pub scope: Scope,
     /// Of what.
     pub counted: Counted,
-}
-
-impl Exceeded {
-    /// The key of the configuration that says how much it is.
-    #[must_use]
-    pub const fn key(self) -> &'static str {
-        match (self.counted, self.scope) {
-            (Counted::Bytes, Scope::Allocation) => "limits.bytes_per_second_per_allocation",
-            (Counted::Bytes, Scope::User) => "limits.bytes_per_second_per_user",
-            (Counted::Bytes, Scope::All) => "limits.bytes_per_second",
-            (Counted::Packets, Scope::Allocation) => "limits.packets_per_second_per_allocation",
-            (Counted::Packets, Scope::User) => "limits.packets_per_second_per_user",
-            (Counted::Packets, Scope::All) => "limits.packets_per_second",
-            (Counted::NewPeers, Scope::Allocation) => "limits.new_peers_per_second_per_allocation",
-            (Counted::NewPeers, Scope::User | Scope::All) => "limits.new_peers_per_second_per_user",
-            (Counted::Allocations, _) => "limits.allocations_per_second_per_user",
-        }
-    }
 }
 
 /// What one allocation, one user, or all together have spent. Bytes and packets have a bucket for
@@ -359,15 +342,15 @@ impl StreamLimit {
         self.rates.take(now, direction, &[(Counted::Bytes, len as u64)], meters)
     }
 
-    /// The name of the user, where the log should hear of a limit that slows its streams.
+    /// The user, where the log should hear of a limit that slows its streams.
     #[must_use]
-    pub fn to_be_told(&self, now: Tick, exceeded: Exceeded) -> Option<&str> {
+    pub fn to_be_told(&self, now: Tick, exceeded: Exceeded) -> Option<&UserId> {
         let meter = match exceeded.scope {
             Scope::Allocation => &*self.allocation,
             Scope::User => self.user.meter(),
             Scope::All => &self.rates.all,
         };
-        meter.hold_back(now).map(|_| self.user.name())
+        meter.hold_back(now).map(|_| self.user.id())
     }
 }
 
@@ -411,30 +394,32 @@ mod tests {
     }
 
     #[test]
-    fn each_scope_holds_and_is_named_by_its_key() {
+    fn each_scope_holds_and_is_named() {
         type Set = fn(&mut Rates) -> &mut u32;
-        let all: [(Set, &str); 6] = [
-            (|r| &mut r.bytes.allocation, "limits.bytes_per_second_per_allocation"),
-            (|r| &mut r.bytes.user, "limits.bytes_per_second_per_user"),
-            (|r| &mut r.bytes.in_all, "limits.bytes_per_second"),
-            (|r| &mut r.packets.allocation, "limits.packets_per_second_per_allocation"),
-            (|r| &mut r.packets.user, "limits.packets_per_second_per_user"),
-            (|r| &mut r.packets.in_all, "limits.packets_per_second"),
+        let all: [Set; 6] = [
+            |r| &mut r.bytes.allocation,
+            |r| &mut r.bytes.user,
+            |r| &mut r.bytes.in_all,
+            |r| &mut r.packets.allocation,
+            |r| &mut r.packets.user,
+            |r| &mut r.packets.in_all,
         ];
-        for (number, (set, key)) in all.into_iter().enumerate() {
+        for (number, set) in all.into_iter().enumerate() {
+            let counted = if number < 3 { Counted::Bytes } else { Counted::Packets };
+            let expected = Exceeded { scope: SCOPES[number % 3], counted };
             // Seven packets of a hundred bytes, either way.
             let limits = limits(|rates| *set(rates) = if number < 3 { 700 } else { 7 });
             let (one, other, alice, bob) =
                 (Meter::default(), Meter::default(), Meter::default(), Meter::default());
-            assert_eq!(pass(&limits, 9, 100, (&one, &alice)), 7, "{key}");
+            assert_eq!(pass(&limits, 9, 100, (&one, &alice)), 7, "{expected:?}");
             let second = pass(&limits, 9, 100, (&other, &alice));
-            assert_eq!(second, if number % 3 == 0 { 7 } else { 0 }, "{key}");
+            assert_eq!(second, if number % 3 == 0 { 7 } else { 0 }, "{expected:?}");
             let of_bob = pass(&limits, 9, 100, (&Meter::default(), &bob));
-            assert_eq!(of_bob, if number % 3 < 2 { 7 } else { 0 }, "{key}");
+            assert_eq!(of_bob, if number % 3 < 2 { 7 } else { 0 }, "{expected:?}");
             let refused = limits.packet(Tick(9), Direction::ToPeers, 100, &one, &alice);
-            assert_eq!(refused.unwrap_err().key(), key);
+            assert_eq!(refused, Err(expected));
             let back = limits.packet(Tick(9), Direction::ToClient, 100, &one, &alice);
-            assert_eq!(back, Ok(()), "{key}: each direction by itself");
+            assert_eq!(back, Ok(()), "{expected:?}: each direction by itself");
         }
     }
 
@@ -502,7 +487,7 @@ mod tests {
             |at, meter| (0..999).filter(|_| limits.allocation(Tick(at), meter).is_ok()).count();
         assert_eq!((made(9, &alice), made(9, &bob)), (200, 200));
         let refused = limits.allocation(Tick(9), &alice).unwrap_err();
-        assert_eq!(refused.key(), "limits.allocations_per_second_per_user");
+        assert_eq!(refused, Exceeded { scope: Scope::User, counted: Counted::Allocations });
         assert_eq!((made(1009, &alice), made(3009, &alice)), (20, 40));
         assert_eq!(made(99_000, &alice), 200, "no more than that");
         limits.follow(&RateLimits::new(Rates::default()));

@@ -4,11 +4,11 @@
 use super::rates::{limited, reload_rates};
 use super::tcp_allocations::rig as tcp_rig;
 use super::*;
-use crate::DropReason;
 use crate::policy::{PortPool, Quota};
+use crate::{Cause, DropReason};
 
-/// What the log says of the request that failed last.
-fn last_failure(rig: &Rig) -> (String, String) {
+/// In whose name the request was that failed last, and why it did.
+fn last_failure(rig: &Rig) -> (String, Option<Cause>) {
     rig.world(|world| world.last_failure.take()).expect("a request that failed")
 }
 
@@ -22,9 +22,7 @@ fn new_peers_per_second_per_allocation_are_limited_and_refreshing_is_not() {
     }
     alice.try_permit(&["8.8.8.7:1"]).assert_error(508);
     alice.try_bind(CHANNEL, "8.8.8.7:1").assert_error(508);
-    let said = last_failure(&rig);
-    assert_eq!(said.0, "alice");
-    assert!(said.1.contains("limits.new_peers_per_second_per_allocation"), "{said:?}");
+    assert_eq!(last_failure(&rig), ("alice".into(), Some(Cause::AllocationPeerRate)));
     alice.send("8.8.8.7:1", b"x").assert_dropped(DropReason::NoPermission);
     // Permissions, channels, other ports of the same address: nothing of it is new.
     for round in 0..20_u16 {
@@ -66,7 +64,7 @@ fn new_peers_per_second_per_user_hold_over_allocations() {
         second.permit(&format!("8.8.8.{n}:1"));
     }
     second.try_permit(&["8.8.8.4:1"]).assert_error(508);
-    assert!(last_failure(&rig).1.contains("limits.new_peers_per_second_per_user"));
+    assert_eq!(last_failure(&rig).1, Some(Cause::UserPeerRate));
     bob.permit("8.8.8.4:1");
     // A fresh allocation is no way round it.
     alice.refresh(0).assert_ok();
@@ -117,14 +115,10 @@ fn allocations_in_all_are_508_and_those_of_a_user_486() {
     }
     let third = rig.client("192.0.2.1:99", "alice");
     third.allocation().send().assert_error(486);
-    let said = last_failure(&rig);
-    assert_eq!(said.0, "alice");
-    assert!(said.1.contains("limits.allocations_per_user"), "{said:?}");
+    assert_eq!(last_failure(&rig), ("alice".into(), Some(Cause::UserAllocations)));
     let second = rig.client("192.0.2.1:98", "bob");
     second.allocation().send().assert_error(508);
-    let said = last_failure(&rig);
-    assert_eq!(said.0, "bob");
-    assert!(said.1.contains("limits.allocations)"), "{said:?}");
+    assert_eq!(last_failure(&rig), ("bob".into(), Some(Cause::AllAllocations)));
     clients[0].refresh(600).assert_ok();
     clients[0].refresh(0).assert_ok();
     second.allocate();
@@ -148,9 +142,7 @@ fn allocations_per_second_per_user_are_486_beyond_ten_seconds_worth() {
     let alice = rig.alice();
     (0..20).for_each(|_| churn(&alice));
     alice.allocation().send().assert_error(486);
-    let said = last_failure(&rig);
-    assert_eq!(said.0, "alice");
-    assert!(said.1.contains("limits.allocations_per_second_per_user"), "{said:?}");
+    assert_eq!(last_failure(&rig), ("alice".into(), Some(Cause::UserAllocationRate)));
     // Neither by another of her clients, nor on another worker.
     beside.client("192.0.2.1:9", "alice").allocation().send().assert_error(486);
     rig.assert_empty();
@@ -202,9 +194,7 @@ fn one_user_cannot_take_the_last_ports() {
         client.allocate();
     }
     of_alice[8].allocation().send().assert_error(508);
-    let said = last_failure(&rig);
-    assert_eq!(said.0, "alice");
-    assert!(said.1.contains("limits.ports_reserved_percent"), "{said:?}");
+    assert_eq!(last_failure(&rig), ("alice".into(), Some(Cause::KeptPorts)));
     assert_eq!(rig.shard(|shard| shard.len()), 8);
     of_alice[8].allocation().even_port(true).send().assert_error(508);
     // The other family has ports of its own.
@@ -215,7 +205,7 @@ fn one_user_cannot_take_the_last_ports() {
     rig.client("192.0.2.2:9", "bob").allocation().send().assert_error(508);
     rig.rest_client("192.0.2.3:1", "carol", 99).allocate();
     rig.rest_client("192.0.2.3:2", "dave", 99).allocation().send().assert_error(508);
-    assert!(last_failure(&rig).1.contains("No free relay port"));
+    assert_eq!(last_failure(&rig).1, Some(Cause::NoRelayPort));
     // Refreshing never asks for a port; giving one back makes room.
     of_alice[0].refresh(600).assert_ok();
     of_alice[0].refresh(0).assert_ok();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::DropReason;
-use crate::policy::{RateLimits, Rates};
+use crate::policy::{Counted, Exceeded, RateLimits, Rates, Scope};
 
 /// Ten packets of this size are a limit of 10,000 bytes.
 const PACKET: [u8; 1000] = [7; 1000];
@@ -42,9 +42,9 @@ fn received(rig: &Rig, relayed: SocketAddr) -> usize {
 }
 
 /// The lines of the log about packets that were held back.
-fn held_back(rig: &Rig) -> Vec<(String, &'static str, u64)> {
+fn held_back(rig: &Rig) -> Vec<(String, Exceeded, u64)> {
     let of = |event| match event {
-        Happened::HeldBack { username, key, packets } => Some((username, key, packets)),
+        Happened::HeldBack { username, exceeded, packets } => Some((username, exceeded, packets)),
         _ => None,
     };
     rig.events().into_iter().filter_map(of).collect()
@@ -154,7 +154,9 @@ fn two_users_of_one_relay_have_a_limit_each() {
     for _ in 0..3 {
         alice.channel_data(CHANNEL, b"x").assert_dropped(DropReason::UserRate);
     }
-    let of = |username: &str| (username.to_owned(), "limits.packets_per_second_per_user", 1);
+    let of = |username: &str| {
+        (username.to_owned(), Exceeded { scope: Scope::User, counted: Counted::Packets }, 1)
+    };
     assert_eq!(held_back(&rig), [of("bob")]);
     // Alice has sent all five of hers.
     alice.channel_data(CHANNEL, b"x").assert_dropped(DropReason::UserRate);
@@ -190,12 +192,13 @@ fn dropped_data_are_not_counted_as_relayed() {
 }
 
 #[test]
-fn the_log_names_user_and_key_once_a_minute() {
+fn the_log_names_user_and_limit_once_a_minute() {
     let rig = limited(|rates| rates.bytes.allocation = 10_000);
     let (alice, _) = ready(rig.alice());
     rig.events();
     assert_eq!(sent(&alice, DropReason::AllocationRate), 10);
-    let line = |packets| ("alice".into(), "limits.bytes_per_second_per_allocation", packets);
+    let exceeded = Exceeded { scope: Scope::Allocation, counted: Counted::Bytes };
+    let line = |packets| ("alice".into(), exceeded, packets);
     assert_eq!(held_back(&rig), [line(1)]);
     rig.advance(seconds(59));
     assert_eq!(sent(&alice, DropReason::AllocationRate), 10);

@@ -120,6 +120,27 @@ fn the_same_password_as_a_key_or_in_another_realm_is_the_same_user() {
 }
 
 #[test]
+fn a_call_goes_on_when_the_realm_gets_another_name_and_its_client_logs_in_there() {
+    const ELSEWHERE: &str = "another.example";
+    let rig = Rig::new();
+    let mut alice = rig.alice();
+    alice.allocate();
+    let mut bob = alice.impostor("bob");
+    let users = [ALICE, BOB].map(|(name, password)| StaticUser {
+        name: name.into(),
+        key: StaticKey::Password(Zeroizing::new(password.into())),
+    });
+    let authenticator = Arc::new(Authenticator::new(ELSEWHERE, &users, Vec::new(), false));
+    rig.reload(|_, rules| rules.authenticator = authenticator);
+    alice.refresh(600).assert_ok();
+    alice.key = long_term_key("alice", ELSEWHERE, ALICE.1);
+    alice.refresh(600).assert_ok();
+    bob.key = long_term_key("bob", ELSEWHERE, BOB.1);
+    bob.refresh(0).assert_error(441);
+    alice.refresh(0).assert_ok();
+}
+
+#[test]
 fn a_connection_ends_its_peers_with_it() {
     let rig = tcp_rig();
     let alice = rig.tcp_client(1, "alice");

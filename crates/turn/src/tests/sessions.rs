@@ -17,7 +17,7 @@ fn sessions_are_told_with_what_they_have() {
     let sessions = rig.sessions(&whose);
     assert_eq!(sessions.len(), 1);
     let session = &sessions[0];
-    assert_eq!((session.client.0, &*session.username), (addr("192.0.2.1:1001"), "alice"));
+    assert_eq!((session.client.0, session.username.name()), (addr("192.0.2.1:1001"), "alice"));
     assert_eq!(session.relayed, [Some(relayed), None]);
     assert_eq!((session.permissions, session.channels), (1, 1));
     assert_eq!((session.traffic.packets_to_peers, session.traffic.bytes_to_peers), (1, 4));

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::auth::Denied;
 use crate::clock::Tick;
+use crate::policy::Exceeded;
 use crate::{
-    AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, EndReason,
-    Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness, RelayId,
-    RelaySockets, ShardNumber, Traffic, Usage, Via,
+    AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath,
+    EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness,
+    RelayId, RelaySockets, ShardNumber, Traffic, Usage, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -41,7 +42,7 @@ pub(super) enum Happened {
     },
     HeldBack {
         username: String,
-        key: &'static str,
+        exceeded: Exceeded,
         packets: u64,
     },
 }
@@ -49,18 +50,18 @@ pub(super) enum Happened {
 impl Happened {
     fn of(event: &Event<'_>) -> Self {
         match *event {
-            Event::Allocated { username, relayed, lifetime, .. } => {
-                Self::Allocated { username: username.into(), relayed, lifetime }
+            Event::Allocated { user, relayed, lifetime, .. } => {
+                Self::Allocated { username: user.name().into(), relayed, lifetime }
             }
-            Event::Ended { username, relayed, traffic, lived, reason, .. } => {
-                Self::Ended { username: username.into(), relayed, traffic, lived, reason }
+            Event::Ended { user, relayed, traffic, lived, reason, .. } => {
+                Self::Ended { username: user.name().into(), relayed, traffic, lived, reason }
             }
             Event::AuthenticationFailed { username, reason, .. } => {
                 Self::AuthenticationFailed { username: username.into(), reason }
             }
             Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
-            Event::HeldBack { username, exceeded, packets, .. } => {
-                Self::HeldBack { username: username.into(), key: exceeded.key(), packets }
+            Event::HeldBack { user, exceeded, packets, .. } => {
+                Self::HeldBack { username: user.name().into(), exceeded, packets }
             }
             Event::RequestFailed { method, code, .. } => {
                 Self::RequestFailed { method, code: code.number() }
@@ -104,8 +105,8 @@ pub(super) struct World {
     pub(super) impossible: Vec<Family>,
     /// What happened, in order.
     pub(super) events: Vec<Happened>,
-    /// Of the request that failed last: in whose name, and what the log says of it.
-    pub(super) last_failure: Option<(String, String)>,
+    /// Of the request that failed last: in whose name, and why, where it was in order.
+    pub(super) last_failure: Option<(String, Option<Cause>)>,
     /// Channels announced as open, and until when.
     pub(super) channels: Vec<(ChannelRoute, Tick)>,
     /// What was announced of channels, in order.
@@ -275,8 +276,9 @@ impl OtherShards for World {
 
 impl Observer for World {
     fn event(&mut self, event: Event<'_>) {
-        if let Event::RequestFailed { username, detail, .. } = event {
-            self.last_failure = Some((username.into(), detail.into()));
+        if let Event::RequestFailed { user, cause, .. } = event {
+            let username = user.map_or("", UserId::name);
+            self.last_failure = Some((username.into(), cause));
         }
         self.events.push(Happened::of(&event));
     }

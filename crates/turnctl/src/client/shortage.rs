@@ -2,6 +2,7 @@
 
 use super::ClientError;
 use taciturn_stun::Method;
+use taciturn_turn::Cause;
 
 /// What a server is short of, as its error code and its reason phrase tell (RFC 8656 section 7.2:
 /// 486 is about the user, 508 about the server).
@@ -33,9 +34,9 @@ impl Shortage {
             486 => Some(Self::User),
             // coturn answers 403 while it drains, which elsewhere is about the peer.
             403 | 508 if says("drain") => Some(Self::Draining),
-            508 if says("listener is being removed") => Some(Self::Listener),
-            508 if says("limits.ports_reserved_percent") => Some(Self::KeptPorts),
-            508 if says("limits.allocations") => Some(Self::All),
+            508 if says(Cause::RetiredListener.reason()) => Some(Self::Listener),
+            508 if says(Cause::KeptPorts.reason()) => Some(Self::KeptPorts),
+            508 if says(Cause::AllAllocations.reason()) => Some(Self::All),
             508 => Some(Self::Ports),
             _ => None,
         }
@@ -62,6 +63,17 @@ mod tests {
         assert_eq!(of(508, "Insufficient Capacity"), Some(Shortage::Ports));
         assert_eq!(of(508, ""), Some(Shortage::Ports));
         assert_eq!(of(486, "Allocation Quota Reached"), Some(Shortage::User));
+    }
+
+    #[test]
+    fn this_server_is_understood() {
+        let own = |cause: Cause| of(cause.code().number(), cause.reason());
+        assert_eq!(own(Cause::UserAllocations), Some(Shortage::User));
+        assert_eq!(own(Cause::AllAllocations), Some(Shortage::All));
+        assert_eq!(own(Cause::NoRelayPort), Some(Shortage::Ports));
+        assert_eq!(own(Cause::KeptPorts), Some(Shortage::KeptPorts));
+        assert_eq!(own(Cause::Draining), Some(Shortage::Draining));
+        assert_eq!(own(Cause::RetiredListener), Some(Shortage::Listener));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::free::Rest;
 use crate::clock::Tick;
+use crate::user::UserId;
 
 //= 8656-7.2-reservation-30-s
 /// RFC 8656 section 7.2: a reserved port is held for at least 30 seconds.
@@ -24,13 +25,13 @@ pub(super) struct Reservations {
     /// In the order in which they run out.
     by_end: BTreeSet<(Tick, Token)>,
     /// How many each user holds; nobody with none.
-    by_user: HashMap<Box<str>, u32>,
+    by_user: HashMap<UserId, u32>,
 }
 
 #[derive(Debug)]
 struct Reservation {
     port: u16,
-    user: Box<str>,
+    user: UserId,
     expires: Tick,
     /// Of the port before it was reserved.
     rest: Rest,
@@ -38,25 +39,25 @@ struct Reservation {
 
 impl Reservations {
     /// Whether `user` may hold one more under `token`.
-    pub(super) fn may_add(&self, token: Token, user: &str) -> bool {
+    pub(super) fn may_add(&self, token: Token, user: &UserId) -> bool {
         let held = self.by_user.get(user).copied().unwrap_or(0);
         // A token that is in use already: the client tries again with another.
         held < RESERVATIONS_PER_USER && !self.by_token.contains_key(&token)
     }
 
     /// Holds `port` for `user` from now on.
-    pub(super) fn add(&mut self, token: Token, user: &str, port: u16, rest: Rest, now: Tick) {
+    pub(super) fn add(&mut self, token: Token, user: &UserId, port: u16, rest: Rest, now: Tick) {
         let expires = now + RESERVATION_LIFETIME;
         let Entry::Vacant(place) = self.by_token.entry(token) else { return };
-        place.insert(Reservation { port, user: user.into(), expires, rest });
+        place.insert(Reservation { port, user: user.clone(), expires, rest });
         self.by_end.insert((expires, token));
-        *self.by_user.entry(user.into()).or_default() += 1;
+        *self.by_user.entry(user.clone()).or_default() += 1;
     }
 
     /// Takes out that of `token`, where `user` made it. Returns its port and what that still has to
     /// rest.
-    pub(super) fn redeem(&mut self, token: Token, user: &str) -> Option<(u16, Rest)> {
-        self.by_token.get(&token).filter(|found| *found.user == *user)?;
+    pub(super) fn redeem(&mut self, token: Token, user: &UserId) -> Option<(u16, Rest)> {
+        self.by_token.get(&token).filter(|found| found.user == *user)?;
         self.remove(token)
     }
 

@@ -9,6 +9,10 @@ use super::*;
 
 const NOW: Tick = Tick(1_000_000);
 
+fn id(name: &str) -> UserId {
+    UserId::of_tests(name)
+}
+
 fn pool(first: u16, last: u16) -> Arc<PortPool> {
     Arc::new(PortPool::new(PortRange::new(first, last).unwrap(), PORT_QUARANTINE))
 }
@@ -62,12 +66,12 @@ fn even_ports_and_reservations_of_the_next() {
     let pool = pool(50001, 50004);
     let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, NOW).unwrap();
     assert_eq!(even.port(), 50002, "50004 has no next in the range");
-    pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
-    assert_eq!(pool.reserve_next(&even, [8; 8], "alice", NOW), Err(LeaseError::Exhausted));
-    assert_eq!(pool.redeem([7; 8], "mallory", NOW).unwrap_err(), LeaseError::UnknownToken);
-    let odd = pool.redeem([7; 8], "alice", NOW).unwrap();
+    pool.reserve_next(&even, [7; 8], &id("alice"), NOW).unwrap();
+    assert_eq!(pool.reserve_next(&even, [8; 8], &id("alice"), NOW), Err(LeaseError::Exhausted));
+    assert_eq!(pool.redeem([7; 8], &id("mallory"), NOW).unwrap_err(), LeaseError::UnknownToken);
+    let odd = pool.redeem([7; 8], &id("alice"), NOW).unwrap();
     assert_eq!((odd.port(), odd.family()), (50003, Family::V4));
-    assert_eq!(pool.redeem([7; 8], "alice", NOW).unwrap_err(), LeaseError::UnknownToken);
+    assert_eq!(pool.redeem([7; 8], &id("alice"), NOW).unwrap_err(), LeaseError::UnknownToken);
 }
 
 //= 8656-7.2-reservation-30-s
@@ -75,11 +79,11 @@ fn even_ports_and_reservations_of_the_next() {
 fn a_reservation_that_nobody_redeems_is_given_back_after_30_s() {
     let pool = pool(50000, 50001);
     let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, NOW).unwrap();
-    pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
+    pool.reserve_next(&even, [7; 8], &id("alice"), NOW).unwrap();
     let before = NOW + Duration::from_secs(29);
     assert_eq!(pool.lease(Family::V4, Wish::Any, 0, 0, before).unwrap_err(), LeaseError::Exhausted);
     let after = NOW + Duration::from_secs(30);
-    assert_eq!(pool.redeem([7; 8], "alice", after).unwrap_err(), LeaseError::UnknownToken);
+    assert_eq!(pool.redeem([7; 8], &id("alice"), after).unwrap_err(), LeaseError::UnknownToken);
     assert_eq!(pool.lease(Family::V4, Wish::Any, 0, 0, after).unwrap().port(), 50001);
 }
 
@@ -151,7 +155,7 @@ fn a_reservation_does_not_end_the_quarantine_of_its_port() {
     // As there is no other, the tired pair is taken.
     let tired = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, after(1)).unwrap();
     assert_eq!(tired.port(), 50000);
-    pool.reserve_next(&tired, [7; 8], "alice", after(1)).unwrap();
+    pool.reserve_next(&tired, [7; 8], &id("alice"), after(1)).unwrap();
     drop(even);
     // Nobody brings the token: the port is free after 30 s, and rests on.
     let lease = pool.lease(Family::V4, Wish::Any, 0, 0, after(40)).unwrap();
@@ -207,7 +211,7 @@ fn a_port_of_one_s_choice_can_be_claimed_while_it_is_free() {
     assert!(pool.claim(Family::V6, 50001, NOW).is_some());
     let even = pool.lease(Family::V4, Wish::EvenAndNext, 0, 0, NOW).unwrap();
     assert_eq!(even.port(), 50002);
-    pool.reserve_next(&even, [7; 8], "alice", NOW).unwrap();
+    pool.reserve_next(&even, [7; 8], &id("alice"), NOW).unwrap();
     assert!(claim(50003, after(29)).is_none(), "reserved");
     drop(claim(50003, after(30)).unwrap());
     // It rests as it would have without.
@@ -377,7 +381,7 @@ proptest! {
                     let token = 2 * token + lease.family() as u8;
                     let next = (lease.family(), lease.port() + 1);
                     let fits = is_free(&held, next) && next.1 <= 50007;
-                    let made = pool.reserve_next(lease, [token; 8], name(alice), now);
+                    let made = pool.reserve_next(lease, [token; 8], &id(name(alice)), now);
                     if made.is_ok() {
                         prop_assert!(fits);
                         let until = now + RESERVATION_LIFETIME;
@@ -387,7 +391,7 @@ proptest! {
                 Step::Redeem { token, alice } => {
                     let known = reserved.get(&[token; 8]).copied();
                     let known = known.filter(|(_, user, _)| *user == name(alice));
-                    match pool.redeem([token; 8], name(alice), now) {
+                    match pool.redeem([token; 8], &id(name(alice)), now) {
                         Ok(lease) => {
                             let place = (lease.family(), lease.port());
                             prop_assert_eq!(known.map(|(place, _, _)| place), Some(place));

@@ -1,0 +1,88 @@
+//! The protocol knows no configuration: nothing in `taciturn-turn` names one of its keys, least of all to clients.
+//! What an operator reads gets the names from `src/admin/keys.rs`.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use testkit::program::repository;
+
+/// The paths of all keys, as docs/reference.md has them. A test there holds them to the schema.
+fn keys() -> Vec<String> {
+    let heading = Regex::new(r"(?m)^### `([a-z0-9_.]+)`$").unwrap();
+    let reference = include_str!("../../docs/reference.md");
+    heading.captures_iter(reference).map(|found| found[1].to_owned()).collect()
+}
+
+/// The files with code that is not for tests.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let (mut found, mut rest) = (Vec::new(), vec![dir.to_owned()]);
+    while let Some(dir) = rest.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let for_tests = path.ends_with("tests") || path.ends_with("tests.rs");
+            if path.is_dir() && !for_tests {
+                rest.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") && !for_tests {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// What `text` names: with its section anywhere, comments included; without it in what stands in quotes, where it
+/// is no ordinary word.
+fn named<'a>(text: &str, keys: &'a [String]) -> Vec<&'a str> {
+    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let comment = Regex::new("(?m)^ *//.*$").unwrap();
+    let code = comment.replace_all(text, "");
+    let quoted = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
+    let quoted: Vec<&str> = quoted.find_iter(&code).map(|found| found.as_str()).collect();
+    let is_named = |key: &&String| {
+        let last = key.rsplit('.').next().unwrap_or_default();
+        let word = Regex::new(&format!(r"\b{}\b", regex::escape(last))).unwrap();
+        (key.contains('.') && text.contains(key.as_str()))
+            || (last.contains('_') && quoted.iter().any(|text| word.is_match(text)))
+    };
+    keys.iter().filter(is_named).map(String::as_str).collect()
+}
+
+#[test]
+fn the_protocol_names_no_key_of_the_configuration() {
+    let keys = keys();
+    assert!(keys.len() > 50, "{keys:?}");
+    let files = files(&repository().join("crates/turn/src"));
+    assert!(files.len() > 40, "{files:?}");
+    let faults: Vec<_> = files
+        .iter()
+        .map(|path| (path.display(), fs::read_to_string(path).unwrap()))
+        .filter_map(|(path, text)| {
+            let named = named(&text, &keys);
+            (!named.is_empty()).then(|| format!("{path}: {}", named.join(", ")))
+        })
+        .collect();
+    assert!(
+        faults.is_empty(),
+        "give the limit a type in crates/turn, and its key in src/admin/keys.rs:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn the_reader_of_keys_sees_what_it_must() {
+    let keys = keys();
+    let of = |text| named(text, &keys);
+    assert_eq!(of("//! As peers.deny has it.\n"), ["peers.deny"]);
+    assert_eq!(
+        of("let a = \"too many (limits.allocations_per_user)\";"),
+        ["limits.allocations_per_user"]
+    );
+    assert_eq!(of("let a = \"no port (relay_ports)\";"), ["relay_ports"]);
+    assert_eq!(of("let a = \"see allocations_per_user\";"), ["limits.allocations_per_user"]);
+    assert!(
+        of("// relay_ports\nlet a = \"realm\"; self.settings.ports_reserved_percent").is_empty()
+    );
+    assert!(of("a\n#[cfg(test)]\nmod tests {\n\"relay_ports\" }").is_empty());
+}

@@ -25,7 +25,8 @@ const ROOTS: &[(&str, &str)] =
     &[("turn", "crates/turn/src"), ("net", "crates/net/src"), ("admin", "src/admin")];
 
 /// Files and directories of tests within them.
-const TESTS: &[&str] = &["tests", "tests.rs", "test_rules.rs", "rig.rs", "floods.rs"];
+const TESTS: &[&str] =
+    &["tests", "tests.rs", "test_rules.rs", "recorder.rs", "rig.rs", "floods.rs"];
 
 /// What costs something, and the calls that do it. Where one of them is renamed, its pattern is to be as well:
 /// `every_pattern_finds_a_call` says which one finds nothing any more.

@@ -24,7 +24,7 @@ pub(super) fn peer_arrived<O: Outside>(
     let Parts { settings, rules, allocations, statistics, tids, .. } = &mut *cx.parts;
     let peer = SocketAddr::new(canonical_ip(peer.ip()), peer.port());
     let peer = PeerAddr(public_tcp_address(settings, rules, family, peer));
-    let mut entry = allocations.entry(owner)?;
+    let mut entry = allocations.find(owner)?;
     let client = entry.client();
     let permitted = entry.permits(peer.0.ip(), cx.now.tick);
     if !permitted || check_tcp_peer(settings, rules, peer.0).is_err() {

@@ -137,7 +137,15 @@ fn authenticated<O: Outside>(
 }
 
 /// Answers the parked requests whose waiting has ended.
+#[inline]
 pub(super) fn answer_resumed<O: Outside>(cx: &mut Context<'_, O>) {
+    if !cx.parts.resumed.is_empty() {
+        answer_all(cx);
+    }
+}
+
+#[cold]
+fn answer_all<O: Outside>(cx: &mut Context<'_, O>) {
     while let Some((parked, outcome)) = cx.parts.resumed.next() {
         let mut reply = [0; LONGEST_ANSWER];
         let (client, verdict) = match parked {

@@ -42,7 +42,7 @@ pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason:
 //= 8656-8.1-one-family
 pub(super) fn detach<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, family: Family) {
     let Parts { allocations, statistics, resumed, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(id) else { return };
+    let Some(mut entry) = allocations.find(id) else { return };
     let is_tcp = entry.tcp().is_some();
     if let Some(tcp) = entry.tcp_mut() {
         // RFC 6062 section 5.5: with the relayed address of a family, its peer connections end.

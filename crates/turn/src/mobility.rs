@@ -169,7 +169,7 @@ pub(super) fn resume<O: Outside>(
     writer.lifetime(granted);
     //= 8016-3.2.2-new-ticket
     write_ticket_of(rules, Ticket { id, serial: redeemed.serial }, writer, cx.outside);
-    if let Some(mut entry) = redeemed.here.and_then(|at| allocations.entry(at)) {
+    if let Some(mut entry) = redeemed.here.and_then(|at| allocations.find(at)) {
         entry.set_expires(deadline);
         let at = entry.id();
         announce(cx, at);
@@ -235,7 +235,7 @@ fn move_to<O: Outside>(
     client: Client,
 ) {
     let Parts { number, rules, allocations, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(id) else { return };
+    let Some(mut entry) = allocations.find(id) else { return };
     rules.mobile.settle(mobile, *number, client);
     entry.move_to(client);
     entry.carrier = Carrier::of(client.via, cx.outside.is_secure(client));

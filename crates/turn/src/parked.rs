@@ -44,6 +44,11 @@ impl Resumed {
         self.0.push_back((parked, outcome));
     }
 
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The next one to answer.
     pub(super) fn next(&mut self) -> Option<(ParkedRequest, Outcome)> {
         self.0.pop_front()

@@ -20,7 +20,7 @@ use taciturn_stun::ErrorCode;
 /// The connection that Connect asked for is there (RFC 6062 section 5.2).
 pub(super) fn connected<O>(cx: &mut Context<'_, O>, owner: AllocationId, connection: ConnectionId) {
     let Parts { allocations, resumed, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(owner) else { return };
+    let Some(mut entry) = allocations.find(owner) else { return };
     let Some(known) = entry.tcp_mut().and_then(|tcp| tcp.take_id(connection)) else { return };
     if let Stage::Connecting { request, .. } = add_unbound(&mut entry, cx.now.tick, known) {
         resumed.resume(request, Ok(Some(connection)));
@@ -30,7 +30,7 @@ pub(super) fn connected<O>(cx: &mut Context<'_, O>, owner: AllocationId, connect
 /// It could not be had.
 pub(super) fn failed<O>(cx: &mut Context<'_, O>, owner: AllocationId, connection: ConnectionId) {
     let Parts { allocations, resumed, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(owner) else { return };
+    let Some(mut entry) = allocations.find(owner) else { return };
     let Some(gone) = entry.tcp_mut().and_then(|tcp| tcp.take_id(connection)) else { return };
     if let Stage::Connecting { request, .. } = gone.stage {
         resumed.resume(request, Err(ErrorCode::CONNECTION_TIMEOUT));

@@ -161,8 +161,8 @@ pub(super) fn deliver<O: Outside>(
     }
     let client = allocation.client();
     //= 8656-11.3-channel-first
-    let channel = allocation.udp().and_then(|udp| udp.channels().to(PeerAddr(peer))).copied();
-    let channel = channel.filter(|channel| channel.is_open(now));
+    let channel = allocation.udp().and_then(|udp| udp.channels().to(PeerAddr(peer)));
+    let channel = channel.filter(|channel| channel.is_open(now)).map(|channel| channel.number);
     //= 8656-9-no-permission
     if channel.is_none() && !allocation.permits(peer.ip(), now) {
         return Verdict::Drop(DropReason::NoPermission);
@@ -185,7 +185,7 @@ pub(super) fn deliver<O: Outside>(
             Via::Stream { .. } => padding(len),
         };
         //= 8656-12.5-use-channel
-        let prefix = Prefix::new(&ChannelData::header(channel.number, len));
+        let prefix = Prefix::new(&ChannelData::header(channel, len));
         return Verdict::ToClient { client, prefix, payload, padding };
     }
     let tid = tids.next(cx.outside);

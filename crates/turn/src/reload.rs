@@ -89,7 +89,7 @@ pub(super) fn is_removed(parts: &Parts, id: AllocationId) -> bool {
 pub(super) fn withdraw_refused<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) -> Withdrawn {
     let mut withdrawn = Withdrawn::default();
     let Parts { settings, rules, allocations, statistics, resumed, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(id) else { return withdrawn };
+    let Some(mut entry) = allocations.find(id) else { return withdrawn };
     let is_refused = |ip, port| check_peer(settings, rules, ip, port).is_err();
     if let Some(tcp) = entry.tcp_mut() {
         let next = || {

@@ -80,7 +80,12 @@ impl Shard {
                 let mut cx = Context { now, parts: &mut self.parts, outside };
                 relay::channel_data(&mut cx, client, packet)
             }
-            Kind::Stun => self.enter(now, outside, |cx| dispatch::stun(cx, client, packet, reply)),
+            Kind::Stun => {
+                let mut cx = Context { now, parts: &mut self.parts, outside };
+                let verdict = dispatch::stun(&mut cx, client, packet, reply);
+                dispatch::answer_resumed(&mut cx);
+                verdict
+            }
             Kind::Other => Verdict::Drop(DropReason::Malformed),
         };
         self.parts.statistics.count(&verdict);

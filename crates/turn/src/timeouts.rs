@@ -21,7 +21,7 @@ pub(super) fn expire<O: Outside>(cx: &mut Context<'_, O>) {
 /// Ends an allocation, or what of it has expired.
 fn look_at<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) {
     let Parts { rules, allocations, statistics, resumed, .. } = &mut *cx.parts;
-    let Some(mut entry) = allocations.entry(id) else { return };
+    let Some(mut entry) = allocations.find(id) else { return };
     let now = cx.now;
     if let Some(expires) = entry.mobility().and_then(Mobility::expires) {
         // A Refresh that came to another shard.

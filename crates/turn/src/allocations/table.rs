@@ -97,7 +97,7 @@ impl Allocations {
         self.all.get_mut(id)
     }
 
-    pub(crate) fn entry(&mut self, id: AllocationId) -> Option<Entry<'_>> {
+    pub(crate) fn find(&mut self, id: AllocationId) -> Option<Entry<'_>> {
         let allocation = self.all.get_mut(id)?;
         Some(Entry { id, allocation, index: &mut self.index })
     }
@@ -112,7 +112,7 @@ impl Allocations {
     }
 
     pub(crate) fn entry_of(&mut self, client: &Client) -> Option<Entry<'_>> {
-        self.entry(self.id_of(client)?)
+        self.find(self.id_of(client)?)
     }
 
     pub(crate) fn has(&self, client: &Client) -> bool {

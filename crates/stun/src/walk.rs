@@ -2,7 +2,7 @@
 
 use super::HEADER_LEN;
 use super::attribute::AttributeType as T;
-use super::message::Malformed;
+use super::malformed::Malformed;
 
 /// An attribute where it lies.
 pub(super) struct Attribute<'a> {

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::error::{CertError, Place};
 use super::names::{Fit, fit};
-use super::pem::PrivateKey;
+use super::pem::{KeyKind, PrivateKey};
 
 /// By which of them clients of today let a server sign.
 const USUAL_SCHEMES: [SignatureScheme; 4] = [
@@ -32,29 +32,6 @@ const USUAL_SCHEMES: [SignatureScheme; 4] = [
 
 /// How many signatures it takes to see how long one takes.
 const SIGNATURES: usize = 3;
-
-/// The encoding of a private key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// RSA alone (RFC 8017 appendix A.1.2), `RSA PRIVATE KEY` in PEM.
-    Pkcs1,
-    /// An elliptic curve alone (RFC 5915), `EC PRIVATE KEY` in PEM.
-    Sec1,
-    /// Any kind (RFC 5958), `PRIVATE KEY` in PEM.
-    Pkcs8,
-}
-
-impl KeyKind {
-    /// The label of its PEM block.
-    #[must_use]
-    pub fn pem_label(self) -> &'static str {
-        match self {
-            Self::Pkcs1 => "RSA PRIVATE KEY",
-            Self::Sec1 => "EC PRIVATE KEY",
-            Self::Pkcs8 => "PRIVATE KEY",
-        }
-    }
-}
 
 /// A certificate chain and the key that belongs to its first certificate.
 ///

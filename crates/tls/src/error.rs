@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::files::Access;
+use super::access::Access;
 
 /// Names that an error lists at most.
 const LISTED_NAMES: usize = 20;

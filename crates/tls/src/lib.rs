@@ -7,6 +7,7 @@
 //! * [`TlsServer`] is the rustls side; other TLS stacks take DER or PEM from the chain.
 #![forbid(unsafe_code)]
 
+mod access;
 mod acme;
 mod chain;
 mod error;
@@ -23,9 +24,10 @@ mod testing;
 mod tests;
 mod warning;
 
-pub use chain::{CertifiedChain, KeyKind};
+pub use access::Access;
+pub use chain::CertifiedChain;
 pub use error::{CertError, Found, PemProblem, Place};
-pub use files::Access;
+pub use pem::KeyKind;
 pub use server::{ALPN_PROTOCOLS, Begun, Signing, TlsServer, server_config};
 pub use source::{CertSource, load};
 pub use store::{CertStore, Finding, ReloadOutcome, Report, best_fit};

@@ -70,6 +70,12 @@ pub enum CredentialsError {
     Clock,
 }
 
+impl From<CredentialsError> for CtlError {
+    fn from(error: CredentialsError) -> Self {
+        Self::mistake(error)
+    }
+}
+
 /// A username and password, and when they end.
 pub(super) struct Credentials {
     pub(super) username: String,

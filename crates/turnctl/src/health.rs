@@ -71,6 +71,12 @@ pub enum HealthError {
     },
 }
 
+impl From<HealthError> for CtlError {
+    fn from(error: HealthError) -> Self {
+        if error.is_mistake() { Self::mistake(error) } else { Self::failure(error) }
+    }
+}
+
 impl HealthError {
     /// Whether the server is ill, or the question wrong.
     pub(super) const fn is_mistake(&self) -> bool {

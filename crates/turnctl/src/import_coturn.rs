@@ -70,6 +70,12 @@ pub enum ImportError {
     Write(#[from] WriteError),
 }
 
+impl From<ImportError> for CtlError {
+    fn from(error: ImportError) -> Self {
+        Self::mistake(error)
+    }
+}
+
 pub(super) fn run(
     args: &ImportArgs,
     out: &mut dyn Write,

@@ -73,6 +73,12 @@ pub enum InitError {
     Write(#[from] WriteError),
 }
 
+impl From<InitError> for CtlError {
+    fn from(error: InitError) -> Self {
+        Self::mistake(error)
+    }
+}
+
 /// Where Pangolin's Traefik keeps its certificates, from the directory of its Compose file.
 const ACME_FILES: [&str; 3] =
     ["config/letsencrypt/acme.json", "letsencrypt/acme.json", "acme.json"];

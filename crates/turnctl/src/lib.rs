@@ -5,12 +5,14 @@ mod bench;
 mod certs;
 pub mod check;
 pub mod client;
+pub mod completions_and_man;
 mod control;
 mod credentials;
 mod doctor;
-pub mod generated;
+mod error;
 mod health;
 mod homeserver;
+mod host;
 mod import_coturn;
 mod init;
 mod private_file;
@@ -23,16 +25,18 @@ mod top;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use taciturn_config::{ConfigErrors, Environment};
+use self::host::host_argument;
+use taciturn_config::Environment;
 
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
+pub use completions_and_man::{CompletionsArgs, ManArgs};
 pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
-pub use generated::{CompletionsArgs, ManArgs};
+pub use error::CtlError;
 pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
@@ -106,57 +110,6 @@ pub enum Command {
     Certs(SocketArgs),
 }
 
-/// Why a subcommand could not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum CtlError {
-    /// The configuration is wrong.
-    #[error("{0}")]
-    Config(#[from] ConfigErrors),
-    /// The block cannot be made from this configuration.
-    #[error("error: {0}")]
-    Block(#[from] taciturn_config::homeserver::BlockError),
-    /// No credentials can be made from this configuration or these arguments.
-    #[error("error: {0}")]
-    Credentials(#[from] credentials::CredentialsError),
-    /// Nothing can be checked with these arguments.
-    #[error("error: {0}")]
-    Check(#[from] check::CheckError),
-    /// Nothing can be measured.
-    #[error("error: {0}")]
-    Bench(#[from] BenchError),
-    /// coturn's file cannot be taken over.
-    #[error("error: {0}")]
-    Import(#[from] import_coturn::ImportError),
-    /// Nothing was set up.
-    #[error("error: {0}")]
-    Init(#[from] init::InitError),
-    /// A man page cannot be written.
-    #[error("error: cannot write {}: {error}", path.display())]
-    Man {
-        /// Which file or directory.
-        path: std::path::PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// No snippet can be made from this configuration.
-    #[error("error: {0}")]
-    Snippet(#[from] snippet::SnippetError),
-    /// The server is not well, or cannot be asked.
-    #[error("error: {0}")]
-    Health(#[from] HealthError),
-    /// The running server cannot be asked, or refuses.
-    #[error("error: {0}")]
-    Control(#[from] socket::ControlError),
-    /// `--host` is no host.
-    #[error(
-        "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
-    )]
-    Host(String),
-    /// Standard output is gone.
-    #[error("error: cannot write: {0}")]
-    Output(#[from] io::Error),
-}
-
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
     /// 2 for a mistake in the arguments or the configuration, 1 when the server is not well or `out`
@@ -173,8 +126,10 @@ impl Cli {
             Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
             Command::Check(args) => check::run(args, env, out, err),
             Command::Bench(args) => bench::run(args, env, out, err).map(ok),
-            Command::Completions(args) => generated::completions(args, out).map(ok),
-            Command::Man(args) => generated::man(args, err).map(ok),
+            Command::Completions(args) => {
+                completions_and_man::completions(args, Self::command(), out).map(ok)
+            }
+            Command::Man(args) => completions_and_man::man(args, Self::command(), err).map(ok),
             Command::Status(args) => control::status(args, env, out).map(ok),
             Command::Sessions(args) => control::sessions(args, env, out).map(ok),
             Command::Top(args) => top::run(args, env, out).map(ok),
@@ -195,20 +150,6 @@ impl Cli {
         }
         // Nothing is left to be done about a standard error that is gone as well.
         let _ = writeln!(err, "{error}");
-        let mistake = match &error {
-            CtlError::Output(_) | CtlError::Control(_) => false,
-            CtlError::Health(error) => error.is_mistake(),
-            CtlError::Bench(error) => error.is_mistake(),
-            _ => true,
-        };
-        ExitCode::from(if mistake { 2 } else { 1 })
+        ExitCode::from(error.exit_code())
     }
-}
-
-/// Checks `--host`.
-fn host_argument(host: Option<&String>) -> Result<Option<String>, CtlError> {
-    let parse = |host: &String| {
-        taciturn_config::parse_host(host).ok_or_else(|| CtlError::Host(host.clone()))
-    };
-    host.map(parse).transpose()
 }

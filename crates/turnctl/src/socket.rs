@@ -60,6 +60,12 @@ pub enum ControlError {
     Refused(taciturn_control::Error),
 }
 
+impl From<ControlError> for CtlError {
+    fn from(error: ControlError) -> Self {
+        Self::failure(error)
+    }
+}
+
 /// Sends a request. Prints every line where JSON is wanted; otherwise gives each session of the answer
 /// to `each`. Returns the result.
 pub(super) fn ask(

@@ -219,6 +219,12 @@ pub enum BenchError {
     System(#[from] io::Error),
 }
 
+impl From<BenchError> for CtlError {
+    fn from(error: BenchError) -> Self {
+        if error.is_mistake() { Self::mistake(error) } else { Self::failure(error) }
+    }
+}
+
 impl BenchError {
     /// Whether the arguments are wrong, rather than the server or the machine.
     pub(crate) const fn is_mistake(&self) -> bool {

@@ -12,6 +12,7 @@ mod figures;
 mod opening;
 mod pace;
 mod process;
+mod progress;
 mod traffic;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -26,6 +27,7 @@ use self::args::{Plan, Work};
 use self::figures::Figures;
 use self::opening::Server;
 use self::process::Process;
+use self::progress::{DRAIN, Say};
 use self::traffic::Traffic;
 use super::CtlError;
 use taciturn_config::Environment;
@@ -35,14 +37,8 @@ pub use args::{BenchArgs, BenchError};
 /// The traffic runs so long before it is measured: the server's buffers are warm then.
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// So long after the last packet is sent, those that are not back are lost.
-const DRAIN: Duration = Duration::from_millis(300);
-
 /// How often the progress is shown.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Shows how far it is, where somebody looks.
-type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// Runs the subcommand.
 pub(super) fn run(

@@ -144,6 +144,12 @@ pub enum CheckError {
     System(String),
 }
 
+impl From<CheckError> for CtlError {
+    fn from(error: CheckError) -> Self {
+        Self::mistake(error)
+    }
+}
+
 impl CheckArgs {
     /// Reads files, asks the homeserver, and hands over what to test.
     pub(super) fn plan(&self, env: &Environment, err: &mut dyn Write) -> Result<Plan, CtlError> {

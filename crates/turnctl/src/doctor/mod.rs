@@ -15,11 +15,11 @@ mod world;
 
 use std::io::{self, IsTerminal as _, Write};
 
-use taciturn_config::{Config, Environment, Listen};
+use taciturn_config::Environment;
 
 use super::report::{Finding, Look, Report, Section};
 use super::{CtlError, ServerFiles};
-use ports::{Ports, Protocol};
+use ports::{ports_of, relay_ports};
 use world::World;
 
 const EXAMPLES: &str = "\
@@ -79,18 +79,6 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
     }
     report.sections.push(section);
     report
-}
-
-/// The port of a listener; `None` where it is any free one.
-fn ports_of(listen: &Listen) -> Option<Ports> {
-    let port = listen.address.port();
-    let protocol = if listen.transport.is_datagram() { Protocol::Udp } else { Protocol::Tcp };
-    (port != 0).then_some(Ports { protocol, first: port, last: port })
-}
-
-fn relay_ports(config: &Config) -> Ports {
-    let range = config.relay_ports;
-    Ports { protocol: Protocol::Udp, first: range.first(), last: range.last() }
 }
 
 pub(super) fn run(

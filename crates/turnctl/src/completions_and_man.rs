@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use taciturn_config::ServerArgs;
 
-use super::{Cli, CtlError};
+use super::CtlError;
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
@@ -55,9 +55,13 @@ pub struct ManArgs {
     pub dir: PathBuf,
 }
 
-pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), CtlError> {
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    turnctl: Command,
+    out: &mut dyn Write,
+) -> Result<(), CtlError> {
     let (mut command, name) = match args.program {
-        Program::Turnctl => (Cli::command(), "turnctl"),
+        Program::Turnctl => (turnctl, "turnctl"),
         Program::Taciturn => (ServerArgs::command(), "taciturn"),
     };
     // clap_complete panics where its output is gone.
@@ -66,9 +70,9 @@ pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> Result
     Ok(out.write_all(&text)?)
 }
 
-pub(super) fn man(args: &ManArgs, err: &mut dyn Write) -> Result<(), CtlError> {
+pub(super) fn man(args: &ManArgs, turnctl: Command, err: &mut dyn Write) -> Result<(), CtlError> {
     let mut written = 0;
-    for (file, page) in pages()? {
+    for (file, page) in pages(turnctl)? {
         let path = args.dir.join(&file);
         let dir = path.parent().unwrap_or(&args.dir);
         let failed = |error| CtlError::Man { path: path.clone(), error };
@@ -83,8 +87,8 @@ pub(super) fn man(args: &ManArgs, err: &mut dyn Write) -> Result<(), CtlError> {
 ///
 /// # Errors
 /// None that writing to memory could have.
-pub fn pages() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut turnctl = Cli::command().disable_help_subcommand(true);
+pub fn pages(turnctl: Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut turnctl = turnctl.disable_help_subcommand(true);
     turnctl.build();
     let mut pages = vec![
         (PathBuf::from("man8/taciturn.8"), page(ServerArgs::command(), "8")?),

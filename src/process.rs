@@ -27,7 +27,7 @@ pub use system_calls::filter_system_calls;
 pub enum ProcessError {
     /// No such user or group.
     #[error(
-        "there is no {what} \"{name}\" on this system. Make it, for example with: \
+        "there is no {what} \"{name}\" on this system. Create it, for example with: \
              adduser --system --group {name}"
     )]
     Unknown {
@@ -36,7 +36,7 @@ pub enum ProcessError {
         /// As it was written.
         name: String,
     },
-    /// The system could not say.
+    /// The lookup failed.
     #[error("cannot look up \"{name}\": {error}")]
     Lookup {
         /// The user or group.
@@ -44,9 +44,9 @@ pub enum ProcessError {
         /// Why.
         error: io::Error,
     },
-    /// Only root can become somebody else.
+    /// Only root can switch to another user.
     #[error(
-        "the server is to run as \"{name}\", and was not started as root (but as uid {uid}). \
+        "the server cannot switch to the user \"{name}\" because it was started as uid {uid}, not as root. \
              Start it as root, or as {name} and without process.user"
     )]
     NotRoot {
@@ -58,7 +58,7 @@ pub enum ProcessError {
     /// A system call was refused.
     #[error("cannot {step}: {error}")]
     Refused {
-        /// What was tried.
+        /// The step that failed.
         step: &'static str,
         /// Why not.
         error: io::Error,

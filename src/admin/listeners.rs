@@ -1,5 +1,5 @@
 //! The listeners of a running server: what each serves, and which stay, come and go when another
-//! configuration takes the place of the one in use.
+//! configuration replaces the one in use.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use taciturn_tls::{CertStore, TlsServer};
      calls until they end. Reload again when they have, or restart the server"
 )]
 pub struct InTheWay {
-    /// The listener that is to come.
+    /// The new listener.
     pub wanted: String,
     /// Its address.
     pub address: SocketAddr,
@@ -65,12 +65,12 @@ pub struct ListenerTable {
     retired: Vec<Entry>,
 }
 
-/// The table of another configuration, and what it takes to get there.
+/// The table of another configuration, and the steps to get there.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// The table as it will be.
     pub table: ListenerTable,
-    /// What is to be bound, before anything is changed.
+    /// The listeners to bind before anything is changed.
     pub added: Vec<(ListenerId, Wanted)>,
     /// What becomes of the others.
     pub changes: Vec<ListenerChange>,
@@ -90,7 +90,7 @@ impl ListenerTable {
         Ok(table)
     }
 
-    /// What is to be bound for those that take clients.
+    /// The listeners to bind that accept clients.
     #[must_use]
     pub fn wanted(&self) -> Vec<(ListenerId, Wanted)> {
         self.open.iter().map(|entry| (entry.id, entry.wanted.clone())).collect()
@@ -200,7 +200,7 @@ impl ListenerTable {
 }
 
 impl Entry {
-    /// Whether it serves what another configuration wants already.
+    /// Whether it already serves what another configuration requires.
     fn serves_as(&self, listen: &Listen, store: Option<&Arc<CertStore>>) -> bool {
         let Listen { name, transport, proxy_protocol, trusted_proxies, .. } = &self.listen;
         let same_store = match (&self.store, store) {

@@ -5,7 +5,8 @@ use syn::visit::{self, Visit};
 use syn::{Item, ItemImpl, Type};
 
 use super::circles::read;
-use super::modules::{Crate, attributes, for_tests};
+use super::mentions::{attributes, for_tests};
+use super::modules::Crate;
 
 /// A type, the root of its crate, and files outside its own that still have `impl` blocks of it.
 const OWNED: &[(&str, &str, &[&str])] = &[

@@ -8,6 +8,7 @@ mod deployment;
 mod documents;
 mod impl_blocks;
 mod layers;
+mod mentions;
 mod modules;
 mod monitoring;
 mod reference;

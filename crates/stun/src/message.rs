@@ -57,7 +57,7 @@ impl<'a> Message<'a> {
     /// Reads `bytes`, which must be one whole message and nothing else.
     ///
     /// # Errors
-    /// When they are no STUN message, or FINGERPRINT is there and wrong.
+    /// If the bytes are not a STUN message, or FINGERPRINT is present and wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let [t0, t1, l0, l1, cookie @ .., _, _, _, _, _, _, _, _, _, _, _, _] =
             bytes.first_chunk::<HEADER_LEN>().ok_or(Malformed::Short)?;
@@ -206,7 +206,7 @@ impl<'a> Message<'a> {
         self.class
     }
 
-    /// What it asks for.
+    /// The method.
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method

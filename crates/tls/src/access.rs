@@ -1,4 +1,4 @@
-//! Who may use a file, and which part of its path denies this process.
+//! Owners and modes: which part of a path denies this process access.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -11,10 +11,10 @@ use std::path::{Component, Path, PathBuf};
 /// Symbolic links that are followed at most, as in Linux.
 const MAX_LINKS: usize = 40;
 
-/// Who may use a file, and who we are.
+/// The owner and mode of a file, and the ids of this process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// The file, or the directory on the way to it that lets nobody through.
+    /// The file, or the first directory on its path that denies access.
     pub path: PathBuf,
     /// Its owner's user id.
     pub uid: u32,
@@ -22,12 +22,12 @@ pub struct Access {
     pub gid: u32,
     /// Its permission bits.
     pub mode: u32,
-    /// The effective user and group id of this process, where the system tells.
+    /// The effective user and group id of this process, if known.
     pub ours: Option<(u32, u32)>,
 }
 
 impl Access {
-    /// Finds what stands in the way to `path`; `None` when it is gone meanwhile.
+    /// Finds the part of `path` that denies access; `None` if it no longer exists.
     pub(super) fn to(path: &Path) -> Option<Self> {
         let path = obstacle(path);
         let meta = fs::metadata(&path).ok()?;
@@ -43,7 +43,7 @@ impl fmt::Display for Access {
         if let Some((uid, gid)) = ours {
             write!(f, ", and this process runs as uid {uid}, gid {gid}")?;
         }
-        write!(f, ". Run it as that uid, or let it read the file")?;
+        write!(f, ". Run it as that uid, or give it the right to read the file")?;
         // Traefik refuses to start when group or others may do anything, ACLs included.
         if path.extension().is_some_and(|extension| extension == "json") {
             write!(f, " (not by chmod or an ACL: Traefik insists on mode 0600)")?;
@@ -52,8 +52,8 @@ impl fmt::Display for Access {
     }
 }
 
-/// Walks `path` as the kernel does, links and all, to the first directory that hides its entries;
-/// the file itself if there is none.
+/// Resolves `path` as the kernel does, including links, up to the first directory that denies access;
+/// the file itself if none does.
 fn obstacle(path: &Path) -> PathBuf {
     let mut at = PathBuf::from(".");
     let mut rest: VecDeque<OsString> = parts(path).collect();
@@ -82,7 +82,7 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> + '_ {
     path.components().filter(kept).map(|part| part.as_os_str().to_owned())
 }
 
-/// The effective ids. Asking the system itself would need unsafe code; Linux has them in a file.
+/// The effective ids. The system calls would need unsafe code; Linux has the ids in a file.
 fn our_ids() -> Option<(u32, u32)> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let effective = |key: &str| {
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    /// Root is refused nothing, so that the second half needs another user.
+    /// Root is denied nothing, so the second half needs another user.
     #[test]
     fn the_directory_in_the_way_is_named_and_not_the_file_behind_it() {
         let dir = tempfile::tempdir().unwrap();

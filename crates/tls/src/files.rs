@@ -22,7 +22,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, CertEr
     if meta.len() > limit {
         return Err(too_large());
     }
-    // Room for all of it at once: growing would leave unwiped copies behind.
+    // Enough capacity from the start: growing would leave unwiped copies in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(1)));
     let file = File::open(path).map_err(unreadable)?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
@@ -33,7 +33,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Zeroizing<Vec<u8>>, CertEr
     }
 }
 
-/// What tells one state of a file from another without reading it. Links are followed, so that a
+/// Metadata that distinguishes one state of a file from another without reading it. Links are followed, so that a
 /// link that points elsewhere is another state. `None` for a file that is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(Option<[i64; 7]>);
@@ -110,7 +110,7 @@ mod tests {
             error.to_string(),
             "cannot read /letsencrypt/acme.json: permission denied; /letsencrypt/acme.json is \
              owned by uid 0, gid 0, mode 0600, and this process runs as uid 65532, gid 65532. Run \
-             it as that uid, or let it read the file (not by chmod or an ACL: Traefik insists on \
+             it as that uid, or give it the right to read the file (not by chmod or an ACL: Traefik insists on \
              mode 0600)"
         );
     }

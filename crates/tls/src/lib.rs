@@ -1,8 +1,8 @@
-//! Certificates: where they lie, what is wrong with them, and how running listeners get new ones.
+//! Certificates: finding, checking and renewing them.
 //!
 //! * [`CertSource`] names a place (PEM files, a certbot directory, Traefik's `acme.json`);
-//!   [`load`] makes a [`CertifiedChain`] of it, or a [`CertError`] that says what to do.
-//! * [`CertifiedChain::warnings`] says what clients will not like about it.
+//!   [`load`] returns a [`CertifiedChain`], or a [`CertError`] that says what to do.
+//! * [`CertifiedChain::warnings`] lists reasons for which clients reject it.
 //! * [`CertStore`] holds the chains of a server, picks one by SNI and renews them in place.
 //! * [`TlsServer`] is the rustls side; other TLS stacks take DER or PEM from the chain.
 #![forbid(unsafe_code)]

@@ -83,7 +83,7 @@ impl PemText {
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
             let (kind, der) = match section {
                 Ok(section) => section,
-                // The headers of an old-style encrypted key are no base64.
+                // The headers of an old-style encrypted key are not base64.
                 Err(_) if encrypted_key => continue,
                 Err(error) => {
                     return Err(CertError::BadPem { place: text.place, problem: problem(&error) });
@@ -134,7 +134,7 @@ impl PemText {
     }
 }
 
-/// The error's own text may hold lines of the file, so that only its kind goes on.
+/// The error's own text may contain lines of the file, so only its kind is reported.
 fn problem(error: &pem::Error) -> PemProblem {
     match error {
         pem::Error::MissingSectionEnd { .. } => PemProblem::CutOff,

@@ -1,4 +1,4 @@
-//! `turnctl completions` and `turnctl man`: what is made out of the command lines themselves.
+//! `turnctl completions` and `turnctl man`: files generated from the definitions of the command lines.
 
 use std::fs;
 use std::io::{self, Write};
@@ -64,7 +64,7 @@ pub(super) fn completions(
         Program::Turnctl => (turnctl, "turnctl"),
         Program::Taciturn => (ServerArgs::command(), "taciturn"),
     };
-    // clap_complete panics where its output is gone.
+    // clap_complete panics if its output is closed.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut text);
     Ok(out.write_all(&text)?)
@@ -86,7 +86,7 @@ pub(super) fn man(args: &ManArgs, turnctl: Command, err: &mut dyn Write) -> Resu
 /// Every page, by its path below the directory of man pages.
 ///
 /// # Errors
-/// None that writing to memory could have.
+/// None in practice: the pages are written to memory.
 pub fn pages(turnctl: Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut turnctl = turnctl.disable_help_subcommand(true);
     turnctl.build();
@@ -103,7 +103,7 @@ pub fn pages(turnctl: Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     Ok(pages)
 }
 
-/// A page; what stands behind the options in `--help` is a section of its own.
+/// A page. The text after the options in `--help` becomes a section of its own.
 fn page(command: Command, section: &str) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let subcommands = command.has_subcommands();

@@ -1,4 +1,4 @@
-//! Why a subcommand failed, and the exit code that says so.
+//! Why a subcommand failed, and its exit code.
 
 use std::error::Error;
 use std::io;

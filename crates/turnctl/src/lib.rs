@@ -1,4 +1,4 @@
-//! turnctl, one file a subcommand.
+//! turnctl: one file for each subcommand.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -53,13 +53,13 @@ Examples:
   turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
       Migration from coturn.
   turnctl doctor --config /etc/taciturn/taciturn.toml
-      Why does it not work?";
+      Find out why calls fail, on the server.";
 
 /// Set up, test and control a taciturn relay server.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "turnctl", version, about = "Set up, test and control a taciturn relay server", long_about = None, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -69,24 +69,16 @@ pub struct Cli {
 pub enum Command {
     /// Write a first configuration and its secret, and print the remaining steps
     Init(InitArgs),
+    /// Convert coturn's turnserver.conf, and report on each line
+    ImportCoturn(ImportArgs),
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
     /// Print the settings that another program needs to use this server
     Snippet(SnippetForArgs),
-    /// Print a username and password that expire
-    Credentials(CredentialsArgs),
-    /// Find out why calls fail: test any TURN server from the client's side
-    Check(Box<CheckArgs>),
-    /// Load-test any TURN server and measure its performance
-    Bench(Box<BenchArgs>),
     /// Find problems on the machine of the server
     Doctor(DoctorArgs),
-    /// Convert coturn's turnserver.conf, and report on each line
-    ImportCoturn(ImportArgs),
-    /// Print completions for a shell
-    Completions(CompletionsArgs),
-    /// Write the man pages of both programs
-    Man(ManArgs),
+    /// Find out why calls fail: test any TURN server from the client's side
+    Check(Box<CheckArgs>),
     /// Test whether the server answers; for health checks
     Health(HealthArgs),
     /// Show the state of the running server
@@ -108,6 +100,14 @@ pub enum Command {
     /// Show the certificates in use; exit status 1 if one expires within 14 days
     #[command(after_help = "Example:\n  turnctl certs || echo 'renew them'")]
     Certs(SocketArgs),
+    /// Print a username and password that expire
+    Credentials(CredentialsArgs),
+    /// Load-test any TURN server and measure its performance
+    Bench(Box<BenchArgs>),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of both programs
+    Man(ManArgs),
 }
 
 impl Cli {
@@ -148,7 +148,7 @@ impl Cli {
         {
             return ExitCode::FAILURE;
         }
-        // Nothing is left to be done about a standard error that is gone as well.
+        // If standard error is closed as well, there is no way to report the error.
         let _ = writeln!(err, "{error}");
         ExitCode::from(error.exit_code())
     }

@@ -31,7 +31,7 @@ Examples:
   turnctl doctor --ntp pool.ntp.org
       Also checks the clock.
 
-The exit status is 0 if all is well, 1 with warnings, 2 with failures. turnctl check, run in another
+Exit status: 0 no problems, 1 warnings, 2 failures. turnctl check, run in another
 network, shows what only a client can see, such as the firewall of your provider.";
 
 /// Arguments of `turnctl doctor`.
@@ -50,7 +50,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub offline: bool,
 
-    /// Ask this time server how late it is
+    /// Compare the clock with this time server
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "offline")]
     pub ntp: Option<String>,
 }

@@ -31,7 +31,7 @@ Examples:
   turnctl snippet ufw | sh
       Opens the firewall for the configured ports.
 
-Standard output is the snippet and nothing else; standard error says where it belongs. The secret
+Standard output is only the snippet; standard error says where to put it. The secret
 itself is printed if the program cannot read it from a file, or with --inline.";
 
 /// Whom a snippet is for.

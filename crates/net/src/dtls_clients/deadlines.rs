@@ -7,7 +7,7 @@ use taciturn_turn::clock::Tick;
 
 /// A connection of this worker. Numbers are used again; the generation tells old from new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SessionId {
+pub(super) struct DtlsClientId {
     pub(super) number: u32,
     pub(super) generation: u32,
 }
@@ -16,29 +16,29 @@ pub(super) struct SessionId {
 /// when the old one is reached, so a packet costs nothing here.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    heap: BinaryHeap<Reverse<(Tick, SessionId)>>,
+    heap: BinaryHeap<Reverse<(Tick, DtlsClientId)>>,
 }
 
 impl Deadlines {
-    pub(super) fn push(&mut self, at: Tick, session: SessionId) {
-        self.heap.push(Reverse((at, session)));
+    pub(super) fn push(&mut self, at: Tick, client: DtlsClientId) {
+        self.heap.push(Reverse((at, client)));
     }
 
     /// Forgets the deadlines that do not hold any more, once they are most of the heap: clients
     /// that come and go all day must not make it grow.
-    pub(super) fn compact(&mut self, sessions: usize, holds: impl Fn(Tick, SessionId) -> bool) {
-        if self.heap.len() > 64 + 4 * sessions {
+    pub(super) fn compact(&mut self, clients: usize, holds: impl Fn(Tick, DtlsClientId) -> bool) {
+        if self.heap.len() > 64 + 4 * clients {
             self.heap.retain(|Reverse((at, id))| holds(*at, *id));
         }
     }
 
-    /// The earliest one.
+    /// Returns the earliest one.
     pub(super) fn next(&self) -> Option<Tick> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Takes the earliest one that `now` has reached.
-    pub(super) fn pop(&mut self, now: Tick) -> Option<(Tick, SessionId)> {
+    /// Removes and returns the earliest one that `now` has reached.
+    pub(super) fn pop(&mut self, now: Tick) -> Option<(Tick, DtlsClientId)> {
         if self.next()? > now {
             return None;
         }

@@ -1,25 +1,23 @@
-//! One connection once it speaks STUN, and until it becomes a data connection (RFC 6062).
+//! One connection, from its first message until it ends or becomes a data connection (RFC 6062).
 
+use std::cell::RefMut;
 use std::future::{Future as _, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use super::accept::UNSENT_RECORDS;
-use super::line::UNREAD_ANSWERS;
+use super::listener_handle::ListenerHandle;
 use super::receive_buffer::{self, OverTcp};
-use super::{Door, Line};
-use crate::patience::{FIRST_MESSAGE, STRANGER};
-use crate::tcp_relay::BoundPeer;
-use crate::worker::Core;
+use super::send_queue::{SendQueue, UNREAD_ANSWERS};
+use crate::tcp_relay::unbound::BoundPeer;
+use crate::timeouts::{FIRST_MESSAGE, WITHOUT_ALLOCATION};
 use taciturn_stun::Frame;
-use taciturn_turn::policy::ConnectionTicket;
-use taciturn_turn::{Client, UserId};
+use taciturn_turn::policy::{ConnectionTicket, Exceeded};
+use taciturn_turn::{Client, ClientAddr, UserId};
 
 /// How long the client may take to read the answer that makes it a data connection, or its last ones.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
@@ -42,6 +40,9 @@ const MESSAGES_BEFORE: usize = 16;
 /// Bytes that a client without an allocation may have read at a time. What is not done of it is kept.
 const READ_BEFORE: usize = 4096;
 
+/// Bytes of TLS records that wait for a client that does not read, besides its queue.
+pub(super) const UNSENT_RECORDS: usize = 16 * 1024;
+
 /// Bytes of memory that a connection without an allocation takes at most: what it has sent and is not
 /// done, answers that wait, records of TLS that wait, and 64 KiB for all the rest: its task, and the
 /// state of TLS or DTLS with the records that have come in part.
@@ -50,28 +51,56 @@ pub const STRANGER_MEMORY: usize = 2 * READ_BEFORE + UNREAD_ANSWERS + UNSENT_REC
 /// Room that is kept for the front of a message while there is none.
 const KEPT: usize = 2048;
 
-/// A connection that may be talked on.
-pub(super) struct Guest<'a> {
+/// The worker, as it serves the messages of connections.
+pub(crate) trait Messages {
+    /// Serves whole messages at the front of what a connection has read: `messages` at most, and none once there is
+    /// no room for another answer. Returns how many bytes they have, and counts `messages` down.
+    ///
+    /// # Errors
+    /// If the connection has to end: what follows is no message, or the client cannot prove a credential.
+    fn read(&self, client: Client, bytes: &[u8], messages: &mut usize) -> io::Result<usize>;
+
+    /// Returns the peer connection that the client's connection was bound to by what was read last.
+    fn take_bound(&self, client: Client) -> Option<BoundPeer>;
+
+    /// Returns true if the client has an allocation.
+    fn has_allocation(&self, client: &Client) -> bool;
+
+    /// Returns true if one more connection without an allocation may have its turn in this round.
+    fn admits_stranger(&self) -> bool;
+
+    /// Returns the buffer to read into, for the turn of one connection.
+    fn read_buffer(&self) -> RefMut<'_, Box<[u8]>>;
+
+    /// Logs that a TCP connection between a client and a peer waits for a limit.
+    fn slowed_down(&self, client: ClientAddr, user: &UserId, exceeded: Exceeded);
+}
+
+/// A connection that was accepted.
+pub(super) struct Accepted<'a> {
     pub(super) client: Client,
-    pub(super) line: &'a Line,
-    pub(super) door: &'a Door,
+    pub(super) queue: &'a SendQueue,
+    pub(super) listener: &'a ListenerHandle,
     /// Its place among the connections.
     pub(super) ticket: &'a ConnectionTicket,
     /// When it was accepted.
     pub(super) since: Instant,
 }
 
-/// Reads messages to the shard and writes what waits in the line, until either side ends. A
-/// connection that is bound to a peer's goes on with that.
-pub(super) async fn converse<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
-    core: &Rc<Core>,
-    guest: Guest<'_>,
+/// Serves the messages that arrive and writes those that wait, until either side ends the connection. If the
+/// client binds a peer connection, relays data between the two from then on.
+///
+/// # Errors
+/// Those of the connection, and why the server has ended it.
+pub(super) async fn serve<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
+    worker: &M,
+    accepted: Accepted<'_>,
     stream: S,
 ) -> io::Result<()> {
-    let Guest { client, line, ticket, .. } = guest;
-    let mut conversation = Conversation {
-        core,
-        guest,
+    let Accepted { client, queue, ticket, .. } = accepted;
+    let mut connection = Connection {
+        worker,
+        accepted,
         stream,
         unread: Vec::new(),
         more: false,
@@ -85,30 +114,30 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
         Poll::Ready(())
     })
     .await;
-    poll_fn(|context| conversation.poll(context)).await?;
-    let Conversation { mut stream, unread, bound, .. } = conversation;
+    poll_fn(|context| connection.poll(context)).await?;
+    let Connection { mut stream, unread, bound, .. } = connection;
     // The answer goes out before the first byte of data, and also to a client that has no more to say.
     let drained = poll_fn(|context| match ticket.is_lost() {
         true => Poll::Ready(Err(lost_its_place())),
-        // Media are of no use to who has gone.
-        false if bound.is_none() && line.holds_media() => Poll::Ready(Ok(())),
-        false => line.poll_drain(context, Pin::new(&mut stream)),
+        // Media are of no use to a client that has gone.
+        false if bound.is_none() && queue.holds_media() => Poll::Ready(Ok(())),
+        false => queue.poll_drain(context, Pin::new(&mut stream)),
     });
     timeout(LAST_ANSWER, drained).await??;
     if let Some(peer) = bound {
         let (reader, writer) = tokio::io::split(stream);
         // Few connections come here, so the others do not hold room for it.
-        let tell = |user: &UserId, exceeded| core.slowed_down(client.remote, user, exceeded);
+        let tell = |user: &UserId, exceeded| worker.slowed_down(client.remote, user, exceeded);
         Box::pin(peer.join(unread, reader, writer, &tell)).await;
     }
     Ok(())
 }
 
-/// A future by hand: a packet then costs one wake-up of one task, which reads, answers and writes,
+/// A hand-written future: a packet costs one wake-up of one task, which reads, answers and writes,
 /// and sets no timer.
-struct Conversation<'a, S> {
-    core: &'a Core,
-    guest: Guest<'a>,
+struct Connection<'a, M, S> {
+    worker: &'a M,
+    accepted: Accepted<'a>,
     stream: S,
     /// What was read and not done: the front of a message whose rest has not come yet, or more.
     unread: Vec<u8>,
@@ -124,37 +153,37 @@ struct Conversation<'a, S> {
     limit: Pin<Box<Sleep>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
+impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.guest.ticket.is_lost() {
+        if self.accepted.ticket.is_lost() {
             return Poll::Ready(Err(lost_its_place()));
         }
-        if !self.settled && !self.core.admits_stranger() {
+        if !self.settled && !self.worker.admits_stranger() {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
         let closed = self.poll_read(context)?;
-        let Guest { line, door, client, .. } = self.guest;
-        let had_room = line.has_room_for_an_answer();
+        let Accepted { queue, listener, client, .. } = self.accepted;
+        let had_room = queue.has_room_for_an_answer();
         //= 8489-6.2.2-no-close-before-answer
         // After reading: the answer to what was read goes out in the same turn, also to a client
         // that has closed its side.
-        line.poll_write(context, Pin::new(&mut self.stream))?;
+        queue.poll_write(context, Pin::new(&mut self.stream))?;
         if closed.is_ready() {
             return Poll::Ready(Ok(()));
         }
         // It was not read from until now, so nothing else wakes this task for that.
-        if !had_room && line.has_room_for_an_answer() {
+        if !had_room && queue.has_room_for_an_answer() {
             context.waker().wake_by_ref();
         }
-        if line.take_allocation_news() {
-            let has_allocation = self.core.has_allocation(&client);
+        if queue.take_allocation_changed() {
+            let has_allocation = self.worker.has_allocation(&client);
             if has_allocation != self.settled {
                 self.set_settled(has_allocation)?;
             }
         }
         // Not before its last answer is out.
-        if door.is_retired() && line.is_clear() && !self.core.has_allocation(&client) {
+        if listener.is_retired() && queue.is_clear() && !self.worker.has_allocation(&client) {
             return Poll::Ready(Err(io::Error::other("the listener was removed")));
         }
         self.poll_limit(context)
@@ -162,18 +191,18 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
 
     /// Ready when the client has closed its side, or has bound a peer connection.
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let core = self.core;
+        let worker = self.worker;
         let mut messages = if self.settled { MESSAGES_A_TURN } else { MESSAGES_BEFORE };
         for _ in 0..READS_A_TURN {
-            if !self.guest.line.has_room_for_an_answer() {
+            if !self.accepted.queue.has_room_for_an_answer() {
                 return Poll::Pending;
             }
             if self.more {
                 self.take(&[], &mut messages)?;
             } else {
-                let mut room = core.room();
-                let most = if self.settled { room.len() } else { READ_BEFORE };
-                let mut buffer = ReadBuf::new(room.get_mut(..most).unwrap_or_default());
+                let mut read_buffer = worker.read_buffer();
+                let most = if self.settled { read_buffer.len() } else { READ_BEFORE };
+                let mut buffer = ReadBuf::new(read_buffer.get_mut(..most).unwrap_or_default());
                 ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)?);
                 if buffer.filled().is_empty() {
                     return Poll::Ready(Ok(()));
@@ -193,19 +222,19 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
 
     /// Hands whole messages to the shard, and keeps what is not done.
     fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
-        let client = self.guest.client;
+        let client = self.accepted.client;
         if self.unread.is_empty() {
-            let taken = self.core.read_stream(client, bytes, messages)?;
+            let taken = self.worker.read(client, bytes, messages)?;
             self.spoken |= taken > 0;
             self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
         } else {
             self.unread.extend_from_slice(bytes);
-            let taken = self.core.read_stream(client, &self.unread, messages)?;
+            let taken = self.worker.read(client, &self.unread, messages)?;
             self.spoken |= taken > 0;
             self.unread.drain(..taken);
         }
-        self.bound = self.core.take_bound(client);
-        if !self.settled && (self.bound.is_some() || self.core.has_allocation(&client)) {
+        self.bound = self.worker.take_bound(client);
+        if !self.settled && (self.bound.is_some() || self.worker.has_allocation(&client)) {
             self.set_settled(true)?;
         }
         if self.bound.is_some() {
@@ -216,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
             self.unread.shrink_to(KEPT);
         } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
             if needed > if self.settled { LONGEST } else { LONGEST_BEFORE } {
-                return Err(io::Error::other("a message over the limit"));
+                return Err(io::Error::other("message too long"));
             }
         } else {
             self.more = true;
@@ -227,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
     /// The client has an allocation now, or none any more.
     fn set_settled(&mut self, settled: bool) -> io::Result<()> {
         // Before it hears of its allocation: one that has lost its place must not.
-        if !self.guest.ticket.set_settled(settled) {
+        if !self.accepted.ticket.set_settled(settled) {
             return Err(lost_its_place());
         }
         self.settled = settled;
@@ -235,8 +264,8 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
             // An error changes no more than the size of a buffer.
             let _ = receive_buffer::lift(&self.stream);
         } else {
-            self.guest.since = Instant::now();
-            self.limit.as_mut().reset(self.guest.since + STRANGER);
+            self.accepted.since = Instant::now();
+            self.limit.as_mut().reset(self.accepted.since + WITHOUT_ALLOCATION);
         }
         Ok(())
     }
@@ -248,14 +277,14 @@ impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             let (now, has_allocation) =
-                (Instant::now(), self.core.has_allocation(&self.guest.client));
+                (Instant::now(), self.worker.has_allocation(&self.accepted.client));
             // One can come from another connection, and go to one, without a word here (RFC 8016).
             if has_allocation != self.settled {
                 self.set_settled(has_allocation)?;
             }
             //= 8489-6.2.2-server-keeps-connection
             // With an allocation it may stay: that has its own lifetime.
-            let next = if has_allocation { now } else { self.guest.since } + STRANGER;
+            let next = if has_allocation { now } else { self.accepted.since } + WITHOUT_ALLOCATION;
             if next <= now {
                 let why = "no allocation in time";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));

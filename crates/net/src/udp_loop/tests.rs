@@ -1,4 +1,4 @@
-//! Turns of a worker, taken one at a time.
+//! Turns of the loop, taken one at a time.
 #![cfg(target_os = "linux")] // other systems send one datagram a call
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -6,13 +6,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::State;
+use super::UdpLoop;
 use crate::clock::Clock;
-use crate::colleagues::Colleagues;
+use crate::engine::Engine;
 use crate::handshakes::Gate;
 use crate::limit_names::LimitNames;
-use crate::listener::{ListenerId, UdpListener};
-use crate::server::Shared;
+use crate::listener::id::ListenerId;
+use crate::listener::udp::UdpListener;
+use crate::mailbox::OtherWorkers;
+use crate::shared::Shared;
 use crate::test_rules::{request, rules, settings};
 use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
 use taciturn_turn::RelayId;
@@ -22,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A worker without a thread.
 struct Rig {
-    state: State,
+    udp: UdpLoop,
+    engine: Engine,
     address: SocketAddr,
 }
 
@@ -39,26 +42,28 @@ impl Rig {
         };
         let gate =
             Gate::new(clock, Arc::clone(&shared.handshakes), Arc::clone(&shared.rules.answers));
-        let (handover, colleagues) = (Arc::default(), Colleagues::default());
-        let mut state = State::new(clock, &shared, handover, colleagues, Rc::new(gate)).unwrap();
+        let udp = UdpLoop::new(clock, shared.wake_delay).unwrap();
+        let registry = udp.poll().registry().try_clone().unwrap();
+        let (unbound, workers) = (Arc::default(), OtherWorkers::default());
+        let mut engine = Engine::new(clock, registry, &shared, unbound, workers, Rc::new(gate));
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
-        state.io.listen(listener).unwrap();
-        Self { state, address }
+        engine.listen(listener).unwrap();
+        Self { udp, engine, address }
     }
 
     /// Serves what is there.
     fn turn(&mut self) {
-        while self.state.turn().unwrap() {}
+        while self.udp.turn(&mut self.engine).unwrap() {}
     }
 
     /// Waits until a packet lies on each relay socket.
-    fn wait_for_peers(&self, relays: u32) {
+    fn wait_for_peers(&mut self, relays: u32) {
         let began = Instant::now();
         for relay in 0..relays {
-            let socket = &self.state.io.relay(RelayId(relay)).unwrap().socket;
+            let socket = &self.engine.resources().sockets.relay(RelayId(relay)).unwrap().socket;
             while socket.peek(&mut [0; 10]).is_err() {
                 assert!(began.elapsed() < PATIENCE, "nothing on relay socket {relay}");
             }
@@ -131,9 +136,9 @@ fn what_several_relay_sockets_bring_leaves_in_one_call() {
         call.peer.send(&[number; 4]).unwrap();
     }
     rig.wait_for_peers(3);
-    let before = rig.state.egress.statistics;
+    let before = rig.engine.resources().egress.statistics;
     rig.turn();
-    let after = rig.state.egress.statistics;
+    let after = rig.engine.resources().egress.statistics;
     assert_eq!(after.datagrams - before.datagrams, 3);
     assert_eq!(after.sends - before.sends, 1);
     for (number, call) in (b'0'..).zip(&calls) {

@@ -1,6 +1,6 @@
-//! What a worker has seen happen, in numbers. Plain ones: a worker counts for itself, and is asked.
+//! The counters of a worker. They are plain numbers: each worker counts for itself, and is asked.
 
-use super::losses::Losses;
+use super::send_errors::Losses;
 use taciturn_turn::auth::Denied;
 use taciturn_turn::policy::Refusal;
 use taciturn_turn::{EndReason, Event, Statistics};
@@ -34,9 +34,9 @@ impl Counts {
     }
 }
 
-/// What has happened on one worker, or on all.
+/// How many events there were on one worker, or on all.
 #[derive(Clone, Debug)]
-pub struct Tally {
+pub struct EventCounts {
     /// Allocations made.
     pub made: u64,
     /// Allocations ended, by reason.
@@ -49,7 +49,7 @@ pub struct Tally {
     pub errors: [u64; 600],
 }
 
-impl Default for Tally {
+impl Default for EventCounts {
     fn default() -> Self {
         Self {
             made: 0,
@@ -61,7 +61,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl EventCounts {
     /// Counts one event.
     pub(super) fn count(&mut self, event: &Event<'_>) {
         match event {
@@ -131,7 +131,7 @@ pub struct Snapshot {
     /// What its shard has counted.
     pub statistics: Statistics,
     /// What it has seen happen.
-    pub tally: Tally,
+    pub events: EventCounts,
     /// Allocations there are.
     pub allocations: usize,
     /// What was to be sent and was not.
@@ -146,7 +146,7 @@ impl Snapshot {
     /// Adds that of another worker.
     pub(super) fn add(&mut self, other: &Self) {
         self.statistics.add(&other.statistics);
-        self.tally.add(&other.tally);
+        self.events.add(&other.events);
         self.allocations += other.allocations;
         self.unsent.add_all(&other.unsent);
         self.overflowed.add(other.overflowed);

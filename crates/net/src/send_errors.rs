@@ -38,7 +38,7 @@ impl Loss {
         Self::Closed,
     ];
 
-    /// What an error of sending a datagram means.
+    /// Returns what an error of sending a datagram means.
     #[must_use]
     pub fn of(error: &io::Error) -> Self {
         match error.raw_os_error() {
@@ -52,7 +52,7 @@ impl Loss {
         }
     }
 
-    /// Its name among the metrics.
+    /// Returns its name among the metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

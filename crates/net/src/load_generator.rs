@@ -1,12 +1,13 @@
-//! Datagrams in bulk, for whoever measures servers: what a batch has brought is looked at or sent on
-//! without copying, what is to be sent in runs is cut by the kernel. The same code that the server
-//! relays with.
+//! Batches of datagrams for programs that measure servers. What a batch has received is examined or forwarded
+//! without copying, and the kernel splits runs into datagrams. It is the code that the server relays with.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::ops::Range;
 
-use super::batch::{Destination, Egress, Ingress, Outgoing, Wishes, prepare, send};
+use super::batch::datagrams::{Outgoing, Wishes};
+use super::batch::egress::{Destination, Egress};
+use super::batch::system::{Ingress, prepare, send};
 use taciturn_turn::Prefix;
 
 /// Bytes of the longest run that is sent in one call.

@@ -2,70 +2,70 @@
 
 use std::time::Duration;
 
-use super::deadlines::SessionId;
-use crate::batch::Destination;
+use super::deadlines::DtlsClientId;
+use crate::batch::egress::Destination;
 use crate::dtls::Connection;
-use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, STRANGER};
+use crate::timeouts::{FIRST_MESSAGE, HANDSHAKE_TIME, WITHOUT_ALLOCATION};
 use taciturn_turn::Client;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::ConnectionTicket;
 
-/// The clock counts whole milliseconds: a wait begins with the next one.
+/// The resolution of the clock. A wait begins with the next tick.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// How far a client has come.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(crate) enum Stage {
     /// Its handshake is not finished; it holds one of the few places for that.
     HalfOpen(#[allow(dead_code, reason = "it counts for as long as it lives")] ConnectionTicket),
-    /// It has not said anything yet.
+    /// It has not sent a message yet.
     Silent,
-    /// It has spoken STUN.
+    /// It has sent a message of STUN.
     Spoken,
 }
 
-/// A client whose cookie was good.
+/// A client whose cookie was valid.
 #[derive(Debug)]
-pub(super) struct Session {
-    pub(super) connection: Connection,
-    pub(super) client: Client,
+pub(crate) struct DtlsClient {
+    pub(crate) connection: Connection,
+    pub(crate) five_tuple: Client,
     /// Where its datagrams go, and by which socket.
-    pub(super) to: Destination,
-    pub(super) generation: u32,
-    pub(super) stage: Stage,
+    pub(crate) to: Destination,
+    pub(crate) generation: u32,
+    pub(crate) stage: Stage,
     /// When this stage began.
-    pub(super) since: Tick,
+    pub(crate) since: Tick,
     /// When the client came, or when its last allocation ended; while it has one, when that was seen.
-    pub(super) stranger_since: Tick,
+    pub(crate) stranger_since: Tick,
     /// Whether it has an allocation, as its ticket knows it.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
     /// The deadline that it is queued for.
-    pub(super) queued: Tick,
+    pub(crate) queued: Tick,
     /// How many relayed messages did not fit into a record.
-    pub(super) dropped: u64,
-    /// Its place among all connections. A client that starts anew hands it on.
-    pub(super) ticket: Option<ConnectionTicket>,
+    pub(crate) dropped: u64,
+    /// Its place among all connections. A client's next connection takes it over.
+    pub(crate) ticket: Option<ConnectionTicket>,
 }
 
-/// What a session wants at its deadline.
+/// What becomes of a client at its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
-    /// Nothing that ends it: it is to be queued again.
+pub(crate) enum Due {
+    /// It stays, and is queued again.
     Later,
     /// It has taken too long, for this reason.
     Over(&'static str),
-    /// It was here for so long: it may stay for as long as it has an allocation.
+    /// It may stay only if it has an allocation.
     Allocation,
 }
 
-impl Session {
-    pub(super) const fn id(&self, number: u32) -> SessionId {
-        SessionId { number, generation: self.generation }
+impl DtlsClient {
+    pub(super) const fn id(&self, number: u32) -> DtlsClientId {
+        DtlsClientId { number, generation: self.generation }
     }
 
     /// Notes that the handshake is done, which gives its place to others. Returns whether that is
     /// news.
-    pub(super) fn note_handshake(&mut self, now: Tick) -> bool {
+    pub(crate) fn note_handshake(&mut self, now: Tick) -> bool {
         let done = matches!(self.stage, Stage::HalfOpen(_)) && self.connection.is_established();
         if done {
             self.stage = Stage::Silent;
@@ -75,14 +75,14 @@ impl Session {
     }
 
     /// Notes that the client has sent something that a server understands.
-    pub(super) fn note_message(&mut self) {
+    pub(crate) fn note_message(&mut self) {
         if matches!(self.stage, Stage::Silent) {
             self.stage = Stage::Spoken;
         }
     }
 
     /// Notes whether the client has an allocation. Returns whether it still has its place.
-    pub(super) fn set_settled(&mut self, now: Tick, settled: bool) -> bool {
+    pub(crate) fn set_settled(&mut self, now: Tick, settled: bool) -> bool {
         if settled == self.settled {
             return true;
         }
@@ -90,7 +90,7 @@ impl Session {
         self.ticket.as_ref().is_some_and(|ticket| ticket.set_settled(settled))
     }
 
-    /// When it is to be looked at again.
+    /// Returns when it is to be looked at again.
     pub(super) fn deadline(&self, now: Tick) -> Tick {
         match self.stage {
             Stage::HalfOpen(_) => {
@@ -99,12 +99,12 @@ impl Session {
                 resend.map_or(end, |resend| resend.min(end))
             }
             Stage::Silent => self.since + FIRST_MESSAGE,
-            Stage::Spoken => self.stranger_since + STRANGER,
+            Stage::Spoken => self.stranger_since + WITHOUT_ALLOCATION,
         }
     }
 
     /// Does what is due by now, and says what comes next.
-    pub(super) fn handle_timeout(&mut self, now: Tick) -> Due {
+    pub(crate) fn handle_timeout(&mut self, now: Tick) -> Due {
         let over = |limit| now >= self.since + limit;
         match self.stage {
             Stage::HalfOpen(_) if over(HANDSHAKE_TIME) => {

@@ -1,5 +1,5 @@
-//! Peer connections on their way from the worker that made them to the worker whose client binds
-//! them. Asked once a connection; a lock is fine here.
+//! Peer connections that no client has bound yet: on their way from the worker that made them to the worker
+//! whose client binds them. A lock is taken a few times for each connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,17 +14,17 @@ use super::pace::Pace;
 use super::sockets::prepare;
 use taciturn_turn::{ConnectionId, Traffic};
 
-/// The peer connections of all workers that nobody has bound yet. There are no more than the
+/// The unbound peer connections of all workers. There are no more than the
 /// shards' bounds allow. Nothing is read: what peers send waits in the kernel's buffer, and a peer
 /// that fills it has to wait.
 #[derive(Debug, Default)]
-pub(crate) struct Handover {
-    waiting: Mutex<AHashMap<ConnectionId, Waiting>>,
+pub(crate) struct UnboundPeers {
+    unbound: Mutex<AHashMap<ConnectionId, Unbound>>,
 }
 
 #[derive(Debug)]
-struct Waiting {
-    /// Of no runtime.
+struct Unbound {
+    /// Not registered with a runtime.
     stream: std::net::TcpStream,
     ends: Ends,
 }
@@ -66,8 +66,11 @@ pub(super) struct Counters {
     pub(super) to_client: AtomicU64,
 }
 
-impl Handover {
-    /// Lays a connection down.
+impl UnboundPeers {
+    /// Keeps a connection until it is bound.
+    ///
+    /// # Errors
+    /// Those of the connection.
     pub(super) fn put(
         &self,
         connection: ConnectionId,
@@ -80,31 +83,34 @@ impl Handover {
         let (held, let_go) = oneshot::channel();
         let (alive, over) = oneshot::channel();
         let ends = Ends { traffic: Arc::clone(&traffic), let_go, pace, _alive: alive };
-        self.lock().insert(connection, Waiting { stream, ends });
+        self.lock().insert(connection, Unbound { stream, ends });
         Ok((Leash { traffic, _held: held }, Over(over)))
     }
 
-    /// Takes a connection up, into the runtime of the calling thread.
+    /// Removes and returns an unbound connection, for the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// If the runtime refuses it.
     pub(super) fn take(&self, connection: ConnectionId) -> io::Result<Option<BoundPeer>> {
-        let Some(Waiting { stream, ends }) = self.lock().remove(&connection) else {
+        let Some(Unbound { stream, ends }) = self.lock().remove(&connection) else {
             return Ok(None);
         };
         Ok(Some(BoundPeer { stream: TcpStream::from_std(stream)?, ends }))
     }
 
-    /// Closes a connection that nobody has taken.
+    /// Closes a connection, unless it was bound.
     pub(super) fn remove(&self, connection: ConnectionId) {
         let removed = self.lock().remove(&connection);
         drop(removed); // not under the lock
     }
 
-    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Unbound>> {
+        self.unbound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Leash {
-    /// What has been relayed so far.
+    /// Returns what has been relayed so far.
     pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             bytes_to_peers: self.traffic.to_peer.load(Ordering::Relaxed),

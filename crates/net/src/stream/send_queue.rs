@@ -1,4 +1,4 @@
-//! What waits to be written to one connection.
+//! The messages that wait to be written to one connection.
 //= 8489-6.2.2-no-connection-back, 8656-16-udp-to-tcp
 
 use std::cell::{Cell, RefCell};
@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
-use crate::worker::REPLY;
+use crate::answer_size::LONGEST_ANSWER;
 use taciturn_turn::Prefix;
 
 /// Bytes of media that wait for a slow client before the newest are dropped. At 2 Mbit/s this is
@@ -17,7 +17,7 @@ use taciturn_turn::Prefix;
 const MEDIA_LIMIT: usize = 256 * 1024;
 
 /// Bytes beyond that for answers, which are never dropped. A client that does not read even those
-/// is disconnected. Those that it is not read for come here alone: of a Connect, for one.
+/// is disconnected. Only answers that no reading from the client has caused fill it, such as that to Connect.
 const ANSWER_LIMIT: usize = MEDIA_LIMIT + 64 * 1024;
 
 /// Bytes of answers that wait, at most, before the client is read from again. Without an allocation
@@ -25,21 +25,21 @@ const ANSWER_LIMIT: usize = MEDIA_LIMIT + 64 * 1024;
 pub(super) const UNREAD_ANSWERS: usize = 16 * 1024;
 
 /// Bytes of memory that a connection with an allocation takes at most, besides those of one without:
-/// its line, and the longest message that has come in part.
+/// its queue, and the longest message that has arrived in part.
 pub const CLIENT_MEMORY: usize = ANSWER_LIMIT + 64 * 1024;
 
-/// Room that a line keeps while nothing waits.
+/// Bytes of capacity that a queue keeps while nothing waits.
 const KEPT: usize = 16 * 1024;
 
-/// The outgoing side of one connection. Whole messages go in; the connection's task writes all there
-/// are, in one TLS record where they fit one.
+/// The messages that wait for the client of one connection. The connection's task writes all of them at once,
+/// in one TLS record if they fit.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct SendQueue {
     waiting: RefCell<Vec<u8>>,
     answers: RefCell<Answers>,
     writer: Writer,
-    /// Whether it is to be seen if the client has an allocation.
-    allocation_news: Cell<bool>,
+    /// Whether the client's allocation may have come or ended.
+    allocation_changed: Cell<bool>,
     /// Whether the connection holds nothing back of what was written to it.
     flushed: Cell<bool>,
     broken: Cell<bool>,
@@ -48,13 +48,13 @@ pub(crate) struct Line {
     transport: &'static str,
 }
 
-impl Line {
+impl SendQueue {
     pub(crate) fn new(transport: &'static str) -> Self {
         Self {
             waiting: RefCell::new(Vec::new()),
             answers: RefCell::default(),
             writer: Writer::default(),
-            allocation_news: Cell::new(false),
+            allocation_changed: Cell::new(false),
             flushed: Cell::new(true),
             broken: Cell::new(false),
             dropped: Cell::new(0),
@@ -66,46 +66,46 @@ impl Line {
         self.transport
     }
 
-    /// Wakes the connection's task, if it waits for news.
-    pub(crate) fn nudge(&self) {
+    /// Wakes the connection's task, if it waits.
+    pub(crate) fn wake(&self) {
         self.writer.wake();
     }
 
-    /// Has the connection's task see whether the client has an allocation: one has ended, or may have
-    /// come from elsewhere.
-    pub(crate) fn tell_allocation_news(&self) {
-        self.allocation_news.set(true);
-        self.nudge();
+    /// Has the connection's task look at whether the client has an allocation: one has ended, or may have
+    /// moved here.
+    pub(crate) fn allocation_changed(&self) {
+        self.allocation_changed.set(true);
+        self.wake();
     }
 
-    /// Whether that is to be seen since the last call.
-    pub(super) fn take_allocation_news(&self) -> bool {
-        self.allocation_news.replace(false)
+    /// Returns true if that was called since the last time.
+    pub(super) fn take_allocation_changed(&self) -> bool {
+        self.allocation_changed.replace(false)
     }
 
-    /// Whether there is room for the answer to another request. Where there is none the client is
+    /// Returns true if there is room for the answer to another request. If there is none, the client is
     /// not read from: it must read its answers first.
     pub(crate) fn has_room_for_an_answer(&self) -> bool {
-        self.answers.borrow().waiting() + REPLY <= UNREAD_ANSWERS
+        self.answers.borrow().waiting() + LONGEST_ANSWER <= UNREAD_ANSWERS
     }
 
-    /// Whether media wait to be written.
+    /// Returns true if media wait to be written.
     pub(super) fn holds_media(&self) -> bool {
         self.waiting.borrow().len() > self.answers.borrow().waiting()
     }
 
-    /// Whether nothing waits to be written, nor to be flushed.
+    /// Returns true if nothing waits to be written or flushed.
     pub(super) fn is_clear(&self) -> bool {
         self.waiting.borrow().is_empty() && self.flushed.get()
     }
 
-    /// How many relayed messages were dropped because the client was slow.
+    /// Returns how many relayed messages were dropped because the client was slow.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.get()
     }
 
     /// Adds a relayed message, or drops it when too much waits.
-    pub(crate) fn media(&self, prefix: &Prefix, payload: &[u8], padding: u8) {
+    pub(crate) fn data(&self, prefix: &Prefix, payload: &[u8], padding: u8) {
         let mut waiting = self.waiting.borrow_mut();
         let prefix = prefix.as_bytes();
         if waiting.len() + prefix.len() + payload.len() + usize::from(padding) > MEDIA_LIMIT {
@@ -191,10 +191,10 @@ impl Line {
     }
 }
 
-/// Where in a line answers are: media between them do not count.
+/// Where in a queue answers are: media between them do not count.
 #[derive(Debug, Default)]
 struct Answers {
-    /// Bytes that have left the line, since it began.
+    /// Bytes that have left the queue, since it began.
     written: u64,
     /// Answers that follow each other: where they end, counted likewise, and their bytes that wait.
     runs: VecDeque<(u64, usize)>,
@@ -235,21 +235,21 @@ impl Answers {
     }
 }
 
-/// The task that writes a line.
+/// The task that writes a queue.
 #[derive(Debug, Default)]
 struct Writer {
     waker: RefCell<Option<Waker>>,
-    /// Whether it has to be told of news. After the first of a batch it need not be.
+    /// Whether it has to be woken. After the first message of a batch it need not be.
     asleep: Cell<bool>,
 }
 
 impl Writer {
-    fn wait(&self, waker: &Waker, for_news: bool) {
+    fn wait(&self, waker: &Waker, if_empty: bool) {
         let mut known = self.waker.borrow_mut();
         if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *known = Some(waker.clone());
         }
-        self.asleep.set(for_news);
+        self.asleep.set(if_empty);
     }
 
     fn wake(&self) {
@@ -269,52 +269,52 @@ mod tests {
 
     use super::*;
 
-    fn media(line: &Line, len: usize) {
-        line.media(&Prefix::new(&[0x40, 0, 0, 0]), &vec![7; len], 0);
+    fn media(queue: &SendQueue, len: usize) {
+        queue.data(&Prefix::new(&[0x40, 0, 0, 0]), &vec![7; len], 0);
     }
 
     /// Writes to a connection that takes everything.
-    async fn written(line: &Line) -> io::Result<Vec<u8>> {
+    async fn written(queue: &SendQueue) -> io::Result<Vec<u8>> {
         let mut out = Vec::new();
-        poll_fn(|context| Poll::Ready(line.poll_write(context, Pin::new(&mut out)))).await?;
+        poll_fn(|context| Poll::Ready(queue.poll_write(context, Pin::new(&mut out)))).await?;
         Ok(out)
     }
 
     #[tokio::test]
     async fn messages_leave_whole_and_in_order() {
-        let line = Line::new("tcp");
-        line.answer(b"answer");
-        line.media(&Prefix::new(b"head"), b"x", 3);
-        assert_eq!(written(&line).await.unwrap(), b"answerheadx\0\0\0");
-        assert_eq!(written(&line).await.unwrap(), b"", "once");
+        let queue = SendQueue::new("tcp");
+        queue.answer(b"answer");
+        queue.data(&Prefix::new(b"head"), b"x", 3);
+        assert_eq!(written(&queue).await.unwrap(), b"answerheadx\0\0\0");
+        assert_eq!(written(&queue).await.unwrap(), b"", "once");
     }
 
     #[tokio::test]
     async fn a_slow_client_loses_the_newest_media_and_no_answer() {
-        let line = Line::new("tcp");
+        let queue = SendQueue::new("tcp");
         for _ in 0..300 {
-            media(&line, 1020);
+            media(&queue, 1020);
         }
-        assert_eq!(line.dropped(), 300 - 256);
-        line.answer(b"answer");
-        let out = written(&line).await.unwrap();
+        assert_eq!(queue.dropped(), 300 - 256);
+        queue.answer(b"answer");
+        let out = written(&queue).await.unwrap();
         assert_eq!(out.len(), MEDIA_LIMIT + 6);
         assert!(out.ends_with(b"answer"));
-        assert!(line.waiting.borrow().capacity() <= KEPT, "the room is given back");
+        assert!(queue.waiting.borrow().capacity() <= KEPT, "the room is given back");
     }
 
     #[tokio::test]
     async fn what_a_connection_does_not_take_is_written_later_and_once() {
-        let line = Line::new("tcp");
+        let queue = SendQueue::new("tcp");
         let (mut ours, mut theirs) = tokio::io::duplex(1000);
         let sent: Vec<u8> = (0..25).flat_map(|n| [n; 100]).collect();
         for part in sent.chunks(100) {
-            line.media(&Prefix::new(&[]), part, 0);
+            queue.data(&Prefix::new(&[]), part, 0);
         }
         // The writer is woken when there is room, as often as it takes.
-        let left = || line.waiting.borrow().len();
+        let left = || queue.waiting.borrow().len();
         let write = poll_fn(|context| {
-            line.poll_write(context, Pin::new(&mut ours)).unwrap();
+            queue.poll_write(context, Pin::new(&mut ours)).unwrap();
             if left() == 0 { Poll::Ready(()) } else { Poll::Pending }
         });
         let mut got = vec![0; sent.len()];
@@ -325,10 +325,10 @@ mod tests {
 
     #[tokio::test]
     async fn draining_ends_when_the_connection_has_taken_everything() {
-        let line = Line::new("tcp");
+        let queue = SendQueue::new("tcp");
         let (mut ours, mut theirs) = tokio::io::duplex(10);
-        line.answer(&[7; 100]);
-        let drained = poll_fn(|context| line.poll_drain(context, Pin::new(&mut ours)));
+        queue.answer(&[7; 100]);
+        let drained = poll_fn(|context| queue.poll_drain(context, Pin::new(&mut ours)));
         let mut got = [0; 100];
         let (outcome, read) = tokio::join!(drained, theirs.read_exact(&mut got));
         outcome.unwrap();
@@ -338,85 +338,85 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_that_waits_is_woken_by_news() {
-        let line = Line::new("tcp");
+        let queue = SendQueue::new("tcp");
         let mut out = Vec::new();
         let write = poll_fn(|context| {
-            line.poll_write(context, Pin::new(&mut out)).unwrap();
+            queue.poll_write(context, Pin::new(&mut out)).unwrap();
             if out.is_empty() { Poll::Pending } else { Poll::Ready(()) }
         });
         let news = async {
             tokio::task::yield_now().await;
-            line.answer(b"answer");
+            queue.answer(b"answer");
         };
         tokio::join!(write, news);
         assert_eq!(out, b"answer");
     }
 
     /// Writes to a connection that takes so many bytes and no more for now.
-    async fn written_up_to(line: &Line, bytes: usize) {
+    async fn written_up_to(queue: &SendQueue, bytes: usize) {
         let (mut ours, _theirs) = tokio::io::duplex(bytes);
-        poll_fn(|context| Poll::Ready(line.poll_write(context, Pin::new(&mut ours))))
+        poll_fn(|context| Poll::Ready(queue.poll_write(context, Pin::new(&mut ours))))
             .await
             .unwrap();
     }
 
     #[test]
     fn the_answers_of_a_client_that_is_not_read_for_them_stay_within_16_kib() {
-        for len in [20, 63, 64, 72, 1000, REPLY] {
-            let line = Line::new("tcp");
-            while line.has_room_for_an_answer() {
-                line.answer(&vec![0; len]);
+        for len in [20, 63, 64, 72, 1000, LONGEST_ANSWER] {
+            let queue = SendQueue::new("tcp");
+            while queue.has_room_for_an_answer() {
+                queue.answer(&vec![0; len]);
             }
-            let waiting = line.waiting.borrow();
+            let waiting = queue.waiting.borrow();
             assert!(waiting.len() <= UNREAD_ANSWERS, "{len}: {}", waiting.len());
             assert!(waiting.capacity() <= UNREAD_ANSWERS, "{len}: {}", waiting.capacity());
-            assert_eq!(line.answers.borrow().runs.capacity(), 4, "{len}");
+            assert_eq!(queue.answers.borrow().runs.capacity(), 4, "{len}");
         }
     }
 
     #[tokio::test]
     async fn room_for_answers_comes_back_as_they_are_taken() {
-        let line = Line::new("tcp");
-        while line.has_room_for_an_answer() {
-            line.answer(&[0; 100]);
+        let queue = SendQueue::new("tcp");
+        while queue.has_room_for_an_answer() {
+            queue.answer(&[0; 100]);
         }
-        written_up_to(&line, 99).await;
-        assert!(line.has_room_for_an_answer(), "99 bytes less");
-        line.answer(&[0; 100]);
-        assert!(!line.has_room_for_an_answer());
-        written(&line).await.unwrap();
-        assert_eq!(line.answers.borrow().waiting(), 0);
+        written_up_to(&queue, 99).await;
+        assert!(queue.has_room_for_an_answer(), "99 bytes less");
+        queue.answer(&[0; 100]);
+        assert!(!queue.has_room_for_an_answer());
+        written(&queue).await.unwrap();
+        assert_eq!(queue.answers.borrow().waiting(), 0);
     }
 
     #[tokio::test]
     async fn media_are_no_answers_whichever_comes_first() {
-        let line = Line::new("tcp");
-        line.answer(&[0; 10_000]);
+        let queue = SendQueue::new("tcp");
+        queue.answer(&[0; 10_000]);
         for _ in 0..200 {
-            media(&line, 996);
+            media(&queue, 996);
         }
-        assert!(line.has_room_for_an_answer() && line.holds_media());
-        line.answer(&[0; 6000]);
-        line.answer(&[0; 500]);
-        assert!(!line.has_room_for_an_answer());
-        let waiting = || line.answers.borrow().waiting();
-        written_up_to(&line, 9000).await;
+        assert!(queue.has_room_for_an_answer() && queue.holds_media());
+        queue.answer(&[0; 6000]);
+        queue.answer(&[0; 500]);
+        assert!(!queue.has_room_for_an_answer());
+        let waiting = || queue.answers.borrow().waiting();
+        written_up_to(&queue, 9000).await;
         assert_eq!(waiting(), 1000 + 6500);
-        written_up_to(&line, 1000 + 150_500).await;
+        written_up_to(&queue, 1000 + 150_500).await;
         assert_eq!(waiting(), 6500, "only media were written besides");
-        written_up_to(&line, 49_500 + 6100).await;
+        written_up_to(&queue, 49_500 + 6100).await;
         assert_eq!(waiting(), 400);
-        written(&line).await.unwrap();
+        written(&queue).await.unwrap();
         assert_eq!(waiting(), 0);
-        assert!(line.answers.borrow().runs.is_empty() && !line.holds_media());
+        assert!(queue.answers.borrow().runs.is_empty() && !queue.holds_media());
     }
 
     #[tokio::test]
     async fn a_client_that_reads_no_answers_is_given_up() {
-        let line = Line::new("tcp");
+        let queue = SendQueue::new("tcp");
         for _ in 0..=ANSWER_LIMIT / 1000 {
-            line.answer(&[0; 1000]);
+            queue.answer(&[0; 1000]);
         }
-        assert!(written(&line).await.is_err());
+        assert!(written(&queue).await.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! How long clients may take that hold memory by being there: over TCP, TLS and DTLS alike.
+//! How long clients on TCP, TLS and DTLS may take: each connection holds memory.
 
 use std::time::Duration;
 
@@ -10,4 +10,4 @@ pub(super) const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 /// How long a client may be there without an allocation, in all: from its beginning, or from the end of
 /// its allocation. Whatever it says meanwhile, for nobody needs that long to ask for one.
-pub(super) const STRANGER: Duration = Duration::from_secs(60);
+pub(super) const WITHOUT_ALLOCATION: Duration = Duration::from_secs(60);

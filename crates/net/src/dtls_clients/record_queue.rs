@@ -1,11 +1,11 @@
-//! Records on their way out: one buffer for each worker, sent at the end of a batch.
+//! The records that wait to be sent: one buffer for each worker, sent at the end of a batch.
 
 use std::fmt;
 
-use crate::batch::{Destination, Egress};
+use crate::batch::egress::{Destination, Egress};
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
-use crate::listener::UdpListeners;
-use crate::losses::Losses;
+use crate::listener::udp::UdpListeners;
+use crate::send_errors::Losses;
 use taciturn_turn::clock::Tick;
 
 /// Bytes of the longest datagram that a connection has to send.
@@ -16,22 +16,22 @@ const ROOM: usize = 256 * 1024;
 
 /// Datagrams that wait for the end of the batch. Those for one client leave in one system call.
 #[derive(Default)]
-pub(super) struct Outbox {
+pub(crate) struct RecordQueue {
     bytes: Box<[u8]>,
     used: usize,
     egress: Egress,
 }
 
-impl Outbox {
-    /// Makes room, without which nothing is taken: only where there is something to serve.
-    pub(super) fn open(&mut self) {
+impl RecordQueue {
+    /// Allocates the buffer. Without it nothing is queued, so a worker without DTLS listeners has none.
+    pub(crate) fn open(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = vec![0; ROOM].into_boxed_slice();
         }
     }
 
-    /// Takes datagrams from `next`, which writes one and gives its length, until it has none.
-    pub(super) fn fill(
+    /// Queues datagrams from `next`, which writes one and returns its length, until it has none.
+    pub(crate) fn fill(
         &mut self,
         to: Destination,
         sockets: &UdpListeners,
@@ -50,8 +50,8 @@ impl Outbox {
         }
     }
 
-    /// Takes one datagram.
-    pub(super) fn push(&mut self, to: Destination, sockets: &UdpListeners, datagram: &[u8]) {
+    /// Queues one datagram.
+    pub(crate) fn push(&mut self, to: Destination, sockets: &UdpListeners, datagram: &[u8]) {
         let mut once = Some(datagram);
         self.fill(to, sockets, |room| {
             let datagram = once.take()?;
@@ -60,18 +60,18 @@ impl Outbox {
         });
     }
 
-    /// Datagrams that the system did not take.
-    pub(super) const fn unsent(&self) -> Losses {
+    /// Returns how many datagrams could not be sent.
+    pub(crate) const fn unsent(&self) -> Losses {
         self.egress.statistics.failed
     }
 
-    /// What time it is from now on.
-    pub(super) const fn set_now(&mut self, now: Tick) {
+    /// Sets the time.
+    pub(crate) const fn set_now(&mut self, now: Tick) {
         self.egress.set_now(now);
     }
 
     /// Sends everything.
-    pub(super) fn flush(&mut self, sockets: &UdpListeners) {
+    pub(crate) fn flush(&mut self, sockets: &UdpListeners) {
         if self.used > 0 {
             let socket =
                 |number: u32| sockets.get(number as usize).map(|listener| &listener.socket);
@@ -81,8 +81,8 @@ impl Outbox {
     }
 }
 
-impl fmt::Debug for Outbox {
+impl fmt::Debug for RecordQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("used", &self.used).finish_non_exhaustive()
+        f.debug_struct("RecordQueue").field("used", &self.used).finish_non_exhaustive()
     }
 }

@@ -171,7 +171,7 @@ fn a_media_server_on_the_own_address_is_reached_where_coturn_reached_it() {
         &["10.0.0.5"]
     ));
     let none = of("listening-ip=5.6.7.8\n").summary();
-    assert!(none.contains("other ports of this machine as peers: a media server"), "{none}");
+    assert!(none.contains("other ports of this machine as peers"), "{none}");
     let denied = of("denied-peer-ip=0.0.0.0-255.255.255.255\n").summary();
     assert!(
         denied.contains("this denies every peer with an IPv4 address, as it does in coturn"),
@@ -279,6 +279,17 @@ fn of_several_relay_addresses_the_others_are_named_as_lost() {
     let told = of("listening-device=eth0\nrelay-device=eth1\n").summary();
     assert!(told.contains("clients of every interface are served"), "{told}");
     assert!(told.contains("way of the routing table"), "{told}");
+}
+
+#[test]
+fn a_relay_address_of_one_family_leaves_no_relay_of_the_other() {
+    let external = |lines: &str| match config(&of(lines)).external_ip {
+        taciturn_config::ExternalIp::Given(given) => given.len(),
+        taciturn_config::ExternalIp::Auto => 0,
+    };
+    assert_eq!(external("listening-ip=5.6.7.8\nlistening-ip=2a00::5\n"), 2);
+    assert_eq!(external("listening-ip=5.6.7.8\nlistening-ip=2a00::5\nrelay-ip=5.6.7.8\n"), 1);
+    assert_eq!(external("listening-ip=5.6.7.8\nrelay-ip=5.6.7.8\nexternal-ip=2a00::5\n"), 2);
 }
 
 #[test]

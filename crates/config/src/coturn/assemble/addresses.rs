@@ -25,10 +25,13 @@ impl Collected {
         for v4 in [true, false] {
             let external = self.external.iter().find(|external| external.value.0.is_ipv4() == v4);
             let relay = self.relay.iter().find(|relay| relay.value.is_ipv4() == v4);
-            // coturn relays from the addresses it listens on, unless told otherwise.
+            // coturn relays from the addresses it listens on, unless told otherwise: with a relay-ip of one
+            // family there is none of the other.
+            let none_given = self.relay.is_empty();
             let listening = self
                 .addresses
                 .iter()
+                .filter(|_| none_given)
                 .find(|ip| ip.is_ipv4() == v4 && !ip.is_unspecified() && !ip.is_loopback());
             let local = relay.map(|relay| relay.value).or_else(|| listening.copied());
             let mut places: Vec<Place> =

@@ -422,11 +422,10 @@ const GROUPS: &[(&str, &str)] = &[
 
 fn fate(fate: &Fate) -> String {
     match fate {
-        Fate::Mapped(key) => format!("taken over: `{key}`"),
-        Fate::Judged("") => "its value decides".into(),
-        Fate::Judged(key) => format!("its value decides: `{key}`"),
-        Fate::NotNeeded(why) => format!("not needed: {why}"),
-        Fate::Unsupported(instead) => format!("not supported: {instead}"),
+        Fate::Taken(key, _) => format!("taken over: `{key}`"),
+        Fate::Judged(_) => "its value decides".into(),
+        Fate::Same(why) => format!("not needed: {why}"),
+        Fate::Lost(instead) => format!("not supported: {instead}"),
         Fate::Refused(why) => format!("stops the import: {why}"),
     }
 }
@@ -436,7 +435,7 @@ fn row(option: &CoturnOption) -> String {
     let mut what = fate(&option.fate);
     if let Some(off) = &option.off {
         what = format!("on: {what}; off: {}", fate(off));
-    } else if option.takes == Takes::Switch && !matches!(option.fate, Fate::NotNeeded(_)) {
+    } else if option.takes == Takes::Switch && !matches!(option.fate, Fate::Same(_)) {
         what = format!("on: {what}");
     }
     format!("| {} | {} |\n", names.join(", "), what.replace('|', "\\|"))

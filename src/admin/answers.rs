@@ -13,7 +13,7 @@ use taciturn_stun::Family;
 /// The state of the server.
 ///
 /// # Errors
-/// When a worker is no longer there.
+/// If a worker has ended.
 pub(super) async fn status(board: &Board) -> io::Result<Status> {
     let now = board.workers.count().await?;
     let health = board.health();

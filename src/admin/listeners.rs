@@ -1,5 +1,5 @@
 //! The listeners of a running server: what each serves, and which stay, come and go when another
-//! configuration takes the place of the one in use.
+//! configuration replaces the one in use.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,12 +51,12 @@ pub struct ListenerTable {
     retired: Vec<Entry>,
 }
 
-/// The table of another configuration, and what it takes to get there.
+/// The table of another configuration, and the steps to get there.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// The table as it will be.
     pub table: ListenerTable,
-    /// What is to be bound, before anything is changed.
+    /// The listeners to bind before anything is changed.
     pub added: Vec<(ListenerId, Wanted)>,
     /// What becomes of the others.
     pub changes: Vec<ListenerChange>,
@@ -76,7 +76,7 @@ impl ListenerTable {
         Ok(table)
     }
 
-    /// What is to be bound for those that take clients.
+    /// The listeners to bind that accept clients.
     #[must_use]
     pub fn wanted(&self) -> Vec<(ListenerId, Wanted)> {
         self.open.iter().map(|entry| (entry.id, entry.wanted.clone())).collect()
@@ -186,7 +186,7 @@ impl ListenerTable {
 }
 
 impl Entry {
-    /// Whether it serves what another configuration wants already.
+    /// Whether it already serves what another configuration requires.
     fn serves_as(&self, listen: &Listen, store: Option<&Arc<CertStore>>) -> bool {
         let Listen { name, transport, proxy_protocol, trusted_proxies, .. } = &self.listen;
         let same_store = match (&self.store, store) {

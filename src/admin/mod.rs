@@ -1,5 +1,5 @@
 //! The running server as its operator sees and changes it: metrics and health, the form of the log, the control
-//! socket, a configuration that takes the place of another, and the certificates behind it.
+//! socket, the change from one configuration to another, and the certificates.
 //!
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
 #![forbid(unsafe_code)]

@@ -11,7 +11,7 @@ use taciturn_config::{Listen, Transport};
      calls until they end. Reload again when they have, or restart the server"
 )]
 pub struct InTheWay {
-    /// The listener that is to come.
+    /// The new listener.
     pub wanted: String,
     /// Its address.
     pub address: SocketAddr,

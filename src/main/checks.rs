@@ -6,7 +6,7 @@ use taciturn_net::external::External;
 
 use super::failure::Failure;
 
-/// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
+/// Descriptors other than relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Refuses to redirect clients to this server itself, which would send them here again and again.

@@ -61,7 +61,7 @@ impl Live<'_> {
                 asked = signals.next() => match asked {
                     Asked::Stop => return Ok(()),
                     Asked::Reload => {
-                        // It is in the log, and nobody waits for it.
+                        // The result is in the log, and nobody waits for it.
                         let _ = self.reload().await;
                     }
                 },

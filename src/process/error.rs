@@ -7,7 +7,7 @@ use std::io;
 pub enum ProcessError {
     /// No such user or group.
     #[error(
-        "there is no {what} \"{name}\" on this system. Make it, for example with: \
+        "there is no {what} \"{name}\" on this system. Create it, for example with: \
              adduser --system --group {name}"
     )]
     Unknown {
@@ -16,7 +16,7 @@ pub enum ProcessError {
         /// As it was written.
         name: String,
     },
-    /// The system could not say.
+    /// The lookup failed.
     #[error("cannot look up \"{name}\": {error}")]
     Lookup {
         /// The user or group.
@@ -24,9 +24,9 @@ pub enum ProcessError {
         /// Why.
         error: io::Error,
     },
-    /// Only root can become somebody else.
+    /// Only root can switch to another user.
     #[error(
-        "the server is to run as \"{name}\", and was not started as root (but as uid {uid}). \
+        "the server cannot switch to the user \"{name}\" because it was started as uid {uid}, not as root. \
              Start it as root, or as {name} and without process.user"
     )]
     NotRoot {
@@ -38,7 +38,7 @@ pub enum ProcessError {
     /// A system call was refused.
     #[error("cannot {step}: {error}")]
     Refused {
-        /// What was tried.
+        /// The step that failed.
         step: &'static str,
         /// Why not.
         error: io::Error,

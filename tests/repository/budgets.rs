@@ -37,12 +37,15 @@ const KINDS: &[(&str, &[&str])] = &[
         &[
             r"Verdict::Reply(From)?\b",
             r"\b(write_)?answer(_from)?\(",
-            r"\boutbox\.push\(",
-            r"\b(outside|io)\.tell\(",
-            r"\brefuse\(",
+            r"\brecords\.push\(",
+            r"\boutside\.tell\(",
+            r"\b(queue|dtls)\.data\(",
+            r"\b(out|clients)\.send(_from)?\(",
+            r"\bself\.send(_datagram)?\((client|listeners)\b",
+            r"\bout\.carry_out\(",
+            r"\brefuse\(cx\.parts\b",
             r"\bform\.finish\(",
             r"\banswer_with\(",
-            r"\.media\(",
             r"\bserve_connection\(",
             r"\bsay\(",
         ],
@@ -101,7 +104,7 @@ const KINDS: &[(&str, &[&str])] = &[
         &[
             r"\b(info|warn|error)!\(",
             r"\.warn\(",
-            r"\b(core|log)\.(slow_client|slowed_down|long_messages)\(",
+            r"\.(slow_client|slowed_down|long_messages)\(",
             r"\boutside\s*\.event\(",
             r"\breport\(",
             r"\bAsker::log\(",
@@ -255,7 +258,7 @@ crates/net/src, admin/ is src/admin.) For each call above:
        handshakes                  Gate (net/handshakes.rs, policy/handshakes.rs)
        connections                 Connections::take (policy/connections.rs)
        allocations, new peers and packets a second    RateLimits (policy/rates.rs)
-       lines of the log            Io::warn, EventLog (net/log_budget.rs)
+       lines of the log            EventLog (net/log_budget.rs)
   3. In the table, write what bounds it in place of the \"?\", with the names of keys of the configuration,
      of constants and of functions in backticks; or \"none: \" and why nobody outside can cause it as
      often as they like, also where the call costs nothing. If somebody can, and that is acceptable,
@@ -369,7 +372,7 @@ fn what_a_budget_names_exists() {
 
 #[test]
 fn the_reader_of_calls_sees_what_it_must() {
-    let code = "impl A { fn one(&self) { warn!(a); if b { outbox.push(c); } tracing::info!(d) } }\n\
+    let code = "impl A { fn one(&self) { warn!(a); if b { records.push(c); } tracing::info!(d) } }\n\
                 fn open_relay() {} async fn two() { tls.begin(start, signing); open_relay(e) }\n\
                 #[cfg(test)] mod tests { fn three() { warn!(f) } }\n\
                 #[cfg(all(test, unix))] mod more { fn five() { warn!(f) } }\n\

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     };
     let config = loaded.config;
     let log = LogSink::standard_error().map_err(Failure::from).and_then(|sink| {
-        Log::start(config.log_format, &config.log_level, &invocation.environment, sink)
+        Log::start(config.log.format, &config.log.level, &invocation.environment, sink)
     });
     let log = match log {
         Ok(log) => log,

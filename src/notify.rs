@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
-/// How often the workers are asked for a sign of life where nobody wants it more often.
+/// How often the workers are checked if the watchdog does not require it more often.
 const USUAL: Duration = Duration::from_secs(5);
 
 /// The line to the service manager, from `NOTIFY_SOCKET` and `WATCHDOG_USEC`.
@@ -18,7 +18,7 @@ pub struct Supervisor {
     line: Option<UnixDatagram>,
     /// How long the service manager waits for a sign of life before it restarts the server.
     watchdog: Option<Duration>,
-    /// The status that was told last.
+    /// The status that was sent last.
     told: String,
 }
 
@@ -59,7 +59,7 @@ impl Supervisor {
         self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// Tells the status where it has changed, and, while all workers are `alive`, that they are.
+    /// Sends the status if it has changed and, while all workers are `alive`, the watchdog notification.
     pub fn beat(&mut self, alive: bool, status: &str) {
         let mut words = Vec::new();
         if alive && self.watchdog.is_some() {
@@ -84,12 +84,12 @@ impl Supervisor {
         if let Some(line) = &self.line
             && let Err(error) = line.send(words.as_bytes())
         {
-            tracing::debug!("cannot tell the service manager: {error}");
+            tracing::debug!("cannot notify the service manager: {error}");
         }
     }
 }
 
-/// `@name` stands for a socket in the abstract namespace.
+/// `@name` is a socket in the abstract namespace.
 fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     let address = match name.as_bytes() {
         [b'@', abstract_name @ ..] => SocketAddr::from_abstract_name(abstract_name)?,
@@ -101,7 +101,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     Ok(line)
 }
 
-/// What the server does, in words for `systemctl status`.
+/// The activity of the server, as text for `systemctl status`.
 #[must_use]
 pub fn status(relay_ports: u32, users: usize) -> String {
     let plural = |n: usize| if n == 1 { "" } else { "s" };

@@ -4,6 +4,7 @@
 
 mod account;
 mod capabilities;
+mod error;
 mod sandbox;
 #[cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
@@ -17,66 +18,13 @@ use std::path::{Path, PathBuf};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
+use error::refused;
+
 pub use account::Account;
 pub use capabilities::{drop_bounding_set, drop_capabilities};
+pub use error::{Filtered, ProcessError};
 pub use sandbox::{Sandbox, Sandboxed, shared_directory};
 pub use system_calls::filter_system_calls;
-
-/// Why a step of giving up rights has failed.
-#[derive(Debug, thiserror::Error)]
-pub enum ProcessError {
-    /// No such user or group.
-    #[error(
-        "there is no {what} \"{name}\" on this system. Make it, for example with: \
-             adduser --system --group {name}"
-    )]
-    Unknown {
-        /// `user` or `group`.
-        what: &'static str,
-        /// As it was written.
-        name: String,
-    },
-    /// The system could not say.
-    #[error("cannot look up \"{name}\": {error}")]
-    Lookup {
-        /// The user or group.
-        name: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// Only root can become somebody else.
-    #[error(
-        "the server is to run as \"{name}\", and was not started as root (but as uid {uid}). \
-             Start it as root, or as {name} and without process.user"
-    )]
-    NotRoot {
-        /// The account wanted.
-        name: String,
-        /// Ours.
-        uid: u32,
-    },
-    /// A system call was refused.
-    #[error("cannot {step}: {error}")]
-    Refused {
-        /// What was tried.
-        step: &'static str,
-        /// Why not.
-        error: io::Error,
-    },
-}
-
-/// Whether system calls are filtered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Filtered {
-    /// All threads, and those that they will start.
-    Yes,
-    /// The kernel has no seccomp, or there is no list for this processor.
-    No,
-}
-
-fn refused<E: Into<io::Error>>(step: &'static str) -> impl FnOnce(E) -> ProcessError {
-    move |error| ProcessError::Refused { step, error: error.into() }
-}
 
 /// Keeps secrets out of core dumps, and other processes of the same user out of this one's memory.
 ///

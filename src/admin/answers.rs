@@ -1,10 +1,10 @@
 //! The running server in the words of the control protocol.
 
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::board::Board;
 use super::listeners::Closing;
+use super::unix_time::unix;
 use taciturn_control::{
     CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
 };
@@ -13,7 +13,7 @@ use taciturn_stun::Family;
 /// The state of the server.
 ///
 /// # Errors
-/// When a worker is no longer there.
+/// If a worker has ended.
 pub(super) async fn status(board: &Board) -> io::Result<Status> {
     let now = board.workers.count().await?;
     let health = board.health();
@@ -76,14 +76,5 @@ const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
         bytes_to_clients: relayed.bytes_to_client,
         packets_to_peers: relayed.packets_to_peers,
         packets_to_clients: relayed.packets_to_client,
-    }
-}
-
-/// Seconds since 1970; a certificate may have begun before.
-pub(super) fn unix(time: SystemTime) -> i64 {
-    let seconds = |span: std::time::Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => seconds(since),
-        Err(before) => -seconds(before.duration()),
     }
 }

@@ -8,7 +8,7 @@ use taciturn_control::Request;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asker {
     uid: u32,
-    /// 0 where it is in a PID namespace that this one does not see.
+    /// 0 if it is in a PID namespace that is not visible from this one.
     pid: i32,
 }
 
@@ -23,8 +23,8 @@ impl Asker {
     pub(super) fn log(asker: Option<Self>, request: &Request) {
         let Some(request) = told(request) else { return };
         match asker {
-            Some(Self { uid, pid }) => tracing::info!(uid, pid, request, "asked by an operator"),
-            None => tracing::info!(request, "asked by an operator"),
+            Some(Self { uid, pid }) => tracing::info!(uid, pid, request, "operator request"),
+            None => tracing::info!(request, "operator request"),
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Health {
     ready: AtomicBool,
     /// Seconds since 1970.
     started: u64,
-    /// Reloads that were taken up, and refused.
+    /// The numbers of reloads that were applied and refused.
     reloads: [AtomicU64; 2],
     last: Mutex<Reload>,
     /// For IPv4 and IPv6: whether there is a relayed address, and it is not on this machine now.
@@ -91,7 +91,7 @@ impl Board {
         self.served.load_full()
     }
 
-    /// These listeners were removed, and are closed once their clients have gone.
+    /// The listeners that were removed and close when their clients have left.
     pub fn close(&self, listeners: Vec<Closing>) {
         self.closing.store(Arc::new(listeners));
     }
@@ -100,7 +100,7 @@ impl Board {
     /// allocations, otherwise connections.
     ///
     /// # Errors
-    /// When a worker is no longer there.
+    /// If a worker has ended.
     pub(super) async fn closing(&self) -> std::io::Result<Vec<(Closing, usize)>> {
         let closing = self.closing.load_full();
         if closing.is_empty() {
@@ -158,7 +158,7 @@ impl Health {
         self.started
     }
 
-    /// Reloads that were taken up, and refused.
+    /// The numbers of reloads that were applied and refused.
     pub(super) fn reloads(&self) -> [u64; 2] {
         self.reloads.each_ref().map(|count| count.load(Ordering::Relaxed))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// How long an answer is good for.
+/// How long an answer stays valid.
 const FRESH: Duration = Duration::from_secs(1);
 
 /// The last answer. An error is not kept.

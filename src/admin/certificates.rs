@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Change;
-use taciturn_config::{Config, Listen};
+use taciturn_config::{Change, Config, Listen};
 use taciturn_net::{DtlsSettings, DtlsUnavailable};
 use taciturn_tls::{CertError, CertSource, CertStore, ReloadOutcome};
 
@@ -27,7 +26,7 @@ pub enum CertificateError {
     Missing {
         /// The listener.
         name: String,
-        /// What is spoken there.
+        /// Its transport.
         transport: &'static str,
     },
     /// OpenSSL does not take one.
@@ -60,16 +59,16 @@ pub struct Certificates {
 pub struct Successors {
     /// All of them, as the new configuration has them: stores that stay, and new ones.
     certificates: Certificates,
-    /// The store in use, what is to be in it, and the key that it is configured by.
+    /// The store in use, its sources, and the key that configures it.
     pairs: Vec<(Arc<CertStore>, CertStore, &'static str)>,
 }
 
-/// What a reload has found in the files of certificates that were in use before.
+/// The state of the certificates that were in use before a reload.
 #[derive(Clone, Debug, Default)]
 pub struct Renewed {
     /// The ones with another content. No key of the configuration need be another one for that.
     pub changes: Vec<Change>,
-    /// Where the others lie.
+    /// The locations of the others.
     pub unchanged: Vec<String>,
 }
 
@@ -161,7 +160,7 @@ impl Certificates {
         }
     }
 
-    /// Picks up renewed files, and says so in the log.
+    /// Loads renewed files, and logs it.
     pub fn poll(&self) {
         for outcome in self.all().flat_map(|store| store.poll()) {
             match outcome {

@@ -40,10 +40,10 @@ const CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// How long the server waits before it accepts again when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
-/// What the main loop says of an order: lines for the operator, or why it was not carried out.
+/// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
 
-/// What only the main loop can do.
+/// A request that only the main loop can execute.
 #[derive(Debug)]
 pub enum Order {
     /// Read the configuration again; the answer is what has changed, or why it was refused.
@@ -52,7 +52,7 @@ pub enum Order {
     Drain(Option<Duration>, oneshot::Sender<Messages>),
     /// Make allocations again.
     CancelDrain(oneshot::Sender<Messages>),
-    /// Log this, where it is given, for so long; the answer is what is logged.
+    /// Change the log filter, if one is given, for a time; the answer is the filter in use.
     LogLevel(Option<(LogFilter, Option<Duration>)>, oneshot::Sender<Messages>),
 }
 
@@ -63,7 +63,7 @@ pub enum Order {
 pub fn bind(path: &Path) -> io::Result<StdListener> {
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
-            return Err(io::Error::other("there is a file of another kind"));
+            return Err(io::Error::other("the file there is not a socket"));
         }
         if StdStream::connect(path).is_ok() {
             return Err(io::Error::other("another server listens there"));
@@ -197,7 +197,7 @@ async fn answer(
     }
 }
 
-/// Has the main loop do something; the answer is what it says.
+/// Sends an order to the main loop, and returns its answer.
 async fn obeyed(
     orders: &mpsc::Sender<Order>,
     order: impl FnOnce(oneshot::Sender<Messages>) -> Order,

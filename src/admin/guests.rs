@@ -1,4 +1,4 @@
-//! Connections to the pages over HTTP: so many at a time, and a newcomer always gets in.
+//! Connections to the pages over HTTP: their number is limited, and a new one always gets a place.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use taciturn_net::Snapshot;
 /// may take.
 const CONNECTION_TIME: Duration = Duration::from_secs(3);
 
-/// How long the workers may take. One that is alive takes milliseconds.
+/// Time limit for the workers. A healthy one takes milliseconds.
 const WORKER_TIME: Duration = Duration::from_secs(2);
 
 /// The longest head of a request, in bytes.
@@ -48,7 +48,7 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket)
 }
 
-/// Serves the socket in the runtime at hand, for as long as that runs. Returns where it listens.
+/// Serves the socket in the current runtime, for as long as that runs. Returns the bound address.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
@@ -58,7 +58,7 @@ pub fn start(socket: std::net::TcpListener, board: Board) -> std::io::Result<Soc
     Ok(bound)
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Site {
     board: Board,
     counts: Cached<Arc<Snapshot>>,
@@ -113,12 +113,12 @@ async fn answer(
             alive.map(|alive| alive.map(|()| "ok\n".to_owned()))
         }
         _ => {
-            let pages = "There are /metrics, /live and /ready.\n".to_owned();
+            let pages = "The pages are /metrics, /live and /ready.\n".to_owned();
             return Ok(page(StatusCode::NOT_FOUND, TEXT, pages));
         }
     };
     let Ok(Ok(text)) = answered else {
-        let text = "a worker does not answer\n".to_owned();
+        let text = "a worker does not respond\n".to_owned();
         return Ok(page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
     };
     Ok(match request.uri().path() {

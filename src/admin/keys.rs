@@ -33,7 +33,7 @@ fn cause(cause: Cause) -> Option<&'static str> {
 }
 
 /// The key that sets a rate.
-pub(super) fn rate(rate: Exceeded) -> &'static str {
+fn rate(rate: Exceeded) -> &'static str {
     match (rate.counted, rate.scope) {
         (Counted::Bytes, Scope::Allocation) => "limits.bytes_per_second_per_allocation",
         (Counted::Bytes, Scope::User) => "limits.bytes_per_second_per_user",

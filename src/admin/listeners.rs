@@ -1,28 +1,14 @@
 //! The listeners of a running server: what each serves, and which stay, come and go when another
-//! configuration takes the place of the one in use.
+//! configuration replaces the one in use.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::{CertificateError, Certificates};
+use super::certificates::{CertificateError, Certificates};
+use super::sockets::{InTheWay, has_port, in_the_way, same_socket};
 use taciturn_config::{Config, Listen, Transport};
 use taciturn_net::{DtlsSettings, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted};
 use taciturn_tls::{CertStore, TlsServer};
-
-/// An address that cannot be bound because this server has it itself.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "listener \"{wanted}\": {address} is still held by the listener \"{holder}\", which was removed and serves its \
-     calls until they end. Reload again when they have, or restart the server"
-)]
-pub struct InTheWay {
-    /// The listener that is to come.
-    pub wanted: String,
-    /// Its address.
-    pub address: SocketAddr,
-    /// The listener that goes.
-    pub holder: String,
-}
 
 /// Why the listeners of a configuration cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -65,12 +51,12 @@ pub struct ListenerTable {
     retired: Vec<Entry>,
 }
 
-/// The table of another configuration, and what it takes to get there.
+/// The table of another configuration, and the steps to get there.
 #[derive(Clone, Debug)]
 pub struct Moved {
     /// The table as it will be.
     pub table: ListenerTable,
-    /// What is to be bound, before anything is changed.
+    /// The listeners to bind before anything is changed.
     pub added: Vec<(ListenerId, Wanted)>,
     /// What becomes of the others.
     pub changes: Vec<ListenerChange>,
@@ -90,7 +76,7 @@ impl ListenerTable {
         Ok(table)
     }
 
-    /// What is to be bound for those that take clients.
+    /// The listeners to bind that accept clients.
     #[must_use]
     pub fn wanted(&self) -> Vec<(ListenerId, Wanted)> {
         self.open.iter().map(|entry| (entry.id, entry.wanted.clone())).collect()
@@ -122,7 +108,7 @@ impl ListenerTable {
         self.retired.iter().map(closing).collect()
     }
 
-    /// Forgets one that was removed, and answers its name.
+    /// Forgets one that was removed, and returns its name.
     pub fn forget(&mut self, id: ListenerId) -> Option<String> {
         let at = self.retired.iter().position(|entry| entry.id == id)?;
         Some(self.retired.remove(at).listen.name)
@@ -200,7 +186,7 @@ impl ListenerTable {
 }
 
 impl Entry {
-    /// Whether it serves what another configuration wants already.
+    /// Whether it already serves what another configuration requires.
     fn serves_as(&self, listen: &Listen, store: Option<&Arc<CertStore>>) -> bool {
         let Listen { name, transport, proxy_protocol, trusted_proxies, .. } = &self.listen;
         let same_store = match (&self.store, store) {
@@ -216,26 +202,6 @@ impl Entry {
     }
 }
 
-/// Whether a configuration can be taken up while the server runs: `Err` names the first listener
-/// whose address another one has, which cannot make room for it.
-pub(super) fn movable(old: &[Listen], new: &[Listen]) -> Result<(), InTheWay> {
-    let mut leaving: Vec<&Listen> = old.iter().collect();
-    let mut coming = Vec::new();
-    for listen in new {
-        match leaving.iter().position(|other| same_socket(listen, other)) {
-            Some(at) => drop(leaving.remove(at)),
-            None => coming.push(listen),
-        }
-    }
-    for listen in coming {
-        if let Some(holder) = leaving.iter().find(|other| in_the_way(listen, other)) {
-            let (wanted, holder) = (listen.name.clone(), holder.name.clone());
-            return Err(InTheWay { wanted, address: listen.address, holder });
-        }
-    }
-    Ok(())
-}
-
 /// Takes the first one that fits out of a list.
 fn take(
     from: &mut Vec<Entry>,
@@ -244,36 +210,6 @@ fn take(
 ) -> Option<Entry> {
     let at = from.iter().position(|entry| fits(listen, &entry.listen))?;
     Some(from.remove(at))
-}
-
-/// Whether two listeners can have the same socket: connections are told apart when they come in,
-/// UDP and DTLS are not the same to a client that is there.
-fn same_socket(a: &Listen, b: &Listen) -> bool {
-    let kind = |listen: &Listen| match listen.transport {
-        Transport::Udp => 0,
-        Transport::Dtls => 1,
-        Transport::Tcp | Transport::Tls | Transport::Auto => 2,
-    };
-    // Of several on "any free port" the name says which is meant.
-    kind(a) == kind(b) && a.address == b.address && (has_port(a) || a.name == b.name)
-}
-
-/// Whether one cannot be bound while the other is.
-fn in_the_way(a: &Listen, b: &Listen) -> bool {
-    let covers = |a: IpAddr, b: IpAddr| match a {
-        IpAddr::V6(ip) => ip.is_unspecified(), // every address of both families
-        IpAddr::V4(ip) => ip.is_unspecified() && b.is_ipv4(),
-    };
-    let (ip_a, ip_b) = (a.address.ip(), b.address.ip());
-    a.transport.is_datagram() == b.transport.is_datagram()
-        && has_port(a)
-        && a.address.port() == b.address.port()
-        && (ip_a == ip_b || covers(ip_a, ip_b) || covers(ip_b, ip_a))
-}
-
-/// Whether it is not on "any free port".
-const fn has_port(listen: &Listen) -> bool {
-    listen.address.port() != 0
 }
 
 fn store_for(
@@ -310,6 +246,7 @@ fn wanted(listen: &Listen, store: Option<&Arc<CertStore>>) -> Result<Wanted, Cer
 
 #[cfg(test)]
 mod tests {
+    use super::super::sockets::check_sockets;
     use super::*;
 
     /// A server with these listeners, each `transport address name`.
@@ -382,7 +319,8 @@ mod tests {
             let error = moved(&first, &[new]).unwrap_err();
             assert!(error.contains("\"new\"") && error.contains("\"old\""), "{error}");
             assert!(
-                movable(&config(&["udp [::]:3478 old"]).listen, &config(&[new]).listen).is_err()
+                check_sockets(&config(&["udp [::]:3478 old"]).listen, &config(&[new]).listen)
+                    .is_err()
             );
         }
         let gone = moved(&first, &["udp 127.0.0.1:9 other"]).unwrap().table;

@@ -10,7 +10,7 @@ use super::log_sink::LogSink;
 use taciturn_config::LogFormat;
 
 /// Writes lines of this form to `sink`, which leads to standard error. `journal_stream` is what systemd
-/// says of the journal's socket in `JOURNAL_STREAM`: text has no time there, for the journal has it.
+/// says of the journal's socket in `JOURNAL_STREAM`: text has no time there, because the journal adds it.
 /// Colours are for terminals alone.
 #[must_use]
 pub fn log_lines<S>(
@@ -26,7 +26,7 @@ where
         .with_ansi(io::stderr().is_terminal())
         .with_target(false);
     match format {
-        // In a field of its own, the time disturbs nobody.
+        // A time in a field of its own does no harm.
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Text if journal_stream.is_some_and(leads_to_journal) => {
             lines.without_time().boxed()

@@ -1,6 +1,6 @@
-//! Where the lines of the log go: to standard error, without waiting for whoever reads it.
+//! The destination of log lines: standard error, without waiting for its reader.
 //!
-//! A pipe that nobody reads is full one day, and who writes to it then waits. So once the server serves,
+//! A pipe that nobody reads fills up, and then blocks the writer. So once the server serves,
 //! lines are put into a queue that a thread of its own writes out. Where the queue is full lines are
 //! lost, and counted.
 //!
@@ -56,7 +56,7 @@ impl LogSink {
     /// To standard error.
     ///
     /// # Errors
-    /// When there is no descriptor left for a second handle to it. Its own is behind a lock, which a
+    /// If there is no descriptor left for a second handle to it. Its own is behind a lock, which a
     /// line that waits would hold.
     pub fn standard_error() -> io::Result<Self> {
         Ok(Self::to(File::from(io::stderr().as_fd().try_clone_to_owned()?)))
@@ -75,7 +75,7 @@ impl LogSink {
     /// Begins the thread that writes from now on.
     ///
     /// # Errors
-    /// When there is no descriptor for it.
+    /// If there is no descriptor for it.
     pub fn start_queue(&self) -> io::Result<()> {
         self.start_queue_of(LINES)
     }
@@ -94,7 +94,7 @@ impl LogSink {
         Ok(())
     }
 
-    /// Writes what waits, and ends the thread. Where nobody reads, it gives up after a second.
+    /// Writes the queued lines, and ends the thread. If nobody reads, it gives up after a second.
     pub fn finish(&self) {
         self.finish_within(LAST_LINES);
     }
@@ -128,7 +128,7 @@ impl LogSink {
         self.0.queued.load(Relaxed).saturating_sub(done + self.overflowed())
     }
 
-    /// Lines that were lost since the start: there was no room in the queue, or nobody to read.
+    /// Lines lost since the start, because the queue was full or nobody read.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.overflowed() + self.0.done.failed.load(Relaxed)

@@ -147,7 +147,7 @@ fn server(page: &mut Page, board: &Board) {
     }
     let health = board.health();
     page.family("taciturn_reloads_total", COUNTER, "Configuration reloads, by result.");
-    for (result, count) in ["taken_up", "refused"].into_iter().zip(health.reloads()) {
+    for (result, count) in ["applied", "refused"].into_iter().zip(health.reloads()) {
         page.sample(&[("result", result)], count);
     }
     let last = health.last_reload();

@@ -1,5 +1,5 @@
 //! The running server as its operator sees and changes it: metrics and health, the form of the log, the control
-//! socket, a configuration that takes the place of another, and the certificates behind it.
+//! socket, the change from one configuration to another, and the certificates.
 //!
 //! `main.rs` joins this with `net`; what a change means for calls is in `turn`.
 #![forbid(unsafe_code)]
@@ -10,7 +10,6 @@ mod board;
 mod cached;
 mod certificates;
 pub mod control;
-mod difference;
 mod guests;
 pub mod http;
 mod keys;
@@ -18,13 +17,17 @@ mod listeners;
 mod log_lines;
 mod log_sink;
 mod metrics;
+mod reload_plan;
 mod served;
+mod sockets;
+mod unix_time;
 
 pub use board::{Board, Health};
 pub use certificates::{CertificateError, Certificates, Renewed, Successors};
-pub use difference::{Change, Plan};
 pub use keys::LIMIT_NAMES;
-pub use listeners::{Closing, InTheWay, ListenError, ListenerTable, Moved};
+pub use listeners::{Closing, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
 pub use log_sink::LogSink;
+pub use reload_plan::ReloadPlan;
 pub use served::Served;
+pub use sockets::InTheWay;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Certificates;
-use super::answers::unix;
+use super::certificates::Certificates;
+use super::unix_time::unix;
 use taciturn_config::Config;
 use taciturn_control::Certificate;
 use taciturn_tls::{CertStore, CertifiedChain, Report};
@@ -14,14 +14,14 @@ const DAY_SECONDS: i64 = 86400;
 /// Every certificate store, and who serves it.
 #[derive(Debug)]
 pub struct Served {
-    /// The name that clients ask for, where it is known.
+    /// The name that clients ask for, if known.
     host: Option<String>,
     /// The names of the listeners, and what they serve.
     stores: Vec<(Vec<String>, Arc<CertStore>)>,
 }
 
 impl Served {
-    /// What a server with this configuration serves; `host` is the name that clients ask for.
+    /// The certificates that a server with this configuration serves; `host` is the name that clients ask for.
     #[must_use]
     pub fn new(config: &Config, certificates: &Certificates, host: Option<String>) -> Self {
         let listeners = |store: &Arc<CertStore>| -> Vec<String> {

@@ -10,11 +10,11 @@ use taciturn_net::{AddressNotices, AddressWatch, OwnAddresses, Running};
 use taciturn_turn::policy::is_public;
 use taciturn_turn::{RelayAddress, Withdrawn};
 
-use super::Failure;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::rules::peers;
 
-/// What is known of them.
+/// The addresses, and what was logged about them.
 pub(super) struct Addresses {
     watch: AddressWatch,
     own: OwnAddresses,
@@ -33,12 +33,12 @@ impl Addresses {
         Self { watch: notices.watch(), own, missing: Vec::new(), told_unreadable: false }
     }
 
-    /// Until one may have come or gone.
+    /// Waits until the addresses may have changed.
     pub(super) async fn changed(&mut self) {
         self.watch.changed().await;
     }
 
-    /// Reads them; where that fails, those of before hold. Returns those that are new.
+    /// Reads the addresses; if that fails, the old ones stay. Returns the new ones.
     fn read(&mut self) -> Vec<IpAddr> {
         match local_addresses() {
             Ok(present) => {
@@ -48,8 +48,8 @@ impl Addresses {
             Err(error) => {
                 if !self.told_unreadable {
                     tracing::warn!(
-                        "cannot list the addresses of this host: {error}. One that is new is no own address \
-                         to this server: it could be a peer"
+                        "cannot list the addresses of this host: {error}. Until this works, the server does \
+                         not recognize a new address as its own, and clients can use it as a peer"
                     );
                 }
                 self.told_unreadable = true;
@@ -58,7 +58,7 @@ impl Addresses {
         }
     }
 
-    /// Says which relayed addresses have left since the last time, and which are back.
+    /// Logs which relayed addresses have disappeared since the last call, and which are back.
     fn tell_relayed(&mut self, external: &External) {
         for address in external.addresses.iter().flatten() {
             let (here, was_missing) = (self.own.has(address.local), self.missing.contains(address));
@@ -66,9 +66,10 @@ impl Addresses {
             match (here, was_missing) {
                 (false, false) => {
                     tracing::warn!(
-                        "the relayed address {local} is no longer on this machine: until it is back, no \
-                         allocation can be made there and running ones are cut off. If it has changed for \
-                         good, restart the server; where external_ip names it, set the new one first"
+                        "the relayed address {local} is no longer on this machine: until it is back, the \
+                         server cannot create allocations on it, and running ones are cut off. If the \
+                         address has changed for good, restart the server; if external_ip names it, set \
+                         the new one first"
                     );
                     self.missing.push(*address);
                 }
@@ -83,7 +84,7 @@ impl Addresses {
 }
 
 impl InUse {
-    /// Takes up addresses that have come: from now on they are no peers, for running calls as well.
+    /// Denies new addresses of this machine as peers, for running calls as well.
     pub(super) async fn follow_addresses(
         &mut self,
         addresses: &mut Addresses,
@@ -100,14 +101,17 @@ impl InUse {
             return Ok(());
         }
         let shown: Vec<_> = new.iter().map(ToString::to_string).collect();
-        tracing::info!("new on this machine, and no peers from now on: {}", shown.join(", "));
+        tracing::info!(
+            "new addresses of this machine, denied as peers from now on: {}",
+            shown.join(", ")
+        );
         self.shared.rules.peers = Arc::new(peers(&self.config, &self.external));
         let withdrawn = running.set_rules(&self.shared).await?;
         tell_withdrawn(withdrawn);
         Ok(())
     }
 
-    /// Reads the addresses for a reload, and forgets those that have gone.
+    /// Reads the addresses for a reload, and forgets those that no longer exist.
     pub(super) fn refresh_addresses(&mut self, addresses: &mut Addresses) {
         addresses.read();
         addresses.own.forget_departed();
@@ -115,7 +119,7 @@ impl InUse {
     }
 }
 
-/// Says what new peer rules have ended.
+/// Logs what new peer rules have ended.
 pub(super) fn tell_withdrawn(withdrawn: Withdrawn) {
     let Withdrawn { permissions, channels, connections, .. } = withdrawn;
     if [permissions, channels, connections] != [0; 3] {
@@ -123,7 +127,7 @@ pub(super) fn tell_withdrawn(withdrawn: Withdrawn) {
             permissions,
             channels,
             connections,
-            "the new peer rules have ended what they refuse"
+            "the new peer rules ended permissions, channels or connections that they deny"
         );
     }
 }

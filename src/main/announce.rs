@@ -1,4 +1,4 @@
-//! What the server tells of itself at its start, and the service manager later on.
+//! The report that the server prints when it starts, and its status for the service manager.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
@@ -56,7 +56,7 @@ fn homeserver_block(config: &Config, external: &External) -> Option<String> {
     homeserver::block(config, &host, &options).ok()
 }
 
-/// What `systemctl status` shows.
+/// The text that `systemctl status` shows.
 pub(super) fn status(rules: &Rules) -> String {
     let used: u32 = [Family::V4, Family::V6].map(|family| rules.ports.used(family)).iter().sum();
     notify::status(used, rules.quota.users())

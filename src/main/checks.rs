@@ -4,9 +4,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use taciturn_config::Config;
 use taciturn_net::external::External;
 
-use super::Failure;
+use super::failure::Failure;
 
-/// Descriptors besides relay sockets and listeners: epolls, signals, the terminal, the log.
+/// Descriptors other than relay sockets and listeners: epolls, signals, the terminal, the log.
 const SPARE_DESCRIPTORS: u64 = 64;
 
 /// Refuses to redirect clients to this server itself, which would send them here again and again.

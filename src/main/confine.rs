@@ -3,20 +3,19 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use taciturn::admin::Change;
 use taciturn::process::{
     self, Account, Filtered, Sandbox, Sandboxed, drop_bounding_set, drop_capabilities,
     filter_system_calls, forbid_core_dumps, shared_directory,
 };
-use taciturn_config::Config;
+use taciturn_config::{Change, Config};
 use taciturn_tls::CertSource;
 
-use super::Failure;
+use super::failure::Failure;
 
-/// What of it was given up by landlock and seccomp, for the messages of a reload.
+/// The restrictions of landlock and seccomp that are in effect, for the messages of a reload.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Confined {
-    /// The file system is shut, but for the configured files.
+    /// Only the configured files can be opened.
     files: bool,
     /// No TCP connection can be begun.
     connections: bool,
@@ -32,14 +31,15 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let mut confined = Confined::default();
     // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.
     drop_bounding_set()?;
-    let account = config.process.user.as_deref().map(Account::find).transpose()?;
+    let account =
+        config.process.user.as_ref().map(|user| Account::find(user.as_str())).transpose()?;
     if let Some(account) = &account {
         take_over(config, account)?;
         account.assume()?;
     }
     if let Err(error) = drop_capabilities() {
         tracing::warn!(
-            "{error}. Where the systemd unit gives this server a capability, add the line \
+            "{error}. If the systemd unit gives this server a capability, add the line \
              SystemCallFilter=capset to it"
         );
     }
@@ -55,23 +55,27 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
             Sandboxed::Entered { connections_shut } => {
                 (confined.files, confined.connections) = (true, connections_shut);
             }
-            Sandboxed::Not => tracing::debug!("this kernel has no landlock: no sandbox"),
+            Sandboxed::Not => {
+                tracing::debug!("this kernel has no landlock: the server runs without the sandbox")
+            }
         }
     }
     if config.process.seccomp {
         // Last: the calls of the steps before are not on the list.
         match filter_system_calls() {
             Ok(Filtered::Yes) => confined.calls = true,
-            Ok(Filtered::No) => tracing::debug!("no seccomp here: system calls are not filtered"),
+            Ok(Filtered::No) => {
+                tracing::debug!("no seccomp on this machine: system calls are not filtered")
+            }
             Err(error) => tracing::warn!(
-                "{error}. Where that cannot be allowed, seccomp = false in [process] ends this warning"
+                "{error}. If it cannot be allowed, seccomp = false in [process] turns this warning off"
             ),
         }
     }
     Ok(confined)
 }
 
-/// The files that are read again while the server runs.
+/// The files that the server rereads while it runs.
 fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
@@ -93,21 +97,21 @@ fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
 fn warn_of_root() {
     if process::is_root() {
         tracing::warn!(
-            "this server stays root (uid 0), though without capabilities: what goes wrong in it could \
-             touch root's own files. Set user in [process], or User= in the systemd unit, or user: in the \
+            "this server keeps running as root (uid 0), although without capabilities: a fault in it could \
+             affect root's own files. Set user in [process], User= in the systemd unit, or user: in the \
              compose file"
         );
     }
 }
 
-/// Capabilities let root read files of others, and an account that was taken may have fewer rights.
+/// Capabilities allow root to read files of others, and the account switched to may have fewer rights.
 fn warn_of_unreadable(files: &[PathBuf], account: Option<&Account>) {
     let who = account.map_or("this server's user", Account::name);
     for (path, error) in process::unreadable(files.iter().map(PathBuf::as_path)) {
         tracing::warn!(
-            "{} cannot be read as {who} without capabilities: {error}. What is in it was read before these \
-             were given up; a change of it will not be seen. Give {who} the right to read it, for example \
-             by its group",
+            "{} cannot be read as {who} without capabilities: {error}. It was read before the capabilities \
+             were dropped, but the server will not see changes to it. Give {who} the right to read it, for \
+             example through its group",
             path.display(),
         );
     }
@@ -122,8 +126,8 @@ fn warn_of_shared_directories(config: &Config, files: &[PathBuf]) {
     for path in files {
         let Some(dir) = shared_directory(path).filter(|dir| !told.contains(dir)) else { continue };
         tracing::warn!(
-            "{} lies in {}: the sandbox leaves all that is below {} readable to this server. Put the file \
-             into a directory of its own, like /etc/taciturn",
+            "{} is in {}: the sandbox leaves everything below {} readable for this server. Put the file \
+             into a directory of its own, such as /etc/taciturn",
             path.display(),
             dir.display(),
             dir.display(),
@@ -133,7 +137,7 @@ fn warn_of_shared_directories(config: &Config, files: &[PathBuf]) {
 }
 
 impl Confined {
-    /// Takes out of a new configuration what this process cannot do any more, and says so.
+    /// Removes from a new configuration what this process can no longer do, and logs it.
     pub(super) fn withhold(self, before: &Config, new: &mut Config) -> Option<Change> {
         let begins = new.protocol.tcp_relay && !before.protocol.tcp_relay;
         if !self.connections || !begins {
@@ -146,8 +150,8 @@ impl Confined {
         Some(Change { key, what: what.to_owned(), needs_restart: true })
     }
 
-    /// What the sandbox or the filter of system calls may have to do with an error of the system.
-    /// `is_caused_by` tells whether the error has a cause of a kind.
+    /// A hint at the sandbox or the filter of system calls, if one may be the cause of a system error.
+    /// `is_caused_by` returns true if the error has a cause of a kind.
     pub(super) fn note(self, is_caused_by: impl Fn(ErrorKind) -> bool) -> &'static str {
         if self.files && is_caused_by(ErrorKind::PermissionDenied) {
             return "\n  note: since its start this server can read only in the directories of the files \

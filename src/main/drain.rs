@@ -1,4 +1,4 @@
-//! The end of a server that takes no calls any more.
+//! Draining: the server accepts no new calls, and exits when the last one ends.
 
 use std::time::{Duration, Instant};
 
@@ -23,26 +23,26 @@ pub(super) struct Drainer {
 }
 
 impl Drainer {
-    /// That of a server that makes allocations.
+    /// The state of a server that creates allocations.
     pub(super) const fn new(board: Board) -> Self {
         Self { board, state: State::Serving }
     }
 
-    /// Makes no allocation from now on, and lets those that run go on for so long at most. Where that
-    /// is so already, the time limit is set anew.
+    /// Stops creating allocations, and lets the existing ones run for at most `within`. If the server is
+    /// draining already, this replaces the time limit.
     pub(super) async fn start(&mut self, within: Option<Duration>) -> Messages {
         self.board.workers().drain(true).await.map_err(internal)?;
         self.board.health().set_ready(false);
-        // A limit beyond what the clock can count is none.
+        // A limit that the clock cannot represent means no limit.
         let until = within.and_then(|within| Instant::now().checked_add(within));
         self.state = until.map_or(State::UntilEmpty, State::Until);
         let running = self.board.workers().count().await.map_err(internal)?;
-        let message = format!("draining: {} allocations are left", running.allocations);
+        let message = format!("draining: {} allocations left", running.allocations);
         tracing::info!("{message}");
         Ok(vec![message])
     }
 
-    /// Makes allocations again.
+    /// Creates allocations again.
     pub(super) async fn cancel(&mut self) -> Messages {
         if matches!(self.state, State::Serving) {
             return Ok(vec!["the server was not draining".to_owned()]);
@@ -50,12 +50,12 @@ impl Drainer {
         self.board.workers().drain(false).await.map_err(internal)?;
         self.board.health().set_ready(true);
         self.state = State::Serving;
-        let message = "draining is cancelled: new allocations are made again";
+        let message = "draining cancelled: the server creates new allocations again";
         tracing::info!("{message}");
         Ok(vec![message.to_owned()])
     }
 
-    /// Whether the server is to end: no allocation is made, and none is left or their time is over.
+    /// Whether the server should exit: it is draining, and no allocation is left or the time is over.
     pub(super) async fn is_finished(&self) -> bool {
         let is_over = match self.state {
             State::Serving => return false,

@@ -6,7 +6,7 @@ use taciturn_config::uris::Host;
 use taciturn_net::external::External;
 use taciturn_net::{ListenerChange, Running, Shared};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// The configuration and what was made of it.
 pub(super) struct InUse {
@@ -19,7 +19,7 @@ pub(super) struct InUse {
 }
 
 impl InUse {
-    /// Lets the listeners for DTLS take up renewed certificates.
+    /// Switches the DTLS listeners to renewed certificates.
     pub(super) fn renew_dtls(&self) {
         for refused in self.listeners.dtls().flat_map(|settings| settings.renew()) {
             tracing::warn!("{refused}");
@@ -40,7 +40,7 @@ impl InUse {
         Host::of(&self.config, None, None).known()
     }
 
-    /// Closes the listeners that were removed, once the last of their clients has gone. The sockets
+    /// Closes the listeners that were removed, when the last of their clients has left. The sockets
     /// of all workers at once: with fewer of them, the kernel would give the packets of a client to
     /// another worker.
     pub(super) async fn close_emptied(

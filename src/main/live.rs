@@ -8,10 +8,10 @@ use taciturn::notify::Supervisor;
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
 
-use super::Failure;
 use super::addresses::Addresses;
 use super::announce::status;
 use super::drain::Drainer;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::log::Log;
 use super::memory::Memory;
@@ -61,7 +61,7 @@ impl Live<'_> {
                 asked = signals.next() => match asked {
                     Asked::Stop => return Ok(()),
                     Asked::Reload => {
-                        // It is in the log, and nobody waits for it.
+                        // The result is in the log, and nobody waits for it.
                         let _ = self.reload().await;
                     }
                 },

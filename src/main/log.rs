@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, registry, reload};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Why the filter cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub(super) enum LogError {
     /// It is not one.
     #[error(transparent)]
     Filter(#[from] ParseError),
-    /// The log is gone.
+    /// The log has ended.
     #[error(transparent)]
     Gone(#[from] reload::Error),
 }
@@ -28,18 +28,18 @@ pub(super) enum LogError {
 /// Writes to standard error. What is written can be changed while the server runs.
 pub(crate) struct Log {
     filter: reload::Handle<EnvFilter, Registry>,
-    /// What the configuration wants.
+    /// The configured filter.
     configured: LogFilter,
     now: LogFilter,
     /// When that is over, and the configuration holds again.
     until: Option<Instant>,
     sink: LogSink,
-    /// Lost lines that the log has told of.
+    /// Lost lines that were reported.
     told_lost: u64,
 }
 
 impl Log {
-    /// Begins to write what `filter` lets through.
+    /// Starts the log with this filter.
     pub(crate) fn start(
         format: LogFormat,
         filter: &LogFilter,
@@ -54,7 +54,7 @@ impl Log {
         Ok(Self { filter: handle, configured, now, until: None, sink, told_lost: 0 })
     }
 
-    /// What the lines go to.
+    /// The destination of the lines.
     pub(crate) const fn sink(&self) -> &LogSink {
         &self.sink
     }
@@ -71,7 +71,7 @@ impl Log {
         Ok(vec![self.describe()])
     }
 
-    /// Writes what `filter` lets through, from now on or for so long.
+    /// Switches to `filter`, permanently or for a time.
     fn set(&mut self, filter: &LogFilter, within: Option<Duration>) -> Result<(), LogError> {
         self.filter.reload(EnvFilter::try_new(filter.as_str())?)?;
         self.now = filter.clone();
@@ -89,15 +89,15 @@ impl Log {
         self.set(filter, None)
     }
 
-    /// Goes back to the configuration where the time for something else is over, and tells of lines that
-    /// were lost, once all others are written.
+    /// Returns to the configured filter when the time of another one is over, and logs how many lines were
+    /// lost, once all others are written.
     pub(super) fn look(&mut self) {
         let lost = self.sink.lost();
         if lost > self.told_lost && self.sink.waiting() == 0 {
             tracing::warn!(
                 lost = lost - self.told_lost,
                 since_start = lost,
-                "lines of the log were lost: nobody read them in time"
+                "log lines lost: nobody read them in time"
             );
             self.told_lost = lost;
         }
@@ -110,7 +110,7 @@ impl Log {
         }
     }
 
-    /// What is written, in words.
+    /// The current filter, in words.
     fn describe(&self) -> String {
         let Self { now, configured, until, .. } = self;
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));

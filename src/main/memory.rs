@@ -1,4 +1,4 @@
-//! Memory after a crowd has gone.
+//! Returns memory to the system after many connections have ended.
 
 use taciturn_net::give_back;
 use taciturn_turn::policy::Connections;
@@ -6,7 +6,7 @@ use taciturn_turn::policy::Connections;
 /// How many connections fewer than there were are worth a look at the memory: they had 2 MB and more.
 const FEWER: u32 = 64;
 
-/// Has the allocator give memory back to the system once a crowd of connections has gone.
+/// Makes the allocator return memory to the system after many connections have ended.
 #[derive(Default)]
 pub(super) struct Memory {
     /// The most connections that there were since memory was given back last.

@@ -5,6 +5,7 @@ mod announce;
 mod checks;
 mod confine;
 mod drain;
+mod failure;
 mod in_use;
 mod invocation;
 mod live;
@@ -17,10 +18,8 @@ mod signals;
 mod start;
 mod withheld;
 
+pub(super) use failure::Failure;
 pub(super) use invocation::Invocation;
 pub(super) use log::Log;
 pub(super) use notes::Notes;
 pub(super) use start::Prepared;
-
-/// Why the server cannot start, or has ended, in words.
-pub(super) type Failure = Box<dyn std::error::Error>;

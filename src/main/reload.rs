@@ -1,23 +1,24 @@
-//! How a running server takes up another configuration.
+//! Reload: a running server applies another configuration.
 
 use std::fmt::Display;
 use std::io::ErrorKind;
 
 use taciturn::admin::control::Messages;
-use taciturn::admin::{Board, Change, Moved, Plan};
-use taciturn_config::Config;
+use taciturn::admin::{Board, Moved, ReloadPlan};
+use taciturn_config::{Change, Config};
 use taciturn_control::{Error, ErrorKind as Kind};
 use taciturn_net::{BindError, ListenerChange, Listeners, Running};
 use taciturn_turn::Withdrawn;
 
 use super::addresses::{Addresses, tell_withdrawn};
+use super::checks;
 use super::confine::Confined;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::log::Log;
 use super::notes::Notes;
 use super::rules::{share, ticket_key};
-use super::{Failure, checks};
 
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {
@@ -25,21 +26,21 @@ pub(super) struct Reloader<'a> {
     pub(super) running: &'a Running,
     pub(super) board: Board,
     pub(super) notes: Notes,
-    /// What the process cannot do any more.
+    /// The restrictions of the process.
     pub(super) given_up: Confined,
 }
 
-/// What a reload has changed.
+/// The changes of a reload.
 struct TakenUp {
     changes: Vec<Change>,
     /// The certificates that were read and are the same as before.
     unchanged: Vec<String>,
-    /// What has become of allocations whose user or secret was removed, in words.
+    /// The effect on allocations whose user or secret was removed, in words.
     removed: Vec<String>,
 }
 
 impl Reloader<'_> {
-    /// Reads the configuration again and goes on with it, and says in the log and to the caller how it
+    /// Reloads the configuration, and reports in the log and to the caller how it
     /// went.
     pub(super) async fn reload(
         &mut self,
@@ -82,7 +83,7 @@ impl Reloader<'_> {
         let mut loaded =
             loaded.map_err(|errors| self.explain(&errors, |kind| errors.is_caused_by(kind)))?;
         let withheld = self.given_up.withhold(&in_use.config, &mut loaded.config);
-        let Plan { mut changes, config } = Plan::new(&in_use.config, loaded.config);
+        let ReloadPlan { mut changes, config } = ReloadPlan::new(&in_use.config, loaded.config);
         let changed = |keys: &[&str]| changes.iter().any(|change| keys.contains(&change.key));
         checks::redirect(&config, &in_use.external)?;
         checks::icmp_errors(&config)?;
@@ -91,7 +92,7 @@ impl Reloader<'_> {
             successors.map_err(|error| self.explain(&error, |kind| error.is_caused_by(kind)))?;
         let moved = in_use.listeners.successor(&config, successors.certificates())?;
         let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
-        // Not used while there is one already: tickets stay good.
+        // Not used if there is one already, so tickets stay valid.
         let tickets = ticket_key()?;
         if changed(&["limits.connections", "protocol.tcp_relay", "listen"]) {
             checks::raise_descriptor_limit(&config);
@@ -115,7 +116,7 @@ impl Reloader<'_> {
         in_use.renew_dtls();
         self.board.serve(in_use.served());
         self.notes.tell(&loaded.notes);
-        if let Err(error) = log.configure(&in_use.config.log_level) {
+        if let Err(error) = log.configure(&in_use.config.log.level) {
             tracing::error!("log level: {error}");
         }
         if !bound.is_empty() {
@@ -162,19 +163,19 @@ fn explain_bind(error: &BindError) -> String {
     )
 }
 
-/// What has become of allocations whose user or secret was removed.
+/// The effect on allocations whose user or secret was removed, in words.
 fn of_removed(withdrawn: Withdrawn) -> Vec<String> {
     let Withdrawn { allocations, kept, .. } = withdrawn;
     let mut lines = Vec::new();
     if allocations > 0 {
         lines.push(format!(
-            "{allocations} allocations ended: the user or secret that they were made with was removed or \
+            "{allocations} allocations ended: the user or secret that they were created with was removed or \
              changed (on_removal in [auth])"
         ));
     }
     if kept > 0 {
         lines.push(format!(
-            "{kept} allocations go on although the user or secret that they were made with was removed or \
+            "{kept} allocations continue although the user or secret that they were created with was removed or \
              changed (on_removal in [auth]); turnctl kick --user NAME ends them"
         ));
     }
@@ -186,7 +187,7 @@ fn no_change(certificates: &[String]) -> String {
     match certificates {
         [] => "no change".to_owned(),
         of => {
-            format!("no change; read again, and the same: certificate and key of {}", of.join(", "))
+            format!("no change; reread and unchanged: certificate and key of {}", of.join(", "))
         }
     }
 }
@@ -201,7 +202,7 @@ fn log_changes(changes: &[Change], nothing: &str) {
     }
     let taken_up = changes.iter().filter(|change| !change.needs_restart).count();
     match (changes.len(), taken_up) {
-        (0, _) => tracing::info!("configuration read again: {nothing}"),
-        (_, n) => tracing::info!("configuration read again: {n} changes taken up"),
+        (0, _) => tracing::info!("configuration reloaded: {nothing}"),
+        (_, n) => tracing::info!("configuration reloaded: {n} changes applied"),
     }
 }

@@ -1,6 +1,7 @@
 //! From the configuration to what the workers share.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval};
@@ -12,7 +13,7 @@ use taciturn_turn::policy::{
 };
 use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
 
-use super::Failure;
+use super::failure::Failure;
 
 /// A key for the tickets of mobility, as long as the process lives.
 pub(super) fn ticket_key() -> Result<TicketKey, Failure> {
@@ -58,7 +59,7 @@ pub(super) fn share(
             peers: Arc::new(peers(config, external)),
             ports: Arc::new(PortPool::new(config.relay_ports, limits.port_quarantine)),
             quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
-            rates: Arc::new(RateLimits::new(limits.rates)),
+            rates: Arc::new(RateLimits::new(limits.rates())),
             answers: Arc::new(AnswerLimit::new(
                 limits.unverified_answers_per_address,
                 limits.unverified_answers,
@@ -73,7 +74,7 @@ pub(super) fn share(
         connections: Arc::new(Connections::new(limits.connections, limits.connections_per_address)),
         handshakes: Arc::new(HandshakeLimit::new(limits.handshakes_per_address, exempt)),
         limit_names: LIMIT_NAMES,
-        wake_delay: config.tuning.wake_delay,
+        wake_delay: Duration::from_micros(config.tuning.wake_delay_us.into()),
     }
 }
 

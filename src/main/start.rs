@@ -20,8 +20,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::addresses::Addresses;
 use super::announce::{announce, status};
+use super::checks;
 use super::confine::{self, confine};
 use super::drain::Drainer;
+use super::failure::Failure;
 use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::live::Live;
@@ -32,7 +34,6 @@ use super::reload::Reloader;
 use super::rules::{share, ticket_key};
 use super::signals::Signals;
 use super::withheld::Withheld;
-use super::{Failure, checks};
 
 /// A configuration that this machine can serve: its certificates were read, and the external address
 /// is known. Nothing is bound.
@@ -112,7 +113,7 @@ fn bind_control(path: &Path) -> Option<UnixListener> {
     bound
         .inspect_err(|error| {
             tracing::warn!(
-                "turnctl cannot ask this server: no socket at {}: {error}",
+                "turnctl cannot control this server: cannot open the socket {}: {error}",
                 path.display()
             );
         })
@@ -147,7 +148,7 @@ impl<'a> Bound<'a> {
     /// configuration wants.
     ///
     /// # Errors
-    /// When a right cannot be given up that the configuration wants to be given up.
+    /// If a privilege that the configuration drops cannot be dropped.
     pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
         let given_up = confine(&self.prepared.config)?;
         // A thread of its own, which must not have more rights than the rest.
@@ -163,7 +164,7 @@ pub(crate) struct Confined<'a> {
 }
 
 impl<'a> Confined<'a> {
-    /// Starts the workers, tells that they run, and opens the ways in for the operator.
+    /// Starts the workers, notifies the service manager, and serves the control socket and the metrics.
     ///
     /// # Errors
     /// When the system refuses what every server needs: threads, epoll, randomness.
@@ -248,7 +249,7 @@ pub(crate) struct Started<'a> {
     addresses: Addresses,
     board: Board,
     orders: Receiver<Order>,
-    /// Kept, so that the channel stays open where there is no control socket.
+    /// Kept so that the channel stays open if there is no control socket.
     _orderer: Sender<Order>,
     given_up: confine::Confined,
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User, geteuid, initgroups, setgid, setuid};
 
-use super::{ProcessError, refused};
+use super::error::{ProcessError, refused};
 
 /// An account to run as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Account {
     /// Looks up `USER` or `USER:GROUP`; without a group it is the user's own.
     ///
     /// # Errors
-    /// When there is no such user or group.
+    /// If there is no such user or group.
     pub fn find(wanted: &str) -> Result<Self, ProcessError> {
         let (user, group) = match wanted.split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -38,11 +38,11 @@ impl Account {
         Ok(Self { name: found.name, uid: found.uid, gid })
     }
 
-    /// Becomes it, for good, with all its groups. Nothing to do where the process runs as it
+    /// Switches to it permanently, with all its groups. Does nothing if the process runs as it
     /// already.
     ///
     /// # Errors
-    /// When the process is not root's, or a system call is refused. It must not go on then.
+    /// If the process is not root, or a system call fails. The process must not continue then.
     pub fn assume(&self) -> Result<(), ProcessError> {
         let ours = geteuid();
         if ours == self.uid {

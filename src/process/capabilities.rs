@@ -7,7 +7,7 @@ use rustix::thread::{
     set_no_new_privs,
 };
 
-use super::{ProcessError, refused};
+use super::error::{ProcessError, refused};
 
 /// Empties the bounding set, so that no program could give a capability back. Only root can
 /// (CAP_SETPCAP), so it comes before root is given up; for others [`drop_capabilities`] has the same

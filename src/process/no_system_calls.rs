@@ -1,6 +1,6 @@
 //! For processors that have no list of system calls.
 
-use super::{Filtered, ProcessError};
+use super::error::{Filtered, ProcessError};
 
 /// Shuts nothing.
 ///

@@ -8,13 +8,13 @@ use landlock::{
     PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
-use super::ProcessError;
+use super::error::ProcessError;
 
 /// The newest rights to files that are asked for; an older kernel grants what it knows. Not those of
 /// UDP ports, which come later: a relay binds any and sends to any.
 const RIGHTS: ABI = ABI::V9;
 
-/// What programs read besides their own files: names, the time zone, their own process.
+/// Files that every program may need: name resolution, the time zone, `/proc`.
 const COMMON: &[&str] = &[
     "/etc/hosts",
     "/etc/resolv.conf",
@@ -24,11 +24,11 @@ const COMMON: &[&str] = &[
     "/dev/null",
 ];
 
-/// Directories that hold what is no affair of the server's. Files of a server should not be there.
+/// Directories with files of others. Files of a server should not be directly in them.
 const SHARED: &[&str] =
     &["/", "/boot", "/dev", "/etc", "/home", "/root", "/tmp", "/usr", "/var", "/var/lib"];
 
-/// What the process will need to open after its start. Everything else on the file system is shut
+/// Paths that the process will open after its start. Access to everything else on the file system is denied
 /// for it by landlock, also for root. It can start no program, and from Linux 6.12 on reach no abstract
 /// socket and signal no process of others.
 #[derive(Clone, Debug, Default)]
@@ -45,9 +45,9 @@ pub struct Sandbox {
 /// How much of a sandbox the kernel gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sandboxed {
-    /// The file system is shut, but for what was named.
+    /// Only the given paths can be opened.
     Entered {
-        /// TCP connections to others are shut as well.
+        /// TCP connections to other hosts are denied as well.
         connections_shut: bool,
     },
     /// Nothing: the kernel has no landlock, or it is off.
@@ -55,7 +55,7 @@ pub enum Sandboxed {
 }
 
 impl Sandbox {
-    /// Shuts the file system for this thread and all that it will start. There is no way back.
+    /// Restricts the file system for this thread and all threads that it will start. This is irreversible.
     ///
     /// # Errors
     /// When the kernel knows landlock and refuses all the same.

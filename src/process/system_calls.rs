@@ -1,10 +1,10 @@
 //! Which system calls the process may still make, by seccomp: the same list wherever it runs, within
 //! that of systemd or of a container.
 //!
-//! A call that is not on the list fails with ENOSYS, and the process goes on. To end it instead would
-//! let a call that a later libc makes take away every running session. ENOSYS is what an older kernel
-//! says: libraries know another way then (clone for clone3, for one), where EPERM is a failure to them.
-//! And nothing else gives that error, so that a message can say where it is from.
+//! A call that is not on the list fails with ENOSYS, and the process continues. If the filter killed the
+//! process instead, one new call in a later libc would end every running session. ENOSYS is the error of an
+//! older kernel: libraries then use an alternative (clone for clone3, for example), whereas EPERM is a failure
+//! to them. No other part of the system returns it, so a message can name the filter as the cause.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,9 +14,9 @@ use seccompiler::{
     SeccompCondition, SeccompFilter, SeccompRule, TargetArch, apply_filter_all_threads,
 };
 
-use super::{Filtered, ProcessError};
+use super::error::{Filtered, ProcessError};
 
-/// Shuts all system calls but those of a relay for every thread of this process. There is no way back.
+/// Denies every thread of this process all system calls that a relay does not need. This is irreversible.
 ///
 /// # Errors
 /// When the kernel has seccomp and refuses all the same, as a filter from outside may make it.
@@ -62,7 +62,7 @@ fn rules() -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// What any argument is good for.
+/// Calls that are allowed with any argument.
 const ANY_ARGUMENTS: &[i64] = &[
     // Packets and connections.
     libc::SYS_recvmmsg,
@@ -130,7 +130,7 @@ const ANY_ARGUMENTS: &[i64] = &[
     libc::SYS_umask,
     libc::SYS_dup,
     libc::SYS_dup3,
-    // Memory, but for what makes it executable: see below.
+    // Memory, except calls that make it executable: see below.
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
@@ -152,7 +152,7 @@ const ANY_ARGUMENTS: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    // Who and where it is.
+    // Identity of the process.
     libc::SYS_getuid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -163,7 +163,7 @@ const ANY_ARGUMENTS: &[i64] = &[
     libc::SYS_getrandom,
 ];
 
-/// The same by their names of old, which x86-64 has besides and musl makes use of.
+/// The older variants of these calls, which x86-64 still has and musl uses.
 #[cfg(target_arch = "x86_64")]
 const OLD: &[i64] = &[
     libc::SYS_access,
@@ -191,7 +191,7 @@ const OLD: &[i64] = &[];
 /// A condition: the number of the argument, how it is compared, and with what.
 type Condition = (u8, SeccompCmpOp, u64);
 
-/// What some arguments are good for; one of the conditions has to hold.
+/// Calls that are allowed with some arguments: one of the conditions must hold.
 fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
     let flags = |flags: i32| u64::from(flags.cast_unsigned());
     let is = |argument: u8| move |value: i32| (argument, SeccompCmpOp::Eq, flags(value));
@@ -207,7 +207,7 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
         // Neither packets below IP nor anything that the kernel's less used families hold.
         (libc::SYS_socket, families.map(is(0)).to_vec()),
         (libc::SYS_socketpair, vec![is(0)(libc::AF_UNIX)]),
-        // A thread, and no process. Libc goes back to this one where it misses clone3.
+        // A thread, not a process. Libc falls back to this call if clone3 is missing.
         (libc::SYS_clone, vec![with(0, libc::CLONE_THREAD)]),
         // No memory that can be executed.
         (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)]),

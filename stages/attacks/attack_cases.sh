@@ -39,7 +39,24 @@ check_held-places() {
 check_unread-answers() {
     start_attacked || return 1
     BESIDE=(--least attempts=3900)
-    beside unread-answers unread_answers.py
+    local sampler most status=0
+    received_unread >"$DIR/received-unread" &
+    sampler=$!
+    beside unread-answers unread_answers.py || status=$?
+    kill "$sampler"
+    most=$(sort -n "$DIR/received-unread" | tail -n 1)
+    say "received by the kernel and not read: ${most:-?} bytes for each connection, at most"
+    [ "$SERVER" = taciturn ] || return $status
+    holds "the kernel holds little of strangers" "${most:-99999} <= 64 * 1024" || status=1
+    return $status
+}
+
+# Five times a second, the mean over all connections to the server.
+received_unread() {
+    while sleep 0.2; do
+        ip netns exec "$SERVERS" ss -tmnH state established "( sport = :3478 )" |
+            awk -F 'skmem:[(]r' 'NF == 2 { sum += $2; count++ } END { if (count > 100) printf "%d\n", sum / count }'
+    done
 }
 
 check_slow-reader() {

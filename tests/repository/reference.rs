@@ -1,15 +1,15 @@
-//! The two documents that are made of what the programs know: docs/reference.md of
-//! config/taciturn.toml and of what a reload does, and the table of coturn's options in
-//! docs/migrate-from-coturn.md. `UPDATE_GOLDEN=1` rewrites them.
+//! The documents that are made of what the programs know: config/taciturn.toml and docs/reference.md of the
+//! table of keys, and the table of coturn's options in docs/migrate-from-coturn.md. `UPDATE_GOLDEN=1` rewrites
+//! them.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use taciturn::admin::Plan;
-use taciturn_config::Config;
+use taciturn::admin::ReloadPlan;
 use taciturn_config::coturn::{CoturnOption, Fate, OPTIONS, Takes};
+use taciturn_config::{Config, Key, Kind, OnReload, SECTIONS, Section, Shows, show_duration};
 
 fn compare(path: &str, written: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -26,65 +26,118 @@ fn compare(path: &str, written: &str) {
 
 // --- The reference ------------------------------------------------------------------------
 
-/// A key as config/taciturn.toml explains it.
-#[derive(Debug)]
-struct Key {
-    /// `relay_ports`, `limits.connections`, `listen.address`.
-    path: String,
-    /// TOML, as it stands there.
-    value: String,
-    prose: String,
+/// What config/taciturn.toml says before its first key.
+const HEAD: &str = "\
+Every key is also an environment variable: TACITURN_ and its section and name in capitals, such as
+TACITURN_RELAY_PORTS or TACITURN_AUTH_USERS. There, items of a list are separated by commas, users
+and secrets by line breaks (or write a TOML list, which begins with \"[\"). This file overrides the
+defaults, the environment overrides this file, and flags override the environment; a list is
+replaced as a whole.
+";
+
+/// The sections as the two documents show them: `listen` has one of its own.
+fn shown(section: &Section) -> impl Iterator<Item = &Key> {
+    section.keys.iter().filter(|key| key.kind != Kind::Listeners)
 }
 
-/// A part of the file, with the prose before it.
-struct Part {
-    title: String,
-    prose: String,
-    keys: Vec<Key>,
+/// The lines of a comment of the table.
+fn lines(help: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    help.iter().map(|line| line.trim())
 }
 
-/// The example file: what it says before the first key, and its parts.
-fn example() -> (String, Vec<Part>) {
-    let top = Part { title: "Top level".into(), prose: String::new(), keys: Vec::new() };
-    let (mut parts, mut head) = (vec![top], String::new());
-    // Lines of prose since the last blank line or key; whether they have been used by a key.
-    let (mut prose, mut used) = (String::new(), false);
-    for line in include_str!("../../config/taciturn.toml").lines() {
-        let setting = match line.strip_prefix('#') {
-            Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => rest,
-            _ => line,
-        };
-        if line.is_empty() {
-            if head.is_empty() {
-                head = std::mem::take(&mut prose);
+fn comment(toml: &mut String, help: &[&'static str]) {
+    for line in lines(help) {
+        writeln!(toml, "# {line}").unwrap();
+    }
+}
+
+/// config/taciturn.toml: every key with its help, switched off.
+fn example() -> String {
+    let mut toml = String::from(
+        "# taciturn.toml: every key with its default. None is required.\n#\n\
+         # A line that begins with \"#\" and no space is a setting: remove the \"#\" to use it.\n",
+    );
+    for line in HEAD.lines() {
+        writeln!(toml, "# {line}").unwrap();
+    }
+    for section in SECTIONS.iter() {
+        match section.name {
+            "top" => {}
+            "listen" => {
+                toml.push('\n');
+                comment(&mut toml, section.help);
+                toml.push_str(&listeners(section));
+                continue;
             }
-            (prose, used) = (String::new(), false);
-        } else if setting == "#" || setting.starts_with("# ") {
-            if std::mem::take(&mut used) {
-                prose.clear();
+            name => {
+                toml.push('\n');
+                comment(&mut toml, section.help);
+                writeln!(toml, "[{name}]").unwrap();
             }
-            prose.push_str(setting.trim_start_matches(['#', ' ']));
-            prose.push('\n');
-        } else if let Some(title) = setting.strip_prefix('[') {
-            let title = format!("[{}", title.trim());
-            if !parts.iter().any(|part| part.title == title) {
-                parts.push(Part { title, prose: std::mem::take(&mut prose), keys: Vec::new() });
+        }
+        for (n, key) in shown(section).enumerate() {
+            let begins = n > 0 || section.name == "top";
+            if begins && !key.help.is_empty() {
+                toml.push('\n');
             }
-            prose.clear();
-        } else {
-            let (name, value) = setting.split_once(" = ").unwrap();
-            let part = parts.last_mut().unwrap();
-            let section = part.title.trim_matches(['[', ']']);
-            let path =
-                if section == "Top level" { name.to_owned() } else { format!("{section}.{name}") };
-            if !part.keys.iter().any(|key| key.path == path) {
-                let key = Key { path, value: value.to_owned(), prose: prose.clone() };
-                part.keys.push(key);
-            }
-            used = true;
+            comment(&mut toml, key.help);
+            writeln!(toml, "#{} = {}", key.name, key.value).unwrap();
         }
     }
-    (head, parts)
+    toml
+}
+
+/// The default listeners. The keys that only some have are explained at the last one.
+fn listeners(section: &Section) -> String {
+    let mut toml = String::from("#[[listen]]\n");
+    for key in &section.keys {
+        if key.name == "cert" {
+            toml.push_str(
+                "\n#[[listen]]\n#transport = \"tcp\"\n#address = \"[::]:3478\"\n\
+                 \n#[[listen]]\n#transport = \"tls\"\n#address = \"[::]:5349\"\n",
+            );
+        }
+        comment(&mut toml, key.help);
+        writeln!(toml, "#{} = {}", key.name, key.value).unwrap();
+    }
+    toml
+}
+
+/// The example file with its settings switched on: prose has a space after the `#`.
+fn switched_on() -> String {
+    let on = |line: &str| match line.strip_prefix('#') {
+        Some(setting) if !setting.starts_with(' ') => format!("{setting}\n"),
+        _ => format!("{line}\n"),
+    };
+    example().lines().map(on).collect()
+}
+
+#[test]
+fn the_example_file_has_every_key_and_its_default() {
+    compare("config/taciturn.toml", &example());
+}
+
+#[test]
+fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
+    let secret = "\nsecrets = [\"a secret for this test\"]\n";
+    let toml = switched_on().replace("\nsecrets = []\n", secret);
+    let shown = Config::from_toml(&toml).unwrap().config;
+    // The third listener is there by default where there is a certificate.
+    let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
+    let default = Config::from_toml(&default).unwrap().config;
+    assert!(shown.listen[0].explicit && !default.listen[0].explicit);
+    let (_, changes) = shown.in_place_of(&default);
+    let examples: Vec<_> = SECTIONS
+        .iter()
+        .flat_map(|section| &section.keys)
+        .filter(|key| key.shows == Shows::Example)
+        .map(|key| key.path)
+        .collect();
+    assert!(changes.len() > 3, "{changes:?}");
+    for change in changes {
+        let of_tls = change.key == "tls" || change.what.contains("a certificate of its own");
+        assert!(of_tls || examples.contains(&change.key), "{change}");
+    }
 }
 
 /// A configuration, key by key; what is not named has its default.
@@ -112,16 +165,16 @@ fn config(pairs: &BTreeMap<String, String>) -> Config {
     }
 }
 
-/// Another value for a key, where none follows from the one in the example file.
+/// Another value for a key, where none follows from what it takes.
 fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
     let listen = |section: &str| ("listen".to_owned(), format!("[{section}]"));
-    let plain = |value: &str| (key.path.clone(), value.to_owned());
+    let plain = |value: &str| (key.path.to_owned(), value.to_owned());
     let with = |value: &str, other: &str, more: &str| {
         vec![plain(value), (other.to_owned(), more.to_owned())]
     };
     let udp = "{transport = \"udp\", address = \"[::]:3478\"";
     let tls = "{transport = \"tls\", address = \"[::]:5349\"";
-    match key.path.as_str() {
+    match key.path {
         "realm" | "host" => vec![plain("\"turn2.domain.org\"")],
         "external_ip" => vec![plain("\"8.8.8.8\"")],
         "stun_servers" => vec![plain("[\"stun.domain.org:3478\"]")],
@@ -163,17 +216,17 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
             udp.replace("udp", "tcp")
         ))],
         path => {
-            let value = match key.value.as_str() {
-                "true" => "false".to_owned(),
-                "false" => "true".to_owned(),
-                value => {
-                    // A number; of a duration, what is before its unit.
-                    let digits = value.trim_matches('"').trim_end_matches(['s', 'm', 'h', 'd']);
-                    let Ok(number) = digits.parse::<u64>() else {
-                        panic!("{path} needs another value, here, to see what a reload does")
-                    };
-                    value.replacen(digits, &(number + 1).to_string(), 1)
+            let value = match key.kind {
+                Kind::Boolean => (key.value == "false").to_string(),
+                Kind::Count { least, most } => {
+                    let other = if key.value == most.to_string() { least } else { most };
+                    other.to_string()
                 }
+                Kind::Duration { least, most } => {
+                    let other = if key.value.contains(&show_duration(most)) { least } else { most };
+                    format!("\"{}\"", show_duration(other))
+                }
+                _ => panic!("{path} needs another value, here, to see what a reload does"),
             };
             vec![plain(&value)]
         }
@@ -208,106 +261,114 @@ fn before(path: &str) -> BTreeMap<String, String> {
     base
 }
 
-/// Whether a reload takes the key up.
-fn reload(key: &Key, secret_file: &str) -> &'static str {
-    let old = before(&key.path);
+/// What a reload does with the key, tried out.
+fn needs_restart(key: &Key, secret_file: &str) -> bool {
+    let old = before(key.path);
     let mut new = old.clone();
     new.extend(other_value(key, secret_file));
-    let plan = Plan::new(&config(&old), config(&new));
-    // It only decides which credentials are read.
-    let unseen = key.path == "auth.allow_weak_credentials";
-    assert!(unseen || !plan.changes.is_empty(), "{} was not changed", key.path);
-    match plan.changes.iter().any(|change| change.needs_restart) {
-        false => "A reload applies it.",
-        true => "Needs a restart.",
-    }
+    let plan = ReloadPlan::new(&config(&old), config(&new));
+    assert!(!plan.changes.is_empty(), "{} was not changed", key.path);
+    plan.changes.iter().any(|change| change.needs_restart)
 }
 
-/// The value of the example file, where that is the default.
-fn default(key: &Key) -> String {
-    let needed = ["listen.transport", "listen.address"].contains(&key.path.as_str());
-    if needed {
-        return "Required.".into();
-    }
-    if key.prose.contains("Default:") {
-        return String::new();
-    }
-    let without = || "No default.".to_owned();
-    if let Some(name) = key.path.strip_prefix("listen.") {
-        return if ["cert", "key"].contains(&name) {
-            without()
-        } else {
-            format!("Default: `{}`.", key.value)
-        };
-    }
-    // They are nothing by themselves.
-    if ["tls.cert", "tls.key", "redirect.tls_domain"].contains(&key.path.as_str()) {
-        return without();
-    }
+/// Whether the value that the documents show is what the server has without the key.
+fn is_default(key: &Key) -> bool {
     let mut old = base();
-    old.remove(&key.path);
+    old.remove(key.path);
     let mut new = old.clone();
-    new.insert(key.path.clone(), key.value.clone());
-    if Plan::new(&config(&old), config(&new)).changes.is_empty() {
-        format!("Default: `{}`.", key.value)
-    } else {
-        without()
-    }
+    new.insert(key.path.to_owned(), key.value.clone());
+    ReloadPlan::new(&config(&old), config(&new)).changes.is_empty()
 }
 
-fn takes(value: &str) -> &'static str {
-    let duration = value.trim_matches('"').strip_suffix(['s', 'm', 'h', 'd']);
-    match value.as_bytes().first() {
-        Some(b'[') => "A list of texts.",
-        Some(b't' | b'f') => "`true` or `false`.",
-        Some(b'0'..=b'9') => "A number.",
-        _ if duration.is_some_and(|number| number.parse::<u32>().is_ok()) => "A duration.",
-        _ => "Text.",
+fn takes(key: &Key) -> String {
+    match key.kind {
+        Kind::List if !key.value.starts_with('[') => "Text, or a list of texts.".into(),
+        Kind::List | Kind::SecretList | Kind::Listeners => "A list of texts.".into(),
+        Kind::Boolean => "`true` or `false`.".into(),
+        Kind::Count { least, most } => format!("A number from {least} to {most}."),
+        Kind::Duration { least, most } => {
+            format!("A duration from {} to {}.", show_duration(least), show_duration(most))
+        }
+        Kind::Text | Kind::Path => "Text.".into(),
     }
 }
 
 #[test]
-fn the_reference_has_every_key_as_it_is() {
+fn the_table_of_keys_says_what_a_reload_does_and_which_values_are_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let secret_file = dir.path().join("secret");
     std::fs::write(&secret_file, "a secret of a file of its own\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret_file, mode).unwrap();
-
-    let (head, parts) = example();
-    let mut text = format!(
-        "# Reference\n\n\
-         Every key of the configuration. This page is written by\n\
-         `UPDATE_GOLDEN=1 cargo test --test repository reference`, from\n\
-         [config/taciturn.toml](../config/taciturn.toml) and from what a reload does; do not edit it.\n\n\
-         {}\n",
-        head.replace("A line that begins with \"#\" and no space is a setting: remove the \"#\" to use it.\n", "")
-    );
-    for part in &parts {
-        writeln!(text, "## {}\n", part.title).unwrap();
-        if !part.prose.is_empty() {
-            writeln!(text, "{}", part.prose).unwrap();
-        }
-        for key in &part.keys {
-            let facts = [
-                takes(&key.value).to_owned(),
-                default(key),
-                if part.title == "[[listen]]" {
-                    String::new()
-                } else {
-                    let variable = key.path.to_ascii_uppercase().replace('.', "_");
-                    format!("`TACITURN_{variable}`.")
-                },
-                reload(key, secret_file.to_str().unwrap()).to_owned(),
-            ];
-            let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
-            writeln!(text, "### `{}`\n\n{}\n", key.path, facts.join(" ")).unwrap();
-            if !key.prose.is_empty() {
-                writeln!(text, "{}", key.prose).unwrap();
+    for section in SECTIONS.iter() {
+        for key in shown(section) {
+            let told = key.on_reload.needs_restart();
+            let tried = needs_restart(key, secret_file.to_str().unwrap());
+            assert_eq!(tried, told, "{}: whether it needs a restart", key.path);
+            if section.name != "listen" && key.shows == Shows::Default {
+                assert!(is_default(key), "{}: {} is not its default", key.path, key.value);
             }
         }
     }
+}
+
+#[test]
+fn the_reference_has_every_key_as_it_is() {
+    let mut text = format!(
+        "# Reference\n\n\
+         Every key of the configuration. This page and [config/taciturn.toml](../config/taciturn.toml) are\n\
+         written by `UPDATE_GOLDEN=1 cargo test --test repository reference`, from the table in\n\
+         [keys.rs](../crates/config/src/keys.rs); do not edit them.\n\n\
+         {HEAD}\n"
+    );
+    for section in SECTIONS.iter() {
+        let title = match section.name {
+            "top" => "Top level".to_owned(),
+            "listen" => "[[listen]]".to_owned(),
+            name => format!("[{name}]"),
+        };
+        writeln!(text, "## {title}\n").unwrap();
+        prose(&mut text, section.help);
+        let mut help = section.help;
+        for key in shown(section) {
+            if !key.help.is_empty() {
+                help = key.help;
+            }
+            let default = match key.shows {
+                Shows::Required => "Required.".to_owned(),
+                Shows::Default if !says_default(help) => format!("Default: `{}`.", key.value),
+                Shows::Example if !says_default(help) => "No default.".to_owned(),
+                Shows::Default | Shows::Example => String::new(),
+            };
+            let variable = match section.name {
+                "listen" => String::new(),
+                _ => format!("`TACITURN_{}`.", key.path.to_ascii_uppercase().replace('.', "_")),
+            };
+            let reload = match key.on_reload {
+                OnReload::Applied => "A reload applies it.".to_owned(),
+                OnReload::Restart(why) => format!("Needs a restart: {why}."),
+            };
+            let facts = [takes(key), default, variable, reload];
+            let facts: Vec<_> = facts.into_iter().filter(|fact| !fact.is_empty()).collect();
+            writeln!(text, "### `{}`\n\n{}\n", key.path, facts.join(" ")).unwrap();
+            prose(&mut text, help);
+        }
+    }
     compare("docs/reference.md", &format!("{}\n", text.trim_end()));
+}
+
+/// Whether the help says itself what holds without the key.
+fn says_default(help: &[&str]) -> bool {
+    help.iter().any(|line| line.contains("Default:"))
+}
+
+fn prose(text: &mut String, help: &[&'static str]) {
+    for line in lines(help) {
+        writeln!(text, "{line}").unwrap();
+    }
+    if !help.is_empty() {
+        text.push('\n');
+    }
 }
 
 // --- coturn's options ---------------------------------------------------------------------

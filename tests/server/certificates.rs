@@ -107,7 +107,7 @@ async fn an_acme_json_rewritten_in_two_goes_is_taken_when_it_is_whole() {
     // As Traefik writes: over the file itself, and here it stops halfway.
     let text = new.acme_json();
     std::fs::write(&file, &text[..text.len() / 2]).unwrap();
-    call.goes_on_until_logged(&server, "the last good one").await;
+    call.goes_on_until_logged(&server, "the last valid one").await;
     assert_eq!(served(&authority, server.address).await, old.der, "half written");
     call.goes_on().await;
 
@@ -118,7 +118,7 @@ async fn an_acme_json_rewritten_in_two_goes_is_taken_when_it_is_whole() {
     drop(call);
 
     let log = server.log();
-    let kept = log.lines().filter(|line| line.contains("the last good one")).collect::<Vec<_>>();
+    let kept = log.lines().filter(|line| line.contains("the last valid one")).collect::<Vec<_>>();
     let [kept] = kept.as_slice() else { panic!("told once, not {kept:?}") };
     for part in ["ERROR", "acme.json", "stays in use", "ends in the middle"] {
         assert!(kept.contains(part), "\"{part}\" is not in {kept}");
@@ -147,7 +147,7 @@ async fn a_reload_says_what_it_has_found_in_the_files() {
     let with =
         |key: &str| configuration(&format!("cert = \"{at}/cert.pem\"\nkey = \"{at}/{key}\""));
     let server = Server::configured(&with("key.pem"));
-    let same = "no change; read again, and the same: certificate and key of ";
+    let same = "no change; reread and unchanged: certificate and key of ";
     assert_eq!(reload(&server), (0, format!("{same}{at}/cert.pem\n")));
 
     // The key elsewhere. (That of a path that stays might be found by the server itself, before.)

@@ -83,7 +83,7 @@ async fn a_server_that_drains_ends_with_its_last_call() {
     let mut caller = client(&server).await;
     let relayed = caller.allocate().await;
     let (code, text) = turnctl(&server, &["drain"]);
-    assert_eq!((code, text.as_str()), (0, "draining: 1 allocations are left\n"));
+    assert_eq!((code, text.as_str()), (0, "draining: 1 allocations left\n"));
     assert!(turnctl(&server, &["status"]).1.contains(", draining\n"));
     assert_eq!(client(&server).await.try_allocate().await, Err(508));
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -108,7 +108,7 @@ async fn a_drain_ends_in_time_even_if_a_call_does_not() {
 fn a_server_without_calls_answers_before_it_ends() {
     let mut server = Server::configured(&configuration(""));
     let told = turnctl(&server, &["drain"]);
-    assert_eq!(told, (0, "draining: 0 allocations are left\n".to_owned()));
+    assert_eq!(told, (0, "draining: 0 allocations left\n".to_owned()));
     assert!(server.wait().success());
 }
 
@@ -190,7 +190,7 @@ fn a_server_of_another_version_is_named_with_what_to_do() {
     let (code, text) = answered_by(later, &["status"]);
     let ours = env!("CARGO_PKG_VERSION");
     let told = format!(
-        "error: turnctl {ours} asks with protocol 1, this server 9.9.0 speaks protocol 2; use the \
+        "error: turnctl {ours} uses protocol 1, this server 9.9.0 uses protocol 2; use the \
          turnctl of the server's version\n"
     );
     assert_eq!((code, text), (1, told));
@@ -202,7 +202,7 @@ fn an_answer_that_is_cut_off_or_to_another_question_is_an_error() {
     assert!(code == 1 && text.contains("closed in the middle of it"), "{text}");
     let kicked = "{\"protocol\":1,\"version\":\"0\",\"ok\":true,\"result\":{\"kicked\":1}}\n";
     let (code, text) = answered_by(kicked, &["status"]);
-    assert!(code == 1 && text.contains("the server's answer is not understood"), "{text}");
+    assert!(code == 1 && text.contains("does not understand the server's answer"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -307,9 +307,9 @@ fn certificates_are_shown_and_one_that_ends_soon_is_an_exit_code() {
     let certificate = &first["result"]["certificates"][0];
     assert_eq!((code, certificate["days_left"].as_i64()), (1, Some(13)), "{text}");
     std::fs::write(state.path().join("key.pem"), "no key").unwrap();
-    server.wait_for_log("the last good one", 1);
+    server.wait_for_log("the last valid one", 1);
     let (code, text) = turnctl(&server, &["certs"]);
-    assert!(code == 1 && text.contains("renewal      FAILED, this one stays:"), "{text}");
+    assert!(code == 1 && text.contains("renewal      FAILED, this one stays in use:"), "{text}");
     // Listeners that are gone serve nothing.
     server.write_configuration(&configuration(""));
     assert_eq!(turnctl(&server, &["reload"]).0, 0);
@@ -377,7 +377,7 @@ async fn a_drain_can_be_cancelled() {
     assert_eq!(turnctl(&server, &["drain", "--timeout", "1h"]).0, 0);
     assert_eq!(client(&server).await.try_allocate().await, Err(508));
     let (code, text) = turnctl(&server, &["drain", "--cancel"]);
-    let told = "draining is cancelled: new allocations are made again\n";
+    let told = "draining cancelled: the server creates new allocations again\n";
     assert_eq!((code, text.as_str()), (0, told));
     client(&server).await.allocate().await;
     drop(caller);

@@ -318,7 +318,7 @@ fn a_reload_is_seen_in_the_metrics() {
     server.signal(Signal::HUP);
     server.wait_for_log("reload refused", 1);
     let now = metrics(&server);
-    assert_eq!(now["taciturn_reloads_total{result=\"taken_up\"}"], 1.0);
+    assert_eq!(now["taciturn_reloads_total{result=\"applied\"}"], 1.0);
     assert_eq!(now["taciturn_reloads_total{result=\"refused\"}"], 1.0);
     assert_eq!(now["taciturn_last_reload_success"], 0.0);
     let at = now["taciturn_last_reload_timestamp_seconds"];

@@ -78,15 +78,18 @@ async fn an_address_that_the_machine_gets_later_is_no_peer_within_a_second() {
         assert!(added.elapsed() < PATIENCE, "{LATER} is still a peer");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    server.wait_for_log(&format!("no peers from now on: {LATER}"), 1);
+    server.wait_for_log(&format!("denied as peers from now on: {LATER}"), 1);
     // The permission that was there has ended as well.
-    server.wait_for_log("the new peer rules have ended what they refuse", 1);
+    server.wait_for_log(
+        "the new peer rules ended permissions, channels or connections that they deny",
+        1,
+    );
     // One that has gone is no peer either, until a reload.
     ip(&["address", "del", &format!("{LATER}/32"), "dev", "lo"]);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(permission(&mut client, LATER).await, Some(403));
     server.signal(Signal::HUP);
-    server.wait_for_log("configuration read again", 1);
+    server.wait_for_log("configuration reloaded", 1);
     assert_eq!(permission(&mut client, LATER).await, None, "the reload has forgotten it");
 }
 
@@ -100,7 +103,7 @@ async fn a_reload_keeps_addresses_that_came_after_the_start_denied() {
     client.allocate().await;
     ip(&["address", "add", &format!("{LATER}/32"), "dev", "lo"]);
     server.signal(Signal::HUP);
-    server.wait_for_log("configuration read again", 1);
+    server.wait_for_log("configuration reloaded", 1);
     assert_eq!(permission(&mut client, LATER).await, Some(403));
 }
 
@@ -116,7 +119,7 @@ async fn a_relayed_address_that_leaves_is_told_once_and_so_is_its_return() {
     assert_eq!(present().await, "0");
     // Other changes are no reason to say it again.
     ip(&["address", "add", &format!("{LATER}/32"), "dev", "lo"]);
-    server.wait_for_log(&format!("no peers from now on: {LATER}"), 1);
+    server.wait_for_log(&format!("denied as peers from now on: {LATER}"), 1);
     ip(&["address", "add", &address, "dev", "lo"]);
     server.wait_for_log(&format!("the relayed address {RELAYED} is on this machine again"), 1);
     assert_eq!(present().await, "1");

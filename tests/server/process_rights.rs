@@ -67,7 +67,7 @@ fn started_as_root_without_a_user_it_keeps_no_capability_and_says_that_it_is_roo
     }
     let mut server = Server::start(&[]);
     assert_confined(&server, true);
-    assert_eq!(server.log().matches("this server stays root (uid 0)").count(), 1);
+    assert_eq!(server.log().matches("this server keeps running as root (uid 0)").count(), 1);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn started_as_root_with_a_user_it_keeps_no_capability() {
          [process]\nuser = \"nobody\"\n",
     );
     assert_confined(&server, true);
-    assert!(!server.log().contains("stays root"));
+    assert!(!server.log().contains("keeps running as root"));
 }
 
 /// With a capability in its ambient set, as a unit for ports below 1024 gives it.
@@ -106,7 +106,10 @@ fn started_as_a_user_it_keeps_no_capability_that_it_was_given() {
     let mut server = Server::spawned(command, state);
     assert_confined(&server, false);
     let log = server.log();
-    assert!(!log.contains("cannot drop capabilities") && !log.contains("stays root"), "{log}");
+    assert!(
+        !log.contains("cannot drop capabilities") && !log.contains("keeps running as root"),
+        "{log}"
+    );
 }
 
 #[test]

@@ -53,7 +53,7 @@ async fn a_call_through_twenty_reloads_loses_no_packet() {
         server.signal(Signal::HUP);
         let mut more = 20;
         while more > 0 {
-            if server.logged("configuration read again") == round {
+            if server.logged("configuration reloaded") == round {
                 more -= 1;
             }
             packet += 1;
@@ -85,7 +85,7 @@ async fn a_bad_file_changes_nothing_and_says_why() {
     let users = "users = [\"bob:another password\"]";
     server.write_configuration(&configuration("", users, ""));
     server.signal(Signal::HUP);
-    server.wait_for_log("configuration read again: 1 changes", 1);
+    server.wait_for_log("configuration reloaded: 1 changes", 1);
     let bob = StreamClient::of_user(tcp(&server).await, "bob", "another password");
     { bob }.allocate().await;
     assert_eq!(StreamClient::new(tcp(&server).await).try_allocate().await, Err(401));
@@ -126,7 +126,7 @@ async fn a_user_that_is_removed_loses_its_calls_unless_the_operator_keeps_them()
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     client.bind(channel(), peer.local_addr().unwrap()).await;
     server.reload(&configuration("", &format!("{bob}\non_removal = \"keep\""), PEERS));
-    server.wait_for_log("1 allocations go on although the user or secret", 1);
+    server.wait_for_log("1 allocations continue although the user or secret", 1);
     client.send(channel(), b"on").await;
     timeout(PATIENCE, peer.recv(&mut [0; 100])).await.unwrap().unwrap();
     server.reload(&configuration("", bob, PEERS));
@@ -156,7 +156,10 @@ async fn a_peer_that_is_denied_gets_nothing_more_from_running_calls() {
     timeout(PATIENCE, peer.recv(&mut buffer)).await.unwrap().unwrap();
     let fewer = "[peers]\nallow = [\"127.0.0.1\", \"127.0.0.3\"]\n";
     server.reload(&configuration("", &alice(), fewer));
-    server.wait_for_log("the new peer rules have ended what they refuse", 1);
+    server.wait_for_log(
+        "the new peer rules ended permissions, channels or connections that they deny",
+        1,
+    );
     for _ in 0..50 {
         client.send(channel(), b"after").await;
         peer.send_to(b"after", relayed).await.unwrap();

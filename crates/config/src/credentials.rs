@@ -6,9 +6,9 @@ use taciturn_turn::auth::{
     NotOpaque, SharedSecret, StaticKey, StaticUser, bare, long_term_key, prepared,
 };
 
-use super::Secret;
 use super::error::Note;
 use super::read::{Item, Reader};
+use super::secret::Secret;
 
 //= 8489-14.3-username-configured
 /// RFC 8489 section 14.3: a USERNAME is shorter than 509 bytes.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use taciturn_turn::auth::StaticKey;
 
-use super::Config;
+use super::config::Config;
 use super::uris::{self, Host};
 
 /// Why no block can be made.

@@ -8,13 +8,15 @@ use ipnet::IpNet;
 use taciturn_tls::CertSource;
 use taciturn_turn::policy::PortRange;
 
-use super::address;
-use super::error::Origin;
-use super::load::{Node, Value};
+use super::address::listen_address;
+use super::config::{Listen, Tls};
+use super::error::{Note, Origin};
+use super::hints;
+use super::networks::trusted_proxies as read_proxies;
 use super::read::{Item, Reader};
-use super::schema;
+use super::settings::{Node, Value};
 use super::tls;
-use super::{Listen, Note, Tls, Transport};
+use super::transport::Transport;
 
 const EXAMPLE: &str = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"";
 const SHORT: &str = "write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;\n\
@@ -33,7 +35,7 @@ struct Read {
 pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &Tls) -> Vec<Listen> {
     let tls_tried = tls::is_tried(reader);
     let Some(node) = reader.settings.get("listen").cloned() else {
-        let defaults = address::default_listeners(!tls.certificates.is_empty());
+        let defaults = default_listeners(!tls.certificates.is_empty());
         if !tls_tried {
             reader.findings.notes.push(tls::off_note());
         }
@@ -127,7 +129,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     // A misspelt key is reported as such, not once more as missing.
     let misspelt = !table.is_empty();
     for (key, (origin, _)) in table {
-        let help = schema::hint("listen", &key);
+        let help = hints::hint("listen", &key);
         let key = format!("listen[{n}].{key}");
         reader.findings.error(&origin, key, "there is no such key", help);
     }
@@ -147,7 +149,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     let at = text(reader, at, "\"[::]:3478\"");
     let name = text(reader, name, "a word").map(|name| name.text.to_string());
     let transport = text(reader, transport, "\"udp\"").and_then(|item| {
-        let transport = address::transport(&item.text);
+        let transport = Transport::named(&item.text);
         if transport.is_none() {
             let message = format!("there is no transport \"{}\"", item.text.as_str());
             reader.error(
@@ -158,7 +160,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
         }
         Some((transport?, item.origin))
     });
-    let at = at.and_then(|at| match address::listen_address(&at.text) {
+    let at = at.and_then(|at| match listen_address(&at.text) {
         Ok(parsed) => Some((parsed, at.origin)),
         Err((message, help)) => {
             reader.error(&at, message, &help);
@@ -216,6 +218,16 @@ fn own_cert(
     tls::pair(reader, cert, key)
 }
 
+/// The key `proxy_protocol` of a listener.
+enum ProxyProtocol<'a> {
+    /// Left out, or `false`.
+    Off,
+    /// `true`, and where that is written.
+    On { key: &'a str, origin: &'a Origin },
+    /// Neither; this has been reported.
+    Wrong,
+}
+
 fn proxy(
     reader: &mut Reader<'_>,
     transport: Transport,
@@ -228,21 +240,26 @@ fn proxy(
         refuse(reader, transport, [&proxy_protocol, &trusted_proxies], help);
         return (false, Vec::new());
     }
-    let asked = proxy_protocol.as_ref().map(|(key, node)| reader.boolean_of(key, node));
+    let asked = match &proxy_protocol {
+        None => ProxyProtocol::Off,
+        Some((key, node)) => match reader.boolean_of(key, node) {
+            Some(true) => ProxyProtocol::On { key, origin: &node.origin },
+            Some(false) => ProxyProtocol::Off,
+            None => ProxyProtocol::Wrong,
+        },
+    };
     let place = trusted_proxies.as_ref().map(|(key, node)| (key.clone(), node.origin.clone()));
     let items = trusted_proxies
         .map(|(key, node)| reader.list_of(&key, node, "a list: [\"127.0.0.1\", \"10.0.0.0/8\"]"));
-    let trusted = address::trusted_proxies(reader, items.as_deref().unwrap_or_default());
-    match (asked, &items, place) {
-        (Some(Some(true)), None, _) => {
-            if let Some((key, node)) = &proxy_protocol {
-                let message = "it is not said who may send PROXY headers";
-                let help =
-                    format!("add the addresses of the proxies to this listener, like\n{EXAMPLE}");
-                reader.findings.error(&node.origin, key.as_str(), message, help);
-            }
+    let trusted = read_proxies(reader, items.as_deref().unwrap_or_default());
+    match (&asked, &items, place) {
+        (ProxyProtocol::On { key, origin }, None, _) => {
+            let message = "it is not said who may send PROXY headers";
+            let help =
+                format!("add the addresses of the proxies to this listener, like\n{EXAMPLE}");
+            reader.findings.error(origin, *key, message, help);
         }
-        (Some(Some(true)), Some(items), Some((key, origin))) if items.is_empty() => {
+        (ProxyProtocol::On { .. }, Some(items), Some((key, origin))) if items.is_empty() => {
             let message = "is empty: nobody could connect";
             reader.findings.error(
                 &origin,
@@ -251,25 +268,25 @@ fn proxy(
                 format!("name the proxies, like\n{EXAMPLE}"),
             );
         }
-        (None | Some(Some(false)), Some(items), Some((key, origin))) if !items.is_empty() => {
+        (ProxyProtocol::Off, Some(items), Some((key, origin))) if !items.is_empty() => {
             let message = "this listener does not take PROXY headers from anybody";
             let help = "add proxy_protocol = true to this listener, or remove trusted_proxies";
             reader.findings.error(&origin, key, message, help);
         }
         _ => {}
     }
-    (asked == Some(Some(true)), trusted)
+    (matches!(asked, ProxyProtocol::On { .. }), trusted)
 }
 
 fn short(reader: &mut Reader<'_>, item: Item) -> Option<Read> {
     let split = item.text.split_once(':');
     let Some((transport, rest)) =
-        split.and_then(|(name, rest)| Some((address::transport(name)?, rest)))
+        split.and_then(|(name, rest)| Some((Transport::named(name)?, rest)))
     else {
         reader.error(&item, format!("\"{}\" is no listener", item.text.as_str()), SHORT);
         return None;
     };
-    match address::listen_address(rest) {
+    match listen_address(rest) {
         Ok(at) => Some(Read {
             listen: listen(transport, at, None),
             transport: item.origin.clone(),
@@ -295,6 +312,22 @@ fn listen(transport: Transport, address: SocketAddr, name: Option<String>) -> Li
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
     }
+}
+
+/// What is bound when nothing is configured; TLS only where there is a certificate for it.
+fn default_listeners(tls: bool) -> Vec<Listen> {
+    let listen = |transport: Transport, port| Listen {
+        name: format!("{}:{port}", transport.name()),
+        transport,
+        address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
+        explicit: false,
+        cert: None,
+        proxy_protocol: false,
+        trusted_proxies: Vec::new(),
+    };
+    let mut listeners = vec![listen(Transport::Udp, 3478), listen(Transport::Tcp, 3478)];
+    listeners.extend(tls.then(|| listen(Transport::Tls, 5349)));
+    listeners
 }
 
 fn clash_with_relay_ports(

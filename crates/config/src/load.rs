@@ -1,102 +1,23 @@
 //! File, environment and flags, laid over each other. Nothing is checked here beyond the names of
 //! keys; that is `check`'s work.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
 use std::ops::Range;
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use zeroize::Zeroizing;
 
 use super::args::ServerArgs;
+use super::environment::Environment;
 use super::error::{Findings, Origin, Source};
-use super::schema::{self, KEYS, Key, Kind};
+use super::hints;
+use super::key::{Key, Kind};
+use super::nearest::nearest;
+use super::schema;
+use super::settings::{Node, Settings, Value};
 
 /// A path that is longer is not shown: it may be a key in base64.
 const LONGEST_SHOWN_PATH: usize = 200;
-
-/// The environment variables that configuration is read from, and who runs the process. Passed
-/// in, so that tests need not touch the process.
-#[derive(Clone, Debug, Default)]
-pub struct Environment {
-    variables: BTreeMap<String, OsString>,
-    uid: Option<u32>,
-}
-
-impl Environment {
-    /// The environment of this process.
-    #[must_use]
-    pub fn of_process() -> Self {
-        let named = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self { variables: std::env::vars_os().filter_map(named).collect(), uid: own_uid() }
-    }
-
-    /// An environment of exactly these variables, and of no particular user.
-    #[must_use]
-    pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.into());
-        Self { variables: variables.into_iter().map(owned).collect(), uid: None }
-    }
-
-    /// The value of `name`, unless it is unset or empty.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&OsStr> {
-        self.variables.get(name).map(OsString::as_os_str).filter(|value| !value.is_empty())
-    }
-
-    /// Whether the process runs as root; `false` where that cannot be told.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
-        self.uid == Some(0)
-    }
-}
-
-/// The user id of this process, where the system has a `/proc`.
-pub(super) fn own_uid() -> Option<u32> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
-}
-
-/// A value as it was written, and where.
-#[derive(Clone)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) origin: Origin,
-}
-
-#[derive(Clone)]
-pub(super) enum Value {
-    Text(Zeroizing<String>),
-    Integer(i64),
-    Boolean(bool),
-    List(Vec<Node>),
-    /// Each key with its own place and its value.
-    Table(BTreeMap<String, (Origin, Node)>),
-    /// Something no key takes; holds the name of its type.
-    Other(&'static str),
-}
-
-impl Value {
-    pub(super) fn text(text: impl Into<String>) -> Self {
-        Self::Text(Zeroizing::new(text.into()))
-    }
-
-    pub(super) fn type_name(&self) -> &'static str {
-        match self {
-            Self::Text(_) => "a string",
-            Self::Integer(_) => "an integer",
-            Self::Boolean(_) => "true or false",
-            Self::List(_) => "a list",
-            Self::Table(_) => "a table",
-            Self::Other(name) => name,
-        }
-    }
-}
-
-/// Values by the path of their key; a later layer replaces a value as a whole.
-pub(super) type Settings = BTreeMap<&'static str, Node>;
 
 /// Reads the configuration file into `settings`.
 pub(super) fn file(source: &mut Source, settings: &mut Settings, findings: &mut Findings) {
@@ -136,7 +57,7 @@ fn section(table: DeTable<'_>, name: &str, settings: &mut Settings, findings: &m
                 }
             }
         } else {
-            let help = schema::hint(name, &key);
+            let help = hints::hint(name, &key);
             findings.error(&Origin::File(span), path, "there is no such key", help);
         }
     }
@@ -240,8 +161,8 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
     let first = start + line.len() - line.trim_start().len();
     let Some((key, value)) = line.split_once('=') else { return Some(first..end) };
     let name = key.trim();
-    let is = |known: &Key| known.path.rsplit('.').next() == Some(name) || known.path == name;
-    let (harmless, known) = match KEYS.iter().find(|known| is(known)) {
+    let is = |known: &&Key| known.path.rsplit('.').next() == Some(name) || known.path == name;
+    let (harmless, known) = match schema::keys().find(is) {
         // A path would be fine, but where quotes are missing it may be the key itself.
         Some(known) => (!matches!(known.kind, Kind::SecretList | Kind::Path), true),
         None => (false, schema::LISTEN_KEYS.contains(&name) || schema::is_section(name)),
@@ -268,9 +189,9 @@ pub(super) fn environment(env: &Environment, settings: &mut Settings, findings: 
         }
         let origin = Origin::Variable(name.clone());
         let Some(key) = schema::of_variable(name) else {
-            let names: Vec<_> = KEYS.iter().map(|key| schema::variable(key.path)).collect();
+            let names: Vec<_> = schema::keys().map(|key| schema::variable(key.path)).collect();
             let known = names.iter().map(String::as_str).chain(["TACITURN_CONFIG"]);
-            let help = schema::nearest(name, known).map_or_else(
+            let help = nearest(name, known).map_or_else(
                 || "unset it; a key's variable is TACITURN_ and its name in capitals".into(),
                 |near| format!("did you mean {near}?"),
             );
@@ -332,7 +253,7 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
             Some(placed(simple(DeValue::Array(items)), origin))
         }
         Kind::SecretList => list(text.lines().map(str::trim).collect()),
-        Kind::Text | Kind::Path | Kind::Integer | Kind::Boolean | Kind::Duration => {
+        Kind::Text | Kind::Path | Kind::Count { .. } | Kind::Boolean | Kind::Duration { .. } => {
             Some(Value::text(text.trim()))
         }
     }

@@ -1,6 +1,9 @@
 //! How lines of the log are written.
 
+use super::key::Kind;
 use super::read::Reader;
+use super::shown::{Shown, Words};
+use super::value::{Value, quoted};
 
 /// The key `log.format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,17 +26,24 @@ impl LogFormat {
     }
 }
 
-/// Reads the key.
-pub(super) fn log_format(reader: &mut Reader<'_>) -> LogFormat {
-    let help = "\"text\" or \"json\"";
-    let Some(item) = reader.text("log.format", help) else { return LogFormat::default() };
-    match item.text.trim() {
-        "text" => LogFormat::Text,
-        "json" => LogFormat::Json,
-        other => {
-            let message = format!("\"{other}\" is no format");
-            reader.error(&item, message, &format!("write {help}"));
-            LogFormat::default()
-        }
+impl Value for LogFormat {
+    type Bounds = ();
+
+    fn kind((): &()) -> Kind {
+        Kind::Text
+    }
+
+    fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
+        reader.word(key, [Self::Text, Self::Json], Self::name, "is no format")
+    }
+
+    fn toml(&self) -> String {
+        quoted(self.name())
+    }
+}
+
+impl Shown for LogFormat {
+    fn words(&self) -> Words {
+        Words::One(self.name().to_owned())
     }
 }

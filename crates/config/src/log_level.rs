@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use tracing_subscriber::EnvFilter;
 
+use super::key::Kind;
+use super::nearest::nearest;
 use super::read::Reader;
-use super::schema::nearest;
+use super::shown::{Shown, Words};
+use super::value::{Value, quoted};
 
 /// From the quietest on.
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -82,13 +85,28 @@ impl FromStr for LogFilter {
     }
 }
 
-/// Reads the key.
-pub(super) fn log_level(reader: &mut Reader<'_>) -> LogFilter {
-    let Some(item) = reader.text("log.level", "\"info\"") else { return LogFilter::default() };
-    item.text.parse().unwrap_or_else(|BadFilter { what, help }| {
-        reader.error(&item, what, &help);
-        LogFilter::default()
-    })
+impl Value for LogFilter {
+    type Bounds = ();
+
+    fn kind((): &()) -> Kind {
+        Kind::Text
+    }
+
+    fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
+        let item = reader.text(key, "\"info\"")?;
+        let filter = item.text.parse();
+        filter.map_err(|BadFilter { what, help }| reader.error(&item, what, &help)).ok()
+    }
+
+    fn toml(&self) -> String {
+        quoted(self)
+    }
+}
+
+impl Shown for LogFilter {
+    fn words(&self) -> Words {
+        Words::One(self.0.clone())
+    }
 }
 
 #[cfg(test)]

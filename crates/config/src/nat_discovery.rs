@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use taciturn_stun::Family;
 use taciturn_turn::{NatDiscovery, RelayAddress};
 
-use super::address::relay_address;
+use super::config::Listen;
+use super::external::relay_address;
 use super::read::Reader;
-use super::{Listen, Transport};
+use super::transport::Transport;
 
 const KEY: &str = "protocol.nat_discovery";
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::error::{Findings, Origin};
-use super::load::{Node, Settings, Value};
+use super::settings::{Node, Settings, Value};
 
 /// One string, where it was written, and what to call it (`peers.allow[2]`).
 pub(super) struct Item {
@@ -139,6 +139,24 @@ impl Reader<'_> {
             return None;
         }
         Some(duration)
+    }
+
+    /// One of several words; `wrong` completes the sentence that begins with another one.
+    pub(super) fn word<T: Copy, const N: usize>(
+        &mut self,
+        key: &'static str,
+        all: [T; N],
+        name: fn(T) -> &'static str,
+        wrong: &str,
+    ) -> Option<T> {
+        let help = all.map(|one| format!("\"{}\"", name(one))).join(" or ");
+        let item = self.text(key, &help)?;
+        let text = item.text.trim();
+        let found = all.into_iter().find(|one| name(*one) == text);
+        if found.is_none() {
+            self.error(&item, format!("\"{text}\" {wrong}"), &format!("write {help}"));
+        }
+        found
     }
 
     /// The strings of a list; a single string is a list of one.

@@ -1,6 +1,9 @@
 //! What becomes of sessions whose user or secret is removed.
 
+use super::key::Kind;
 use super::read::Reader;
+use super::shown::{Shown, Words};
+use super::value::{Value, quoted};
 
 /// The key `auth.on_removal`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,17 +26,25 @@ impl OnRemoval {
     }
 }
 
-/// Reads the key.
-pub(super) fn on_removal(reader: &mut Reader<'_>) -> OnRemoval {
-    let help = "\"end\" or \"keep\"";
-    let Some(item) = reader.text("auth.on_removal", help) else { return OnRemoval::default() };
-    match item.text.trim() {
-        "end" => OnRemoval::End,
-        "keep" => OnRemoval::Keep,
-        other => {
-            let message = format!("\"{other}\" is not what can become of a session");
-            reader.error(&item, message, &format!("write {help}"));
-            OnRemoval::default()
-        }
+impl Value for OnRemoval {
+    type Bounds = ();
+
+    fn kind((): &()) -> Kind {
+        Kind::Text
+    }
+
+    fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
+        let both = [Self::End, Self::Keep];
+        reader.word(key, both, Self::name, "is not what can become of a session")
+    }
+
+    fn toml(&self) -> String {
+        quoted(self.name())
+    }
+}
+
+impl Shown for OnRemoval {
+    fn words(&self) -> Words {
+        Words::One(self.name().to_owned())
     }
 }

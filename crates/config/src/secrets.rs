@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 
 use taciturn_turn::auth::SharedSecret;
 
-use super::Secret;
 use super::credentials::{report_weak, weak_secret};
+use super::environment::{Environment, own_uid};
 use super::error::Origin;
-use super::load::{Environment, own_uid};
 use super::read::{Item, Reader};
+use super::secret::Secret;
 
 /// The name of the generated secret's file in the state directory, and of systemd's credential.
 const FILE_NAME: &str = "turn_secret";

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use taciturn_tls::CertSource;
 
-use super::address::{is_dns_name, is_placeholder};
-use super::check::parse_host;
+use super::address::{is_dns_name, is_placeholder, parse_host};
+use super::config::Tls;
+use super::error::Note;
 use super::read::{Item, Reader};
-use super::{Note, Tls};
 
 const CERT_EXAMPLE: &str = "\"/etc/taciturn/fullchain.pem\"";
 const KEY_EXAMPLE: &str = "\"/etc/taciturn/privkey.pem\"";

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{Config, ExternalIp, Listen, Transport, is_dns_name};
+use super::address::is_dns_name;
+use super::config::{Config, ExternalIp, Listen};
+use super::transport::Transport;
 
 /// The host part of the URIs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub struct Status {
     pub relay_ports: u64,
     /// How many of them are in use.
     pub relay_ports_used: PortsUsed,
-    /// What was relayed since the start.
+    /// Traffic relayed since the start.
     #[serde(flatten)]
     pub traffic: Traffic,
     /// How the last reload went; the start counts as one.
@@ -91,7 +91,7 @@ pub struct PortsUsed {
 /// How a reload went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadOutcome {
-    /// Whether the configuration was taken up; `false` where it was refused.
+    /// Whether the configuration was applied; `false` if it was refused.
     pub succeeded: bool,
     /// When, in seconds since 1970.
     pub finished_at: u64,
@@ -124,7 +124,7 @@ pub struct ClosingListener {
 pub struct Session {
     /// Address and port of the client.
     pub client: String,
-    /// What carries its packets: `udp`, `tcp`, `tls` or `dtls`.
+    /// The transport between client and server: `udp`, `tcp`, `tls` or `dtls`.
     pub transport: String,
     /// The USERNAME. A client may have chosen any text.
     pub user: String,
@@ -134,7 +134,7 @@ pub struct Session {
     pub permissions: u64,
     /// Channels that are bound.
     pub channels: u64,
-    /// What it has relayed.
+    /// Traffic that it has relayed.
     #[serde(flatten)]
     pub traffic: Traffic,
     /// How long it exists, in whole seconds.
@@ -152,7 +152,7 @@ pub struct Certificate {
     pub issuer: String,
     /// The names of the listeners that serve it.
     pub listeners: Vec<String>,
-    /// What kind of source it comes from: `file`, `certbot` or `acme`.
+    /// The kind of its source: `file`, `certbot` or `acme`.
     pub source: String,
     /// Where that is.
     pub path: String,
@@ -169,6 +169,6 @@ pub struct Certificate {
     /// Why the file that is there now is not in use instead, where that is so.
     #[serde(default)]
     pub renewal_failure: Option<String>,
-    /// What clients may object to, for a person to read.
+    /// Reasons for which clients may reject it, as text for people.
     pub warnings: Vec<String>,
 }

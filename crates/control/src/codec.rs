@@ -17,7 +17,7 @@ pub const LONGEST_REQUEST: usize = 4096;
 /// certificates stays far below it.
 pub const LONGEST_LINE: usize = 16 * 1024 * 1024;
 
-/// What is read of a line before anything else is looked at.
+/// The part of a line that is read before everything else.
 #[derive(Deserialize)]
 struct Head {
     protocol: Option<u32>,
@@ -53,7 +53,7 @@ struct AnswerLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// The other side closed the connection without a word.
-    #[error("the connection was closed before a line came")]
+    #[error("the connection was closed before a line arrived")]
     Closed,
     /// The other side closed the connection, or fell silent, in the middle of a line.
     #[error("the line ends before its line feed: the connection was closed in the middle of it")]
@@ -67,7 +67,7 @@ pub enum LineError {
 /// the connection.
 ///
 /// # Errors
-/// When there is no whole line.
+/// If the line is incomplete.
 pub const fn whole_line(read: &[u8], limit: usize) -> Result<&[u8], LineError> {
     match read {
         [line @ .., b'\n'] => Ok(line),
@@ -145,7 +145,7 @@ pub(super) enum AnswerError {
     Malformed(String),
 }
 
-/// What a line without its line feed says, to a client of this release (`version`).
+/// Parses a line without its line feed, for a client of this release (`version`).
 ///
 /// # Errors
 /// When the server speaks another version of the protocol, or the line is not one of an answer.
@@ -164,6 +164,6 @@ pub(super) fn decode_line(line: &[u8], version: &str) -> Result<Line, AnswerErro
         (Some(session), None, ..) => Ok(Line::Session(session)),
         (None, Some(true), Some(result), _) => Ok(Line::Last { version, outcome: Ok(result) }),
         (None, Some(false), _, Some(error)) => Ok(Line::Last { version, outcome: Err(error) }),
-        _ => Err(AnswerError::Malformed("it has neither a session, a result nor an error".into())),
+        _ => Err(AnswerError::Malformed("it has no session, result or error".into())),
     }
 }

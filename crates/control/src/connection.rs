@@ -16,7 +16,7 @@ pub enum ClientError {
     /// The socket cannot be used, or the server is silent for too long.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// What the server sent is not a line.
+    /// The server did not send a line.
     #[error(transparent)]
     Line(#[from] LineError),
     /// The server speaks another version of the protocol.
@@ -35,12 +35,12 @@ pub struct Connection {
     version: String,
 }
 
-/// A line of an answer: as it came, without its line feed, and what it says.
+/// A line of an answer: its text without the line feed, and its parsed content.
 #[derive(Clone, Debug)]
 pub struct Received {
     /// Including fields that this release does not know.
     pub text: String,
-    /// What it says.
+    /// Its parsed content.
     pub line: Line,
 }
 

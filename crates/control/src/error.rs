@@ -26,11 +26,11 @@ pub enum ErrorKind {
     TooLong,
     /// The request is understood, and one of its values cannot be used.
     InvalidArgument,
-    /// The configuration was refused. The server goes on with the one it has.
+    /// The configuration was refused. The server keeps the one in use.
     ConfigurationRefused,
     /// The server is stopping.
     Stopping,
-    /// The server could not do it, for a reason of its own.
+    /// The server could not execute the request because of an internal error.
     Internal,
     /// A kind that this release does not know.
     #[serde(other)]
@@ -48,18 +48,18 @@ impl Error {
 /// One of the two programs, as the other sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The number of the protocol that it speaks; `None` where it did not say.
+    /// The version of its protocol; `None` if it did not send one.
     pub protocol: Option<u32>,
-    /// Its release; `None` where it did not say.
+    /// Its release; `None` if it did not send one.
     pub version: Option<String>,
 }
 
 /// The two programs speak different versions of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Who asks.
+    /// The side that sends requests.
     pub client: Peer,
-    /// Who answers.
+    /// The side that answers them.
     pub server: Peer,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Mismatch {
         let Self { client, server } = self;
         write!(
             f,
-            "turnctl{} asks with {}, this server{} speaks {}; use the turnctl of the server's version",
+            "turnctl{} uses {}, this server{} uses {}; use the turnctl of the server's version",
             release(client).unwrap_or_default(),
             protocol(client),
             release(server).unwrap_or_default(),

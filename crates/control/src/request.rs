@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// One request. On the wire `command` says which.
+/// One request. On the wire, the field `command` identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
@@ -13,14 +13,14 @@ pub enum Request {
     /// The allocations. Answered by a [`Line::Session`](super::Line::Session) for each, then
     /// [`Answer::Sessions`](super::Answer::Sessions).
     Sessions {
-        /// Only those of this user: the USERNAME, or the name behind its expiry time.
+        /// Only those of this user: the USERNAME, or the name that follows the expiry time in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
     },
     /// Ends allocations: those that match every field given. One of them is required. Answered by
     /// [`Answer::Kicked`](super::Answer::Kicked).
     Kick {
-        /// Those of this user: the USERNAME, or the name behind its expiry time.
+        /// Those of this user: the USERNAME, or the name that follows the expiry time in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
         /// Those of the client at this address and port.
@@ -33,7 +33,7 @@ pub enum Request {
     /// Makes no allocation from now on, and ends the server when none is left. Answered by
     /// [`Answer::Messages`](super::Answer::Messages).
     Drain {
-        /// Ends the server after so many seconds even if allocations are left.
+        /// Ends the server after this number of seconds even if allocations are left.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         timeout_seconds: Option<u64>,
     },
@@ -45,7 +45,7 @@ pub enum Request {
         /// Log this from now on: a level, or levels by module.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filter: Option<String>,
-        /// Go back to the configured filter after so many seconds.
+        /// Returns to the configured filter after this number of seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         for_seconds: Option<u64>,
     },

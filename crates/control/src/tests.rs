@@ -215,7 +215,7 @@ fn fields_that_are_not_known_are_ignored() {
 
 #[test]
 fn another_version_of_the_protocol_is_refused_by_both_sides_in_the_same_words() {
-    let told = "turnctl 0.3.0 asks with protocol 2, this server 0.2.0 speaks protocol 1; use the \
+    let told = "turnctl 0.3.0 uses protocol 2, this server 0.2.0 uses protocol 1; use the \
                 turnctl of the server's version";
     let request = br#"{"protocol":2,"version":"0.3.0","command":"explode","with":[]}"#;
     let refused = decode_request(request, "0.2.0").unwrap_err();
@@ -225,13 +225,13 @@ fn another_version_of_the_protocol_is_refused_by_both_sides_in_the_same_words() 
     let Err(AnswerError::Mismatch(mismatch)) = decode_line(answer, "0.2.0") else { panic!() };
     assert_eq!(
         mismatch.to_string(),
-        "turnctl 0.2.0 asks with protocol 1, this server 0.3.0 speaks protocol 2; use the turnctl \
+        "turnctl 0.2.0 uses protocol 1, this server 0.3.0 uses protocol 2; use the turnctl \
          of the server's version"
     );
     // One that does not say what it speaks.
     let refused = decode_request(br#"{"command":"status"}"#, "0.2.0").unwrap_err();
     assert_eq!(refused.kind, ErrorKind::ProtocolMismatch);
-    assert!(refused.text.starts_with("turnctl asks with an unknown protocol"), "{refused}");
+    assert!(refused.text.starts_with("turnctl uses an unknown protocol"), "{refused}");
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_line_is_whole_or_closed_or_cut_off_or_too_long() {
     assert_eq!(kinds, [ErrorKind::Malformed, ErrorKind::Malformed, ErrorKind::TooLong]);
 }
 
-/// What a client receives from a server that answers with `answer` and closes.
+/// The line that a client receives from a server that answers with `answer` and closes.
 fn received(answer: &'static [u8]) -> Vec<Result<Line, ClientError>> {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("control.sock");

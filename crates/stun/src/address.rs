@@ -44,7 +44,7 @@ impl Family {
     }
 }
 
-/// The address that an IPv4-mapped IPv6 address stands for; any other address as it is.
+/// The IPv4 address that an IPv4-mapped IPv6 address represents; any other address unchanged.
 ///
 /// Every rule about addresses is asked about the canonical form, so that `::ffff:127.0.0.1` is
 /// judged as what it reaches.

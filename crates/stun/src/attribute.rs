@@ -60,9 +60,9 @@ pub enum BadAttribute {
     #[error("an attribute names an unknown address family")]
     Family,
     /// Text that is not UTF-8.
-    #[error("an attribute holds text that is not UTF-8")]
+    #[error("an attribute contains text that is not UTF-8")]
     Text,
     /// A value outside of its range.
-    #[error("an attribute holds a value outside of its range")]
+    #[error("an attribute contains a value out of range")]
     Value,
 }

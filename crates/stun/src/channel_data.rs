@@ -8,7 +8,7 @@ use std::fmt;
 pub struct ChannelNumber(u16);
 
 impl ChannelNumber {
-    /// The number, where it lies in one of the two ranges.
+    /// The number, if it is in one of the two ranges.
     #[must_use]
     pub const fn new(number: u16) -> Option<Self> {
         match number {
@@ -50,7 +50,7 @@ impl<'a> ChannelData<'a> {
     /// Bytes in front of the data.
     pub const HEADER_LEN: usize = 4;
 
-    /// Reads one message. Bytes behind the data are padding and are left alone: RFC 8656 section
+    /// Reads one message. Bytes after the data are padding and are ignored: RFC 8656 section
     /// 12.5 lets a client pad over UDP, and many do.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {

@@ -10,7 +10,7 @@ use super::{AttributeType as T, BufferFull, ErrorCode, HEADER_LEN, MAGIC_COOKIE,
 /// A Binding request without the magic cookie (RFC 8489 section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClassicRequest {
-    /// The first 4 bytes stand where the magic cookie does.
+    /// The first 4 bytes are at the position of the magic cookie.
     id: [u8; 16],
     unknown: Unknown,
 }

@@ -2,12 +2,12 @@
 
 use super::{ChannelData, HEADER_LEN, Kind, MAGIC_COOKIE};
 
-/// What stands at the front of a stream's bytes.
+/// The front of the bytes read from a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame {
-    /// The front of a message; so many bytes are known to belong to it.
+    /// The front of a message; this number of bytes is known to belong to it.
     Incomplete {
-        /// As far as can be told yet; at least one more than there are.
+        /// A lower bound: at least one more than the bytes that have arrived.
         needed: usize,
     },
     /// A whole message.
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(Frame::of(&[0, 1, 0, 3]), Frame::Foreign, "no multiple of four");
     }
 
-    /// What [`Frame::of`] must say, by RFC 8489 section 5 and RFC 8656 section 12: the first two bits
+    /// The expected result of [`Frame::of`], by RFC 8489 section 5 and RFC 8656 section 12: the first two bits
     /// tell the protocol, and nothing is decided that bytes to come could change.
     fn expected(bytes: &[u8]) -> Frame {
         let Some(&first) = bytes.first() else { return Frame::Incomplete { needed: 4 } };

@@ -120,7 +120,7 @@ pub(super) fn sign_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether two tags are the same; takes the same time whatever the answer. Another length is
+/// Returns true if two tags are equal, in constant time. A different length is
 /// another tag.
 pub(super) fn same(ours: &[u8], theirs: &[u8]) -> bool {
     ours.ct_eq(theirs).into()

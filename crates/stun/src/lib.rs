@@ -1,8 +1,8 @@
 //! STUN messages (RFC 8489), TURN's attributes and ChannelData (RFC 8656, RFC 6062), on the wire.
 //!
 //! Reading allocates nothing and copies nothing: a [`Message`] borrows the datagram and holds one
-//! slot for each attribute that a TURN server reads. Writing goes into a buffer of the caller's.
-//! There is no I/O and no clock here.
+//! slot for each attribute that a TURN server reads. Writing fills a buffer of the caller.
+//! This crate does no I/O and reads no clock.
 //!
 //! | To do | Use |
 //! | --- | --- |
@@ -36,6 +36,7 @@ mod error_code;
 mod frame;
 mod header;
 mod integrity;
+mod malformed;
 mod message;
 mod unknown;
 mod values;
@@ -50,7 +51,8 @@ pub use error_code::ErrorCode;
 pub use frame::Frame;
 pub use header::{Class, Method, TransactionId};
 pub use integrity::{LongTermKey, PasswordAlgorithm};
-pub use message::{Malformed, Message};
+pub use malformed::Malformed;
+pub use message::Message;
 pub use unknown::Unknown;
 pub use values::ChangeRequest;
 pub use writer::data_indication_prefix;
@@ -62,18 +64,18 @@ pub const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 /// Bytes of a STUN header (RFC 8489 section 5).
 pub const HEADER_LEN: usize = 20;
 
-/// What FINGERPRINT's CRC-32 is XORed with (RFC 8489 section 14.7).
+/// The value that FINGERPRINT's CRC-32 is XORed with (RFC 8489 section 14.7).
 //= 8489-14.7-fingerprint
 const FINGERPRINT_XOR: u32 = 0x5354_554e;
 
-/// What the first byte of a datagram from a client says it is (RFC 7983 section 7).
+/// The protocol of a datagram from a client, by its first byte (RFC 7983 section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A STUN message: the two top bits are zero.
     Stun,
     /// TURN ChannelData: 0x40 to 0x4F, and up to 0x7F from clients that follow RFC 5766.
     ChannelData,
-    /// Neither; nothing answers it.
+    /// Neither; the server drops it.
     Other,
 }
 

@@ -6,35 +6,10 @@ use super::address::read_xored;
 use super::attribute::AttributeType as T;
 use super::header::{Class, Method, TransactionId, split_type};
 use super::integrity::{fingerprint, same, sign_sha1, sign_sha256};
+use super::malformed::Malformed;
 use super::unknown::Unknown;
 use super::walk::{Attribute, Walk, find};
 use super::{HEADER_LEN, MAGIC_COOKIE};
-
-/// Why bytes are no STUN message. Nothing is ever answered to such bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
-    /// Fewer than 20 bytes.
-    #[error("shorter than a STUN header")]
-    Short,
-    /// One of the two top bits is set.
-    #[error("the two top bits are not zero")]
-    TopBits,
-    /// RFC 3489, or something else altogether.
-    #[error("no magic cookie")]
-    Cookie,
-    /// The length field and the bytes disagree, or the length is no multiple of 4.
-    #[error("the length field does not match")]
-    Length,
-    /// An attribute reaches past the end.
-    #[error("an attribute reaches past the end")]
-    Attribute,
-    /// RFC 8489 section 14.7: FINGERPRINT is the last attribute.
-    #[error("an attribute follows FINGERPRINT")]
-    AfterFingerprint,
-    /// FINGERPRINT is there and wrong (RFC 8489 section 6.3).
-    #[error("FINGERPRINT does not match")]
-    Fingerprint,
-}
 
 /// A STUN message, read in one pass, borrowing its bytes.
 ///
@@ -82,7 +57,7 @@ impl<'a> Message<'a> {
     /// Reads `bytes`, which must be one whole message and nothing else.
     ///
     /// # Errors
-    /// When they are no STUN message, or FINGERPRINT is there and wrong.
+    /// If the bytes are not a STUN message, or FINGERPRINT is present and wrong.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let [t0, t1, l0, l1, cookie @ .., _, _, _, _, _, _, _, _, _, _, _, _] =
             bytes.first_chunk::<HEADER_LEN>().ok_or(Malformed::Short)?;
@@ -231,7 +206,7 @@ impl<'a> Message<'a> {
         self.class
     }
 
-    /// What it asks for.
+    /// The method.
     #[must_use]
     pub const fn method(&self) -> Method {
         self.method

@@ -12,9 +12,9 @@ use super::{ChannelNumber, Family, HEADER_LEN};
 /// The flags of CHANGE-REQUEST (RFC 5780 section 7.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChangeRequest {
-    /// Whether the answer is to come from the other address.
+    /// Whether the client requests the answer from the other address.
     pub address: bool,
-    /// Whether it is to come from the other port.
+    /// Whether the client requests the answer from the other port.
     pub port: bool,
 }
 
@@ -24,7 +24,7 @@ impl ChangeRequest {
         Ok(Self { address: flags & 4 != 0, port: flags & 2 != 0 })
     }
 
-    /// Whether nothing is to be changed.
+    /// Whether the client requests no change.
     #[must_use]
     pub const fn is_nothing(self) -> bool {
         !self.address && !self.port
@@ -33,7 +33,7 @@ impl ChangeRequest {
 
 impl<'a> Message<'a> {
     //= 8489-14.3-username-763
-    /// USERNAME, at most 763 bytes of UTF-8: RFC 8489 section 14.3 wants so many read, though it
+    /// USERNAME, at most 763 bytes of UTF-8: RFC 8489 section 14.3 requires that this many be read, though it
     /// lets a client send 508 only.
     ///
     /// # Errors
@@ -114,7 +114,7 @@ impl<'a> Message<'a> {
         family(self.additional_family)
     }
 
-    /// EVEN-PORT: whether the next port is to be reserved (the R bit, RFC 8656 section 18.5).
+    /// EVEN-PORT: whether the client asks to reserve the next port (the R bit, RFC 8656 section 18.5).
     ///
     /// # Errors
     /// When its value is empty. More than one byte is taken: clients have sent padding as value.
@@ -154,7 +154,7 @@ impl<'a> Message<'a> {
     /// The first XOR-PEER-ADDRESS (RFC 8656 section 18.3).
     ///
     /// # Errors
-    /// When it is no address.
+    /// If the value is not an address.
     pub fn peer(&self) -> Result<Option<SocketAddr>, BadAttribute> {
         self.peer.map(|value| read_xored(value, self.transaction_id())).transpose()
     }
@@ -182,7 +182,7 @@ impl<'a> Message<'a> {
         self.connection_id.map(|value| fixed(value).map(u32::from_be_bytes)).transpose()
     }
 
-    /// CHANGE-REQUEST (RFC 5780 section 7.2): whether the answer is to come from the other address,
+    /// CHANGE-REQUEST (RFC 5780 section 7.2): whether the client requests the answer from the other address,
     /// and whether from the other port.
     ///
     /// # Errors

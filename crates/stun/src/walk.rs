@@ -1,10 +1,10 @@
-//! From attribute to attribute (RFC 8489 section 14).
+//! Iterates over the attributes of a message (RFC 8489 section 14).
 
 use super::HEADER_LEN;
 use super::attribute::AttributeType as T;
-use super::message::Malformed;
+use super::malformed::Malformed;
 
-/// An attribute where it lies.
+/// An attribute in its buffer.
 pub(super) struct Attribute<'a> {
     pub(super) kind: T,
     pub(super) value: &'a [u8],
@@ -12,7 +12,7 @@ pub(super) struct Attribute<'a> {
     pub(super) at: usize,
 }
 
-/// Goes from attribute to attribute.
+/// An iterator over attributes.
 pub(super) struct Walk<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
@@ -55,7 +55,7 @@ mod tests {
     /// Where attributes begin, their types and values; and whether the walk ended in order.
     type Walked<'a> = (Vec<(usize, u16, &'a [u8])>, bool);
 
-    /// Attributes of `bytes` by what RFC 8489 section 14 says, told apart from [`Walk`].
+    /// Attributes of `bytes` by RFC 8489 section 14, computed independently of [`Walk`].
     fn expected(bytes: &[u8]) -> Walked<'_> {
         let (mut found, mut at) = (Vec::new(), 0);
         while at < bytes.len() {
@@ -101,7 +101,7 @@ mod tests {
             for cut in (0..=12).chain(end.saturating_sub(4)..end + 5) {
                 let Some(cut) = bytes.get(..cut) else { continue };
                 let (attributes, in_order) = walked(cut);
-                // Behind a whole one stand bytes that are none.
+                // The bytes after a complete attribute are not one.
                 assert_eq!((&attributes, in_order), (&expected(cut).0, expected(cut).1));
             }
         }

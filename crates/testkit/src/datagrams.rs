@@ -1,5 +1,5 @@
-//! A UDP socket as a stream, so that [`crate::stream_client`] speaks over it. ChannelData get the
-//! padding that a reader of streams wants.
+//! A UDP socket as a stream, so that [`crate::stream_client`] can use it. ChannelData get the
+//! padding that a stream parser requires.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 /// Datagrams in the place of a stream: each write is one.
 pub struct Datagrams {
     socket: UdpSocket,
-    /// What is left of the datagram read last.
+    /// The rest of the datagram that was read last.
     rest: Vec<u8>,
 }
 

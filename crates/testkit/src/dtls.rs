@@ -51,7 +51,7 @@ impl Pki {
         Self::of(root, &leaf, &middle, key)
     }
 
-    /// A chain whose leaf is signed as OpenSSL allows nobody any more.
+    /// A chain whose leaf has a signature algorithm that OpenSSL no longer accepts.
     pub fn signed_with_sha1(host: &str) -> Self {
         let [root_key, middle_key, key] = [Kind::P256; 3].map(new_key);
         let root = sign("root", &root_key, None, true);
@@ -174,7 +174,7 @@ fn set_max_fragment(ctx: &mut SslContextBuilder, mode: u8) {
     assert_eq!(unsafe { SSL_CTX_set_tlsext_max_fragment_length(ctx.as_ptr(), mode) }, 1);
 }
 
-/// What a client wants; verification is always on.
+/// Settings of a client; verification is always on.
 pub struct Wants<'a> {
     pub host: &'a str,
     pub alpn: Option<&'a [u8]>,
@@ -227,7 +227,7 @@ impl Client {
         Self { stream, established: false, failed: None }
     }
 
-    /// Lets the handshake go on and gives what is to be sent, datagram by datagram.
+    /// Continues the handshake and returns the datagrams to send.
     pub fn step(&mut self) -> Vec<Vec<u8>> {
         if !self.established && self.failed.is_none() {
             match self.stream.do_handshake() {
@@ -319,7 +319,7 @@ pub fn server_hello_has(flight: &[Vec<u8>], extension: u16) -> bool {
     false
 }
 
-/// Carries datagrams both ways until nobody has anything to say.
+/// Passes datagrams both ways until neither side sends any.
 pub fn settle(client: &mut Client, server: &mut Connection) {
     loop {
         let down = flush(server);

@@ -1,4 +1,4 @@
-//! A DTLS client as a stream, so that [`crate::stream_client`] speaks over it.
+//! A DTLS client as a stream, so that [`crate::stream_client`] can use it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub struct DtlsStream {
 }
 
 impl DtlsStream {
-    /// Shakes hands with `server` from a port of its own.
+    /// Performs the handshake with `server` from a port of its own.
     pub async fn connect(server: SocketAddr, client: Client) -> io::Result<Self> {
         let socket = UdpSocket::bind((server.ip(), 0)).await?;
         Self::connect_from(socket, server, client).await

@@ -1,6 +1,6 @@
 //! What the tests of several crates share: the programs, clients of every transport, certificates.
 //!
-//! A test may fail where it stands, so nothing here returns an error that a test would only unwrap.
+//! A test may panic, so no function here returns an error that a test would only unwrap.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 // Each authority is another one, and why a record cannot be read does not matter to a test.
 #![allow(clippy::new_without_default, clippy::result_unit_err)]

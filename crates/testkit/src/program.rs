@@ -23,7 +23,7 @@ pub fn turnctl() -> &'static Path {
     BUILT.get_or_init(|| built("turnctl"))
 }
 
-/// The program beside the test's own. Cargo tells a test only where the programs of its own package are, and
+/// The program in the directory of the test's own. Cargo tells a test only where the programs of its own package are, and
 /// `cargo test -p` builds no others; so where Cargo runs the test, it is asked to bring the program up to date.
 fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long anything may take before the test gives up: far more than it ever takes.
+/// Time limit for every step of a test: far more than any step takes.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Server {
@@ -19,10 +19,10 @@ pub struct Server {
     pub address: SocketAddr,
     /// All of them, with what is spoken there.
     pub listeners: Vec<(SocketAddr, String)>,
-    /// What it printed until it was ready.
+    /// Its standard output up to when it was ready.
     pub announced: String,
     pub state: tempfile::TempDir,
-    /// What it has written to standard error so far, and who reads it.
+    /// Its standard error so far, and the thread that reads it.
     errors: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -104,7 +104,7 @@ impl Server {
             let _ = child.stderr.take().unwrap().read_to_string(&mut error);
             panic!("the server did not start:\n{announced}{error}");
         };
-        // Goes on reading, so that the server never waits for these pipes.
+        // Keeps reading, so that the server never blocks on these pipes.
         std::thread::spawn(move || lines.for_each(drop));
         let errors = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
@@ -119,7 +119,7 @@ impl Server {
         Self { child, address, listeners, announced, state, errors, reader: Some(reader) }
     }
 
-    /// What stands behind this text in its log, up to the next white space.
+    /// The text that follows this text in its log, up to the next white space.
     pub fn told(&self, text: &str) -> String {
         self.wait_for_log(text, 1);
         let log = self.errors.lock().unwrap();
@@ -137,7 +137,7 @@ impl Server {
         self.errors.lock().unwrap().matches(text).count()
     }
 
-    /// Waits until its log has this text so many times.
+    /// Waits until its log contains this text this many times.
     pub fn wait_for_log(&self, text: &str, times: usize) {
         let start = Instant::now();
         while self.logged(text) < times {
@@ -157,7 +157,7 @@ impl Server {
 
     /// Lets it read another configuration; returns when it has.
     pub fn reload(&self, toml: &str) {
-        const DONE: &str = "configuration read again";
+        const DONE: &str = "configuration reloaded";
         let before = self.logged(DONE);
         self.write_configuration(toml);
         self.signal(Signal::HUP);
@@ -196,7 +196,7 @@ impl Server {
         }
     }
 
-    /// What it has written to standard error. Ends it first.
+    /// Its standard error. Ends the server first.
     pub fn log(&mut self) -> String {
         self.signal(Signal::TERM);
         self.wait();

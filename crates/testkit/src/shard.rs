@@ -157,13 +157,13 @@ impl Rig {
         (answer, class)
     }
 
-    /// What becomes of a packet of a client.
+    /// The verdict on a packet of a client.
     pub fn client_sends(&mut self, client: usize, packet: &[u8]) -> Verdict {
         let client = self.clients[client];
         self.shard.from_client(self.now, client, packet, &mut [], &mut self.world)
     }
 
-    /// What becomes of a packet of the peer, for a client.
+    /// The verdict on a packet of the peer for a client.
     pub fn peer_sends(&mut self, client: usize, peer: SocketAddr, len: usize) -> Verdict {
         let owner = self.allocation(client);
         self.shard.from_peer(self.now, owner, Family::V4, peer, len, &mut self.world)

@@ -184,13 +184,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RelayClient<S> {
         }
     }
 
-    /// The data connection, with what came behind the answer.
+    /// The data connection, with the bytes that followed the answer.
     fn data(self) -> Data<S> {
         let (reader, writer) = tokio::io::split(self.stream);
         tokio::io::join(Cursor::new(self.unread).chain(reader), writer)
     }
 
-    /// The same, with bytes behind the request in one write.
+    /// The same, with bytes after the request in one write.
     pub async fn bind_and_say(mut self, id: u32, bytes: &[u8]) -> Data<S> {
         self.challenge().await;
         let mut request = self.request(Method::CONNECTION_BIND, |writer| {

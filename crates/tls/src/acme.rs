@@ -20,7 +20,7 @@ use super::files;
 use super::names::fit;
 use super::pem::PemText;
 
-/// Bytes of an acme.json that are read at most; a certificate takes about 12,000.
+/// The largest acme.json that is read, in bytes; a certificate takes about 12,000.
 const MAX_LEN: u64 = 64 * 1024 * 1024;
 
 #[derive(Deserialize)]
@@ -55,7 +55,7 @@ impl Domain<'_> {
     }
 }
 
-/// The files behind `path`: itself, or the `acme*.json` in it (there may be one per resolver).
+/// The files of `path`: itself, or the `acme*.json` in it (there may be one per resolver).
 pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, CertError> {
     if !path.is_dir() {
         return Ok(vec![path.into()]);
@@ -76,7 +76,7 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, CertError> {
     Ok(files)
 }
 
-/// The certificate for `domain` that ends last, of all resolvers and files behind `path`.
+/// The certificate for `domain` that expires last, of all resolvers and files of `path`.
 ///
 /// One damaged file fails the whole: it may be the one that holds the newest certificate, being
 /// written right now. An empty file among several is a resolver that has done nothing yet.

@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 
 use super::error::{CertError, Place};
 use super::names::{Fit, fit};
-use super::pem::PrivateKey;
+use super::pem::{KeyKind, PrivateKey};
 
-/// By which of them clients of today let a server sign.
+/// Signature schemes that current clients accept.
 const USUAL_SCHEMES: [SignatureScheme; 4] = [
     SignatureScheme::RSA_PSS_SHA256,
     SignatureScheme::ECDSA_NISTP256_SHA256,
@@ -30,31 +30,8 @@ const USUAL_SCHEMES: [SignatureScheme; 4] = [
     SignatureScheme::ED25519,
 ];
 
-/// How many signatures it takes to see how long one takes.
+/// Number of signatures made to measure one.
 const SIGNATURES: usize = 3;
-
-/// The encoding of a private key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
-    /// RSA alone (RFC 8017 appendix A.1.2), `RSA PRIVATE KEY` in PEM.
-    Pkcs1,
-    /// An elliptic curve alone (RFC 5915), `EC PRIVATE KEY` in PEM.
-    Sec1,
-    /// Any kind (RFC 5958), `PRIVATE KEY` in PEM.
-    Pkcs8,
-}
-
-impl KeyKind {
-    /// The label of its PEM block.
-    #[must_use]
-    pub fn pem_label(self) -> &'static str {
-        match self {
-            Self::Pkcs1 => "RSA PRIVATE KEY",
-            Self::Sec1 => "EC PRIVATE KEY",
-            Self::Pkcs8 => "PRIVATE KEY",
-        }
-    }
-}
 
 /// A certificate chain and the key that belongs to its first certificate.
 ///
@@ -66,7 +43,7 @@ pub struct CertifiedChain {
     generation: u64,
 }
 
-/// What the checks and the choice by name need, read once.
+/// The facts that the checks and the choice by name need, read once.
 pub(super) struct Facts {
     pub(super) names: Vec<String>,
     pub(super) not_before: i64,
@@ -75,7 +52,7 @@ pub(super) struct Facts {
     pub(super) self_signed: bool,
     /// The first certificate, counted from 1, that the one after it did not issue.
     pub(super) broken_after: Option<usize>,
-    /// The length of the key, where it is RSA.
+    /// The length of the key in bits, if it is RSA.
     pub(super) rsa_bits: Option<usize>,
 }
 
@@ -95,7 +72,7 @@ impl CertifiedChain {
                 }
             }
         }
-        // Taken by reference: the other way in takes a copy of the key that nobody wipes.
+        // By reference: the alternative takes a copy of the key that is never wiped.
         let Ok(signing) = any_supported_type(key.der()) else {
             return Err(CertError::UnsupportedKey { place: key_place });
         };
@@ -156,26 +133,26 @@ impl CertifiedChain {
         pem_block(self.key_kind().pem_label(), self.key_der())
     }
 
-    /// The DNS names (lower case) and IP addresses that the certificate is good for. A common
-    /// name is none: no client looks at it (RFC 9525).
+    /// The DNS names (lower case) and IP addresses that the certificate is valid for. The
+    /// common name does not count: clients ignore it (RFC 9525).
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.facts.names
     }
 
-    /// Who issued it, as the certificate writes it: `C=US, O=Let's Encrypt, CN=R11`.
+    /// The issuer, as written in the certificate: `C=US, O=Let's Encrypt, CN=R11`.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.facts.issuer
     }
 
-    /// From when on the certificate is good.
+    /// The start of the certificate's validity.
     #[must_use]
     pub fn not_before(&self) -> SystemTime {
         system_time(self.facts.not_before)
     }
 
-    /// Until when the certificate is good.
+    /// The end of the certificate's validity.
     #[must_use]
     pub fn not_after(&self) -> SystemTime {
         system_time(self.facts.not_after)
@@ -214,7 +191,7 @@ impl CertifiedChain {
         (0..SIGNATURES).filter_map(|_| one()).min()
     }
 
-    /// What rustls serves.
+    /// The chain in the form that rustls serves.
     pub(super) fn served(&self) -> &Arc<CertifiedKey> {
         &self.served
     }
@@ -276,7 +253,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
 /// RFC 7468: 64 characters a line.
 fn pem_block(label: &str, der: &[u8]) -> Zeroizing<String> {
     let encoded = Zeroizing::new(STANDARD.encode(der));
-    // Room for all of it at once: growing would leave unwiped copies behind.
+    // Enough capacity from the start: growing would leave unwiped copies in memory.
     let lines = encoded.len().div_ceil(64);
     let mut text = Zeroizing::new(String::with_capacity(encoded.len() + lines + 100));
     text.extend(["-----BEGIN ", label, "-----\n"]);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::files::Access;
+use super::access::Access;
 
 /// Names that an error lists at most.
 const LISTED_NAMES: usize = 20;
@@ -22,9 +22,9 @@ pub enum CertError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         error: io::Error,
-        /// Who may and who we are, when permissions are the reason.
+        /// Owner, mode and our ids, if permissions are the reason.
         access: Option<Access>,
     },
     /// The file is a symbolic link to nowhere.
@@ -36,13 +36,13 @@ pub enum CertError {
     DanglingLink {
         /// The link.
         path: PathBuf,
-        /// What it points at.
+        /// Its target.
         target: PathBuf,
     },
     /// A directory, a device or a pipe.
     #[error("{} is not a regular file{}", path.display(), directory_text(*directory))]
     NotAFile {
-        /// What was named.
+        /// The path as configured.
         path: PathBuf,
         /// Whether it is a directory. Docker makes one when a mounted file does not exist.
         directory: bool,
@@ -61,14 +61,14 @@ pub enum CertError {
         /// The file.
         path: PathBuf,
     },
-    /// There is no PEM block of the kind that is needed.
+    /// The file contains no PEM block of the required kind.
     #[error("{place} holds no {wanted}{}", found.hint())]
     NoPem {
         /// Where.
         place: Place,
         /// `certificate` or `private key`.
         wanted: &'static str,
-        /// What is there instead.
+        /// The content that was found instead.
         found: Found,
     },
     /// A PEM block is damaged.
@@ -101,7 +101,7 @@ pub enum CertError {
         /// The certificate of that file that it does belong to, counted from 1.
         matches: Option<usize>,
     },
-    /// The key wants a passphrase.
+    /// The key needs a passphrase.
     #[error(
         "the private key in {place} is encrypted with a passphrase, which is not supported: \
          a server must start by itself. Write it without one: \
@@ -113,7 +113,7 @@ pub enum CertError {
     },
     /// A key of a kind or size that TLS here cannot sign with, or damaged.
     #[error(
-        "the private key in {place} cannot be used: it is damaged, or not one of RSA with 2048 to \
+        "the private key in {place} cannot be used: it is damaged, or not RSA with 2048 to \
          4096 bits, ECDSA P-256 or P-384, Ed25519 in PKCS#8"
     )]
     UnsupportedKey {
@@ -155,7 +155,7 @@ pub enum CertError {
     BadJson {
         /// The file.
         path: PathBuf,
-        /// Whether it is no JSON at all.
+        /// Whether it is not JSON at all.
         syntax: bool,
         /// Where, counted from 1.
         line: usize,
@@ -232,15 +232,15 @@ pub enum PemProblem {
     /// The file ends before the END line.
     #[error("the file ends inside a PEM block: it is being written, or was cut off")]
     CutOff,
-    /// What stands between BEGIN and END is no base64.
-    #[error("a PEM block holds something else than base64")]
+    /// The text between BEGIN and END is not base64.
+    #[error("a PEM block contains something other than base64")]
     Base64,
     /// A malformed BEGIN line, or a block beyond any size.
     #[error("a PEM block is malformed")]
     Malformed,
 }
 
-/// What a file holds that has not what was looked for.
+/// The content of a file that lacks what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Certificates, but no key.
@@ -299,7 +299,7 @@ fn order_text(matches: Option<usize>) -> String {
 
 fn names_text(names: &[String]) -> String {
     if names.is_empty() {
-        return "; it holds none at all: let a Traefik router with tls.certResolver ask for it"
+        return "; it holds none at all: let a Traefik router with tls.certResolver request it"
             .into();
     }
     let listed: Vec<_> = names.iter().take(LISTED_NAMES).map(String::as_str).collect();

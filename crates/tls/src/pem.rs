@@ -6,8 +6,30 @@ use rustls::pki_types::pem::{self, PemObject as _, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroize as _;
 
-use super::chain::KeyKind;
 use super::error::{CertError, Found, PemProblem, Place};
+
+/// The encoding of a private key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA alone (RFC 8017 appendix A.1.2), `RSA PRIVATE KEY` in PEM.
+    Pkcs1,
+    /// An elliptic curve alone (RFC 5915), `EC PRIVATE KEY` in PEM.
+    Sec1,
+    /// Any kind (RFC 5958), `PRIVATE KEY` in PEM.
+    Pkcs8,
+}
+
+impl KeyKind {
+    /// The label of its PEM block.
+    #[must_use]
+    pub fn pem_label(self) -> &'static str {
+        match self {
+            Self::Pkcs1 => "RSA PRIVATE KEY",
+            Self::Sec1 => "EC PRIVATE KEY",
+            Self::Pkcs8 => "PRIVATE KEY",
+        }
+    }
+}
 
 /// A private key that is wiped from memory at its end. `Debug` prints nothing of it.
 pub(super) struct PrivateKey(PrivateKeyDer<'static>);
@@ -61,7 +83,7 @@ impl PemText {
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
             let (kind, der) = match section {
                 Ok(section) => section,
-                // The headers of an old-style encrypted key are no base64.
+                // The headers of an old-style encrypted key are not base64.
                 Err(_) if encrypted_key => continue,
                 Err(error) => {
                     return Err(CertError::BadPem { place: text.place, problem: problem(&error) });
@@ -112,7 +134,7 @@ impl PemText {
     }
 }
 
-/// The error's own text may hold lines of the file, so that only its kind goes on.
+/// The error's own text may contain lines of the file, so only its kind is reported.
 fn problem(error: &pem::Error) -> PemProblem {
     match error {
         pem::Error::MissingSectionEnd { .. } => PemProblem::CutOff,

@@ -2,7 +2,7 @@
 //!
 //! Whether a client can resume is known only once its ticket is decrypted, in the middle of the handshake:
 //! what its ClientHello offers anybody can make up. So such a client is served with a key that refuses to
-//! sign. With a good ticket no signature is asked for; without one the handshake ends there.
+//! sign. With a valid ticket no signature is needed; without one the handshake fails.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ struct Refuses(SignatureScheme);
 
 impl Signer for Refuses {
     fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Error> {
-        Err(Error::General("only a resumed session is served now".into()))
+        Err(Error::General("only resumed sessions are served at the moment".into()))
     }
 
     fn scheme(&self) -> SignatureScheme {

@@ -21,7 +21,7 @@ pub const ALPN_PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 /// no application protocol is served; one that offers only others is refused, as RFC 7301 section
 /// 3.2 has it. [`TlsServer`] is more patient.
 ///
-/// Sessions are resumed by tickets, so that the server keeps nothing for clients that are gone.
+/// Sessions are resumed by tickets, so the server stores nothing for clients that have left.
 #[must_use]
 //= 8489-6.2.3-ecdhe-rsa, 8489-6.2.3-weak-suites, 8489-16-bcp195
 pub fn server_config(store: Arc<CertStore>) -> Arc<ServerConfig> {
@@ -59,7 +59,7 @@ pub struct TlsServer {
     silent: Configs,
 }
 
-/// What a client is served with, as long as the server may sign for it, and otherwise.
+/// The configuration for clients that the server may sign for, and for others.
 #[derive(Clone, Debug)]
 struct Configs {
     full: Arc<ServerConfig>,
@@ -80,7 +80,7 @@ impl Configs {
 pub enum Signing {
     /// It may.
     Allowed,
-    /// It may not: a client with a good ticket is served, and no other.
+    /// It may not: only a client with a valid ticket is served.
     ResumptionOnly,
 }
 

@@ -9,10 +9,10 @@ use super::error::{CertError, Place};
 use super::files::{self, Stamp};
 use super::pem::PemText;
 
-/// Bytes of a PEM file that are read at most; a long chain takes about 20,000.
+/// The largest PEM file that is read, in bytes; a long chain takes about 20,000.
 const MAX_PEM_LEN: u64 = 1024 * 1024;
 
-/// A place where a certificate and its key lie. `Display` names it for logs.
+/// The location of a certificate and its key. `Display` names it for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertSource {
     /// Two PEM files, which may be one and the same.
@@ -38,7 +38,7 @@ pub enum CertSource {
 }
 
 impl CertSource {
-    /// The files behind it, as far as they can be found now.
+    /// Its files, as far as they can be found now.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
@@ -60,7 +60,7 @@ impl CertSource {
         keys.into_iter().filter(|key| files::is_exposed(key)).collect()
     }
 
-    /// What kind of place it is: `file`, `certbot` or `acme`.
+    /// The kind of source: `file`, `certbot` or `acme`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl CertSource {
         }
     }
 
-    /// The state of all files behind it, without reading them.
+    /// The state of all its files, without reading them.
     pub(super) fn stamps(&self) -> Vec<(PathBuf, Stamp)> {
         let stamped = |path: PathBuf| {
             let stamp = Stamp::of(&path);

@@ -39,7 +39,7 @@ impl Chains {
         std::iter::once(&self.first).chain(&self.more)
     }
 
-    /// The best fit for `host`; of equals the first that `usable` takes, else the first.
+    /// The best fit for `host`; of equal ones the first that `usable` accepts, else the first.
     fn choose(
         &self,
         host: Option<&str>,
@@ -87,33 +87,33 @@ struct Watched {
     generation: u64,
 }
 
-/// What is known about one source.
+/// The state of one source, for the operator.
 struct Slot {
     source: CertSource,
     /// The files as the last look saw them.
     seen: Vec<(PathBuf, Stamp)>,
     /// The files whose content is in use, once two looks agreed on them.
     settled: Option<Vec<(PathBuf, Stamp)>>,
-    /// The failure last told, so that it is told once.
+    /// The failure that was reported last, so that each is reported once.
     failure: Option<String>,
     /// Since when its certificate is in use.
     since: SystemTime,
 }
 
-/// What a store knows of one of its sources.
+/// The state of one source.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Where the certificate comes from.
     pub source: CertSource,
-    /// What is served.
+    /// The chain that is served.
     pub chain: Arc<CertifiedChain>,
     /// Since when.
     pub since: SystemTime,
-    /// Why there is no newer one, where the source could not be read when it was last tried.
+    /// Why there is no newer chain, if the source could not be read at the last attempt.
     pub failure: Option<String>,
 }
 
-/// What became of one source in a [`CertStore::reload`], a [`CertStore::poll`] or a
+/// The result for one source of a [`CertStore::reload`], a [`CertStore::poll`] or a
 /// [`CertStore::take_over`].
 #[derive(Debug)]
 pub enum ReloadOutcome {
@@ -135,7 +135,7 @@ pub enum ReloadOutcome {
         /// Where it was looked for.
         source: CertSource,
     },
-    /// It could not be loaded; the last good one stays in use and will be looked for again.
+    /// It could not be loaded. The last valid one stays in use; the next poll tries again.
     Kept {
         /// Where it was looked for.
         source: CertSource,
@@ -151,7 +151,7 @@ impl fmt::Display for ReloadOutcome {
         match self {
             Self::Replaced { source, chain } => write!(
                 f,
-                "new certificate from {source}: {}, good until {}",
+                "new certificate from {source}: {}, valid until {}",
                 chain.names().join(", "),
                 day(chain.facts().not_after)
             ),
@@ -165,7 +165,7 @@ impl fmt::Display for ReloadOutcome {
             Self::Unchanged { source } => write!(f, "certificate of {source} is unchanged"),
             Self::Kept { source, error, chain } => write!(
                 f,
-                "certificate of {source} not taken, the last good one (until {}) stays in use: \
+                "certificate of {source} rejected, the last valid one (until {}) stays in use: \
                  {error}",
                 day(chain.facts().not_after)
             ),
@@ -178,7 +178,7 @@ impl fmt::Display for ReloadOutcome {
 pub struct Finding {
     /// Where the certificate came from.
     pub source: CertSource,
-    /// What is wrong with it.
+    /// The problem.
     pub warning: Warning,
 }
 
@@ -229,7 +229,7 @@ impl CertStore {
                 outcomes.push(ReloadOutcome::Replaced { source, chain: new });
                 continue;
             }
-            // What is the same as before has not begun anew.
+            // An unchanged chain keeps its time.
             theirs.since = slot.since;
             outcomes.push(match old.same_as(&new) && slot.source == source {
                 true => ReloadOutcome::Unchanged { source },
@@ -286,7 +286,7 @@ impl CertStore {
         .collect()
     }
 
-    /// What clients will not like at the time `now`: about each certificate, and which of the
+    /// Reasons for which clients reject the chains at the time `now`: about each certificate, and which of the
     /// `expected` host names none of them is good for. Worth asking at the start and once a day.
     #[must_use]
     pub fn findings(&self, now: SystemTime, expected: &[&str]) -> Vec<Finding> {

@@ -91,7 +91,7 @@ impl Ca {
         }
     }
 
-    /// A certificate for `names` with a fresh P-256 key in PKCS#8, good for the year 2030.
+    /// A certificate for `names` with a fresh P-256 key in PKCS#8, valid in the year 2030.
     pub(super) fn leaf(&self, names: &[&str]) -> Leaf {
         let key = KeyPair::generate().unwrap();
         self.issue(params(names), &key, key.serialize_pem())

@@ -12,7 +12,7 @@ const SOON_DAYS: i64 = 14;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// RSA keys from this length on are too slow for a server that relays beside its handshakes.
+/// RSA keys of this length or more are too slow for a server that relays between its handshakes.
 const SLOW_RSA_BITS: usize = 4096;
 
 /// Something that makes clients refuse a certificate, now or soon, that gives its key away, or that costs the
@@ -36,9 +36,9 @@ pub enum Warning {
         /// Its first day (UTC).
         first_day: String,
     },
-    /// The server's certificate stands alone, though somebody else issued it.
+    /// The file contains only the server's certificate, although another one issued it.
     MissingIntermediate {
-        /// Who issued it.
+        /// The issuer.
         issuer: String,
     },
     /// A certificate is followed by one that did not issue it.
@@ -48,11 +48,11 @@ pub enum Warning {
     },
     /// It is its own issuer.
     SelfSigned,
-    /// It is not good for a name that clients use.
+    /// It is not valid for a name that clients use.
     NameMismatch {
         /// The name that clients use.
         expected: String,
-        /// What it is good for.
+        /// The names that it is valid for.
         names: Vec<String>,
     },
     /// Every user of this machine can read its private key.
@@ -107,7 +107,7 @@ impl fmt::Display for Warning {
             ),
             Self::NameMismatch { expected, names } if names.is_empty() => write!(
                 f,
-                "the certificate names no host (clients ignore the common name), so that they \
+                "the certificate names no host (clients ignore the common name), so they \
                  refuse it for {expected}: get one with the subject alternative name {expected}"
             ),
             Self::NameMismatch { expected, names } => write!(

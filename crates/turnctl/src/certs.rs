@@ -33,7 +33,7 @@ const fn is_due(certificate: &Certificate) -> bool {
 
 fn print(certificates: &[Certificate], out: &mut dyn Write) -> std::io::Result<()> {
     if certificates.is_empty() {
-        return writeln!(out, "no certificates: no listener speaks TLS or DTLS");
+        return writeln!(out, "no certificates: no listener uses TLS or DTLS");
     }
     for certificate in certificates {
         // A certificate may hold any text as its names and issuer.
@@ -52,8 +52,8 @@ fn print(certificates: &[Certificate], out: &mut dyn Write) -> std::io::Result<(
         line("source", &format!("{}, {}", certificate.source, certificate.path))?;
         line("in use since", &date(certificate.taken_up_at))?;
         match &certificate.renewal_failure {
-            Some(failure) => line("renewal", &format!("FAILED, this one stays: {failure}"))?,
-            None => line("renewal", "good: what is there now is in use")?,
+            Some(failure) => line("renewal", &format!("FAILED, this one stays in use: {failure}"))?,
+            None => line("renewal", "ok: the newest one is in use")?,
         }
         for warning in &certificate.warnings {
             line("warning", warning)?;
@@ -125,7 +125,10 @@ mod tests {
         assert!(printed(&[certificate(0, true)]).contains("EXPIRED"));
         let mut failed = certificate(3, false);
         failed.renewal_failure = Some("cannot read it".to_owned());
-        assert!(printed(&[failed]).contains("renewal      FAILED, this one stays: cannot read it"));
+        assert!(
+            printed(&[failed])
+                .contains("renewal      FAILED, this one stays in use: cannot read it")
+        );
         assert!(printed(&[]).starts_with("no certificates"));
         assert!(date(i64::MAX).contains("9999"));
         assert!(date(-1).contains("1970"));

@@ -189,7 +189,7 @@ pub(super) fn kick(
     Ok(())
 }
 
-/// Has the configuration read again, and prints what changes.
+/// Reloads the configuration, and prints what changes.
 pub(super) fn reload(
     args: &SocketArgs,
     env: &Environment,

@@ -53,10 +53,10 @@ pub struct CredentialsArgs {
 /// Why there are no credentials.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// `--ttl` is no duration.
+    /// `--ttl` is not a duration.
     #[error("--ttl \"{0}\": write a number and a unit: 90s, 10m, 12h, 7d")]
     Ttl(String),
-    /// `--user` is no name.
+    /// `--user` is not a name.
     #[error("--user: {0}")]
     User(&'static str),
     /// Only static users are configured.
@@ -68,6 +68,12 @@ pub enum CredentialsError {
     /// The clock is wrong.
     #[error("the clock of this machine is set to a time before 1970")]
     Clock,
+}
+
+impl From<CredentialsError> for CtlError {
+    fn from(error: CredentialsError) -> Self {
+        Self::mistake(error)
+    }
 }
 
 /// A username and password, and when they end.
@@ -86,7 +92,7 @@ pub(super) fn make(
 ) -> Result<Credentials, CredentialsError> {
     let fault = match name {
         "" => Some("the name is empty"),
-        _ if name.chars().any(char::is_control) => Some("the name holds a control character"),
+        _ if name.chars().any(char::is_control) => Some("the name contains a control character"),
         // RFC 8489 section 14.3, less the expiry in front.
         _ if name.len() > 480 => Some("the name is longer than 480 bytes"),
         _ => None,
@@ -134,7 +140,7 @@ pub(super) fn run(
     writeln!(out, "Username: {}", credentials.username)?;
     writeln!(out, "Password: {}", credentials.password.as_str())?;
     let ends = utc(credentials.expires);
-    writeln!(out, "Expires:  {ends} (in {}; a running call goes on)", show_duration(ttl))?;
+    writeln!(out, "Expires:  {ends} (in {}; a running call continues)", show_duration(ttl))?;
     for url in urls {
         writeln!(out, "Server:   {url}")?;
     }

@@ -1,6 +1,6 @@
 //! `turnctl health`: whether a server answers, for health checks.
 //!
-//! One STUN Binding, which needs no credentials and leaves nothing behind.
+//! One STUN Binding, which needs no credentials and leaves no state.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -57,18 +57,26 @@ pub enum HealthError {
     )]
     Target(String),
     /// None of the configured listeners can be asked.
-    #[error("no listener can be asked: udp, tcp, tls and auto can, where the port is not 0")]
+    #[error(
+        "no listener can be tested: only udp, tcp, tls and auto listeners can, and only if the port is not 0"
+    )]
     NoListener,
     /// No answer, or a wrong one.
     #[error("{address}/{transport} does not answer: {error}", transport = transport.name())]
     Silent {
-        /// Who was asked.
+        /// The listener that was tested.
         address: SocketAddr,
         /// How.
         transport: Transport,
-        /// What went wrong.
+        /// The cause.
         error: io::Error,
     },
+}
+
+impl From<HealthError> for CtlError {
+    fn from(error: HealthError) -> Self {
+        if error.is_mistake() { Self::mistake(error) } else { Self::failure(error) }
+    }
 }
 
 impl HealthError {
@@ -83,7 +91,7 @@ impl HealthError {
 struct Target {
     transport: Transport,
     address: SocketAddr,
-    /// The listener takes connections from proxies only.
+    /// The listener accepts connections only from proxies.
     behind_proxy: bool,
 }
 
@@ -103,7 +111,7 @@ impl FromStr for Target {
     }
 }
 
-/// An address that stands for all is asked on loopback.
+/// For a wildcard address, loopback is tested.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip: IpAddr = match address.ip() {
         // `[::]` is both families, and IPv4 is there where IPv6 is off.
@@ -115,7 +123,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// The listener that says the most with the least: UDP first, those behind a proxy last.
+/// The most informative listener that is the cheapest to test: UDP first, those behind a proxy last.
 fn choose(listeners: &[Listen]) -> Option<Target> {
     let rank = |listen: &Listen| {
         let transport = match listen.transport {
@@ -151,7 +159,7 @@ pub(super) fn run(
     let start = Instant::now();
     let Target { transport, address, .. } = target;
     let mapped = ask(target).map_err(|error| {
-        // What std says of a time limit ("Resource temporarily unavailable") helps nobody.
+        // The text of std for a timeout ("Resource temporarily unavailable") is not helpful.
         let error = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
                 io::Error::new(io::ErrorKind::TimedOut, format!("nothing within {PATIENCE:?}"))
@@ -169,7 +177,7 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Asks; returns where the server sees us, or `None` where it did its duty by closing.
+/// Tests the listener. Returns our mapped address, or `None` if the server correctly closed the connection.
 fn ask(target: Target) -> io::Result<Option<SocketAddr>> {
     let mut tid = [0; 12];
     getrandom::fill(&mut tid).map_err(io::Error::other)?;
@@ -222,7 +230,7 @@ fn ask_udp(server: SocketAddr, tid: TransactionId, request: &[u8]) -> io::Result
             socket.set_read_timeout(Some(left))?;
             match socket.recv(&mut answer) {
                 Ok(len) => {
-                    // Whatever else comes in is no answer to this question.
+                    // Everything else is not a response to this request.
                     if let Ok(mapped) = mapped(answer.get(..len).unwrap_or_default(), tid) {
                         return Ok(mapped);
                     }
@@ -255,7 +263,7 @@ fn ask_stream(
         match Frame::of(bytes) {
             Frame::Whole { len, .. } => return mapped(bytes.get(..len).unwrap_or_default(), tid),
             Frame::Incomplete { .. } if len < answer.len() => {}
-            _ => return Err(io::Error::other("what it says is not STUN")),
+            _ => return Err(io::Error::other("the reply is not STUN")),
         }
     }
 }
@@ -265,7 +273,7 @@ fn mapped(bytes: &[u8], tid: TransactionId) -> io::Result<SocketAddr> {
     let message = Message::parse(bytes).map_err(io::Error::other)?;
     let ours = message.transaction_id() == tid && message.class() == Class::Success;
     let mapped = message.mapped_address().filter(|_| ours);
-    mapped.ok_or_else(|| io::Error::other("its answer is not one to a Binding request"))
+    mapped.ok_or_else(|| io::Error::other("the reply is not a response to a Binding request"))
 }
 
 fn any_certificate() -> io::Result<ClientConfig> {
@@ -276,7 +284,7 @@ fn any_certificate() -> io::Result<ClientConfig> {
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Takes every certificate: what is asked is whether the server lives, and nothing is told to it.
+/// Accepts every certificate: the test is only whether the server responds, and sends nothing secret.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

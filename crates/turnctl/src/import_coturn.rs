@@ -11,9 +11,9 @@ use super::private_file::{self, WriteError};
 const EXAMPLES: &str = "\
 Examples:
   turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
-      Writes a new file, for its owner only, and says on standard error what became of each line.
+      Writes a new file that only its owner can read, and reports on each line on standard error.
   turnctl import-coturn /etc/turnserver.conf
-      The same to standard output. It holds the secrets.
+      The same to standard output, secrets included.
 
 To try a server with coturn's file as it is: taciturn --coturn-config /etc/turnserver.conf";
 
@@ -57,7 +57,7 @@ pub enum ImportError {
     Wrong(String),
     /// Credentials as in every guide.
     #[error(
-        "{0}\nnothing was written: strangers try such credentials first, and would use your relay. \
+        "{0}\nnothing was written: attackers try such credentials first, and would use your relay. \
          Change them in a copy of the file and at the homeserver; or, for tests only, add \
          --allow-weak-credentials"
     )]
@@ -68,6 +68,12 @@ pub enum ImportError {
     /// The output.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl From<ImportError> for CtlError {
+    fn from(error: ImportError) -> Self {
+        Self::mistake(error)
+    }
 }
 
 pub(super) fn run(

@@ -57,7 +57,7 @@ pub enum InitError {
     Domain(String),
     /// No acme.json.
     #[error(
-        "--pangolin {}: there is no {} in it: name the directory that holds Pangolin's \
+        "--pangolin {}: there is no {} in it: name the directory that contains Pangolin's \
          docker-compose.yml",
         dir.display(), ACME_FILES.join(", no ")
     )]
@@ -73,11 +73,17 @@ pub enum InitError {
     Write(#[from] WriteError),
 }
 
+impl From<InitError> for CtlError {
+    fn from(error: InitError) -> Self {
+        Self::mistake(error)
+    }
+}
+
 /// Where Pangolin's Traefik keeps its certificates, from the directory of its Compose file.
 const ACME_FILES: [&str; 3] =
     ["config/letsencrypt/acme.json", "letsencrypt/acme.json", "acme.json"];
 
-/// What became of the search for a certificate.
+/// The outcome of the search for a certificate.
 enum Certificate {
     /// Nobody asked.
     None,
@@ -117,7 +123,7 @@ fn configuration(
     let domain_text = toml(domain);
     let path_text = |path: &Path| toml(&path.display().to_string());
     let mut text = format!(
-        "# Configuration of taciturn for {domain}, begun by turnctl init. Every key with its default\n\
+        "# Configuration of taciturn for {domain}, created by turnctl init. Every key with its default\n\
          # is in config/taciturn.toml of taciturn.\n\n\
          # The DNS name that clients use; it is the realm of their credentials as well.\n\
          realm = {domain_text}\n\n\
@@ -130,7 +136,7 @@ fn configuration(
         (None, Some(ip)) => {
             let _ = write!(
                 text,
-                "# \"auto\" takes a public address of this machine at each start: {ip} by now.\n\
+                "# \"auto\" selects a public address of this machine at each start; now: {ip}.\n\
                  external_ip = \"auto\"\n"
             );
         }
@@ -153,7 +159,7 @@ fn configuration(
         Certificate::Found(path) => {
             let _ = write!(
                 text,
-                "\n[tls]\n# Pangolin's Traefik renews the certificate in it; a new one is taken up without a restart.\n\
+                "\n[tls]\n# Pangolin's Traefik renews the certificate in it; the server uses a new one without a restart.\n\
                  acme = {}\nacme_domains = [{domain_text}]\n",
                 path_text(path)
             );
@@ -221,7 +227,7 @@ pub(super) fn run(
     };
     report(out, &file, written)?;
     if !written {
-        writeln!(err, "note: the configuration is as it was; --force makes it anew")?;
+        writeln!(err, "note: the existing configuration was kept; --force replaces it")?;
     }
     if let Certificate::Missing(path, why) = &certificate {
         writeln!(
@@ -231,7 +237,7 @@ pub(super) fn run(
             path.display()
         )?;
     }
-    // What the file says counts, not what would have been written.
+    // The existing file counts, not the text that would have been written.
     let server = ServerFiles { config: Some(file.clone()), ..ServerFiles::default() };
     let config = server.load(None, env, err)?;
     Ok(steps(&config, &file, found, out)?)
@@ -258,7 +264,7 @@ fn steps(
     };
     writeln!(
         out,
-        "\n1. DNS, at whoever serves your domain (no proxy such as Cloudflare's orange cloud):\n"
+        "\n1. DNS, at the provider of your domain (without a proxy such as Cloudflare's orange cloud):\n"
     )?;
     if given.is_empty() {
         writeln!(out, "{host}.  A  <the public address of this machine>")?;
@@ -293,7 +299,7 @@ fn steps(
     }
     writeln!(
         out,
-        "\n   Other homeservers: turnctl snippet --help\n\n5. See whether all is well:\n\n\
+        "\n   Other homeservers: turnctl snippet --help\n\n5. Test it:\n\n\
          turnctl doctor --config {file}"
     )
 }

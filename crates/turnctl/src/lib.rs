@@ -1,16 +1,18 @@
-//! turnctl, one file a subcommand.
+//! turnctl: one file for each subcommand.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod certs;
 pub mod check;
 pub mod client;
+pub mod completions_and_man;
 mod control;
 mod credentials;
 mod doctor;
-pub mod generated;
+mod error;
 mod health;
 mod homeserver;
+mod host;
 mod import_coturn;
 mod init;
 mod private_file;
@@ -23,16 +25,18 @@ mod top;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use taciturn_config::{ConfigErrors, Environment};
+use self::host::host_argument;
+use taciturn_config::Environment;
 
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
+pub use completions_and_man::{CompletionsArgs, ManArgs};
 pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
-pub use generated::{CompletionsArgs, ManArgs};
+pub use error::CtlError;
 pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
@@ -49,13 +53,13 @@ Examples:
   turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
       Migration from coturn.
   turnctl doctor --config /etc/taciturn/taciturn.toml
-      Why does it not work?";
+      Find out why calls fail, on the server.";
 
 /// Set up, test and control a taciturn relay server.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "turnctl", version, about = "Set up, test and control a taciturn relay server", long_about = None, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -65,24 +69,16 @@ pub struct Cli {
 pub enum Command {
     /// Write a first configuration and its secret, and print the remaining steps
     Init(InitArgs),
+    /// Convert coturn's turnserver.conf, and report on each line
+    ImportCoturn(ImportArgs),
     /// Print the TURN block for Synapse's homeserver.yaml
     HomeserverSnippet(SnippetArgs),
     /// Print the settings that another program needs to use this server
     Snippet(SnippetForArgs),
-    /// Print a username and password that expire
-    Credentials(CredentialsArgs),
-    /// Find out why calls fail: test any TURN server from the client's side
-    Check(Box<CheckArgs>),
-    /// Load-test any TURN server and measure its performance
-    Bench(Box<BenchArgs>),
     /// Find problems on the machine of the server
     Doctor(DoctorArgs),
-    /// Convert coturn's turnserver.conf, and report on each line
-    ImportCoturn(ImportArgs),
-    /// Print completions for a shell
-    Completions(CompletionsArgs),
-    /// Write the man pages of both programs
-    Man(ManArgs),
+    /// Find out why calls fail: test any TURN server from the client's side
+    Check(Box<CheckArgs>),
     /// Test whether the server answers; for health checks
     Health(HealthArgs),
     /// Show the state of the running server
@@ -104,57 +100,14 @@ pub enum Command {
     /// Show the certificates in use; exit status 1 if one expires within 14 days
     #[command(after_help = "Example:\n  turnctl certs || echo 'renew them'")]
     Certs(SocketArgs),
-}
-
-/// Why a subcommand could not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum CtlError {
-    /// The configuration is wrong.
-    #[error("{0}")]
-    Config(#[from] ConfigErrors),
-    /// The block cannot be made from this configuration.
-    #[error("error: {0}")]
-    Block(#[from] taciturn_config::homeserver::BlockError),
-    /// No credentials can be made from this configuration or these arguments.
-    #[error("error: {0}")]
-    Credentials(#[from] credentials::CredentialsError),
-    /// Nothing can be checked with these arguments.
-    #[error("error: {0}")]
-    Check(#[from] check::CheckError),
-    /// Nothing can be measured.
-    #[error("error: {0}")]
-    Bench(#[from] BenchError),
-    /// coturn's file cannot be taken over.
-    #[error("error: {0}")]
-    Import(#[from] import_coturn::ImportError),
-    /// Nothing was set up.
-    #[error("error: {0}")]
-    Init(#[from] init::InitError),
-    /// A man page cannot be written.
-    #[error("error: cannot write {}: {error}", path.display())]
-    Man {
-        /// Which file or directory.
-        path: std::path::PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// No snippet can be made from this configuration.
-    #[error("error: {0}")]
-    Snippet(#[from] snippet::SnippetError),
-    /// The server is not well, or cannot be asked.
-    #[error("error: {0}")]
-    Health(#[from] HealthError),
-    /// The running server cannot be asked, or refuses.
-    #[error("error: {0}")]
-    Control(#[from] socket::ControlError),
-    /// `--host` is no host.
-    #[error(
-        "error: --host \"{0}\": write a DNS name or an IP address alone, without turn: and port"
-    )]
-    Host(String),
-    /// Standard output is gone.
-    #[error("error: cannot write: {0}")]
-    Output(#[from] io::Error),
+    /// Print a username and password that expire
+    Credentials(CredentialsArgs),
+    /// Load-test any TURN server and measure its performance
+    Bench(Box<BenchArgs>),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages of both programs
+    Man(ManArgs),
 }
 
 impl Cli {
@@ -173,8 +126,10 @@ impl Cli {
             Command::ImportCoturn(args) => import_coturn::run(args, out, err).map(ok),
             Command::Check(args) => check::run(args, env, out, err),
             Command::Bench(args) => bench::run(args, env, out, err).map(ok),
-            Command::Completions(args) => generated::completions(args, out).map(ok),
-            Command::Man(args) => generated::man(args, err).map(ok),
+            Command::Completions(args) => {
+                completions_and_man::completions(args, Self::command(), out).map(ok)
+            }
+            Command::Man(args) => completions_and_man::man(args, Self::command(), err).map(ok),
             Command::Status(args) => control::status(args, env, out).map(ok),
             Command::Sessions(args) => control::sessions(args, env, out).map(ok),
             Command::Top(args) => top::run(args, env, out).map(ok),
@@ -193,22 +148,8 @@ impl Cli {
         {
             return ExitCode::FAILURE;
         }
-        // Nothing is left to be done about a standard error that is gone as well.
+        // If standard error is closed as well, there is no way to report the error.
         let _ = writeln!(err, "{error}");
-        let mistake = match &error {
-            CtlError::Output(_) | CtlError::Control(_) => false,
-            CtlError::Health(error) => error.is_mistake(),
-            CtlError::Bench(error) => error.is_mistake(),
-            _ => true,
-        };
-        ExitCode::from(if mistake { 2 } else { 1 })
+        ExitCode::from(error.exit_code())
     }
-}
-
-/// Checks `--host`.
-fn host_argument(host: Option<&String>) -> Result<Option<String>, CtlError> {
-    let parse = |host: &String| {
-        taciturn_config::parse_host(host).ok_or_else(|| CtlError::Host(host.clone()))
-    };
-    host.map(parse).transpose()
 }

@@ -14,7 +14,7 @@ pub enum Status {
     Info,
     /// Not tested, and why.
     Skip,
-    /// Works for some, or will break; calls go on.
+    /// Works for some, or will break later; calls continue.
     Warn,
     /// Calls fail because of it, or the server is open to strangers.
     Fail,
@@ -65,7 +65,7 @@ pub struct Finding {
     pub title: String,
     /// Why it matters to a call; may be empty where `status` is [`Status::Pass`].
     pub why: String,
-    /// What to do, exactly. A line that begins with a blank is a command: it is never wrapped.
+    /// The exact remedy. A line that begins with a blank is a command and is never wrapped.
     pub fix: Option<String>,
 }
 
@@ -127,7 +127,7 @@ impl Finding {
 /// Findings that belong together, under one heading.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
-    /// What was tested: a URI, a file, a part of the machine.
+    /// The tested object: a URI, a file, a part of the machine.
     pub heading: String,
     /// In the order of the tests.
     pub findings: Vec<Finding>,
@@ -150,13 +150,13 @@ impl Section {
 pub struct Report {
     /// In the order of the tests.
     pub sections: Vec<Section>,
-    /// What it comes to, in a few lines, each with how good it is.
+    /// The conclusions, in a few lines, each with its status.
     pub verdicts: Vec<(Status, String)>,
-    /// Further members of the JSON object: numbers that a script wants.
+    /// Further members of the JSON object: numbers for scripts.
     pub facts: serde_json::Map<String, Value>,
 }
 
-/// How the text is to look.
+/// The layout of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Colours; for terminals only.
@@ -320,7 +320,7 @@ fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// Breaks at blanks; a word that is longer than a line stands alone.
+/// Breaks at blanks; a word longer than a line gets a line of its own.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();

@@ -1,4 +1,4 @@
-//! Which server a subcommand is about: its configuration and its state.
+//! The options that name a server: its configuration and its state.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub struct ServerFiles {
 }
 
 impl ServerFiles {
-    /// As the server would get them.
+    /// As flags of the server.
     pub(super) fn server_args(&self) -> ServerArgs {
         ServerArgs {
             config: self.config.clone(),
@@ -41,8 +41,8 @@ impl ServerFiles {
             || self.config.is_none() && !named("TACITURN_CONFIG") && named("TACITURN_COTURN_CONFIG")
     }
 
-    /// Loads the configuration the server would run with, and passes its notes on. Nothing is made:
-    /// a secret that the server has not made yet is an error.
+    /// Loads the configuration that the server would run with, and prints its notes to `err`. Nothing is
+    /// created: if the server has not generated its secret yet, that is an error.
     pub(super) fn load(
         &self,
         secret_file: Option<&PathBuf>,
@@ -60,7 +60,7 @@ impl ServerFiles {
         if generated && !named && !env.is_root() {
             writeln!(
                 err,
-                "note: this is the secret of a server that runs as this same user; for one that \
+                "note: this is the secret of a server that runs as this user; for one that \
                  runs as a service, use sudo or --config FILE"
             )?;
         }

@@ -1,4 +1,4 @@
-//! How `turnctl` finds the control socket of a running server, and asks it.
+//! Finding the control socket of a running server, and sending requests to it.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -18,13 +18,13 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How long the server may take for a line.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the server is.
+/// The server, and the form of its answer.
 #[derive(Clone, Debug, Args)]
 pub struct SocketArgs {
-    /// The control socket [default: the usual place of this machine or user]
+    /// Control socket of the server [default: the usual path for this machine or user]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
-    /// Print the server's answer as lines of JSON
+    /// Print the server's answer as JSON, one object per line
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -34,12 +34,14 @@ pub struct SocketArgs {
 pub enum ControlError {
     /// There is no socket.
     #[error(
-        "no server is running here: there is no control socket at {0}. Name it with --socket; who may \
-         use it is root, and the user and group of the server"
+        "no server is running here: there is no control socket at {0}. Name it with --socket. Only \
+         root, and the user and group of the server, may use it"
     )]
     NoSocket(String),
     /// It cannot be asked.
-    #[error("cannot ask the server at {path}: {error}. Does it run, and may you use the socket?")]
+    #[error(
+        "cannot ask the server at {path}: {error}. Is it running, and do you have access to the socket?"
+    )]
     Unreachable {
         /// The socket.
         path: String,
@@ -48,7 +50,7 @@ pub enum ControlError {
     },
     /// Its answer is not one that this turnctl expects.
     #[error(
-        "the server's answer is not understood: {0}. Is it of the same version as this turnctl? \
+        "turnctl does not understand the server's answer: {0}. Does it have the same version as turnctl? \
          `turnctl status` and `turnctl --version` show both"
     )]
     Strange(String),
@@ -58,6 +60,12 @@ pub enum ControlError {
     /// It did not do what it was asked for.
     #[error(transparent)]
     Refused(taciturn_control::Error),
+}
+
+impl From<ControlError> for CtlError {
+    fn from(error: ControlError) -> Self {
+        Self::failure(error)
+    }
 }
 
 /// Sends a request. Prints every line where JSON is wanted; otherwise gives each session of the answer
@@ -105,14 +113,14 @@ pub(super) fn ask_once(
     ask(args, env, request, out, |_, _| Ok(()))
 }
 
-/// The server has answered another question than the one it was asked.
+/// The error for an answer to a different request.
 pub(super) fn another_answer(answer: &Answer) -> CtlError {
     let what = match answer {
         Answer::Status(_) => "the status",
-        Answer::Sessions(_) => "a number of sessions",
-        Answer::Kicked(_) => "a number of allocations that were ended",
+        Answer::Sessions(_) => "a count of sessions",
+        Answer::Kicked(_) => "a count of ended allocations",
         Answer::Messages(_) => "messages",
         Answer::Certificates(_) => "certificates",
     };
-    ControlError::Strange(format!("it is {what}, which was not asked for")).into()
+    ControlError::Strange(format!("it is {what}, which was not requested")).into()
 }

@@ -141,7 +141,7 @@ handshakes_per_address = 11
     assert_eq!(config.limits.max_lifetime, Duration::from_secs(1800));
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(90));
     assert_eq!(config.limits.allocations_per_user, 7);
-    assert_eq!(config.limits.rates.allocations.user, 3);
+    assert_eq!(config.limits.allocations_per_second_per_user, 3);
     assert_eq!((config.limits.connections, config.limits.connections_per_address), (8, 9));
     assert_eq!(config.limits.handshakes_per_address, 11);
 }
@@ -206,7 +206,7 @@ fn every_key_is_a_variable() {
     assert!(config.protocol.tcp_relay);
     assert_eq!(config.limits.channels_per_allocation, 7);
     assert_eq!(config.limits.nonce_lifetime, Duration::from_secs(600));
-    assert_eq!(config.log_level.as_str(), "debug");
+    assert_eq!(config.log.level.as_str(), "debug");
 }
 
 #[test]

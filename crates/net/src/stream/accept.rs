@@ -16,8 +16,9 @@ use tokio_rustls::server::TlsStream;
 
 use super::conversation::{Guest, converse, lost_its_place};
 use super::handshake::{NoHandshake, shake_hands};
+use super::receive_buffer::OverTcp;
 use super::rewound::Rewound;
-use super::{Door, Line, Speaks, StreamSettings};
+use super::{Door, Line, Speaks, StreamSettings, receive_buffer};
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::Refused;
 use crate::patience::HANDSHAKE_TIME;
@@ -176,6 +177,7 @@ impl Arrival {
     async fn arrive(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<Option<Arrived>> {
         let since = Instant::now();
         stream.set_nodelay(true)?;
+        receive_buffer::limit(&stream)?;
         let mut client = SocketAddr::new(canonical_ip(from.ip()), from.port());
         let mut local = stream.local_addr()?.ip();
         let mut head = Vec::new();
@@ -271,7 +273,7 @@ impl Arrival {
         })
     }
 
-    async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn talk<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
         &self,
         stream: S,
         client: SocketAddr,

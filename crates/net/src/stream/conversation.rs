@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::accept::UNSENT_RECORDS;
 use super::line::UNREAD_ANSWERS;
+use super::receive_buffer::{self, OverTcp};
 use super::{Door, Line};
 use crate::patience::{FIRST_MESSAGE, STRANGER};
 use crate::tcp_relay::BoundPeer;
@@ -62,7 +63,7 @@ pub(super) struct Guest<'a> {
 
 /// Reads messages to the shard and writes what waits in the line, until either side ends. A
 /// connection that is bound to a peer's goes on with that.
-pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn converse<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
     core: &Rc<Core>,
     guest: Guest<'_>,
     stream: S,
@@ -123,7 +124,7 @@ struct Conversation<'a, S> {
     limit: Pin<Box<Sleep>>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
+impl<S: AsyncRead + AsyncWrite + OverTcp + Unpin> Conversation<'_, S> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.guest.ticket.is_lost() {
             return Poll::Ready(Err(lost_its_place()));
@@ -230,7 +231,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             return Err(lost_its_place());
         }
         self.settled = settled;
-        if !settled {
+        if settled {
+            // An error changes no more than the size of a buffer.
+            let _ = receive_buffer::lift(&self.stream);
+        } else {
             self.guest.since = Instant::now();
             self.limit.as_mut().reset(self.guest.since + STRANGER);
         }

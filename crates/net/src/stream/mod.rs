@@ -10,6 +10,7 @@ mod conversation;
 mod door;
 mod handshake;
 mod line;
+mod receive_buffer;
 mod rewound;
 #[cfg(test)]
 mod tests;

@@ -182,9 +182,18 @@ impl TcpRelays {
     }
 }
 
+/// Peers accepted before the worker looks at its other sockets: anybody can connect to a relay port.
+const ACCEPTS_A_TURN: u32 = 4;
+
 /// Accepts peers for as long as the relay socket is there.
 async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: Weak<TcpListener>) {
+    let mut accepted_now = 0;
     loop {
+        if accepted_now == ACCEPTS_A_TURN {
+            accepted_now = 0;
+            tokio::task::yield_now().await;
+        }
+        accepted_now += 1;
         let accepted = poll_fn(|context| match socket.upgrade() {
             Some(socket) => socket.poll_accept(context).map(Some),
             None => Poll::Ready(None),

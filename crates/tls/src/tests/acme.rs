@@ -9,7 +9,7 @@ use tempfile::tempdir;
 use crate::testing::{Ca, EC_PKCS8, EC_SEC1, RSA_PKCS1, RSA_PKCS8, at};
 use crate::{CertError, CertSource, CertifiedChain, KeyKind, load};
 
-/// What Traefik writes for one resolver.
+/// The JSON that Traefik writes for one resolver.
 fn resolver(certificates: Value) -> Value {
     json!({
         "Account": {

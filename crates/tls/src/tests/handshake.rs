@@ -223,7 +223,7 @@ async fn without_signatures_a_resumed_session_is_served_and_no_other() {
         let mut pair = connect_without_signature(&world, config.clone()).await.unwrap();
         assert_eq!(pair.0.get_ref().1.handshake_kind(), Some(HandshakeKind::Resumed));
         exchange(&mut pair).await;
-        // A ticket of somebody else's server is no proof of anything.
+        // A ticket of another server proves nothing.
         let other = World::new(&[&["turn.a.org"]]);
         assert!(connect_without_signature(&other, config).await.is_err());
     }

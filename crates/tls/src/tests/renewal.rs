@@ -40,7 +40,7 @@ fn a_renewed_pair_is_taken_by_reload_and_by_poll() {
 
     ca.leaf_until(&["turn.a.org"], 2032).write(dir.path());
     let outcome = one(store.reload());
-    assert!(outcome.to_string().ends_with("turn.a.org, good until 2032-01-01"), "{outcome}");
+    assert!(outcome.to_string().ends_with("turn.a.org, valid until 2032-01-01"), "{outcome}");
     assert_eq!(store.current(None).generation(), 2);
 
     ca.leaf_until(&["turn.a.org"], 2033).write(dir.path());
@@ -107,7 +107,7 @@ fn what_a_successor_has_renewed_is_told_and_a_key_that_does_not_fit_is_none() {
     }
     ca.leaf_until(&["turn.a.org"], 2032).write(dir.path());
     let outcome = taken(&key).to_string();
-    assert!(outcome.ends_with("turn.a.org, good until 2032-01-01"), "{outcome}");
+    assert!(outcome.ends_with("turn.a.org, valid until 2032-01-01"), "{outcome}");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_half_written_file_keeps_the_last_good_one_and_says_so_once() {
     fs::write(dir.path().join("fullchain.pem"), &next.fullchain()[..500]).unwrap();
     let outcome = one(poll_twice(&store));
     let text = outcome.to_string();
-    assert!(text.contains("the last good one (until 2031-01-01) stays in use"), "{text}");
+    assert!(text.contains("the last valid one (until 2031-01-01) stays in use"), "{text}");
     assert!(text.contains("the file ends inside a PEM block"), "{text}");
     assert!(poll_twice(&store).is_empty(), "told once");
     assert_eq!(store.current(None).generation(), 1);
@@ -208,7 +208,7 @@ fn a_rewritten_acme_json_is_taken_once_it_is_whole() {
     assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
     assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
 
-    // Another name renewed in the same file is no news for this one.
+    // The renewal of another name in the same file does not affect this one.
     let ours = serde_json::from_str::<serde_json::Value>(&next).unwrap();
     let mut both = serde_json::from_str::<serde_json::Value>(&text(2031, 2033)).unwrap();
     both["le"]["Certificates"][0] = ours["le"]["Certificates"][0].clone();

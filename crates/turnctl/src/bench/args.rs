@@ -1,4 +1,4 @@
-//! What `turnctl bench` is asked for, and what it refuses.
+//! The arguments of `turnctl bench`, and their bounds.
 
 use std::io;
 use std::net::IpAddr;
@@ -36,7 +36,7 @@ const LONGEST: f64 = 240.0;
 /// Flows, or clients that are opened.
 const MOST_FLOWS: usize = 2_000;
 const MOST_CLIENTS: usize = 20_000;
-/// Payload bytes: what tells the packets apart, and what fits into a packet of Ethernet.
+/// Payload bytes: the least that identifies a packet, and the most that fits into an Ethernet frame.
 pub(super) const SMALLEST: u16 = 16;
 const LARGEST: u16 = 1400;
 const LONGEST_BURST: u16 = 64;
@@ -51,7 +51,7 @@ pub struct BenchArgs {
     #[arg(value_name = "URI")]
     pub uri: String,
 
-    /// Who logs in.
+    /// The credentials.
     #[command(flatten)]
     pub login: LoginArgs,
 
@@ -79,7 +79,7 @@ pub struct BenchArgs {
     #[arg(long, conflicts_with = "closed_loop")]
     pub spread: bool,
 
-    /// Who sends
+    /// Which side sends
     #[arg(long, value_name = "WAY", value_enum, default_value_t = Direction::Both)]
     pub direction: Direction,
 
@@ -127,7 +127,7 @@ pub struct BenchArgs {
     pub json: bool,
 }
 
-/// Who sends.
+/// Which side sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Direction {
     /// Clients send, peers send everything back.
@@ -155,27 +155,27 @@ pub enum BenchError {
     #[error("\"{0}\": {1}")]
     Uri(String, UriFault),
     /// A URI without a relay.
-    #[error("\"{0}\": stun: has no relay to be measured; write turn: or turns:")]
+    #[error("\"{0}\": a stun: server has no relay to measure; write turn: or turns:")]
     NotTurn(String),
     /// A number is out of its bounds.
     #[error("{option} {found}: write a number from {least} to {most}")]
     Bounds {
         /// The option.
         option: &'static str,
-        /// What was found.
+        /// The given value.
         found: f64,
         /// The smallest.
         least: f64,
         /// The largest.
         most: f64,
     },
-    /// Nothing can send that much.
+    /// The load is beyond what turnctl can send.
     #[error(
-        "{0:.0} packets a second are more than this can send ({MOST_PACKETS:.0}): lower --flows, --burst \
+        "{0:.0} packets per second are more than turnctl can send ({MOST_PACKETS:.0}): lower --flows, --burst \
          or --rate, or use --closed-loop to find out how many the server takes"
     )]
     TooMuch(f64),
-    /// Idle connections over UDP are none.
+    /// UDP has no connections.
     #[error("--idle: UDP has no connections: use ?transport=tcp or turns:, or --allocations")]
     IdleDatagrams,
     /// The name has no address.
@@ -196,8 +196,8 @@ pub enum BenchError {
         /// Whether the server was asked to relay to a socket of this machine.
         own_peer: bool,
     },
-    /// The server wants a login.
-    #[error("the server asks for a login: pass --user NAME, or --secret-file FILE")]
+    /// The server requires credentials.
+    #[error("the server requires credentials: pass --user NAME or --secret-file FILE")]
     NoLogin,
     /// The certificate is bad.
     #[error("the server's certificate: {0}; pass --ca FILE, or --any-certificate")]
@@ -208,15 +208,21 @@ pub enum BenchError {
          --peer-address with an address that the server reaches"
     )]
     BehindNat(IpAddr),
-    /// No such process, or none that may be looked at.
-    #[error("--pid {0}: there is no such process on this machine, or it may not be looked at")]
+    /// There is no such process, or it cannot be inspected.
+    #[error("--pid {0}: there is no such process on this machine, or you may not inspect it")]
     Process(u32),
-    /// A figure that only traffic has.
+    /// The figure exists only for traffic.
     #[error("there is no traffic to measure")]
     NoTraffic,
-    /// The system refuses.
-    #[error("the system refuses: {0}")]
+    /// A system call failed.
+    #[error("the operating system refuses: {0}")]
     System(#[from] io::Error),
+}
+
+impl From<BenchError> for CtlError {
+    fn from(error: BenchError) -> Self {
+        if error.is_mistake() { Self::mistake(error) } else { Self::failure(error) }
+    }
 }
 
 impl BenchError {
@@ -226,20 +232,18 @@ impl BenchError {
     }
 }
 
-/// What helps where a server refuses.
+/// A remedy for the refusal of a server.
 fn hint(error: &ClientError, own_peer: bool) -> &'static str {
     match Shortage::of(error) {
         Some(Shortage::User) => {
-            "\n  the server's limits for one user or address are below what was asked for"
+            "\n  the server's limits for one user or address are lower than what was requested"
         }
         Some(Shortage::All) => "\n  the server's limit for all users together is reached",
-        Some(Shortage::Ports | Shortage::KeptPorts) => {
-            "\n  the server has no room: its relay ports are used up"
+        Some(Shortage::Ports | Shortage::KeptPorts) => "\n  the server has no free relay ports",
+        Some(Shortage::Draining) => "\n  the server is draining: it creates no new allocations",
+        Some(Shortage::Listener) => {
+            "\n  the server is removing this listener: it creates no new allocations there"
         }
-        Some(Shortage::Draining) => {
-            "\n  the server takes nobody new: its operator lets it run empty"
-        }
-        Some(Shortage::Listener) => "\n  the server takes nobody new at this address",
         None if error.code() == Some(403) && own_peer => {
             "\n  the server does not relay to this machine: allow it there for the measurement (taciturn: \
              [peers] allow), or use --relayed-peers"
@@ -263,7 +267,7 @@ pub(super) struct Shape {
     pub(super) relayed_peers: bool,
 }
 
-/// What is measured.
+/// The measurement.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Work {
     Traffic(Shape),
@@ -271,9 +275,9 @@ pub(super) enum Work {
     Idle(usize),
 }
 
-/// What to do, checked.
+/// The checked arguments.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct BenchPlan {
     pub(super) uri: TurnUri,
     pub(super) credentials: Credentials,
     pub(super) work: Work,
@@ -288,7 +292,7 @@ pub(super) struct Plan {
 
 impl BenchArgs {
     /// Checks the numbers and reads the files.
-    pub(super) fn plan(&self, env: &Environment) -> Result<Plan, CtlError> {
+    pub(super) fn plan(&self, env: &Environment) -> Result<BenchPlan, CtlError> {
         let uri = self.uri.parse::<TurnUri>();
         let uri = uri.map_err(|fault| BenchError::Uri(self.uri.clone(), fault))?;
         if uri.scheme == crate::client::uri::Scheme::Stun {
@@ -296,7 +300,7 @@ impl BenchArgs {
         }
         let work = self.work(&uri)?;
         within("--seconds", self.seconds, 0.1, LONGEST)?;
-        Ok(Plan {
+        Ok(BenchPlan {
             uri,
             credentials: self.login.credentials("turnctl-bench", env)?,
             work,
@@ -346,7 +350,7 @@ impl BenchArgs {
 }
 
 fn within(option: &'static str, found: f64, least: f64, most: f64) -> Result<(), BenchError> {
-    // Written so that what is no number is out of every bound.
+    // Written so that NaN is out of bounds.
     if found >= least && found <= most {
         return Ok(());
     }

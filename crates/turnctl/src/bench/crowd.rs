@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::args::Plan;
-use super::opening::Server;
+use super::args::BenchPlan;
+use super::opening::TestedServer;
 use super::process::Process;
 use super::{BenchError, DRAIN, Figures, Say, figures};
 use crate::client::{Client, ClientError};
@@ -20,8 +20,8 @@ const SHOWN: usize = 100;
 
 /// Makes allocations, holds them, ends them.
 pub(super) async fn allocations(
-    plan: &Plan,
-    server: &Arc<Server>,
+    plan: &BenchPlan,
+    server: &Arc<TestedServer>,
     count: usize,
     say: Say<'_>,
 ) -> Result<Figures, BenchError> {
@@ -44,7 +44,7 @@ pub(super) async fn allocations(
     release(held, plan.at_once).await;
     made?;
     let time = |(after, before): (Duration, Duration)| after.saturating_sub(before);
-    Ok(Figures::Crowd(figures::Crowd {
+    Ok(Figures::Crowd(figures::CrowdFigures {
         server: server.shown(),
         what: "allocation",
         count,
@@ -56,8 +56,8 @@ pub(super) async fn allocations(
 
 /// Opens connections that do nothing after one Binding request.
 pub(super) async fn idle(
-    plan: &Plan,
-    server: &Server,
+    plan: &BenchPlan,
+    server: &TestedServer,
     count: usize,
     say: Say<'_>,
 ) -> Result<Figures, BenchError> {
@@ -82,7 +82,7 @@ pub(super) async fn idle(
     let (elapsed, cpu_after) = (from.elapsed(), cpu()?);
     tokio::time::sleep(DRAIN).await;
     let time = |(after, before): (Duration, Duration)| after.saturating_sub(before);
-    Ok(Figures::Crowd(figures::Crowd {
+    Ok(Figures::Crowd(figures::CrowdFigures {
         server: server.shown(),
         what: "connection",
         count,
@@ -92,9 +92,9 @@ pub(super) async fn idle(
     }))
 }
 
-/// Makes `count` allocations, `at_once` at a time, each by a client of its own.
+/// Creates `count` allocations, `at_once` at a time, each with a client of its own.
 async fn make(
-    server: &Arc<Server>,
+    server: &Arc<TestedServer>,
     count: usize,
     at_once: usize,
     held: &mut Vec<Client>,

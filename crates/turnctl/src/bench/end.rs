@@ -36,7 +36,7 @@ pub(super) enum Way {
     Stream(Stream),
 }
 
-/// What waits to be written to a stream, whole messages, and the halves until their tasks take them.
+/// The messages to be written to a stream, and its halves until their tasks take them.
 pub(super) struct Stream {
     waiting: RefCell<Vec<u8>>,
     news: Notify,
@@ -70,7 +70,7 @@ impl End {
         Ok(Self { way: datagrams(socket, relayed)?, framed: false })
     }
 
-    /// How many bytes stand before the payload.
+    /// Number of bytes before the payload.
     pub(super) const fn head(&self) -> usize {
         if self.framed { ChannelData::HEADER_LEN } else { 0 }
     }

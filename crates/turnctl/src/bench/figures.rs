@@ -1,4 +1,4 @@
-//! What a run came to, for people and as JSON.
+//! The results of a run, for people and as JSON.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,12 +10,12 @@ use super::traffic::Counts;
 
 /// The result of a run.
 pub(super) enum Figures {
-    Traffic(Traffic),
-    Crowd(Crowd),
+    Traffic(TrafficFigures),
+    Crowd(CrowdFigures),
 }
 
 /// Packets.
-pub(super) struct Traffic {
+pub(super) struct TrafficFigures {
     pub(super) server: String,
     pub(super) shape: Shape,
     pub(super) elapsed: Duration,
@@ -30,9 +30,9 @@ pub(super) struct Traffic {
 }
 
 /// Clients that send nothing.
-pub(super) struct Crowd {
+pub(super) struct CrowdFigures {
     pub(super) server: String,
-    /// What there are many of.
+    /// What was opened: allocations or connections.
     pub(super) what: &'static str,
     pub(super) count: usize,
     pub(super) elapsed: Duration,
@@ -60,7 +60,7 @@ impl fmt::Display for Figures {
     }
 }
 
-impl Traffic {
+impl TrafficFigures {
     fn per_second(&self) -> f64 {
         self.relayed as f64 / self.elapsed.as_secs_f64()
     }
@@ -76,7 +76,7 @@ impl Traffic {
         sent.saturating_sub(unsent).saturating_sub(arrived)
     }
 
-    /// What was to be sent a second, by each source.
+    /// The configured packets per second of each source.
     fn asked(&self) -> Option<f64> {
         let Shape { flows, burst, rate, .. } = self.shape;
         rate.map(|rate| rate * f64::from(burst) * flows as f64)
@@ -87,7 +87,7 @@ impl Traffic {
         sent.saturating_sub(unsent) as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Whether the load itself stayed behind, so that the figures say little of the server.
+    /// Whether the load generator was too slow, so that the figures say little about the server.
     fn stayed_behind(&self) -> bool {
         self.asked().is_some_and(|asked| self.sent_per_second() < asked * 0.97)
     }
@@ -135,7 +135,7 @@ impl Traffic {
     }
 }
 
-impl fmt::Display for Traffic {
+impl fmt::Display for TrafficFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shape = &self.shape;
         writeln!(f, "{}", self.server)?;
@@ -178,7 +178,7 @@ impl fmt::Display for Traffic {
             let share = cpu.as_secs_f64() * 100.0 / self.elapsed.as_secs_f64();
             write!(
                 f,
-                "  server   {per_packet:.2} us of CPU a relayed packet, {share:.1} % of a core"
+                "  server   {per_packet:.2} us of CPU per relayed packet, {share:.1} % of a core"
             )?;
             match self.resident_kilobytes {
                 Some(kilobytes) => writeln!(f, ", {kilobytes} kB of memory")?,
@@ -188,7 +188,7 @@ impl fmt::Display for Traffic {
         if self.stayed_behind() {
             writeln!(
                 f,
-                "  note     only {:.0} of {:.0} packets a second could be sent: this machine is the limit",
+                "  note     only {:.0} of {:.0} packets per second could be sent: this machine is the bottleneck",
                 self.sent_per_second(),
                 self.asked().unwrap_or_default()
             )?;
@@ -197,7 +197,7 @@ impl fmt::Display for Traffic {
     }
 }
 
-impl Crowd {
+impl CrowdFigures {
     fn per_second(&self) -> f64 {
         self.count as f64 / self.elapsed.as_secs_f64()
     }
@@ -225,7 +225,7 @@ impl Crowd {
     }
 }
 
-impl fmt::Display for Crowd {
+impl fmt::Display for CrowdFigures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, count, .. } = self;
         writeln!(f, "{}", self.server)?;

@@ -1,6 +1,6 @@
-//! `turnctl bench`: a load on a TURN server of any make, and what it came to.
+//! `turnctl bench`: loads any TURN server, and measures its performance.
 //!
-//! One thread does it all, so that the load fits on one core. [`opening`] makes the allocations of the
+//! One thread does all the work, so the load fits on one core. [`opening`] creates the allocations of the
 //! flows, [`traffic`] sends and counts, [`pace`] says when, [`crowd`] measures allocations and
 //! connections that do nothing, [`process`] looks at the server, [`figures`] prints. Datagrams go in
 //! and out by the server's own batch code.
@@ -12,6 +12,7 @@ mod figures;
 mod opening;
 mod pace;
 mod process;
+mod progress;
 mod traffic;
 
 use std::io::{self, IsTerminal as _, Write};
@@ -22,27 +23,22 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::task::LocalSet;
 
-use self::args::{Plan, Work};
+use self::args::{BenchPlan, Work};
 use self::figures::Figures;
-use self::opening::Server;
+use self::opening::TestedServer;
 use self::process::Process;
+use self::progress::{DRAIN, Say};
 use self::traffic::Traffic;
 use super::CtlError;
 use taciturn_config::Environment;
 
 pub use args::{BenchArgs, BenchError};
 
-/// The traffic runs so long before it is measured: the server's buffers are warm then.
+/// The traffic runs for this long before it is measured, so that the server's buffers are warm.
 const WARM_UP: Duration = Duration::from_millis(500);
-
-/// So long after the last packet is sent, those that are not back are lost.
-const DRAIN: Duration = Duration::from_millis(300);
 
 /// How often the progress is shown.
 const LOOK: Duration = Duration::from_millis(250);
-
-/// Shows how far it is, where somebody looks.
-type Say<'a> = &'a mut dyn FnMut(&str);
 
 /// Runs the subcommand.
 pub(super) fn run(
@@ -55,7 +51,7 @@ pub(super) fn run(
     let watched = io::stderr().is_terminal() && !args.json;
     let mut say = |what: &str| {
         if watched {
-            // Progress that cannot be shown is no reason to stop.
+            // A failure to show the progress must not stop the run.
             let _ = write!(err, "\r\x1b[K{what}").and_then(|()| err.flush());
         }
     };
@@ -63,7 +59,7 @@ pub(super) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(BenchError::System)?;
     let result = runtime.block_on(async {
-        let server = Arc::new(Server::find(&plan).await?);
+        let server = Arc::new(TestedServer::find(&plan).await?);
         match plan.work {
             Work::Traffic(_) => measure(&plan, &server, &mut say).await,
             Work::Allocations(count) => crowd::allocations(&plan, &server, count, &mut say).await,
@@ -82,15 +78,19 @@ pub(super) fn run(
     Ok(())
 }
 
-/// Each flow has two sockets. Where the limit cannot be raised, the flow that finds none says so.
+/// Each flow has two sockets. If the limit cannot be raised, the first flow without a socket reports it.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let _ = setrlimit(Resource::Nofile, raised);
 }
 
-/// Opens the flows, lets them run, and ends them.
-async fn measure(plan: &Plan, server: &Server, say: Say<'_>) -> Result<Figures, BenchError> {
+/// Opens the flows, runs the traffic, and ends the flows.
+async fn measure(
+    plan: &BenchPlan,
+    server: &TestedServer,
+    say: Say<'_>,
+) -> Result<Figures, BenchError> {
     let Work::Traffic(shape) = plan.work else { return Err(BenchError::NoTraffic) };
     let process = plan.pid.map(Process::new).transpose()?;
     let (flows, held) = opening::flows(plan, server, shape, say).await?;
@@ -123,7 +123,7 @@ async fn measure(plan: &Plan, server: &Server, say: Say<'_>) -> Result<Figures, 
     if let Some(traffic) = Rc::into_inner(traffic) {
         opening::release(traffic.into_flows(), held).await;
     }
-    Ok(Figures::Traffic(figures::Traffic {
+    Ok(Figures::Traffic(figures::TrafficFigures {
         server: server.shown(),
         shape,
         elapsed,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::args::{Plan, Shape};
+use super::args::{BenchPlan, Shape};
 use super::end::{End, Way, channel};
 use super::{BenchError, Say};
 use crate::check::credentials::{Credentials, LIFETIME};
@@ -15,14 +15,14 @@ use taciturn_stun::Family;
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a resolver is given.
+/// Time limit for the resolver.
 const NAME_PATIENCE: Duration = Duration::from_secs(6);
 
-/// How often an allocation is tried anew where an old one of the same port is still there (437).
+/// How often an allocation is retried while an old one of the same port still exists (437).
 const TRIES: usize = 16;
 
 /// Where the server is, and how to speak to it.
-pub(super) struct Server {
+pub(super) struct TestedServer {
     address: SocketAddr,
     spoken: Spoken,
     host: String,
@@ -36,7 +36,7 @@ pub(super) struct Server {
     peer_ip_given: bool,
 }
 
-/// A client that has let go of its connection.
+/// A client that has given its connection away.
 pub(super) type Held = Option<Paused>;
 
 /// Both ends of a flow.
@@ -45,9 +45,9 @@ pub(super) struct Ends {
     pub(super) peer: End,
 }
 
-impl Server {
+impl TestedServer {
     /// Finds its address, and the one of this machine that leads there.
-    pub(super) async fn find(plan: &Plan) -> Result<Self, BenchError> {
+    pub(super) async fn find(plan: &BenchPlan) -> Result<Self, BenchError> {
         let uri = &plan.uri;
         let unknown = |what: String| BenchError::Name { host: uri.host.clone(), what };
         let found = timeout(NAME_PATIENCE, tokio::net::lookup_host((uri.host.as_str(), uri.port)));
@@ -62,7 +62,7 @@ impl Server {
         let peer_ip = match plan.peer_address {
             Some(ip) => ip,
             None => {
-                // Nothing is sent by connecting; the system says which address it would use.
+                // Connecting sends nothing, but the system selects the source address.
                 let socket = UdpSocket::bind((any, 0))?;
                 socket.connect(address)?;
                 socket.local_addr()?.ip()
@@ -134,10 +134,10 @@ fn at(step: &'static str) -> impl Fn(ClientError) -> BenchError + Copy {
     move |error| BenchError::Client { step, error, own_peer: false }
 }
 
-/// Opens the flows; with them the clients, which are to end the allocations afterwards.
+/// Opens the flows. Also returns the clients, which end the allocations afterwards.
 pub(super) async fn flows(
-    plan: &Plan,
-    server: &Server,
+    plan: &BenchPlan,
+    server: &TestedServer,
     shape: Shape,
     say: Say<'_>,
 ) -> Result<(Vec<Ends>, Vec<[Held; 2]>), BenchError> {
@@ -163,7 +163,7 @@ pub(super) async fn flows(
 }
 
 /// A client and a socket of this machine.
-async fn with_peer(server: &Server) -> Result<(Ends, [Held; 2]), BenchError> {
+async fn with_peer(server: &TestedServer) -> Result<(Ends, [Held; 2]), BenchError> {
     let family = server.peer_ip.is_ipv6().then_some(Family::V6);
     let (mut client, allocation) = server.allocate(family).await?;
     if let Some(mapped) = allocation.mapped
@@ -190,7 +190,7 @@ async fn with_peer(server: &Server) -> Result<(Ends, [Held; 2]), BenchError> {
 }
 
 /// Two clients, each the other's peer.
-async fn relayed(server: &Server) -> Result<(Ends, [Held; 2]), BenchError> {
+async fn relayed(server: &TestedServer) -> Result<(Ends, [Held; 2]), BenchError> {
     let (mut a, of_a) = server.allocate(None).await?;
     let (mut b, of_b) = server.allocate(None).await?;
     let step = "ChannelBind to another relayed address";

@@ -43,7 +43,7 @@ impl Process {
         Some(TICK * times.sum::<Result<u32, _>>().ok()?)
     }
 
-    /// What it holds in memory.
+    /// Its resident memory.
     pub(super) fn resident_kilobytes(&self) -> Result<u64, BenchError> {
         let read = || {
             let status = fs::read_to_string(format!("/proc/{}/status", self.0)).ok()?;

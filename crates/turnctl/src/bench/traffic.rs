@@ -20,7 +20,7 @@ use crate::client::random;
 use taciturn_net::bulk::{Bulk, Hop};
 use taciturn_stun::Frame;
 
-/// How long a closed loop waits for a burst before it takes the rest for lost.
+/// How long a closed loop waits for a burst before it counts the rest as lost.
 const BURST_LIMIT: Duration = Duration::from_millis(200);
 
 /// How often closed loops are looked at for that.
@@ -32,7 +32,7 @@ const BURSTS_A_TURN: u64 = 32;
 /// Batches read from one socket before others get their turn.
 const BATCHES_A_TURN: usize = 4;
 
-/// The longest round trip that is told apart, in nanoseconds.
+/// The longest round trip that is recorded, in nanoseconds.
 const LONGEST: u64 = 60_000_000_000;
 
 /// An end of a flow.
@@ -42,7 +42,7 @@ enum Side {
     Peer,
 }
 
-/// What is to be done with a packet that has arrived.
+/// How to handle a packet that has arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arrived {
     Taken,
@@ -76,7 +76,7 @@ impl Stamp {
     }
 }
 
-/// A flow: its ends, and where a closed loop stands.
+/// A flow: its ends, and the state of its closed loop.
 struct Flow {
     ends: Ends,
     burst: Cell<u32>,
@@ -95,7 +95,7 @@ impl Flow {
     }
 }
 
-/// What came of the packets that were sent while it was measured.
+/// The fate of the packets that were sent during the measurement.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
     pub(super) sent: u64,
@@ -126,7 +126,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Flows that stand still.
+    /// Flows that are stalled.
     pub(super) fn new(flows: Vec<Ends>, shape: Shape) -> Result<Self, BenchError> {
         let tag = u32::from_be_bytes(random().map_err(io::Error::other)?);
         let latency = Histogram::new_with_bounds(1, LONGEST, 3).map_err(io::Error::other)?;
@@ -208,7 +208,7 @@ impl Traffic {
         self.over.set(true);
     }
 
-    /// What came of them.
+    /// Their counts.
     pub(super) fn counts(&self) -> Counts {
         self.counts.borrow().clone()
     }
@@ -409,7 +409,7 @@ impl Traffic {
     }
 }
 
-/// Who sends first.
+/// Which side sends first.
 const fn source(direction: Direction) -> Side {
     match direction {
         Direction::Both | Direction::Up => Side::Client,

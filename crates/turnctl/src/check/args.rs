@@ -37,7 +37,7 @@ Run it where the callers are, not on the server: a closed firewall shows only fr
 about five seconds for each URI, creates up to nine allocations at a time and ends them, and sends
 four wrong logins on purpose (fail2ban may count them; --skip-security leaves them out).
 
-Exit status: 0 all is well, 1 warnings, 2 failures or wrong arguments. Findings have fixed names, in
+Exit status: 0 no problems, 1 warnings, 2 failures or wrong arguments. Findings have fixed names, in
 [brackets]; --json has them as \"id\".";
 
 /// Arguments of `turnctl check`.
@@ -142,6 +142,12 @@ pub enum CheckError {
     /// The system refuses what is needed to begin.
     #[error("cannot begin: {0}")]
     System(String),
+}
+
+impl From<CheckError> for CtlError {
+    fn from(error: CheckError) -> Self {
+        Self::mistake(error)
+    }
 }
 
 impl CheckArgs {

@@ -12,12 +12,15 @@ mod capacity;
 pub(crate) mod credentials;
 mod data;
 pub(crate) mod dns;
+mod entering;
 mod homeserver;
 mod http;
+mod milliseconds;
 mod outside;
 mod quality;
 mod reach;
 mod relay;
+mod run;
 mod security;
 mod session;
 mod tls;
@@ -26,101 +29,28 @@ mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal as _, Write};
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::net::SocketAddr;
 
-use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use self::credentials::Credentials;
+use self::milliseconds::ms;
 use self::reach::{Reached, Target};
+use self::run::{Plan, Run};
 use self::session::Outcome;
-use self::uris::Origin;
 use self::verdict::Tested;
 use super::CtlError;
-use super::client::{Login, Roots, Spoken, TurnUri};
+use super::client::{Roots, Spoken, TurnUri};
 use super::report::{Finding, Look, Report, Section, Status};
 use taciturn_config::Environment;
-use taciturn_turn::policy::PortRange;
 
 pub use args::LoginArgs;
 pub(crate) use args::certificates;
 pub use args::{CheckArgs, CheckError};
 
-/// How long one request is waited for: three retransmissions over UDP.
-const PATIENCE: Duration = Duration::from_secs(4);
-
 /// A homeserver may name any number of URIs; beyond these nothing new is learnt.
 const MOST_TARGETS: usize = 16;
-
-/// What to test, and how.
-#[derive(Debug)]
-struct Plan {
-    /// As written, not checked yet.
-    uris: Vec<String>,
-    origin: Origin,
-    credentials: Credentials,
-    /// Whether a finding says already why the credentials have ended.
-    expiry_explained: bool,
-    expect_ports: Option<PortRange>,
-    echo: Option<String>,
-    extra_roots: Vec<CertificateDer<'static>>,
-    security: bool,
-    patience: Duration,
-    total: Duration,
-    /// What was found out on the way here.
-    before: Vec<Section>,
-}
-
-impl Default for Plan {
-    fn default() -> Self {
-        Self {
-            uris: Vec::new(),
-            origin: Origin::User,
-            credentials: Credentials::None,
-            expiry_explained: false,
-            expect_ports: None,
-            echo: None,
-            extra_roots: Vec::new(),
-            security: true,
-            patience: PATIENCE,
-            total: Duration::from_secs(120),
-            before: Vec::new(),
-        }
-    }
-}
-
-/// What the tests of one run share.
-struct Run<'a> {
-    plan: &'a Plan,
-    /// How long the usernames that are made here are good.
-    login_lifetime: Duration,
-    roots: Roots,
-    /// Whether UDP of this network is answered at all.
-    udp_works: bool,
-    /// Where the servers see this machine.
-    mapped: Vec<SocketAddr>,
-    /// Relays by host and address, and whether peers get through to them.
-    relays_tested: BTreeMap<(String, IpAddr), bool>,
-    families_tested: bool,
-    echoed: bool,
-    /// Numbers for JSON.
-    measured: Vec<Value>,
-}
-
-impl Run<'_> {
-    /// A username and password; `None` where there are none.
-    fn login(&self) -> Option<Login> {
-        self.plan.credentials.login_for(self.login_lifetime)
-    }
-
-    /// Where servers see this machine, in the family of `target`.
-    fn mapped_for(&self, target: &Target) -> Option<SocketAddr> {
-        let same = |mapped: &&SocketAddr| mapped.is_ipv4() == target.address.is_ipv4();
-        self.mapped.iter().find(same).copied()
-    }
-}
 
 /// Runs the subcommand; returns the exit code.
 pub(super) fn run(
@@ -315,10 +245,4 @@ fn one_family_only(targets: &[Target], reached: &mut [Reached]) {
             this.findings = vec![finding];
         }
     }
-}
-
-/// A time for people: `0.4 ms`, `12 ms`.
-fn ms(time: Duration) -> String {
-    let ms = time.as_secs_f64() * 1e3;
-    if ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
 }

@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
 use super::reach::Target;
-use super::{Run, capacity, session};
+use super::{Run, capacity, entering};
 use crate::client::{Allocation, Client, ClientError, Incoming, Shortage, random};
 use crate::report::{Finding, Section, Status};
 
@@ -101,7 +101,7 @@ async fn more(
     let mut samples = Vec::new();
     // All of them at once: an ended one's port might be handed out again.
     for at in 0..SAMPLES {
-        match session::another(run, target, None).await {
+        match entering::another(run, target, None).await {
             Ok(sample) => samples.push(sample),
             Err(error) => {
                 // This one, its second and `at` more were granted.

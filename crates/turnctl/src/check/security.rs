@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::reach::{Reached, Target};
-use super::{Run, credentials, session};
+use super::{Run, credentials, entering};
 use crate::client::{ClientError, Login, Opened, Spoken, random};
 use crate::report::{Finding, Section};
 use taciturn_turn::auth::SharedSecret;
@@ -63,7 +63,7 @@ pub(super) async fn test(
     if let Err(error) = tried {
         section.push(Finding::skip("logins", format!("logins not tried to the end: {error}")));
     }
-    match session::another(run, target, None).await {
+    match entering::another(run, target, None).await {
         Ok((mut client, allocation)) => {
             let v4: Vec<_> = INSIDE.iter().map(|(name, ip)| (*name, IpAddr::from(*ip))).collect();
             let v6: Vec<_> =
@@ -156,7 +156,7 @@ async fn logins(run: &Run<'_>, target: &Target) -> Result<Vec<Finding>, ClientEr
     let [a, b]: [u64; 2] = [random()?, random()?].map(u64::from_be_bytes);
     let stranger = Login::new(format!("turnctl-check-{a:016x}"), format!("{b:016x}"));
     if accepted(run, target, &stranger).await? {
-        return Ok(vec![session::open_relay("whatever name and password it gives")]);
+        return Ok(vec![entering::open_relay("whatever name and password it gives")]);
     }
     let mut findings =
         vec![Finding::pass("wrong-login", "a made-up name and password are refused")];

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::credentials::{Credentials, LIFETIME};
+use super::entering::{another, open_relay};
 use super::reach::Target;
 use super::{Run, capacity, data, outside, quality, relay};
 use crate::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
@@ -150,18 +151,6 @@ fn lost(error: &ClientError) -> Finding {
         .fix("Run the check again, and look into the server's log and at its load.")
 }
 
-pub(super) fn open_relay(how: &str) -> Finding {
-    Finding::fail("open-relay", format!("the server relays for anybody, {how}"))
-        .why(
-            "strangers use it to hide where they come from, and to reach what only this server can \
-             reach; your provider gets the complaints.",
-        )
-        .fix(
-            "Switch authentication on, and restart the server:\n  coturn:   use-auth-secret\n            \
-             static-auth-secret=SECRET\ntaciturn never relays for strangers.",
-        )
-}
-
 fn server_clock_ahead() -> Finding {
     Finding::fail(
         "clock-skew",
@@ -265,17 +254,6 @@ pub(super) async fn second(
             None
         }
     }
-}
-
-/// One more client with an allocation of its own.
-pub(super) async fn another(
-    run: &Run<'_>,
-    target: &Target,
-    family: Option<Family>,
-) -> Result<(Client, Allocation), ClientError> {
-    let (mut client, _) = target.connect(&run.roots, run.plan.patience).await?;
-    let allocation = client.enter(run.login().as_ref(), family).await?;
-    Ok((client, allocation))
 }
 
 /// Whether the server relays to the other address family, too. Once in a run.

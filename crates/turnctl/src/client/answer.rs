@@ -12,7 +12,7 @@ pub struct Answer {
     pub(super) bytes: Vec<u8>,
     /// From the first sending to the answer.
     pub took: Duration,
-    /// How often the request was sent; the round trip is known where it is 1.
+    /// How often the request was sent; the round trip is known only if it is 1.
     pub sends: u32,
     /// Bytes of the request.
     pub request_len: usize,
@@ -22,7 +22,7 @@ impl Answer {
     /// The message.
     ///
     /// # Errors
-    /// When the server writes what is no STUN message.
+    /// If the server sends something other than a STUN message.
     pub fn message(&self) -> Result<Message<'_>, ClientError> {
         Message::parse(&self.bytes).map_err(|fault| ClientError::NotStun(fault.to_string()))
     }
@@ -42,7 +42,7 @@ impl Answer {
     /// As an error, which it is.
     ///
     /// # Errors
-    /// When it is no STUN message.
+    /// If it is not a STUN message.
     pub(super) fn refused(&self, method: Method) -> Result<ClientError, ClientError> {
         let message = self.message()?;
         let Some(code) = message.error_code() else {
@@ -54,20 +54,20 @@ impl Answer {
     }
 }
 
-/// What a server says to a stranger (RFC 8489 section 9.2.4).
+/// The challenge of a server: realm and nonce (RFC 8489 section 9.2.4).
 #[derive(Clone, Debug)]
 pub struct Challenge {
     /// REALM.
     pub realm: String,
     /// NONCE.
     pub nonce: Vec<u8>,
-    /// SOFTWARE, where the server tells.
+    /// SOFTWARE, if the server sends it.
     pub software: Option<String>,
     /// Bytes of the request, and of its answer.
     pub sizes: (usize, usize),
 }
 
-/// What became of an Allocate without credentials.
+/// The outcome of an Allocate without credentials.
 #[derive(Clone, Debug)]
 pub enum Opened {
     /// 401, as it must be.
@@ -92,7 +92,7 @@ pub struct Allocation {
 pub enum Incoming {
     /// A Data indication (RFC 8656 section 11.4).
     Indication {
-        /// Who sent it, as the relay saw it.
+        /// The peer, as the relay saw it.
         peer: SocketAddr,
         /// What.
         data: Vec<u8>,
@@ -107,7 +107,7 @@ pub enum Incoming {
 }
 
 impl Incoming {
-    /// What the peer sent.
+    /// The data of the peer.
     #[must_use]
     pub fn data(&self) -> &[u8] {
         match self {
@@ -116,7 +116,7 @@ impl Incoming {
     }
 }
 
-/// What a success of Allocate says.
+/// The content of a success response to Allocate.
 pub(super) fn allocation(message: &Message<'_>) -> Result<Allocation, ClientError> {
     let missing = |what| ClientError::Incomplete { method: Method::ALLOCATE, what };
     let relayed = message.relayed_address().ok_or_else(|| missing("XOR-RELAYED-ADDRESS"))?;

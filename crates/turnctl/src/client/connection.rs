@@ -20,7 +20,7 @@ enum Carrier {
     Stream { io: Box<dyn Bytes>, unread: Vec<u8> },
 }
 
-/// What a connection is made of.
+/// The parts of a connection.
 pub(crate) enum Parts {
     /// A socket that is connected to the server, non-blocking.
     Datagrams(std::net::UdpSocket),
@@ -40,7 +40,7 @@ impl Connection {
     /// over, as [`Connection::tls`] has it.
     ///
     /// # Errors
-    /// When there is no connection.
+    /// If there is no connection.
     pub async fn open(
         spoken: Spoken,
         server: SocketAddr,
@@ -76,7 +76,7 @@ impl Connection {
     /// Over TCP.
     ///
     /// # Errors
-    /// When there is no connection within `patience`.
+    /// If there is no connection within `patience`.
     pub async fn tcp(server: SocketAddr, patience: Duration) -> Result<Self, ClientError> {
         Ok(Self::stream(Box::new(dial(server, patience).await?), patience))
     }
@@ -85,7 +85,7 @@ impl Connection {
     /// verdict; the connection is there even where the verdict is bad.
     ///
     /// # Errors
-    /// When there is no connection, or the handshake fails for another reason.
+    /// If there is no connection, or the handshake fails for another reason.
     pub async fn tls(
         server: SocketAddr,
         host: &str,
@@ -129,7 +129,7 @@ impl Connection {
     /// Sends one message.
     ///
     /// # Errors
-    /// When the server is known to be gone, or a stream takes no more.
+    /// If the server is known to have ended, or a stream accepts no more data.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), ClientError> {
         match &mut self.carrier {
             Carrier::Datagrams(socket) => {
@@ -150,7 +150,7 @@ impl Connection {
     /// The next message, without padding. May be dropped while it waits; nothing is lost.
     ///
     /// # Errors
-    /// When the connection is over, or what comes is no STUN.
+    /// If the connection has ended, or the data are not STUN.
     pub async fn receive(&mut self) -> Result<Vec<u8>, ClientError> {
         match &mut self.carrier {
             Carrier::Datagrams(socket) => {
@@ -194,13 +194,13 @@ fn no_family(error: std::io::Error) -> ClientError {
     }
 }
 
-/// The beginning of what a stranger sends: often it says who it is.
+/// The beginning of unexpected data, which often identifies the protocol.
 fn shown(bytes: &[u8]) -> String {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
     let start = line.get(..line.len().min(40)).unwrap_or_default();
     match start {
-        [0x15, 3, ..] => "a TLS alert: the server speaks TLS there".into(),
-        [0x16, 3, ..] => "a TLS handshake: the server speaks TLS there".into(),
+        [0x15, 3, ..] => "a TLS alert: the server uses TLS on this port".into(),
+        [0x16, 3, ..] => "a TLS handshake: the server uses TLS on this port".into(),
         _ => format!("\"{}\"", start.escape_ascii()),
     }
 }

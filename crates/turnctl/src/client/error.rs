@@ -15,9 +15,9 @@ pub enum ClientError {
         waited: Duration,
     },
     /// The other machine said that nothing listens: an ICMP message, or a reset.
-    #[error("the port is closed: the other side answered that nothing listens there")]
+    #[error("the port is closed: nothing listens there")]
     PortClosed,
-    /// A router said that there is no such machine, or that it lets nothing through.
+    /// A router reported that the machine does not exist, or that traffic to it is prohibited.
     #[error("a router answered that this host cannot be reached")]
     HostUnreachable,
     /// This machine has no way to that address.
@@ -26,8 +26,8 @@ pub enum ClientError {
     /// The server closed the connection.
     #[error("the server closed the connection")]
     Closed,
-    /// Something else answers there.
-    #[error("what answers there is no STUN: {0}")]
+    /// The reply is not STUN.
+    #[error("the reply is not STUN: {0}")]
     NotStun(String),
     /// TLS was not agreed on.
     #[error("TLS failed: {0}")]
@@ -35,7 +35,7 @@ pub enum ClientError {
     /// An error response.
     #[error("{} was refused: {code} {reason}", .method.name())]
     Refused {
-        /// What was asked for.
+        /// The requested method.
         method: Method,
         /// ERROR-CODE (RFC 8489 section 14.8).
         code: u16,
@@ -48,7 +48,7 @@ pub enum ClientError {
     /// An answer without what it must have.
     #[error("the answer to {} has no {what}", .method.name())]
     Incomplete {
-        /// What was asked for.
+        /// The requested method.
         method: Method,
         /// The attribute that is missing.
         what: &'static str,

@@ -1,6 +1,6 @@
 //! A TURN client (RFC 8489, RFC 8656) over UDP, TCP and TLS, for `turnctl`.
 //!
-//! It says what happens on the wire rather than hide it: what was asked for and refused is a
+//! It reports what happens on the wire rather than hiding it: a request that was refused is a
 //! [`ClientError`] with its code, a certificate is judged and recorded, not enforced. Nothing here
 //! waits without a bound.
 

@@ -1,5 +1,5 @@
 //! Requests and their answers: retransmission, authentication, and data that comes in between.
-//! What an answer says is in `answer.rs`.
+//! The content of answers is in `answer.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -59,14 +59,14 @@ struct Keyed {
     key: LongTermKey,
 }
 
-/// A client that has let go of its connection.
+/// A client that has given its connection away.
 pub(crate) struct Paused {
     patience: Duration,
     keyed: Option<Keyed>,
 }
 
 impl Paused {
-    /// Goes on with the conversation; `connection` has to be the one that was let go of.
+    /// Continues the session; `connection` must be the one that was given away.
     pub(crate) fn resume(self, connection: Connection) -> Client {
         let Self { patience, keyed } = self;
         Client { connection, patience, keyed, inbox: VecDeque::new() }
@@ -90,7 +90,7 @@ impl Client {
         Self { connection, patience, keyed: None, inbox: VecDeque::new() }
     }
 
-    /// Lets go of the connection, so that data can pass by another way than this one.
+    /// Gives the connection away, so that data can bypass this client.
     pub(crate) fn pause(self) -> (Connection, Paused) {
         (self.connection, Paused { patience: self.patience, keyed: self.keyed })
     }
@@ -103,7 +103,7 @@ impl Client {
     /// Where the server sees this client (Binding, RFC 8489 section 3).
     ///
     /// # Errors
-    /// When there is no good answer.
+    /// If there is no valid answer.
     pub async fn binding(&mut self) -> Result<(SocketAddr, Answer), ClientError> {
         let answer = self.transact(Method::BINDING, &|_| (), false).await?;
         let mapped = {
@@ -157,7 +157,7 @@ impl Client {
         });
     }
 
-    /// What each call begins with: challenge, login, Allocate. A server that gives an allocation to a
+    /// The beginning of each call: challenge, login, Allocate. A server that gives an allocation to a
     /// stranger is asked for nothing more.
     ///
     /// # Errors
@@ -361,7 +361,7 @@ impl Client {
         Err(ClientError::Silent { waited: begun.elapsed() })
     }
 
-    /// Puts data into the inbox; anything else is nobody's.
+    /// Puts data into the inbox; drops everything else.
     fn keep(&mut self, message: &[u8]) {
         let incoming = match Kind::of(message) {
             Kind::ChannelData => ChannelData::parse(message)

@@ -1,24 +1,24 @@
-//! Why a server that takes the login has no allocation to give.
+//! Why a server that accepts the credentials creates no allocation.
 
 use super::ClientError;
 use taciturn_stun::Method;
 use taciturn_turn::Cause;
 
-/// What a server is short of, as its error code and its reason phrase tell (RFC 8656 section 7.2:
+/// The resource that a server has run out of, by its error code and reason phrase (RFC 8656 section 7.2:
 /// 486 is about the user, 508 about the server).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
-    /// This user has as many allocations as it may. coturn says the same of its `total-quota`.
+    /// This user has as many allocations as it may. coturn sends the same for its `total-quota`.
     User,
     /// All users together have as many as they may.
     All,
     /// The last relay ports are kept for users who have none yet.
     KeptPorts,
-    /// There is no free relay port. Servers that say nothing besides the code mean this.
+    /// There is no free relay port. Assumed if the server sends only the code.
     Ports,
-    /// The server takes nobody new, and ends when its last call has ended.
+    /// The server is draining: it exits when its last call has ended.
     Draining,
-    /// This listener was taken out of the server's configuration, and takes nobody new.
+    /// The listener was removed from the server's configuration and accepts no new clients.
     Listener,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-/// What is spoken to the server.
+/// The transport to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Spoken {
     /// Datagrams.
@@ -64,27 +64,27 @@ pub enum UriFault {
     #[error("there must be no // after the scheme")]
     Slashes,
     /// `turn:user@host`.
-    #[error("there must be no user name or @ in it: username and password are sent beside it")]
+    #[error("a URI contains no user name and no @: the username and password are sent separately")]
     UserInfo,
     /// Something else than `?transport=udp` or `?transport=tcp`.
-    #[error("after the port only ?transport=udp or ?transport=tcp may follow, in small letters")]
+    #[error("only ?transport=udp or ?transport=tcp may follow the port, in lower case")]
     Query,
     /// `stun:host?transport=udp`.
     #[error("stun: takes no ?transport=")]
     StunQuery,
     /// No host, or one with characters that no host has.
-    #[error("the host is missing, or holds a character that no host name has")]
+    #[error("the host is missing, or contains a character that host names cannot have")]
     Host,
     /// An IPv6 address without brackets, or a bracket without its other.
-    #[error("an IPv6 address stands in brackets: turn:[2001:db8::1]:3478")]
+    #[error("write an IPv6 address in brackets: turn:[2001:db8::1]:3478")]
     Brackets,
     /// No number from 1 to 65535.
-    #[error("the port is no number from 1 to 65535")]
+    #[error("the port is not a number from 1 to 65535")]
     Port,
 }
 
 impl TurnUri {
-    /// What a browser speaks to this URI. `turns:` is TLS over TCP, whatever `transport` says: no
+    /// The transport that a browser uses for this URI. `turns:` is TLS over TCP, whatever `transport` says: no
     /// browser speaks DTLS to a TURN server.
     #[must_use]
     pub fn spoken(&self) -> Spoken {
@@ -95,7 +95,7 @@ impl TurnUri {
         }
     }
 
-    /// The host as an address, where it is one.
+    /// The host as an address, if it is one.
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         self.host.parse().ok()

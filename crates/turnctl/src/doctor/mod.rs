@@ -15,11 +15,11 @@ mod world;
 
 use std::io::{self, IsTerminal as _, Write};
 
-use taciturn_config::{Config, Environment, Listen};
+use taciturn_config::Environment;
 
 use super::report::{Finding, Look, Report, Section};
 use super::{CtlError, ServerFiles};
-use ports::{Ports, Protocol};
+use ports::{ports_of, relay_ports};
 use world::World;
 
 const EXAMPLES: &str = "\
@@ -31,7 +31,7 @@ Examples:
   turnctl doctor --ntp pool.ntp.org
       Also checks the clock.
 
-The exit status is 0 if all is well, 1 with warnings, 2 with failures. turnctl check, run in another
+Exit status: 0 no problems, 1 warnings, 2 failures. turnctl check, run in another
 network, shows what only a client can see, such as the firewall of your provider.";
 
 /// Arguments of `turnctl doctor`.
@@ -50,7 +50,7 @@ pub struct DoctorArgs {
     #[arg(long)]
     pub offline: bool,
 
-    /// Ask this time server how late it is
+    /// Compare the clock with this time server
     #[arg(long, value_name = "HOST[:PORT]", conflicts_with = "offline")]
     pub ntp: Option<String>,
 }
@@ -79,18 +79,6 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
     }
     report.sections.push(section);
     report
-}
-
-/// The port of a listener; `None` where it is any free one.
-fn ports_of(listen: &Listen) -> Option<Ports> {
-    let port = listen.address.port();
-    let protocol = if listen.transport.is_datagram() { Protocol::Udp } else { Protocol::Tcp };
-    (port != 0).then_some(Ports { protocol, first: port, last: port })
-}
-
-fn relay_ports(config: &Config) -> Ports {
-    let range = config.relay_ports;
-    Ports { protocol: Protocol::Udp, first: range.first(), last: range.last() }
 }
 
 pub(super) fn run(

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use taciturn_config::{Config, Listen};
+
 /// A transport protocol that a port belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Protocol {
@@ -34,6 +36,19 @@ impl fmt::Display for Ports {
         }
         write!(f, "{first}-{last}/{}", protocol.name())
     }
+}
+
+/// The port of a listener; `None` where it is any free one.
+pub(super) fn ports_of(listen: &Listen) -> Option<Ports> {
+    let port = listen.address.port();
+    let protocol = if listen.transport.is_datagram() { Protocol::Udp } else { Protocol::Tcp };
+    (port != 0).then_some(Ports { protocol, first: port, last: port })
+}
+
+/// The relay ports.
+pub(super) fn relay_ports(config: &Config) -> Ports {
+    let range = config.relay_ports;
+    Ports { protocol: Protocol::Udp, first: range.first(), last: range.last() }
 }
 
 /// What a firewall does with ports.

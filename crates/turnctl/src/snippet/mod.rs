@@ -1,5 +1,6 @@
 //! `turnctl snippet`: the settings that other programs need to use this server, or to let it run.
 
+mod facts;
 mod homeservers;
 mod machine;
 mod meetings;
@@ -9,13 +10,15 @@ mod text;
 
 use std::io::Write;
 
+use taciturn_config::Environment;
 use taciturn_config::homeserver::{self, BlockOptions};
 use taciturn_config::uris::{self, Host};
-use taciturn_config::{Config, Environment, Listen, Secret, Transport};
 use taciturn_net::external;
 
+use self::facts::{Given, SECRET_FILE, Snippet, SnippetError};
 use super::{CtlError, ServerFiles, host_argument};
 
+pub(super) use facts::Facts;
 pub(super) use machine::{nft, ufw};
 pub(super) use systemd::preparation;
 pub(super) use text::toml;
@@ -28,11 +31,8 @@ Examples:
   turnctl snippet ufw | sh
       Opens the firewall for the configured ports.
 
-Standard output is the snippet and nothing else; standard error says where it belongs. The secret
+Standard output is only the snippet; standard error says where to put it. The secret
 itself is printed if the program cannot read it from a file, or with --inline.";
-
-/// Where a target looks for the secret, if it is in no file on the server.
-const SECRET_FILE: &str = "/run/secrets/turn_secret";
 
 /// Whom a snippet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -101,134 +101,6 @@ pub struct SnippetForArgs {
     /// File with the secret, as the target sees it [default: the server's own file]
     #[arg(long, value_name = "PATH")]
     pub secret_path: Option<String>,
-}
-
-/// Why there is no snippet.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SnippetError {
-    /// Only static users are configured.
-    #[error(
-        "no shared secret is configured, and this target takes nothing else. Add one to secrets or \
-         secret_files in [auth]"
-    )]
-    NoSecret,
-    /// The secret is not UTF-8.
-    #[error("the shared secret is not text, and the snippet can only hold text")]
-    NotText,
-    /// No listener that clients can reach directly.
-    #[error("no listener is configured that clients can reach directly: add one")]
-    NoListener,
-    /// The target speaks plain TURN.
-    #[error("this target needs a listener with transport = \"udp\" or \"tcp\"")]
-    NoPlainListener,
-    /// Traefik has nowhere to pass connections on to.
-    #[error(
-        "no listener takes connections from a proxy. Add one to the configuration, with the network \
-         that Traefik is in:\n\n\
-         [[listen]]\n\
-         transport = \"tcp\"      # Traefik ends TLS; \"tls\" where it passes TLS through\n\
-         address = \"172.17.0.1:5350\"\n\
-         proxy_protocol = true\n\
-         trusted_proxies = [\"172.16.0.0/12\"]\n"
-    )]
-    NoProxyListener,
-    /// Traefik tells connections apart by name.
-    #[error("Traefik needs the DNS name that clients ask for: pass --host NAME")]
-    NoName,
-}
-
-/// What a snippet is made of.
-pub(super) struct Facts<'a> {
-    pub(super) config: &'a Config,
-    pub(super) host: Host,
-    /// At most three, UDP first.
-    uris: Vec<String>,
-    inline: bool,
-    secret_path: Option<String>,
-    /// Whether the configuration is coturn's.
-    coturn: bool,
-}
-
-/// How a target gets the secret.
-enum Given<'a> {
-    Inline(&'a str),
-    File(String),
-}
-
-impl<'a> Facts<'a> {
-    /// For the snippets that need no secret.
-    pub(super) fn of(config: &'a Config, host: Host) -> Self {
-        let uris = uris::of_listeners(config, &host);
-        Self { config, host, uris, inline: false, secret_path: None, coturn: false }
-    }
-
-    /// What the server gets its configuration by.
-    const fn config_flag(&self) -> &'static str {
-        if self.coturn { "--coturn-config" } else { "--config" }
-    }
-
-    fn port(&self, transports: &[Transport]) -> Option<u16> {
-        uris::port(self.config, transports)
-    }
-
-    fn udp(&self) -> Option<u16> {
-        self.port(&[Transport::Udp])
-    }
-
-    fn tcp(&self) -> Option<u16> {
-        self.port(&[Transport::Tcp, Transport::Auto])
-    }
-
-    fn tls(&self) -> Option<u16> {
-        self.port(&[Transport::Tls, Transport::Auto])
-    }
-
-    /// The port for clients that want one for UDP and TCP, and which of both it serves.
-    fn plain(&self) -> Result<(u16, bool, bool), SnippetError> {
-        let (udp, tcp) = (self.udp(), self.tcp());
-        let port = udp.or(tcp).ok_or(SnippetError::NoPlainListener)?;
-        Ok((port, udp == Some(port), tcp == Some(port)))
-    }
-
-    fn uris(&self) -> Result<&[String], SnippetError> {
-        if self.uris.is_empty() { Err(SnippetError::NoListener) } else { Ok(&self.uris) }
-    }
-
-    fn secret(&self) -> Result<&'a Secret, SnippetError> {
-        self.config.auth.secrets.first().ok_or(SnippetError::NoSecret)
-    }
-
-    /// For targets that take the secret as text only.
-    fn text(&self) -> Result<&'a str, SnippetError> {
-        std::str::from_utf8(self.secret()?.secret.expose()).map_err(|_| SnippetError::NotText)
-    }
-
-    /// For targets that can read it from a file.
-    fn given(&self) -> Result<Given<'a>, SnippetError> {
-        if self.inline {
-            return Ok(Given::Inline(self.text()?));
-        }
-        let own = self.secret()?.path.as_ref().map(|path| path.display().to_string());
-        let path = self.secret_path.clone().or(own);
-        Ok(Given::File(path.unwrap_or_else(|| SECRET_FILE.into())))
-    }
-
-    /// The listeners that others than this machine can reach.
-    fn open(&self) -> impl Iterator<Item = &'a Listen> {
-        self.config.listen.iter().filter(|listen| !listen.address.ip().is_loopback())
-    }
-}
-
-/// A snippet, and where it belongs.
-struct Snippet {
-    text: String,
-    place: String,
-}
-
-impl Snippet {
-    fn new(text: String, place: impl Into<String>) -> Self {
-        Self { text, place: place.into() }
-    }
 }
 
 fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {

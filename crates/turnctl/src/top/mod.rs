@@ -22,7 +22,7 @@ use taciturn_control::{Answer, Request};
 /// How long a paused screen waits for a key at a time.
 const PAUSED: Duration = Duration::from_secs(60);
 
-/// The longest interval: beyond it nobody watches.
+/// The longest interval.
 const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The arguments of `top`.
@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
     Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds."
 )]
 pub struct TopArgs {
-    /// The control socket [default: the usual place of this machine or user]
+    /// Control socket of the server [default: the usual path for this machine or user]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// Measuring interval, such as 5s
@@ -54,7 +54,7 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 /// Runs it until a key ends it, or once.
 pub(super) fn run(args: &TopArgs, env: &Environment, out: &mut dyn Write) -> Result<(), CtlError> {
-    // A server that cannot be asked at all is told before the terminal is taken.
+    // If the server cannot be reached at all, the error is printed before the screen is set up.
     let first = sample(args, env)?;
     if args.once || !io::stdout().is_terminal() {
         std::thread::sleep(args.interval);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use taciturn_control::{Session, Status, Traffic};
 
-/// What the server said at one moment.
+/// The state of the server at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) at: Instant,
@@ -21,7 +21,7 @@ struct Counters {
 }
 
 impl Counters {
-    /// What has come since `before`; `None` where a counter has begun anew.
+    /// The increase since `before`; `None` if a counter was reset.
     fn since(self, before: Self) -> Option<Self> {
         let less = |now: [u64; 2], before: [u64; 2]| -> Option<[u64; 2]> {
             Some([now[0].checked_sub(before[0])?, now[1].checked_sub(before[1])?])
@@ -31,7 +31,7 @@ impl Counters {
     }
 
     fn over(self, time: Duration) -> Rate {
-        // Clocks that stand still must not divide by zero.
+        // If the clock has not moved, do not divide by zero.
         let seconds = time.as_secs_f64().max(0.001);
         #[allow(clippy::cast_precision_loss)]
         let each = |counts: [u64; 2], unit: f64| counts.map(|count| count as f64 * unit / seconds);
@@ -39,7 +39,7 @@ impl Counters {
     }
 }
 
-/// What goes through in a second: to peers, and to clients.
+/// The traffic per second: to peers, and to clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Rate {
     pub(super) bits: [f64; 2],
@@ -62,7 +62,7 @@ impl From<Traffic> for Counters {
     }
 }
 
-/// What tells a session from others. The server has no two with the same at a time.
+/// The identity of a session: unique in a server at any time.
 fn id(session: &Session) -> (&str, &str, &[String]) {
     (&session.client, &session.transport, &session.relayed_addresses)
 }
@@ -72,7 +72,7 @@ pub(super) const fn bytes(traffic: &Traffic) -> u64 {
     traffic.bytes_to_peers.saturating_add(traffic.bytes_to_clients)
 }
 
-/// What the server relays, by two samples; `None` where it was restarted in between.
+/// The rates of the server, from two samples; `None` if it was restarted in between.
 pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
     let counters = Counters::from(now.server.traffic).since(before.server.traffic.into());
     let same = before.server.started_at == now.server.started_at;
@@ -80,7 +80,7 @@ pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
     counters.filter(|_| same).map(|counters| counters.over(time))
 }
 
-/// What each session of the later sample relays, in its order. A session that was not there before
+/// The rate of each session of the later sample, in its order. A session that was not there before
 /// counts from its beginning, if that was in between. `None` is not known.
 pub(super) fn of_sessions(before: &Sample, now: &Sample) -> Vec<Option<Rate>> {
     let time = now.at.saturating_duration_since(before.at);

@@ -20,10 +20,10 @@ const HISTORY: usize = 512;
 /// The longest part of a name that can be asked for.
 const LONGEST_FILTER: usize = 128;
 
-/// The width of what stands before a graph.
+/// The width of the text before a graph.
 const LABEL: u16 = 44;
 
-/// What the rows are sorted by.
+/// The sort order of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     Rate,
@@ -120,7 +120,7 @@ impl Screen {
         self.trouble = Some(why);
     }
 
-    /// Does what a key asks for. Returns whether to go on.
+    /// Handles a key. Returns false to quit.
     pub(super) fn key(&mut self, key: KeyEvent) -> bool {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return !matches!(key.code, KeyCode::Char('c' | 'd'));
@@ -254,7 +254,7 @@ mod tests {
     use super::super::rates::tests::{sample, session};
     use super::*;
 
-    /// What a terminal of this size shows, line by line.
+    /// The content of a terminal of this size, line by line.
     fn drawn(screen: &mut Screen, width: u16, height: u16) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         terminal.draw(|frame| screen.draw(frame)).unwrap();

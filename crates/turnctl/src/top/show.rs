@@ -45,7 +45,7 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
     ]
 }
 
-/// What the server is, in one line.
+/// The state of the server, in one line.
 pub(super) fn server(server: &Status, now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let up = since.saturating_sub(Duration::from_secs(server.started_at)).as_secs();
@@ -63,7 +63,7 @@ pub(super) fn server(server: &Status, now: SystemTime) -> String {
     )
 }
 
-/// What goes one way: 0 is to peers, 1 is to clients.
+/// The rate in one direction: 0 is to peers, 1 is to clients.
 pub(super) fn way(rate: Option<&Rate>, way: usize) -> String {
     match rate {
         Some(rate) => format!("{:>12} {:>7.0} packets/s", bits(rate.bits[way]), rate.packets[way]),

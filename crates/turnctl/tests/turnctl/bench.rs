@@ -95,6 +95,6 @@ fn without_a_login_it_says_that_one_is_asked_for() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("the server asks for a login: pass --user NAME"), "{said}");
+    assert!(said.contains("the server requires credentials: pass --user NAME"), "{said}");
     assert_eq!(output.status.code(), Some(2), "{said}");
 }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use clap::CommandFactory as _;
 use taciturn_config::ServerArgs;
-use turnctl::{Cli, generated};
+use turnctl::{Cli, completions_and_man};
 
 fn turnctl(args: &[&str]) -> Output {
     Command::new(testkit::program::turnctl())
@@ -81,7 +81,7 @@ fn every_example_is_a_command_line_that_is_understood() {
 
 #[test]
 fn every_command_has_a_man_page_with_the_example() {
-    let pages = generated::pages().unwrap();
+    let pages = completions_and_man::pages(Cli::command()).unwrap();
     assert_eq!(pages.len(), commands().len());
     for (typed, _) in commands() {
         let file = format!("{}.", typed.replace(' ', "-"));

@@ -288,7 +288,7 @@ fn the_unit_is_the_packages_with_what_the_configuration_needs() {
     ));
     assert_eq!(
         different(&many),
-        ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1502330", "MemoryMax=164672M"]
+        ["#SupplementaryGroups=ssl-cert", "LimitNOFILE=1502330", "MemoryMax=195904M"]
     );
     assert!(told.contains("useradd --system") && told.contains("/etc/letsencrypt"), "{told}");
     let dir = tempfile::tempdir().unwrap();

@@ -180,23 +180,23 @@ error: no key has such a variable
  --> environment variable TACITURN_SPEED
   = help: unset it; a key's variable is TACITURN_ and its name in capitals
 
+error: workers: must be a whole number from 0 to 256, not "many"
+ --> environment variable TACITURN_WORKERS
+  = help: write digits only
+
+error: auth.strict_expiry: must be true or false, not "yes"
+ --> environment variable TACITURN_AUTH_STRICT_EXPIRY
+  = help: write true or false
+
 error: auth.users[0]: has no colon between name and password
  --> command line, --user
   = help: write "NAME:PASSWORD", or "NAME:0xKEY" where KEY is the 32 hex digits of
           MD5(NAME:REALM:PASSWORD)
 
-error: workers: must be a whole number from 0 to 256, not "many"
- --> environment variable TACITURN_WORKERS
-  = help: write digits only
-
 error: listen[0]: "[::]:3478" is no listener
  --> command line, --listen
   = help: write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;
           transports are udp, tcp, tls, dtls, auto
-
-error: auth.strict_expiry: must be true or false, not "yes"
- --> environment variable TACITURN_AUTH_STRICT_EXPIRY
-  = help: write true or false
 
 7 errors in the configuration"#;
     assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);

@@ -1,4 +1,4 @@
-//! `turnctl completions` and `turnctl man`: what is made out of the command lines themselves.
+//! `turnctl completions` and `turnctl man`: files generated from the definitions of the command lines.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, roman};
 
 use taciturn_config::ServerArgs;
 
-use super::{Cli, CtlError};
+use super::CtlError;
 
 const COMPLETION_EXAMPLES: &str = "\
 Examples:
@@ -55,20 +55,24 @@ pub struct ManArgs {
     pub dir: PathBuf,
 }
 
-pub(super) fn completions(args: &CompletionsArgs, out: &mut dyn Write) -> Result<(), CtlError> {
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    turnctl: Command,
+    out: &mut dyn Write,
+) -> Result<(), CtlError> {
     let (mut command, name) = match args.program {
-        Program::Turnctl => (Cli::command(), "turnctl"),
+        Program::Turnctl => (turnctl, "turnctl"),
         Program::Taciturn => (ServerArgs::command(), "taciturn"),
     };
-    // clap_complete panics where its output is gone.
+    // clap_complete panics if its output is closed.
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut command, name, &mut text);
     Ok(out.write_all(&text)?)
 }
 
-pub(super) fn man(args: &ManArgs, err: &mut dyn Write) -> Result<(), CtlError> {
+pub(super) fn man(args: &ManArgs, turnctl: Command, err: &mut dyn Write) -> Result<(), CtlError> {
     let mut written = 0;
-    for (file, page) in pages()? {
+    for (file, page) in pages(turnctl)? {
         let path = args.dir.join(&file);
         let dir = path.parent().unwrap_or(&args.dir);
         let failed = |error| CtlError::Man { path: path.clone(), error };
@@ -82,9 +86,9 @@ pub(super) fn man(args: &ManArgs, err: &mut dyn Write) -> Result<(), CtlError> {
 /// Every page, by its path below the directory of man pages.
 ///
 /// # Errors
-/// None that writing to memory could have.
-pub fn pages() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
-    let mut turnctl = Cli::command().disable_help_subcommand(true);
+/// None in practice: the pages are written to memory.
+pub fn pages(turnctl: Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut turnctl = turnctl.disable_help_subcommand(true);
     turnctl.build();
     let mut pages = vec![
         (PathBuf::from("man8/taciturn.8"), page(ServerArgs::command(), "8")?),
@@ -99,7 +103,7 @@ pub fn pages() -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     Ok(pages)
 }
 
-/// A page; what stands behind the options in `--help` is a section of its own.
+/// A page. The text after the options in `--help` becomes a section of its own.
 fn page(command: Command, section: &str) -> io::Result<Vec<u8>> {
     let after = command.get_after_help().map(ToString::to_string);
     let subcommands = command.has_subcommands();

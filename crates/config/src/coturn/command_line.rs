@@ -119,8 +119,7 @@ impl CommandLine {
         cluster: &'a str,
         next: impl FnOnce() -> Option<&'a str>,
     ) {
-        let mut letters = cluster.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in cluster.char_indices() {
             let attached = cluster.get(at + letter.len_utf8()..).filter(|rest| !rest.is_empty());
             if letter == 'n' {
                 self.no_file = true;

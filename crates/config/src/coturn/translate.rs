@@ -144,8 +144,9 @@ fn judge(
 fn placeholder_in(value: &str) -> Option<&str> {
     let parts = value.split_once(':').or_else(|| value.split_once('/'));
     let parts = parts.filter(|(first, _)| !first.is_empty());
-    placeholder(value)
-        .or_else(|| parts.and_then(|(first, second)| placeholder(first).or(placeholder(second))))
+    placeholder(value).or_else(|| {
+        parts.and_then(|(first, second)| placeholder(first).or_else(|| placeholder(second)))
+    })
 }
 
 /// Those that coturn's container image fills in, and that guides cross out.

@@ -32,34 +32,58 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// What `text` names: with its section anywhere, comments included; without it in what stands in quotes, where it
+/// What a source names: with its section anywhere, comments included; without it in what stands in quotes, where it
 /// is no ordinary word.
-fn named<'a>(text: &str, keys: &'a [String]) -> Vec<&'a str> {
-    let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    let comment = Regex::new("(?m)^ *//.*$").unwrap();
-    let code = comment.replace_all(text, "");
-    let quoted = Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap();
-    let quoted: Vec<&str> = quoted.find_iter(&code).map(|found| found.as_str()).collect();
-    let is_named = |key: &&String| {
-        let last = key.rsplit('.').next().unwrap_or_default();
-        let word = Regex::new(&format!(r"\b{}\b", regex::escape(last))).unwrap();
-        (key.contains('.') && text.contains(key.as_str()))
-            || (last.contains('_') && quoted.iter().any(|text| word.is_match(text)))
-    };
-    keys.iter().filter(is_named).map(String::as_str).collect()
+struct Reader {
+    keys: Vec<String>,
+    /// `peers.allow`, but not the field of a field.
+    dotted: Regex,
+    /// `relay_ports`, `allocations_per_user`.
+    words: Regex,
+    comment: Regex,
+    quoted: Regex,
+}
+
+impl Reader {
+    fn new() -> Self {
+        let keys = keys();
+        let dotted: Vec<_> = keys.iter().filter(|key| key.contains('.')).cloned().collect();
+        let last = |key: &String| key.rsplit('.').next().unwrap_or_default().to_owned();
+        let words: Vec<_> = keys.iter().map(last).filter(|word| word.contains('_')).collect();
+        Self {
+            keys,
+            dotted: Regex::new(&format!(r"(?m)(?:^|[^\w.])({})\b", dotted.join("|"))).unwrap(),
+            words: Regex::new(&format!(r"\b({})\b", words.join("|"))).unwrap(),
+            comment: Regex::new("(?m)^ *//.*$").unwrap(),
+            quoted: Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap(),
+        }
+    }
+
+    fn named(&self, text: &str) -> Vec<String> {
+        let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let code = self.comment.replace_all(text, "");
+        let dotted = self.dotted.captures_iter(text).map(|found| found[1].to_owned());
+        let words = self.quoted.find_iter(&code).flat_map(|quoted| {
+            self.words.captures_iter(quoted.as_str()).map(|found| found[1].to_owned())
+        });
+        let mut named: Vec<_> = dotted.chain(words).collect();
+        named.sort();
+        named.dedup();
+        named
+    }
 }
 
 #[test]
 fn the_protocol_names_no_key_of_the_configuration() {
-    let keys = keys();
-    assert!(keys.len() > 50, "{keys:?}");
+    let reader = Reader::new();
+    assert!(reader.keys.len() > 50, "{:?}", reader.keys);
     let files = files(&repository().join("crates/turn/src"));
     assert!(files.len() > 40, "{files:?}");
     let faults: Vec<_> = files
         .iter()
         .map(|path| (path.display(), fs::read_to_string(path).unwrap()))
         .filter_map(|(path, text)| {
-            let named = named(&text, &keys);
+            let named = reader.named(&text);
             (!named.is_empty()).then(|| format!("{path}: {}", named.join(", ")))
         })
         .collect();
@@ -72,17 +96,17 @@ fn the_protocol_names_no_key_of_the_configuration() {
 
 #[test]
 fn the_reader_of_keys_sees_what_it_must() {
-    let keys = keys();
-    let of = |text| named(text, &keys);
+    let reader = Reader::new();
+    let of = |text| reader.named(text);
     assert_eq!(of("//! As peers.deny has it.\n"), ["peers.deny"]);
     assert_eq!(
         of("let a = \"too many (limits.allocations_per_user)\";"),
-        ["limits.allocations_per_user"]
+        ["allocations_per_user", "limits.allocations_per_user"]
     );
     assert_eq!(of("let a = \"no port (relay_ports)\";"), ["relay_ports"]);
-    assert_eq!(of("let a = \"see allocations_per_user\";"), ["limits.allocations_per_user"]);
-    assert!(
-        of("// relay_ports\nlet a = \"realm\"; self.settings.ports_reserved_percent").is_empty()
-    );
+    assert_eq!(of("let a = \"see allocations_per_user\";"), ["allocations_per_user"]);
+    let fields =
+        "// relay_ports\nlet a = \"realm\"; self.ports_reserved_percent; rules.peers.allow";
+    assert!(of(fields).is_empty());
     assert!(of("a\n#[cfg(test)]\nmod tests {\n\"relay_ports\" }").is_empty());
 }

@@ -209,7 +209,8 @@ fn nat_discovery_rows() -> [Row; 2] {
     let addresses = own.map(|pair| Some(pair.map(RelayAddress::plain)));
     settings.nat_discovery = Some(NatDiscovery { addresses, ports: [3478, 3479] });
     let mut shard = Shard::new(settings, shard::rules(1, own[0][0], Vec::new()));
-    let mut outside = Recorder { port: Some(3478), ..Recorder::default() };
+    let mut outside = Recorder::default();
+    outside.port = Some(3478);
     let now = Now { tick: Tick(1_000), unix: 1_700_000_000 };
     let padding = [&[0, 0x26, 0x03, 0xE8][..], &[0; 1000]].concat();
     [

@@ -59,12 +59,10 @@ pub(super) fn sessions(
     from: usize,
 ) -> (Vec<Session>, Option<usize>) {
     let mut sessions = Vec::new();
-    let mut looked_at = 0;
-    for (place, allocation) in parts.allocations.from_place(from) {
+    for (looked_at, (place, allocation)) in parts.allocations.starting_at(from).enumerate() {
         if looked_at == PLACES {
             return (sessions, Some(place));
         }
-        looked_at += 1;
         if is_of(allocation, whose) {
             sessions.push(session(allocation, now));
         }

@@ -27,6 +27,7 @@ pub(super) fn comes_from_own_relay(settings: &Settings, rules: &Rules, client: &
 
 /// A peer's address as other clients know it: behind a 1:1 NAT, packets of this server's own
 /// relays come from the private side.
+#[inline]
 pub(super) fn public_address(
     settings: &Settings,
     rules: &Rules,

@@ -142,6 +142,7 @@ fn send_to_peer<O: Outside>(
 }
 
 /// Hands what `peer` sent to the client of an allocation (RFC 8656 sections 11.3 and 12.7).
+#[inline]
 pub(super) fn deliver<O: Outside>(
     cx: &mut Context<'_, O>,
     id: AllocationId,

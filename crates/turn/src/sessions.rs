@@ -59,7 +59,7 @@ pub(super) fn sessions(
     from: usize,
 ) -> (Vec<Session>, Option<usize>) {
     let mut sessions = Vec::new();
-    for (looked_at, (place, allocation)) in parts.allocations.after(from).enumerate() {
+    for (looked_at, (place, allocation)) in parts.allocations.starting_at(from).enumerate() {
         if looked_at == PLACES {
             return (sessions, Some(place));
         }

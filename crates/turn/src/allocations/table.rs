@@ -130,7 +130,8 @@ impl Allocations {
 
     /// Those from the place `from` of the table on, each with its place. Places are in no particular
     /// order, and an allocation keeps its own.
-    pub(crate) fn after(&self, from: usize) -> impl Iterator<Item = (usize, &Allocation)> {
+    pub(crate) fn starting_at(&self, from: usize) -> impl Iterator<Item = (usize, &Allocation)> {
+        // The lower half of the number is the place, the upper half the generation.
         let place = |id: AllocationId| id.data().as_ffi() as u32 as usize;
         let all = self.all.iter().map(move |(id, allocation)| (place(id), allocation));
         all.skip_while(move |(at, _)| *at < from)

@@ -58,11 +58,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "crates/turn/src/lib.rs",
-        &["policy/ports.rs", "policy/ports/free.rs", "policy/ports/reservations.rs"],
-    ),
-    ("crates/turn/src/lib.rs", &["policy/quota.rs", "policy/rates.rs"]),
-    (
-        "crates/turn/src/lib.rs",
         &[
             "allocation.rs",
             "authenticate.rs",

@@ -38,6 +38,7 @@ mod server;
 mod stream;
 mod tally;
 mod tcp_relay;
+mod terms;
 #[cfg(test)]
 mod test_rules;
 mod worker;
@@ -58,6 +59,7 @@ pub use readiness::watch_socket;
 pub use server::{Running, ServerError, Shared, Workers, start};
 pub use stream::{CLIENT_MEMORY, STRANGER_MEMORY, Speaks, StreamSettings};
 pub use tally::{Counts, Overflowed, RefusedHandshakes, Snapshot, Tally};
+pub use terms::{Limits, Terms};
 
 // What unit tests share with those of `tests` names the library from outside.
 #[cfg(all(test, feature = "dtls"))]

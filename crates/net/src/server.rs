@@ -39,46 +39,6 @@ pub struct Shared {
     pub wake_delay: Duration,
 }
 
-impl Shared {
-    /// Takes the place of `before` while the server runs: its own rules and bounds, and the other's
-    /// ports, nonce keys, and counts of what is there.
-    #[must_use]
-    pub fn in_place_of(self, before: &Self) -> Self {
-        let (new, old) = (&self.rules, &before.rules);
-        old.nonces.follow(&new.nonces);
-        old.quota.follow(&new.quota);
-        old.rates.follow(&new.rates);
-        old.ports.follow(&new.ports);
-        old.connection_ids.follow(&new.connection_ids);
-        before.connections.follow(&self.connections);
-        Self {
-            settings: Settings {
-                relay_addresses: before.settings.relay_addresses,
-                ..self.settings
-            },
-            rules: Rules {
-                authenticator: self.rules.authenticator,
-                peers: self.rules.peers,
-                nonces: Arc::clone(&old.nonces),
-                ports: Arc::clone(&old.ports),
-                quota: Arc::clone(&old.quota),
-                rates: Arc::clone(&old.rates),
-                connection_ids: Arc::clone(&old.connection_ids),
-                tickets: Arc::clone(&old.tickets),
-                mobile: Arc::clone(&old.mobile),
-                // What was spent is given back: only the operator can cause a reload.
-                answers: self.rules.answers,
-                failures: self.rules.failures,
-            },
-            connections: Arc::clone(&before.connections),
-            // As with answers.
-            handshakes: self.handshakes,
-            limit_names: self.limit_names,
-            wake_delay: self.wake_delay,
-        }
-    }
-}
-
 /// Why the workers cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -254,16 +214,8 @@ impl Running {
         self.workers.clone()
     }
 
-    /// Fresh nonce keys, as [`start`] makes them.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
-    pub fn nonce_keys(&self, lifetime: Duration) -> io::Result<NonceKeys> {
-        nonce_keys(lifetime, self.clock.now().tick)
-    }
-
     /// Lets every worker go on with other settings and rules, which must come from
-    /// [`Shared::in_place_of`]. Returns what of running allocations has ended by that.
+    /// [`Terms::in_place_of`](super::Terms::in_place_of). Returns what of running allocations has ended by that.
     ///
     /// # Errors
     /// When a worker is no longer there.

@@ -18,7 +18,7 @@ use std::os::fd::AsRawFd as _;
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use taciturn_net::bulk::{Bulk, Hop};
+use taciturn_net::load_generator::{Bulk, Hop};
 use taciturn_stun::{AttributeType, ChannelData, Class, Kind, Message, Method, Writer};
 
 const LISTENER: u32 = u32::MAX;

@@ -63,11 +63,11 @@ fn happened(page: &mut Page, now: &Snapshot) {
     page.sample(&[], now.statistics.answered);
     let help = "Requests answered with an error, by code. Excludes 300, 401, 403 and 438.";
     page.family("taciturn_request_errors_total", COUNTER, help);
-    for (code, count) in now.tally.errors.iter().enumerate().filter(|(_, count)| **count > 0) {
+    for (code, count) in now.events.errors.iter().enumerate().filter(|(_, count)| **count > 0) {
         page.sample(&[("code", &code.to_string())], count);
     }
     page.family("taciturn_allocations_made_total", COUNTER, "Allocations created.");
-    page.sample(&[], now.tally.made);
+    page.sample(&[], now.events.made);
     let help = "Requests from strangers answered because they were repeated while the total budget was spent.";
     page.family("taciturn_repeated_answers_total", COUNTER, help);
     page.sample(&[], now.statistics.answered_repeats);
@@ -84,16 +84,16 @@ fn happened(page: &mut Page, now: &Snapshot) {
         "taciturn_allocations_ended_total",
         "Allocations ended, by reason.",
         "reason",
-        &now.tally.ended,
+        &now.events.ended,
     );
     counts(
         "taciturn_authentication_failures_total",
         "Requests with an invalid credential, by reason.",
         "reason",
-        &now.tally.denied,
+        &now.events.denied,
     );
     page.family("taciturn_refused_peers_total", COUNTER, "Peers refused, by rule.");
-    for (rule, count) in now.tally.refused.iter() {
+    for (rule, count) in now.events.refused.iter() {
         page.sample(&[("rule", peer_rule(rule))], count);
     }
 }

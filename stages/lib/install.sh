@@ -21,6 +21,7 @@ programs_for() {
         echo coturn:turnserver faketime:faketime iproute2:ip nftables:nft openssl:openssl python3:python3 \
             util-linux:prlimit
         ;;
+    import) echo coturn:turnserver iproute2:ip openssl:openssl python3:python3 util-linux:unshare coreutils:timeout ;;
     interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \

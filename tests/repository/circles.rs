@@ -13,67 +13,7 @@ use testkit::program::repository;
 use super::modules::{Crate, Edges, circles};
 
 /// The circles there still are: the root of the crate, and the files of the circle below the root's directory.
-const ALLOWED: &[(&str, &[&str])] = &[
-    (
-        "crates/config/src/lib.rs",
-        &[
-            "address.rs",
-            "check.rs",
-            "coturn/mod.rs",
-            "coturn/places.rs",
-            "coturn/translate.rs",
-            "coturn/write.rs",
-            "credentials.rs",
-            "lib.rs",
-            "listeners.rs",
-            "nat_discovery.rs",
-            "redirect.rs",
-            "secrets.rs",
-            "tls.rs",
-        ],
-    ),
-    (
-        "crates/net/src/lib.rs",
-        &[
-            "colleagues.rs",
-            "command.rs",
-            "dtls_clients/door.rs",
-            "dtls_clients/outbox.rs",
-            "dtls_clients/serve.rs",
-            "dtls_clients/settings.rs",
-            "io.rs",
-            "listener.rs",
-            "no_dtls_clients.rs",
-            "server.rs",
-            "stream/accept.rs",
-            "stream/conversation.rs",
-            "stream/door.rs",
-            "stream/line.rs",
-            "stream/mod.rs",
-            "tcp_relay/mod.rs",
-            "worker.rs",
-            "worker/listening.rs",
-            "worker/sending.rs",
-        ],
-    ),
-    (
-        "crates/turn/src/lib.rs",
-        &[
-            "allocation.rs",
-            "authenticate.rs",
-            "connect.rs",
-            "mobility.rs",
-            "nat_discovery.rs",
-            "redirect.rs",
-            "request.rs",
-            "shard.rs",
-            "strangers.rs",
-            "tcp_allocation.rs",
-        ],
-    ),
-    ("src/lib.rs", &["admin/answers.rs", "admin/board.rs", "admin/served.rs"]),
-    ("src/lib.rs", &["admin/certificates.rs", "admin/difference.rs", "admin/listeners.rs"]),
-];
+const ALLOWED: &[(&str, &[&str])] = &[];
 
 /// The roots of the crates of the workspace.
 pub(crate) fn roots() -> Vec<String> {

@@ -51,8 +51,10 @@ const ONLY_TURNCTLS: &[&str] = &[
     "hdrhistogram",
     "ratatui",
     "rpassword",
+    "shlex",
     "ureq",
     "webpki-roots",
+    "yaml-rust2",
 ];
 
 /// Where `unsafe` may be: the system calls of a batch, registrations with epoll, a call to the allocator, what the `openssl`

@@ -357,6 +357,37 @@ fn the_reference_has_every_key_as_it_is() {
     compare("docs/reference.md", &format!("{}\n", text.trim_end()));
 }
 
+/// A new one is a line there: parsing, defaults, bounds, variables and reloads know no key by name.
+#[test]
+fn a_plain_key_is_named_in_the_table_and_by_one_check_at_most() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = Vec::new();
+    for dir in ["crates/config/src", "src/admin"] {
+        for entry in std::fs::read_dir(root.join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with("keys.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                sources.push((path, code));
+            }
+        }
+    }
+    // Those of the top have a reader of their own.
+    let sections = SECTIONS.iter().filter(|section| section.name != "top");
+    let plain = sections.flat_map(|section| &section.keys).filter(|key| {
+        matches!(key.kind, Kind::Boolean | Kind::Count { .. } | Kind::Duration { .. })
+    });
+    let mut nowhere_else = 0;
+    for key in plain {
+        let quoted = format!("\"{}\"", key.path);
+        let named: Vec<_> = sources.iter().filter(|(_, code)| code.contains(&quoted)).collect();
+        let named: Vec<_> = named.iter().map(|(path, _)| path.display()).collect();
+        assert!(named.len() <= 1, "{} is named in {named:?}", key.path);
+        nowhere_else += usize::from(named.is_empty());
+    }
+    assert!(nowhere_else >= 25, "{nowhere_else}");
+}
+
 /// Whether the help says itself what holds without the key.
 fn says_default(help: &[&str]) -> bool {
     help.iter().any(|line| line.contains("Default:"))
@@ -391,11 +422,10 @@ const GROUPS: &[(&str, &str)] = &[
 
 fn fate(fate: &Fate) -> String {
     match fate {
-        Fate::Mapped(key) => format!("taken over: `{key}`"),
-        Fate::Judged("") => "its value decides".into(),
-        Fate::Judged(key) => format!("its value decides: `{key}`"),
-        Fate::NotNeeded(why) => format!("not needed: {why}"),
-        Fate::Unsupported(instead) => format!("not supported: {instead}"),
+        Fate::Taken(key, _) => format!("taken over: `{key}`"),
+        Fate::Judged(_) => "its value decides".into(),
+        Fate::Same(why) => format!("not needed: {why}"),
+        Fate::Lost(instead) => format!("not supported: {instead}"),
         Fate::Refused(why) => format!("stops the import: {why}"),
     }
 }
@@ -405,7 +435,7 @@ fn row(option: &CoturnOption) -> String {
     let mut what = fate(&option.fate);
     if let Some(off) = &option.off {
         what = format!("on: {what}; off: {}", fate(off));
-    } else if option.takes == Takes::Switch && !matches!(option.fate, Fate::NotNeeded(_)) {
+    } else if option.takes == Takes::Switch && !matches!(option.fate, Fate::Same(_)) {
         what = format!("on: {what}");
     }
     format!("| {} | {} |\n", names.join(", "), what.replace('|', "\\|"))

@@ -18,10 +18,8 @@ use taciturn_stun::{
 };
 use taciturn_turn::auth::long_term_key;
 use taciturn_turn::clock::{Now, Tick};
-use taciturn_turn::{
-    AllocationId, Client, ClientAddr, Event, NatDiscovery, OpenError, Outside, RelayAddress,
-    RelayId, Shard, Verdict, Via,
-};
+use taciturn_turn::recorder::Recorder;
+use taciturn_turn::{Client, ClientAddr, NatDiscovery, RelayAddress, Shard, Verdict, Via};
 
 const DOCUMENT: &str = "docs/security.md";
 
@@ -200,27 +198,6 @@ fn client_hello() -> Vec<u8> {
     record
 }
 
-/// The world of a shard whose clients come by port 3478.
-struct Port;
-
-impl Outside for Port {
-    fn random(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-
-    fn open_relay(&mut self, _: AllocationId, _: SocketAddr) -> Result<RelayId, OpenError> {
-        Err(OpenError::Impossible)
-    }
-
-    fn close_relay(&mut self, _: RelayId) {}
-
-    fn event(&mut self, _: Event<'_>) {}
-
-    fn listening_port(&self, _: Client) -> Option<u16> {
-        Some(3478)
-    }
-}
-
 /// With `protocol.nat_discovery`. It takes two addresses of each family and two ports, so there is no
 /// socket here.
 fn nat_discovery_rows() -> [Row; 2] {
@@ -232,6 +209,8 @@ fn nat_discovery_rows() -> [Row; 2] {
     let addresses = own.map(|pair| Some(pair.map(RelayAddress::plain)));
     settings.nat_discovery = Some(NatDiscovery { addresses, ports: [3478, 3479] });
     let mut shard = Shard::new(settings, shard::rules(1, own[0][0], Vec::new()));
+    let mut outside = Recorder::default();
+    outside.port = Some(3478);
     let now = Now { tick: Tick(1_000), unix: 1_700_000_000 };
     let padding = [&[0, 0x26, 0x03, 0xE8][..], &[0; 1000]].concat();
     [
@@ -246,7 +225,7 @@ fn nat_discovery_rows() -> [Row; 2] {
             };
             let client = Client { remote: ClientAddr(remote), local, via: Via::Udp(0) };
             let mut reply = [0; 2048];
-            match shard.from_client(now, client, &question, &mut reply, &mut Port) {
+            match shard.from_client(now, client, &question, &mut reply, &mut outside) {
                 Verdict::Reply(len) => Some(reply[..len].to_vec()),
                 other => panic!("{other:?}"),
             }

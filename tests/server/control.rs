@@ -295,7 +295,7 @@ fn certificates_are_shown_and_one_that_ends_soon_is_an_exit_code() {
         "  issuer       CN=",
         ", 60 days left\n",
         &path,
-        "  renewal      good",
+        "  renewal      ok",
         "  warning      the certificate is self-signed",
     ] {
         assert!(text.contains(wanted), "no {wanted:?} in {text}");

@@ -122,7 +122,7 @@ async fn handshakes_of_one_address_are_limited_and_those_of_others_are_not() {
     let finished = site.full("192.0.2.7", 20).await;
     assert!((AT_ONCE..15).contains(&finished), "{finished}");
     assert_eq!(site.refused(), (20 - finished) as f64);
-    let told = "192.0.2.7:4711 is turned away: too many handshakes from its address or network \
+    let told = "connection from 192.0.2.7:4711 refused: too many handshakes from its address or network \
                 (limits.handshakes_per_address)";
     site.server.wait_for_log(told, 1);
     let other = site.shake("198.51.100.7", &site.client()).await.unwrap();

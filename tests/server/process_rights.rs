@@ -253,5 +253,5 @@ fn a_configuration_among_files_of_others_is_told_with_the_directory() {
     command.arg("--config").arg(file.path()).env("TACITURN_ADMIN_METRICS", "off");
     let mut server = Server::spawned(command, state);
     let log = server.log();
-    assert_eq!(log.matches("lies in /tmp: the sandbox leaves").count(), 1, "{log}");
+    assert_eq!(log.matches("is in /tmp: the sandbox leaves").count(), 1, "{log}");
 }

@@ -33,6 +33,7 @@ mod log_level;
 mod nat_discovery;
 mod nearest;
 mod networks;
+mod placeholder;
 mod rates;
 mod read;
 mod redirect;
@@ -62,6 +63,7 @@ pub use keys::{
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
+pub use placeholder::placeholder;
 pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;
 pub use secret::Secret;

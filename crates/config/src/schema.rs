@@ -105,8 +105,10 @@ mod tests {
             let section = key.path.split('.').next().unwrap();
             // Some lead to a section as a whole, or need the operator.
             let leads = match option.fate {
-                Fate::Mapped(to) | Fate::Judged(to) => to == key.path,
-                Fate::Unsupported(text) | Fate::Refused(text) | Fate::NotNeeded(text) => {
+                Fate::Taken(to, _) => to == key.path,
+                // Its value decides where it leads.
+                Fate::Judged(_) => true,
+                Fate::Lost(text) | Fate::Refused(text) | Fate::Same(text) => {
                     text.contains(key.name) || text.contains(section)
                 }
             };

@@ -134,7 +134,7 @@ impl Value for Option<PathBuf> {
     }
 
     fn toml(&self) -> String {
-        quoted(self.as_ref().map_or("off".into(), |path| path.to_string_lossy()))
+        quoted(self.as_ref().map_or_else(|| "off".into(), |path| path.to_string_lossy()))
     }
 }
 

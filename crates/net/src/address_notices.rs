@@ -1,4 +1,4 @@
-//! Word of the kernel that an address of this host has come or gone (rtnetlink(7)).
+//! Address changes of this host, as the kernel reports them (rtnetlink(7)).
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -18,7 +18,7 @@ const ADDRESSES: u32 = 0x10 | 0x100;
 /// Addresses come in groups, with an interface; they are read once for all of them.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// How often addresses are read where the kernel gives no word of them.
+/// How often addresses are read if the kernel does not report changes.
 const POLL: Duration = Duration::from_secs(1);
 
 /// Messages that are taken off the socket at most before others get a turn.
@@ -48,7 +48,7 @@ impl AddressNotices {
     pub fn watch(self) -> AddressWatch {
         let socket = self.0.and_then(watch_descriptor).inspect_err(|error| {
             tracing::info!(
-                "the kernel gives no word of new addresses ({error}): they are looked at each second"
+                "the kernel does not report address changes ({error}): addresses are read every second"
             );
         });
         AddressWatch { socket: socket.ok(), due: None }
@@ -79,7 +79,7 @@ impl AddressWatch {
                     // The socket is of no use any more.
                     Err(error) => {
                         tracing::info!(
-                            "no more word of new addresses ({error}): they are looked at each second"
+                            "the kernel no longer reports address changes ({error}): addresses are read every second"
                         );
                         self.socket = None;
                         POLL

@@ -28,7 +28,7 @@ impl Clock {
         Tick(u64::try_from(millis).unwrap_or(u64::MAX))
     }
 
-    /// When a tick comes, as tokio counts.
+    /// Returns when a tick comes, as tokio counts.
     pub(super) fn instant(self, tick: Tick) -> tokio::time::Instant {
         tokio::time::Instant::from_std(self.start + tick.since(Tick(0)))
     }

@@ -25,9 +25,9 @@ pub(super) struct EventLog {
 }
 
 impl EventLog {
-    /// Calls the limits so from now on.
-    pub(super) const fn call_limits(&mut self, names: LimitNames) {
-        self.names = names;
+    /// A log that calls the limits that clients meet by these names.
+    pub(super) fn new(names: LimitNames) -> Self {
+        Self { budget: LogBudget::default(), names }
     }
 
     /// Writes one event. `transport` names what carries a client's packets.
@@ -92,7 +92,7 @@ impl EventLog {
                 if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(
                         client = %client.remote, %peer,
-                        rule = "an address of this server, but no relay port", "peer refused"
+                        rule = "an address of this server that is not a live relay port", "peer refused"
                     );
                 }
             }
@@ -139,7 +139,7 @@ impl EventLog {
         dropped: u64,
     ) {
         if self.budget.may_write(Kind::Loss, client.0.ip(), now) {
-            info!(%client, transport, dropped, "the client was too slow for its media");
+            info!(%client, transport, dropped, "client too slow; media dropped");
         }
     }
 
@@ -155,7 +155,7 @@ impl EventLog {
         if self.budget.may_write(Kind::Loss, client.0.ip(), now) {
             info!(
                 %client, transport = "dtls", dropped, longest,
-                "messages were too long for the client's records"
+                "messages too long for a DTLS record; dropped"
             );
         }
     }
@@ -178,12 +178,12 @@ impl EventLog {
         }
     }
 
-    /// Tells of lines that were left out, where it is time to.
-    pub(super) fn tell_left_out(&mut self, now: Tick) {
+    /// Writes how many lines were suppressed, if it is time to.
+    pub(super) fn tell_suppressed(&mut self, now: Tick) {
         self.budget.tell(now);
     }
 
-    /// Tells of them in any case: the worker ends.
+    /// Writes how many lines were suppressed: the worker ends.
     pub(super) fn finish(&mut self, now: Tick) {
         self.budget.tell_all(now);
     }

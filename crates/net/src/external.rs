@@ -160,7 +160,7 @@ impl Host {
         None
     }
 
-    /// The address to stand behind another: that of the default route, else any that is no
+    /// Returns the address to stand behind another: that of the default route, else any that is no
     /// loopback.
     fn any(&self, family: Family) -> Option<IpAddr> {
         let usable =
@@ -181,13 +181,13 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// The public address that this host sends from over a default route, if an interface has one.
+/// Returns the public address that this host sends from over a default route, if an interface has one.
 #[must_use]
 pub fn public_source() -> Option<IpAddr> {
     [Family::V4, Family::V6].into_iter().filter_map(default_source).find(|ip| is_public(*ip))
 }
 
-/// What the kernel would send from over the default route. Connecting a UDP socket sends nothing.
+/// Returns what the kernel would send from over the default route. Connecting a UDP socket sends nothing.
 fn default_source(family: Family) -> Option<IpAddr> {
     let (bind, to): (IpAddr, IpAddr) = match family {
         // Addresses for documentation: routed like any, used by nobody.

@@ -1,7 +1,7 @@
-//! Which handshakes of a worker may begin, and when. TLS and DTLS alike, each with a share of its own.
+//! Limits which handshakes of a worker may begin, and when: TLS and DTLS, each with a share of its own.
 //!
 //! A handshake is the one thing a stranger can ask for that takes milliseconds, so between two of them the
-//! worker looks at its sockets. TLS clients wait for their turn; who finds too many waiting is turned away.
+//! worker looks at its sockets. TLS clients wait for their turn; if too many wait, another one is refused.
 //! DTLS clients do not wait here: they send their ClientHello again (RFC 6347 section 4.2.4).
 
 use std::cell::{Cell, RefCell};
@@ -14,8 +14,8 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::sleep;
 
 use super::clock::Clock;
-use super::patience::HANDSHAKE_TIME;
-use super::tally::RefusedHandshakes;
+use super::counters::RefusedHandshakes;
+use super::timeouts::HANDSHAKE_TIME;
 use taciturn_tls::Signing;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::{
@@ -33,14 +33,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(HANDSHAKE_TIME.as_secs() / 2)
 /// Why a handshake does not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Its address, or its network, has had its share.
+    /// Its address or network has had as many as allowed.
     Source,
-    /// The worker has more to do with handshakes than it may.
+    /// The worker has spent as much time on handshakes as allowed.
     Worker,
 }
 
 impl Refused {
-    /// As a line of the log says it.
+    /// Returns the text for the log.
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Source => {
@@ -61,7 +61,7 @@ pub(super) struct Knocked {
 }
 
 impl Knocked {
-    /// The same client, for another part of the handshake that was counted already.
+    /// Returns the same client, for another part of the handshake that was counted already.
     pub(super) const fn again(self) -> Self {
         Self { tried: true, ..self }
     }
@@ -116,7 +116,7 @@ impl Gate {
         self.answers.replace(answers);
     }
 
-    /// How many have been turned away.
+    /// Returns how many were refused.
     pub(super) const fn refused(&self) -> RefusedHandshakes {
         self.refused.get()
     }
@@ -125,14 +125,17 @@ impl Gate {
         self.clock.now().tick
     }
 
-    /// Why no TLS client from there could come in now. Counts those it refuses, and nothing else.
+    /// Returns why a TLS client of this address would be refused now. Counts those it refuses, and nothing else.
     pub(super) fn refuses(&self, from: IpAddr) -> Option<Refused> {
         let limit = self.limit.borrow();
         let none = !limit.exempts(from) && limit.is_exhausted(self.now(), from);
         none.then(|| self.refuse_tls(Refused::Source))
     }
 
-    /// Whether a TLS client may send its ClientHello. Nothing of it has been read yet.
+    /// Admits a TLS client whose ClientHello was not read yet.
+    ///
+    /// # Errors
+    /// If its source is over the limit.
     pub(super) fn knock(&self, from: IpAddr) -> Result<Knocked, Refused> {
         let (now, limit) = (self.now(), self.limit.borrow());
         let exempt = limit.exempts(from);
@@ -188,7 +191,7 @@ impl Gate {
         }
     }
 
-    /// Notes that a TLS client was turned away.
+    /// Counts a refused TLS client.
     pub(super) fn refuse_tls(&self, why: Refused) -> Refused {
         let mut refused = self.refused.get();
         refused.tls += 1;
@@ -206,7 +209,7 @@ impl Gate {
         why
     }
 
-    /// Whether a DTLS client, whose cookie is good, may begin a handshake now; `has_room` is asked last. It is
+    /// Returns true if a DTLS client, whose cookie is good, may begin a handshake now; `has_room` is asked last. It is
     /// counted then, whatever becomes of it.
     pub(super) fn begin_dtls(
         &self,
@@ -244,14 +247,14 @@ impl Gate {
         }
     }
 
-    /// Whether something may be sent to a source that has not shown that its address is its own.
+    /// Returns true if something may be sent to a source that has not shown that its address is its own.
     pub(super) fn answers_stranger(&self, now: Tick, to: IpAddr) -> bool {
         self.answers.borrow().admits(now, to)
     }
 }
 
 impl Turn<'_> {
-    /// What the handshake may cost.
+    /// Returns what the handshake may cost.
     pub(super) const fn signing(&self) -> Signing {
         self.signing
     }

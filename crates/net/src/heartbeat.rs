@@ -17,14 +17,14 @@ impl Heartbeat {
         Self { calls: watch::Sender::new(0), answers: Vec::new() }
     }
 
-    /// The side of one more worker.
+    /// Returns the side of one more worker.
     pub(super) fn heart(&mut self) -> Heart {
         let answer = Arc::new(AtomicU64::new(0));
         self.answers.push(Arc::clone(&answer));
         Heart { calls: self.calls.subscribe(), answer }
     }
 
-    /// Whether all workers have answered the last call. If so, they are called again.
+    /// Returns true if all workers have answered the last call. If so, they are called again.
     pub(super) fn beat(&self) -> bool {
         let call = *self.calls.borrow();
         let all = self.answers.iter().all(|answer| answer.load(Ordering::Relaxed) == call);

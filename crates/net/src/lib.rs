@@ -7,11 +7,11 @@
 //! shard gives a verdict on each packet, what is to go out is grouped and sent.
 
 mod address_notices;
+mod answer_size;
 mod batch;
-pub mod bulk;
+mod clients;
 mod clock;
-mod colleagues;
-mod command;
+mod counters;
 #[cfg(feature = "dtls")]
 pub mod dtls;
 #[cfg(feature = "dtls")]
@@ -19,46 +19,55 @@ mod dtls_clients;
 #[cfg(not(feature = "dtls"))]
 #[path = "no_dtls_clients.rs"]
 mod dtls_clients;
+mod engine;
 mod event_log;
 pub mod external;
 mod handshakes;
 mod heartbeat;
-mod io;
 mod limit_names;
 mod listener;
+pub mod load_generator;
 mod log_budget;
-mod losses;
+mod mailbox;
 mod memory;
-mod moderation;
 mod own_addresses;
-mod patience;
 pub mod proxy_protocol;
 mod readiness;
+mod send_errors;
 mod server;
+mod shared;
+mod sockets;
 mod stream;
-mod tally;
 mod tcp_relay;
 mod terms;
 #[cfg(test)]
 mod test_rules;
+mod timeouts;
+mod udp_loop;
+mod wake_delay;
 mod worker;
 
 pub use address_notices::{AddressNotices, AddressWatch};
 #[cfg(target_os = "linux")]
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
+pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
 pub use limit_names::LimitNames;
-pub use listener::{BindError, DtlsUnavailable, ListenerChange, ListenerId, Listeners, Wanted};
-pub use losses::{Loss, Losses};
+pub use listener::bind::{ListenerChange, Listeners, Wanted};
+pub use listener::error::{BindError, DtlsUnavailable};
+pub use listener::id::ListenerId;
 pub use memory::give_back;
 pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
-pub use server::{Running, ServerError, Shared, Workers, start};
-pub use stream::{CLIENT_MEMORY, STRANGER_MEMORY, Speaks, StreamSettings};
-pub use tally::{Counts, Overflowed, RefusedHandshakes, Snapshot, Tally};
+pub use send_errors::{Loss, Losses};
+pub use server::{Running, ServerError, Workers, start};
+pub use shared::Shared;
+pub use stream::connection::STRANGER_MEMORY;
+pub use stream::send_queue::CLIENT_MEMORY;
+pub use stream::settings::{Speaks, StreamSettings};
 pub use terms::{Limits, Terms};
 
 // What unit tests share with those of `tests` names the library from outside.

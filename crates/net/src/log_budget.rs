@@ -1,5 +1,5 @@
-//! How many lines of the log clients can cause: so many of a kind for each source, and more for all
-//! sources together. What is left out is counted, and told in a line.
+//! Limits the log lines that clients can cause: so many of a kind for each source, and more for all
+//! sources together. The others are suppressed and counted, and a line says how many.
 //!
 //! A source is an IPv4 address or an IPv6 /64, so one that causes many lines hides no other: fail2ban
 //! goes on seeing each. The table has a fixed size; two sources may share a place in it, which ones
@@ -17,7 +17,7 @@ use taciturn_turn::policy::subscriber;
 /// Places of the table: 8 KiB for each worker.
 const PLACES: usize = 1024;
 
-/// How often the lines that were left out are told, for each kind.
+/// How often a line says how many were suppressed, for each kind.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 /// Stands for the source of lines that no client is named in.
@@ -33,13 +33,13 @@ pub(super) enum Kind {
     Peer,
     /// No port, no place in a quota.
     Capacity,
-    /// Connections that were turned away.
+    /// Refused connections.
     Connection,
-    /// Packets and streams beyond a rate.
+    /// Packets and streams over a rate.
     Rate,
     /// Sockets that the system refuses.
     Socket,
-    /// Media that were lost on the way to a client.
+    /// Media that were dropped on the way to a client.
     Loss,
     /// Sessions that have ended.
     Session,
@@ -68,11 +68,11 @@ impl Kind {
         match self {
             Self::Authentication => "authentication failures",
             Self::Peer => "refused peers",
-            Self::Capacity => "requests beyond a limit",
-            Self::Connection => "connections turned away",
-            Self::Rate => "limits that packets are beyond",
-            Self::Socket => "sockets that are not to be had",
-            Self::Loss => "media that clients have lost",
+            Self::Capacity => "requests over a limit",
+            Self::Connection => "refused connections",
+            Self::Rate => "packets over a limit",
+            Self::Socket => "socket errors",
+            Self::Loss => "dropped media",
             Self::Session => "ended sessions",
         }
     }
@@ -108,7 +108,7 @@ impl Bucket {
 #[derive(Clone, Copy, Debug, Default)]
 struct OfKind {
     all: Bucket,
-    left_out: u64,
+    suppressed: u64,
     next_told: Tick,
 }
 
@@ -118,8 +118,8 @@ pub(super) struct LogBudget {
     hasher: RandomState,
     sources: Box<[Bucket]>,
     kinds: [OfKind; Kind::ALL.len()],
-    /// Whether any line has been left out that was not told of.
-    left_out: bool,
+    /// Whether any lines were suppressed that no line has told of.
+    suppressed: bool,
 }
 
 /// Keyed by randomness of the operating system, so that nobody outside knows which sources share a place. Tests of
@@ -134,13 +134,13 @@ impl Default for LogBudget {
             hasher: hasher(),
             sources: vec![Bucket::default(); PLACES].into(),
             kinds: Default::default(),
-            left_out: false,
+            suppressed: false,
         }
     }
 }
 
 impl LogBudget {
-    /// Whether a line of this kind, about this source, may be written.
+    /// Returns true if a line of this kind, about this source, may be written.
     pub(super) fn may_write(&mut self, kind: Kind, source: IpAddr, now: Tick) -> bool {
         let [for_source, for_all] = kind.allowances();
         // SAFE: the remainder is below PLACES.
@@ -158,44 +158,44 @@ impl LogBudget {
                 true
             }
             None => {
-                of_kind.left_out += 1;
-                self.left_out = true;
+                of_kind.suppressed += 1;
+                self.suppressed = true;
                 false
             }
         }
     }
 
-    /// Tells of lines that were left out, where it is time to. To be called now and then; there is next
-    /// to nothing to do where there are none.
+    /// Writes how many lines were suppressed, if it is time to. To be called now and then; cheap if there are
+    /// none.
     pub(super) fn tell(&mut self, now: Tick) {
-        if self.left_out {
+        if self.suppressed {
             self.tell_if(|of_kind| of_kind.next_told <= now, now);
         }
     }
 
-    /// Tells of them now: the worker ends.
+    /// Writes how many lines were suppressed: the worker ends.
     pub(super) fn tell_all(&mut self, now: Tick) {
         self.tell_if(|_| true, now);
     }
 
     fn tell_if(&mut self, is_time: impl Fn(&OfKind) -> bool, now: Tick) {
-        self.left_out = false;
+        self.suppressed = false;
         for (kind, of_kind) in Kind::ALL.into_iter().zip(&mut self.kinds) {
-            if of_kind.left_out == 0 {
+            if of_kind.suppressed == 0 {
                 continue;
             }
             if is_time(of_kind) {
-                warn!(lines = of_kind.left_out, of = kind.name(), "lines were left out");
-                (of_kind.left_out, of_kind.next_told) = (0, now + TELL_EVERY);
+                warn!(lines = of_kind.suppressed, of = kind.name(), "log lines suppressed");
+                (of_kind.suppressed, of_kind.next_told) = (0, now + TELL_EVERY);
             } else {
-                self.left_out = true;
+                self.suppressed = true;
             }
         }
     }
 
     #[cfg(test)]
-    fn left_out(&self, kind: Kind) -> u64 {
-        self.kinds[kind as usize].left_out
+    fn suppressed(&self, kind: Kind) -> u64 {
+        self.kinds[kind as usize].suppressed
     }
 }
 
@@ -207,7 +207,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// How many of a thousand lines are written.
+    /// Returns how many of a thousand lines are written.
     fn written(budget: &mut LogBudget, kind: Kind, source: &str, at: u64) -> usize {
         (0..1000).filter(|_| budget.may_write(kind, ip(source), Tick(at))).count()
     }
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(written(&mut budget, Kind::Authentication, "192.0.2.1", 1499), 0);
         assert_eq!(written(&mut budget, Kind::Authentication, "192.0.2.1", 1500), 1);
         assert_eq!(written(&mut budget, Kind::Authentication, "192.0.2.1", 99_000), 10);
-        assert_eq!(budget.left_out(Kind::Authentication), 990 + 1000 + 999 + 990);
+        assert_eq!(budget.suppressed(Kind::Authentication), 990 + 1000 + 999 + 990);
     }
 
     #[test]
@@ -281,19 +281,19 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_told_every_ten_seconds_and_at_the_end() {
+    fn what_was_suppressed_is_told_every_ten_seconds_and_at_the_end() {
         let mut budget = LogBudget::default();
         written(&mut budget, Kind::Rate, "192.0.2.1", 0);
-        assert_eq!(budget.left_out(Kind::Rate), 990);
+        assert_eq!(budget.suppressed(Kind::Rate), 990);
         budget.tell(Tick(0));
-        assert_eq!(budget.left_out(Kind::Rate), 0);
+        assert_eq!(budget.suppressed(Kind::Rate), 0);
         written(&mut budget, Kind::Rate, "192.0.2.1", 1);
         budget.tell(Tick(9_999));
-        assert_eq!(budget.left_out(Kind::Rate), 1000, "not yet");
+        assert_eq!(budget.suppressed(Kind::Rate), 1000, "not yet");
         budget.tell(Tick(10_000));
-        assert_eq!(budget.left_out(Kind::Rate), 0);
+        assert_eq!(budget.suppressed(Kind::Rate), 0);
         written(&mut budget, Kind::Rate, "192.0.2.1", 10_000);
         budget.tell_all(Tick(10_001));
-        assert_eq!(budget.left_out(Kind::Rate), 0);
+        assert_eq!(budget.suppressed(Kind::Rate), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! Stands in for `dtls` in a build without the feature: the same names, and nothing behind them.
+//! Stands in for `dtls_clients` in a build without the feature: the same names, and nothing behind them.
 //! A listener for DTLS cannot come to be, so none is ever served.
 
 use std::io;
@@ -8,16 +8,15 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::batch::{Egress, Ingress};
 use super::clock::Clock;
 use super::handshakes::Gate;
-use super::io::Io;
-use super::listener::{DtlsUnavailable, UdpListeners};
-use super::losses::Losses;
+use super::listener::error::DtlsUnavailable;
+use super::listener::udp::UdpListeners;
+use super::send_errors::Losses;
 use taciturn_tls::CertStore;
-use taciturn_turn::clock::{Now, Tick};
+use taciturn_turn::Prefix;
+use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Connections;
-use taciturn_turn::{Prefix, Shard};
 
 /// A listener for DTLS, of which there is none in this build.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl DtlsSettings {
         )))
     }
 
-    /// It serves none.
+    /// Returns false: it serves none.
     #[must_use]
     pub fn serves(&self, _store: &Arc<CertStore>) -> bool {
         false
@@ -68,9 +67,9 @@ impl DtlsSettings {
 
 /// No connections.
 #[derive(Debug)]
-pub(super) struct Dtls;
+pub(super) struct DtlsClients;
 
-impl Dtls {
+impl DtlsClients {
     pub(super) fn new(_: Clock, _: &Arc<Connections>, _: Rc<Gate>) -> Self {
         Self
     }
@@ -97,51 +96,23 @@ impl Dtls {
         None
     }
 
-    pub(super) fn lost_places(&self) -> Arc<Notify> {
+    pub(super) fn evicted(&self) -> Arc<Notify> {
         Arc::default()
     }
 
-    pub(super) fn has_lost_places(&self) -> bool {
+    pub(super) fn has_evicted(&self) -> bool {
         false
     }
 
-    pub(super) fn look_at(&mut self, _: Tick, _: u32) {}
+    pub(super) fn allocation_changed(&mut self, _: Tick, _: u32) {}
 
-    pub(super) fn media(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {
-    }
+    pub(super) fn data(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {}
+
+    pub(super) fn answer(&mut self, _: Tick, _: u32, _: &[u8], _: &UdpListeners) {}
 
     pub(super) fn lost(&self) -> Losses {
         Losses::default()
     }
 
     pub(super) fn flush(&mut self, _: Tick, _: &UdpListeners) {}
-}
-
-/// No records.
-#[derive(Debug, Default)]
-pub(super) struct Plain {}
-
-/// What it would take to serve DTLS clients.
-#[derive(Debug)]
-#[allow(dead_code, reason = "nothing is served")]
-pub(super) struct Hands<'a> {
-    pub(super) shard: &'a mut Shard,
-    pub(super) io: &'a mut Io,
-    pub(super) egress: &'a mut Egress,
-    pub(super) reply: &'a mut [u8],
-    pub(super) plain: &'a mut Plain,
-}
-
-impl Hands<'_> {
-    pub(super) fn read(&mut self, _: Now, _: u16, _: &mut Ingress) -> bool {
-        false
-    }
-
-    pub(super) fn handle_timeout(&mut self, _: Now) {}
-
-    pub(super) fn leave_lost(&mut self, _: Now) {}
-
-    pub(super) fn leave_listener(&mut self, _: Now, _: u16, _: bool) {}
-
-    pub(super) fn shut_down(&mut self) {}
 }

@@ -48,7 +48,7 @@ impl OwnAddresses {
         self.departed.clear();
     }
 
-    /// Whether the host has it now.
+    /// Returns true if the host has it now.
     #[must_use]
     pub fn has(&self, ip: IpAddr) -> bool {
         // An interface lists one of the whole network.

@@ -112,7 +112,7 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed, ProxyError> {
     }
 }
 
-/// Whether `bytes` starts with `prefix` as far as it goes.
+/// Returns true if `bytes` starts with `prefix` as far as it goes.
 fn begins(bytes: &[u8], prefix: &[u8]) -> bool {
     bytes.iter().zip(prefix).all(|(a, b)| a == b)
 }

@@ -8,36 +8,17 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::Clock;
-use super::colleagues::Colleagues;
-use super::command::Command;
+use super::counters::Snapshot;
 use super::heartbeat::Heartbeat;
-use super::limit_names::LimitNames;
-use super::listener::{ListenerChange, ListenerId, Listeners};
-use super::tally::Snapshot;
-use super::tcp_relay::Handover;
+use super::listener::bind::{ListenerChange, Listeners};
+use super::listener::id::ListenerId;
+use super::mailbox::{Command, OtherWorkers};
+use super::shared::Shared;
+use super::tcp_relay::unbound::UnboundPeers;
 use super::worker;
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::Tick;
-use taciturn_turn::policy::{Connections, HandshakeLimit};
-use taciturn_turn::{Rules, Session, Settings, Whose, Withdrawn};
-
-/// What all workers work with.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    /// Bounds and addresses.
-    pub settings: Settings,
-    /// Credentials, peers, ports, quotas.
-    pub rules: Rules,
-    /// TCP, TLS and DTLS connections.
-    pub connections: Arc<Connections>,
-    /// Handshakes of TLS and DTLS.
-    pub handshakes: Arc<HandshakeLimit>,
-    /// What the log calls the limits that clients meet.
-    pub limit_names: LimitNames,
-    /// How long a worker lets packets gather where they come often and one by one. Zero is not at
-    /// all.
-    pub wake_delay: Duration,
-}
+use taciturn_turn::{Rules, Session, Whose, Withdrawn};
 
 /// Why the workers cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +45,7 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// What they have done until now, all together.
+    /// Returns what they have done until now, all together.
     ///
     /// # Errors
     /// When a worker is no longer there.
@@ -91,7 +72,7 @@ impl Workers {
         Ok(())
     }
 
-    /// How many clients each of these listeners has on all workers. For UDP those with an allocation
+    /// Returns how many clients each of these listeners has on all workers. For UDP those with an allocation
     /// count, otherwise connections.
     ///
     /// # Errors
@@ -155,7 +136,7 @@ impl Workers {
         Ok(())
     }
 
-    /// How many there are.
+    /// Returns how many there are.
     #[must_use]
     pub fn number(&self) -> usize {
         self.commands.len()
@@ -179,16 +160,16 @@ pub fn start(
     let clock = Clock::start();
     let shared = shared(nonce_keys(nonce_lifetime, Tick(0))?);
     let (stop, stopping) = watch::channel(false);
-    let handover = Arc::new(Handover::default());
+    let unbound = Arc::new(UnboundPeers::default());
     let (mut heartbeat, mut threads) = (Heartbeat::new(), Vec::new());
-    let (posts, commands) = Colleagues::of(listeners.len());
-    for (number, (listeners, post)) in listeners.into_iter().zip(posts).enumerate() {
+    let (inboxes, commands) = OtherWorkers::of(listeners.len());
+    for (number, (listeners, inbox)) in listeners.into_iter().zip(inboxes).enumerate() {
         let (shared, stopping) = (shared.clone(), stopping.clone());
-        let (handover, heart) = (Arc::clone(&handover), heartbeat.heart());
+        let (unbound, heart) = (Arc::clone(&unbound), heartbeat.heart());
         let thread = std::thread::Builder::new().name(format!("worker-{number}"));
         threads.push(thread.spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let work = worker::run(clock, listeners, &shared, handover, stopping, heart, post);
+            let work = worker::run(clock, listeners, &shared, unbound, stopping, heart, inbox);
             runtime.block_on(work)
         })?);
     }
@@ -208,7 +189,7 @@ impl Running {
         Ok(())
     }
 
-    /// How to ask them.
+    /// Returns how to ask them.
     #[must_use]
     pub fn workers(&self) -> Workers {
         self.workers.clone()
@@ -259,13 +240,13 @@ impl Running {
         Ok(())
     }
 
-    /// Whether a worker has ended by itself, which none should.
+    /// Returns true if a worker has ended by itself, which none should.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.threads.iter().any(JoinHandle::is_finished)
     }
 
-    /// Whether every worker has answered the call before, from within its loop; if so, calls again.
+    /// Returns true if every worker has answered the call before, from within its loop; if so, calls again.
     /// To be asked every few seconds: a worker that turns answers at once.
     #[must_use]
     pub fn beat(&self) -> bool {

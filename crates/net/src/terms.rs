@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::limit_names::LimitNames;
-use super::server::Shared;
+use super::shared::Shared;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::policy::{
     AnswerLimit, Connections, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, PortRange, Quota,

@@ -15,9 +15,10 @@ use taciturn_turn::policy::{
     AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
     Rates,
 };
+use taciturn_turn::recorder::Recorder;
 use taciturn_turn::{
-    AllocationId, Client, ClientAddr, ConnectionIds, Event, OpenError, Outside, RelayAddress,
-    RelayId, Rules, Settings, Shard, TicketKey, Verdict, Via,
+    AllocationId, Client, ClientAddr, ConnectionIds, RelayAddress, Rules, Settings, Shard,
+    TicketKey, Verdict, Via,
 };
 use zeroize::Zeroizing;
 
@@ -72,31 +73,10 @@ pub fn settings(own: IpAddr) -> Settings {
     }
 }
 
-/// A shard around which nothing happens.
-#[derive(Default)]
-pub struct World {
-    opened: Vec<AllocationId>,
-}
-
-impl Outside for World {
-    fn random(&mut self, bytes: &mut [u8]) {
-        bytes.fill(7);
-    }
-
-    fn open_relay(&mut self, owner: AllocationId, _: SocketAddr) -> Result<RelayId, OpenError> {
-        self.opened.push(owner);
-        Ok(RelayId(u32::try_from(self.opened.len()).unwrap() - 1))
-    }
-
-    fn close_relay(&mut self, _: RelayId) {}
-
-    fn event(&mut self, _: Event<'_>) {}
-}
-
 /// A shard with clients, each of which has a channel to the same peer.
 pub struct Rig {
     pub shard: Shard,
-    pub world: World,
+    pub world: Recorder,
     pub now: Now,
     pub clients: Vec<Client>,
 }
@@ -117,7 +97,7 @@ impl Rig {
             }
         });
         let now = Now { tick: Tick(1_000), unix: 1_700_000_000 };
-        let (world, clients) = (World::default(), clients.collect());
+        let (world, clients) = (Recorder::default(), clients.collect());
         let mut rig = Self { shard, world, now, clients };
         for n in 0..rig.clients.len() {
             rig.open(rig.clients[n]);
@@ -128,7 +108,7 @@ impl Rig {
 
     /// The allocation of a client.
     pub fn allocation(&self, client: usize) -> AllocationId {
-        self.world.opened[client]
+        self.world.opened[client].0
     }
 
     /// Challenge, Allocate, ChannelBind.

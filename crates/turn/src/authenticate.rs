@@ -1,15 +1,20 @@
 //! Who sent a request (RFC 8489 section 9.2.4), and whose an allocation is (RFC 8656 section 5).
 
-use super::allocation::Allocation;
-use super::outside::{Event, Outside};
-use super::request::{Answer, Failure, Request};
-use super::shard::Shard;
-use super::strangers::Source;
-use super::types::{DropReason, Via};
-use crate::auth::{
-    Authenticator, Claim, Denied, Grant, NonceError, SecurityFeatures, bare, negotiate,
-};
-use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm, Writer};
+use super::allocations::Allocation;
+use super::answer_budget::{Source, answers, count_failure, judges};
+use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
+use super::clock::{Now, Tick};
+use super::context::{Context, Request};
+use super::effects::Outside;
+use super::event::Event;
+use super::failure::{Answer, Failure};
+use super::parts::Parts;
+use super::reply::Signature;
+use super::rules::Rules;
+use super::types::ConnectionId;
+use super::user::UserId;
+use super::verdict::DropReason;
+use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm};
 
 /// Who sent a request, once that is proven.
 pub(super) struct Proven {
@@ -36,23 +41,6 @@ pub(super) enum Unproven {
     Dropped(DropReason),
 }
 
-/// What the answer to a proven user is signed with.
-#[derive(Clone, Debug)]
-pub(super) struct Signature {
-    key: LongTermKey,
-    /// MESSAGE-INTEGRITY-SHA256 in place of MESSAGE-INTEGRITY.
-    pub(super) sha256: bool,
-}
-
-impl Signature {
-    pub(super) fn sign(&self, writer: &mut Writer<'_>) {
-        match self.sha256 {
-            true => writer.integrity_sha256(&self.key),
-            false => writer.integrity(&self.key),
-        };
-    }
-}
-
 /// What a request holds to prove its sender by.
 struct Credential<'a> {
     claim: Claim<'a>,
@@ -74,171 +62,190 @@ impl Credential<'_> {
     }
 }
 
-impl Shard {
-    /// What the nonce of a request is worth.
-    fn freshness(&self, request: &Request<'_>) -> Result<(), NonceError> {
-        let Request { now, client, message } = request;
-        let nonce = message.nonce().ok_or(NonceError::Foreign)?;
-        self.rules.nonces.verify(now.tick, client.remote.0, client.via.listener(), nonce)
-    }
+/// What the nonce of a request is worth.
+fn freshness(rules: &Rules, now: Tick, request: &Request<'_>) -> Result<(), NonceError> {
+    let Request { client, message } = request;
+    let nonce = message.nonce().ok_or(NonceError::Foreign)?;
+    rules.nonces.verify(now, client.remote.0, client.via.listener(), nonce)
+}
 
-    /// 401 without integrity, 400 for a request that is not complete, 438 for a nonce that is not good,
-    /// and only then 401 for a wrong user or password.
-    ///
-    /// RFC 8489 section 9.2.4 has the last two the other way round. With a nonce that anybody makes up,
-    /// 438 would then tell who guesses that the password is right, over and over, and without a trace:
-    /// a failure counts only where the nonce proves the source. Behind the nonce, all that is judged is
-    /// counted.
-    //= 8656-5-long-term
-    pub(super) fn authenticate(
-        &mut self,
-        request: &Request<'_>,
-        outside: &mut impl Outside,
-    ) -> Result<Proven, Unproven> {
-        //= 8489-9.2.4-no-integrity
-        if !request.message.has_integrity() {
-            let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED);
-            return Err(self.refuse(request, Source::AsCarried, failure));
-        }
-        let fresh = self.freshness(request);
-        let source = if fresh.is_ok() { Source::HasNonce } else { Source::AsCarried };
-        let credential = match self.credential(request) {
-            Ok(credential) => credential,
-            Err(failure) => return Err(self.refuse(request, source, failure)),
-        };
-        //= 8489-9.2.4-stale-nonce
-        if let Err(stale) = fresh {
-            if let Some(count) = self.statistics.stale_nonces.get_mut(stale as usize) {
-                *count += 1;
+/// 401 without integrity, 400 for a request that is not complete, 438 for a nonce that is not good,
+/// and only then 401 for a wrong user or password.
+///
+/// RFC 8489 section 9.2.4 has the last two the other way round. With a nonce that anybody makes up,
+/// 438 would then tell a client that guesses that the password is right, over and over, and without a
+/// trace: a failure counts only where the nonce proves the source. Behind the nonce, all that is judged is
+/// counted.
+//= 8656-5-long-term
+pub(super) fn authenticate<O: Outside>(
+    cx: &mut Context<'_, O>,
+    request: &Request<'_>,
+) -> Result<Proven, Unproven> {
+    //= 8489-9.2.4-no-integrity
+    if !request.message.has_integrity() {
+        let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED);
+        return Err(turned_down(cx, request, Source::AsCarried, failure));
+    }
+    let fresh = freshness(&cx.parts.rules, cx.now.tick, request);
+    let source = if fresh.is_ok() { Source::HasNonce } else { Source::AsCarried };
+    let credential = match credential(request, cx.parts.allocations.of(&request.client)) {
+        Ok(credential) => credential,
+        Err(failure) => return Err(turned_down(cx, request, source, failure)),
+    };
+    //= 8489-9.2.4-stale-nonce
+    if let Err(stale) = fresh {
+        cx.parts.statistics.count_stale(stale);
+        let failure = Failure::challenge(ErrorCode::STALE_NONCE);
+        return Err(turned_down(cx, request, source, failure));
+    }
+    let client = request.client;
+    if let Some(own) = cx.parts.allocations.of(&client)
+        && let Some(proven) =
+            prove_by_allocation(&cx.parts.rules, cx.now, request, own, &credential)
+    {
+        return Ok(proven);
+    }
+    if !judges(cx.parts, cx.now.tick, &client) {
+        return Err(Unproven::Dropped(DropReason::WrongCredentials));
+    }
+    //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
+    prove(&cx.parts.rules, cx.now, request, &credential).map_err(|reason| {
+        let username = match &credential.claim {
+            Claim::Name(name) => name,
+            Claim::Hash(hash) => {
+                cx.parts.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
             }
-            let failure = Failure::challenge(ErrorCode::STALE_NONCE);
-            return Err(self.refuse(request, source, failure));
-        }
-        if let Some(proven) = self.prove_by_allocation(request, &credential) {
-            return Ok(proven);
-        }
-        if !self.judges(request) {
-            return Err(Unproven::Dropped(DropReason::WrongCredentials));
-        }
-        //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
-        self.prove(request, &credential).map_err(|reason| {
-            let username = match &credential.claim {
-                Claim::Name(name) => name,
-                Claim::Hash(hash) => {
-                    self.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
-                }
-            };
-            let client = request.client;
-            outside.event(Event::AuthenticationFailed { client, username, reason });
-            self.count_failure(request);
-            Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED))
-        })
-    }
-
-    /// Refuses a request before its credential is judged, as far as there is a budget for answers.
-    fn refuse(&mut self, request: &Request<'_>, source: Source, failure: Failure) -> Unproven {
-        match self.answers(request, source) {
-            true => Unproven::Refused(failure),
-            false => Unproven::Dropped(DropReason::Withheld),
-        }
-    }
-
-    /// Takes the credential out of a request; what is missing or does not fit is 400.
-    fn credential<'a>(&self, request: &Request<'a>) -> Result<Credential<'a>, Failure> {
-        let message = request.message;
-        let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
-        let claim = match (message.username()?, message.userhash()?) {
-            (Some(_), Some(_)) => return Err(bad("USERNAME and USERHASH together")),
-            (Some(name), None) => Some(Claim::Name(bare(name))),
-            (None, Some(hash)) => Some(Claim::Hash(hash)),
-            (None, None) => None,
         };
-        let (Some(claim), Some(_realm), Some(nonce)) = (claim, message.realm()?, message.nonce())
-        else {
-            //= 8489-9.2.4-incomplete
-            return Err(bad("USERNAME or USERHASH, REALM and NONCE belong to an integrity"));
-        };
-        let (list, choice) = (message.password_algorithms(), message.password_algorithm());
-        let settled = self.allocation_of(&request.client).map(|(_, a)| a.key.algorithm());
-        let chosen = negotiate(nonce, list, choice, settled)
-            .map_err(|_| bad("PASSWORD-ALGORITHMS or PASSWORD-ALGORITHM is not as offered"))?;
-        Ok(Credential { claim, chosen })
-    }
+        cx.outside.event(Event::AuthenticationFailed { client, username, reason });
+        count_failure(cx.parts, cx.now.tick, &client);
+        Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED))
+    })
+}
 
-    /// RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so that
-    /// a running call outlives its credential, unless the operator wants it otherwise. No neighbour
-    /// who guesses gets in its way.
-    fn prove_by_allocation(
-        &self,
-        request: &Request<'_>,
-        credential: &Credential<'_>,
-    ) -> Option<Proven> {
-        let Request { now, client, message } = request;
-        let authenticator = &self.rules.authenticator;
-        let (_, allocation) = self.allocation_of(client)?;
-        let is_its_user = match credential.claim {
-            Claim::Name(name) => allocation.username.name() == name,
-            Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
-        };
-        let is_over = authenticator.strict_expiry()
-            && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
-        let proves = is_its_user
-            && allocation.key.algorithm() == credential.algorithm()
-            && !is_over
-            && message.verify_integrity(&allocation.key);
-        proves.then(|| {
-            let signature = credential.signature(message, &allocation.key);
-            Proven { signature, grant: None }
-        })
+/// Refuses a request before its credential is judged, as far as there is a budget for answers.
+fn turned_down<O>(
+    cx: &mut Context<'_, O>,
+    request: &Request<'_>,
+    source: Source,
+    failure: Failure,
+) -> Unproven {
+    let tid = request.message.transaction_id().0;
+    match answers(cx.parts, cx.now.tick, &request.client, &tid, source) {
+        true => Unproven::Refused(failure),
+        false => Unproven::Dropped(DropReason::Withheld),
     }
+}
 
-    /// Looks for the key that the request was signed with.
-    fn prove(&self, request: &Request<'_>, credential: &Credential<'_>) -> Result<Proven, Denied> {
-        let Request { now, message, .. } = request;
-        let authenticator = &self.rules.authenticator;
-        let name = match &credential.claim {
-            Claim::Name(name) => Some(*name),
-            Claim::Hash(hash) => authenticator.name_of(hash),
-        };
-        if let Some(name) = name
-            && let Some((username, key)) = self.key_of_waiting(message, name)
-            && key.algorithm() == credential.algorithm()
-            && message.verify_integrity(&key)
+/// Takes the credential out of a request; what is missing or does not fit is 400. `own` is the
+/// allocation on its 5-tuple.
+fn credential<'a>(
+    request: &Request<'a>,
+    own: Option<&Allocation>,
+) -> Result<Credential<'a>, Failure> {
+    let message = request.message;
+    let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
+    let claim = match (message.username()?, message.userhash()?) {
+        (Some(_), Some(_)) => return Err(bad("USERNAME and USERHASH together")),
+        (Some(name), None) => Some(Claim::Name(bare(name))),
+        (None, Some(hash)) => Some(Claim::Hash(hash)),
+        (None, None) => None,
+    };
+    let (Some(claim), Some(_realm), Some(nonce)) = (claim, message.realm()?, message.nonce())
+    else {
+        //= 8489-9.2.4-incomplete
+        return Err(bad("USERNAME or USERHASH, REALM and NONCE belong to an integrity"));
+    };
+    let (list, choice) = (message.password_algorithms(), message.password_algorithm());
+    let settled = own.map(|allocation| allocation.key.algorithm());
+    let chosen = negotiate(nonce, list, choice, settled)
+        .map_err(|_| bad("PASSWORD-ALGORITHMS or PASSWORD-ALGORITHM is not as offered"))?;
+    Ok(Credential { claim, chosen })
+}
+
+/// RFC 8656 section 5: an allocation is its maker's. The key it was made with stays good, so that
+/// a running call outlives its credential, unless the operator wants it otherwise. No neighbour
+/// who guesses gets in its way.
+fn prove_by_allocation(
+    rules: &Rules,
+    now: Now,
+    request: &Request<'_>,
+    allocation: &Allocation,
+    credential: &Credential<'_>,
+) -> Option<Proven> {
+    let message = request.message;
+    let authenticator = &rules.authenticator;
+    let is_its_user = match credential.claim {
+        Claim::Name(name) => allocation.username.name() == name,
+        Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
+    };
+    let is_over = authenticator.strict_expiry()
+        && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
+    let proves = is_its_user
+        && allocation.key.algorithm() == credential.algorithm()
+        && !is_over
+        && message.verify_integrity(&allocation.key);
+    proves.then(|| {
+        let signature = credential.signature(message, &allocation.key);
+        Proven { signature, grant: None }
+    })
+}
+
+/// Looks for the key that the request was signed with.
+fn prove(
+    rules: &Rules,
+    now: Now,
+    request: &Request<'_>,
+    credential: &Credential<'_>,
+) -> Result<Proven, Denied> {
+    let message = request.message;
+    let authenticator = &rules.authenticator;
+    let name = match &credential.claim {
+        Claim::Name(name) => Some(*name),
+        Claim::Hash(hash) => authenticator.name_of(hash),
+    };
+    if let Some(name) = name
+        && let Some((username, key)) = key_of_unbound(rules, message, name)
+        && key.algorithm() == credential.algorithm()
+        && message.verify_integrity(&key)
+    {
+        let signature = credential.signature(message, &key);
+        let user = username.clone();
+        let grant = Grant { key, username, user, expires: None, origin: None };
+        return Ok(Proven { signature, grant: Some(grant) });
+    }
+    let fits = |key: &LongTermKey| message.verify_integrity(key);
+    let grant =
+        authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?;
+    let signature = credential.signature(message, &grant.key);
+    Ok(Proven { signature, grant: Some(grant) })
+}
+
+/// User and key of the allocation that a ConnectionBind request is about, if the request was sent in
+/// the name of that user. The key stays good for as long as the allocation lives.
+fn key_of_unbound(
+    rules: &Rules,
+    message: &Message<'_>,
+    username: &str,
+) -> Option<(UserId, LongTermKey)> {
+    if message.method() != Method::CONNECTION_BIND {
+        return None;
+    }
+    let id = ConnectionId(message.connection_id().ok()??);
+    rules.connection_ids.key(id, username)
+}
+
+/// RFC 8656 section 5: only the user that made an allocation may go on with it. Allocate has an error of
+/// its own for a 5-tuple in use.
+pub(super) fn check_owner(parts: &Parts, request: &Request<'_>, proven: &Proven) -> Answer {
+    match parts.allocations.of(&request.client) {
+        Some(allocation)
+            if request.message.method() != Method::ALLOCATE
+                && !proven.made(allocation, &parts.rules.authenticator) =>
         {
-            let signature = credential.signature(message, &key);
-            let user = username.clone();
-            let grant = Grant { key, username, user, expires: None, origin: None };
-            return Ok(Proven { signature, grant: Some(grant) });
+            //= 8656-5-wrong-credentials
+            let detail = "The allocation belongs to another user";
+            Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
         }
-        let fits = |key: &LongTermKey| message.verify_integrity(key);
-        let grant =
-            authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?;
-        let signature = credential.signature(message, &grant.key);
-        Ok(Proven { signature, grant: Some(grant) })
-    }
-
-    /// RFC 8656 section 5: only who made an allocation may go on with it. Allocate has an error of
-    /// its own for a 5-tuple in use.
-    pub(super) fn check_owner(&self, request: &Request<'_>, proven: &Proven) -> Answer {
-        match self.allocation_of(&request.client) {
-            Some((_, allocation))
-                if request.message.method() != Method::ALLOCATE
-                    && !proven.made(allocation, &self.rules.authenticator) =>
-            {
-                //= 8656-5-wrong-credentials
-                let detail = "The allocation belongs to another user";
-                Err(Failure::new(ErrorCode::WRONG_CREDENTIALS, detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// What of RFC 8489 goes with a challenge to this client. Over UDP nobody has proven the
-    /// address that the challenge goes to, so it is kept as small as it can be.
-    pub(super) fn features(&self, via: Via) -> SecurityFeatures {
-        match via {
-            Via::Udp(_) if !self.settings.rfc8489_over_udp => SecurityFeatures::NONE,
-            _ => self.rules.authenticator.features(),
-        }
+        _ => Ok(()),
     }
 }

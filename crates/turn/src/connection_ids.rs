@@ -20,12 +20,12 @@ const TRIES: u32 = 8;
 pub struct ConnectionIds {
     limit: AtomicUsize,
     /// An id without an entry is being connected, or bound.
-    ids: Mutex<AHashMap<ConnectionId, Option<Waiting>>>,
+    ids: Mutex<AHashMap<ConnectionId, Option<Unbound>>>,
 }
 
 /// A peer connection that waits to be bound, and who may bind it.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct Unbound {
     pub(super) username: UserId,
     /// The key that the allocation was made with.
     pub(super) key: LongTermKey,
@@ -107,7 +107,7 @@ impl ConnectionIds {
         self.lock().get_mut(&id).is_some_and(|waiting| waiting.take().is_some())
     }
 
-    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Option<Waiting>>> {
+    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Option<Unbound>>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,8 +125,8 @@ impl IdTicket {
     }
 
     /// From now on the connection can be bound.
-    pub(super) fn offer(&self, waiting: Waiting) {
-        self.all.lock().insert(self.id, Some(waiting));
+    pub(super) fn offer(&self, unbound: Unbound) {
+        self.all.lock().insert(self.id, Some(unbound));
     }
 
     /// Whether it still waits to be bound.
@@ -150,9 +150,9 @@ impl Drop for IdTicket {
 mod tests {
     use super::*;
 
-    fn waiting(username: &str) -> Waiting {
+    fn waiting(username: &str) -> Unbound {
         let peer = PeerAddr("8.8.8.8:80".parse().unwrap());
-        Waiting { username: UserId::of_tests(username), key: LongTermKey::md5([1; 16]), peer }
+        Unbound { username: UserId::of_tests(username), key: LongTermKey::md5([1; 16]), peer }
     }
 
     fn is(name: &str) -> impl Fn(&UserId) -> bool {

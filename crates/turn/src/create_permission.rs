@@ -1,13 +1,21 @@
-//! CreatePermission (RFC 8656 section 10), and the peer check it shares with ChannelBind.
+//! CreatePermission (RFC 8656 section 10), and what it shares with ChannelBind.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::allocations::{Allocation, Entry};
+use super::announcing::announce;
 use super::cause::Cause;
-use super::outside::{Event, Outside};
-use super::request::{Answer, Failure, Request};
-use super::shard::Shard;
-use crate::policy::{Refusal, Scope};
+use super::clock::Tick;
+use super::context::{Context, Request};
+use super::effects::{Observer, Outside};
+use super::event::Event;
+use super::failure::{Answer, Failure};
+use super::parts::Parts;
+use super::peer_check::{Refused, check_peer};
+use super::policy::Scope;
+use super::rules::Rules;
+use super::settings::Settings;
 use taciturn_stun::{ErrorCode, Family, canonical_ip};
 
 //= 8656-9-300-s
@@ -17,143 +25,109 @@ pub(super) const PERMISSION_LIFETIME: Duration = Duration::from_secs(300);
 /// How many XOR-PEER-ADDRESSes one request may hold.
 const MAX_PEERS_A_REQUEST: usize = 32;
 
-impl Shard {
-    pub(super) fn create_permission(
-        &mut self,
-        request: &Request<'_>,
-        outside: &mut impl Outside,
-    ) -> Answer {
-        let now = request.now.tick;
-        let Some((index, _)) = self.allocation_of(&request.client) else {
-            //= 8656-5-no-allocation-request
-            return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
+pub(super) fn create_permission<O: Outside>(
+    cx: &mut Context<'_, O>,
+    request: &Request<'_>,
+) -> Answer {
+    let now = cx.now.tick;
+    let Parts { settings, rules, allocations, .. } = &mut *cx.parts;
+    let Some(mut entry) = allocations.entry_of(&request.client) else {
+        //= 8656-5-no-allocation-request
+        return Err(Failure::new(ErrorCode::ALLOCATION_MISMATCH, "There is no allocation"));
+    };
+    //= 8656-10.2-all-or-none
+    // RFC 8656 section 10.2: all of them or none, so each is judged before any is installed.
+    let mut peers = [IpAddr::from([0, 0, 0, 0]); MAX_PEERS_A_REQUEST];
+    let mut count = 0;
+    for peer in request.message.peers() {
+        let peer = judge_peer(settings, rules, &entry, peer?, None, cx.outside)?;
+        //= 8656-9-by-address
+        // RFC 8656 section 9: ports do not matter, so one address is one permission.
+        if peers.get(..count).is_some_and(|known| known.contains(&peer.ip())) {
+            continue;
+        }
+        let Some(slot) = peers.get_mut(count) else {
+            return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "Too many peers"));
         };
-        //= 8656-10.2-all-or-none
-        // RFC 8656 section 10.2: all of them or none, so each is judged before any is installed.
-        let mut peers = [IpAddr::from([0, 0, 0, 0]); MAX_PEERS_A_REQUEST];
-        let mut count = 0;
-        for peer in request.message.peers() {
-            let peer = self.judge_peer(request, index, peer?, None, outside)?;
-            //= 8656-9-by-address
-            // RFC 8656 section 9: ports do not matter, so one address is one permission.
-            if peers.get(..count).is_some_and(|known| known.contains(&peer.ip())) {
-                continue;
-            }
-            let Some(slot) = peers.get_mut(count) else {
-                return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "Too many peers"));
-            };
-            *slot = peer.ip();
-            count += 1;
-        }
-        let peers = peers.get(..count).unwrap_or_default();
-        if peers.is_empty() {
-            //= 8656-10.2-at-least-one
-            return Err(Failure::new(ErrorCode::BAD_REQUEST, "XOR-PEER-ADDRESS is missing"));
-        }
-        self.make_room(now, index, peers, outside)?;
-        for ip in peers {
-            self.permit(now, index, *ip);
-        }
-        Ok(())
+        *slot = peer.ip();
+        count += 1;
     }
+    let peers = peers.get(..count).unwrap_or_default();
+    if peers.is_empty() {
+        //= 8656-10.2-at-least-one
+        return Err(Failure::new(ErrorCode::BAD_REQUEST, "XOR-PEER-ADDRESS is missing"));
+    }
+    make_room(settings, rules, now, &mut entry, peers)?;
+    for ip in peers {
+        entry.permit(*ip, now + PERMISSION_LIFETIME);
+    }
+    let id = entry.id();
+    announce(cx, id);
+    Ok(())
+}
 
-    /// Fails with 508 unless the allocation has room for permissions for all of `peers`, and may
-    /// have so many new ones now. Those it has already count neither here nor there.
-    pub(super) fn make_room(
-        &mut self,
-        now: crate::clock::Tick,
-        index: u32,
-        peers: &[IpAddr],
-        outside: &mut impl Outside,
-    ) -> Result<(), Failure> {
-        let limit = self.settings.max_permissions;
-        let fits = |shard: &Self| {
-            let allocation = shard.allocations.get(index as usize);
-            allocation.is_some_and(|a| a.has_room_for_permissions(a.new_among(peers), limit))
-        };
-        if !fits(self) {
-            self.sweep(now, index, outside);
-            if !fits(self) {
-                //= 8656-10.2-no-capacity
-                return Err(Cause::Permissions.into());
-            }
+/// Fails with 508 unless the allocation has room for permissions for all of `peers`, and may
+/// have so many new ones now. Peers that already have a permission count toward neither limit.
+pub(super) fn make_room(
+    settings: &Settings,
+    rules: &Rules,
+    now: Tick,
+    entry: &mut Entry<'_>,
+    peers: &[IpAddr],
+) -> Result<(), Failure> {
+    let limit = settings.max_permissions;
+    let fits = |allocation: &Allocation| {
+        let permissions = allocation.permissions();
+        permissions.has_room(permissions.new_among(peers), limit)
+    };
+    if !fits(entry) {
+        entry.sweep(now);
+        if !fits(entry) {
+            //= 8656-10.2-no-capacity
+            return Err(Cause::Permissions.into());
         }
-        let new = self.allocations.get(index as usize).map_or(0, |a| a.new_among(peers));
-        if new > 0 { self.admit_new_peers(now, index, new) } else { Ok(()) }
     }
+    let new = entry.permissions().new_among(peers);
+    if new > 0 { admit_new_peers(rules, now, entry, new) } else { Ok(()) }
+}
 
-    /// Takes new peers out of what the allocation and its user may have in a second, or fails with
-    /// 508.
-    pub(super) fn admit_new_peers(
-        &self,
-        now: crate::clock::Tick,
-        index: u32,
-        new: usize,
-    ) -> Result<(), Failure> {
-        let Some(allocation) = self.allocations.get(index as usize) else { return Ok(()) };
-        let user = allocation.quota.meter();
-        let admitted = self.rules.rates.new_peers(now, new, &allocation.meter, user);
-        admitted.map_err(|exceeded| match exceeded.scope {
-            Scope::Allocation => Cause::AllocationPeerRate.into(),
-            Scope::User | Scope::All => Cause::UserPeerRate.into(),
-        })
-    }
+/// Takes new peers out of what the allocation and its user may have in a second, or fails with
+/// 508.
+pub(super) fn admit_new_peers(
+    rules: &Rules,
+    now: Tick,
+    allocation: &Allocation,
+    new: usize,
+) -> Result<(), Failure> {
+    let user = allocation.quota.meter();
+    let admitted = rules.rates.new_peers(now, new, &allocation.meter, user);
+    admitted.map_err(|exceeded| match exceeded.scope {
+        Scope::Allocation => Cause::AllocationPeerRate.into(),
+        Scope::User | Scope::All => Cause::UserPeerRate.into(),
+    })
+}
 
-    /// Installs or refreshes a permission that was judged good.
-    pub(super) fn permit(&mut self, now: crate::clock::Tick, index: u32, ip: IpAddr) {
-        let expires = now + PERMISSION_LIFETIME;
-        if let Some(allocation) = self.allocations.get_mut(index as usize) {
-            allocation.permit(ip, expires);
-        }
-        self.queue(index, expires);
+/// Fails if the client may not have this peer; returns its canonical address. `port` is given where
+/// it matters, see [`check_peer`].
+pub(super) fn judge_peer(
+    settings: &Settings,
+    rules: &Rules,
+    allocation: &Allocation,
+    peer: SocketAddr,
+    port: Option<u16>,
+    outside: &mut impl Observer,
+) -> Result<SocketAddr, Failure> {
+    let ip = canonical_ip(peer.ip());
+    // RFC 8656 sections 10.2 and 12.2: a peer of a family that the allocation has no relayed
+    // address of.
+    if allocation.relay(Family::of(ip)).is_none() {
+        //= 8656-10.2-family-mismatch, 8656-12.2-family-mismatch
+        return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
     }
-
-    /// Whether the client may have this peer; returns its canonical address. `port` is given where
-    /// it matters: a permission is for an address, a channel for an address and a port.
-    pub(super) fn judge_peer(
-        &self,
-        request: &Request<'_>,
-        index: u32,
-        peer: SocketAddr,
-        port: Option<u16>,
-        outside: &mut impl Outside,
-    ) -> Result<SocketAddr, Failure> {
-        let ip = canonical_ip(peer.ip());
-        // RFC 8656 sections 10.2 and 12.2: a peer of a family that the allocation has no relayed
-        // address of.
-        let has_family = self
-            .allocations
-            .get(index as usize)
-            .is_some_and(|allocation| allocation.relay(Family::of(ip)).is_some());
-        if !has_family {
-            //= 8656-10.2-family-mismatch, 8656-12.2-family-mismatch
-            return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
-        }
-        let refused = self.peer_refusal(ip, port);
-        if let Some(refusal) = refused {
-            outside.event(Event::PeerRefused { client: request.client, peer: ip, refusal });
-            //= 8656-10.2-forbidden
-            return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
-        }
-        Ok(SocketAddr::new(ip, peer.port()))
+    if let Err(Refused(refusal)) = check_peer(settings, rules, ip, port) {
+        outside.event(Event::PeerRefused { client: allocation.client(), peer: ip, refusal });
+        //= 8656-10.2-forbidden
+        return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
     }
-
-    /// Why the rules refuse a peer, if they do; `Some(None)` where the port of an own address is no
-    /// relay port.
-    pub(super) fn peer_refusal(&self, ip: IpAddr, port: Option<u16>) -> Option<Option<Refusal>> {
-        let refusal = self.rules.peers.check(ip).err();
-        if self.is_relay_address(ip) {
-            // Relayed addresses of this server are good peers, unless the operator denies them.
-            // Packets pass to live relay ports alone; a channel elsewhere is refused at once.
-            let elsewhere = port.is_some_and(|port| !self.rules.ports.range().contains(port));
-            match refusal {
-                Some(refusal) if refusal.is_configured() => Some(Some(refusal)),
-                Some(refusal) if elsewhere => Some(Some(refusal)),
-                _ if elsewhere && !self.rules.peers.allowed_by_name(ip) => Some(None),
-                _ => None,
-            }
-        } else {
-            refusal.map(Some)
-        }
-    }
+    Ok(SocketAddr::new(ip, peer.port()))
 }

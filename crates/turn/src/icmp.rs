@@ -1,14 +1,16 @@
 //! ICMP errors that datagrams to peers met on their way (RFC 8656 section 11.5). Off by default;
-//! `net` reads them off the relay sockets where they are wanted.
+//! `net` reads them off the relay sockets if they are wanted.
 
 use std::net::SocketAddr;
 
-use super::outside::Outside;
+use super::context::Context;
+use super::effects::Outside;
+use super::parts::Parts;
+use super::peer_check::public_address;
+use super::policy::Direction;
 use super::relay::within;
-use super::shard::Shard;
-use super::types::{AllocationId, Client, Verdict};
-use crate::clock::Now;
-use crate::policy::Direction;
+use super::types::{AllocationId, Client};
+use super::verdict::Verdict;
 use taciturn_stun::{AttributeType as T, Class, Family, Method, Writer, canonical_ip};
 
 /// An ICMP error about a datagram of a relay socket.
@@ -47,46 +49,40 @@ impl IcmpError {
     }
 }
 
-impl Shard {
-    /// Takes an ICMP error about a datagram that the relay socket of `allocation` in `family` sent
-    /// to `peer`. Writes a Data indication into `out`; answers for whom it is, and its length.
-    /// `None` where nobody is to be told.
-    pub fn from_icmp(
-        &mut self,
-        now: Now,
-        (allocation, family): (AllocationId, Family),
-        peer: SocketAddr,
-        error: IcmpError,
-        out: &mut [u8],
-        outside: &mut impl Outside,
-    ) -> Option<(Client, usize)> {
-        let peer = SocketAddr::new(canonical_ip(peer.ip()), peer.port());
-        let peer = self.public_address(family, peer);
-        let index = self.find(allocation)?;
-        let allocation = self.allocations.get(index as usize)?;
-        //= 8656-11.5-whose-permission
-        // The permission is asked for of whom the datagram was for, not of who sent the error.
-        let is_told = error.is_relayed(family) && !allocation.is_away();
-        if !is_told || !allocation.permits(peer.ip(), now.tick) {
-            return None;
-        }
-        let client = allocation.client;
-        let tid = self.tids.next(outside);
-        let len = Writer::new(out, Class::Indication, Method::DATA, tid)
-            .address(T::XOR_PEER_ADDRESS, peer)
-            //= 8656-11.5-attributes
-            .attribute(T::ICMP, &error.value(family))
-            .finish()
-            .ok()?;
-        // Anybody can make such errors up, as often as they like.
-        let rates = &self.rules.rates;
-        if rates.is_on()
-            && let Err(reason) =
-                within(rates, now.tick, allocation, Direction::ToClient, len, outside)
-        {
-            self.count(&Verdict::Drop(reason));
-            return None;
-        }
-        Some((client, len))
+/// Writes a Data indication about an error into `out`. Returns the client that it is for, and its length;
+/// `None` if nobody is to be told.
+pub(super) fn from_icmp<O: Outside>(
+    cx: &mut Context<'_, O>,
+    (allocation, family): (AllocationId, Family),
+    peer: SocketAddr,
+    error: IcmpError,
+    out: &mut [u8],
+) -> Option<(Client, usize)> {
+    let Parts { settings, rules, allocations, statistics, tids, .. } = &mut *cx.parts;
+    let now = cx.now.tick;
+    let peer = SocketAddr::new(canonical_ip(peer.ip()), peer.port());
+    let peer = public_address(settings, rules, family, peer);
+    let allocation = allocations.get(allocation)?;
+    //= 8656-11.5-whose-permission
+    // The permission is asked for of the peer that the datagram was for, not of the sender of the error.
+    let is_told = error.is_relayed(family) && !allocation.is_away();
+    if !is_told || !allocation.permits(peer.ip(), now) {
+        return None;
     }
+    let tid = tids.next(cx.outside);
+    let len = Writer::new(out, Class::Indication, Method::DATA, tid)
+        .address(T::XOR_PEER_ADDRESS, peer)
+        //= 8656-11.5-attributes
+        .attribute(T::ICMP, &error.value(family))
+        .finish()
+        .ok()?;
+    // Anybody can make such errors up, as often as they like.
+    let rates = &rules.rates;
+    if rates.is_on()
+        && let Err(reason) = within(rates, now, allocation, Direction::ToClient, len, cx.outside)
+    {
+        statistics.count(&Verdict::Drop(reason));
+        return None;
+    }
+    Some((allocation.client(), len))
 }

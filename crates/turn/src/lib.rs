@@ -2,9 +2,9 @@
 //! TCP allocations).
 //!
 //! A [`Shard`] is told what arrived and when, and returns a [`Verdict`]: drop it, answer it, or relay
-//! these bytes there. Sockets are opened and closed through [`Outside`], which also gives randomness
-//! and takes events. Time is an argument ([`clock`]). A shard shares nothing with other shards on a
-//! packet's way.
+//! these bytes there. Sockets are opened and closed through the traits of [`Outside`], which also give
+//! randomness and take events. Time is an argument ([`clock`]). A shard shares nothing with other shards on
+//! a packet's way.
 //!
 //! [`auth`] is who may use the relay, [`policy`] what they may do with it. What several shards share of
 //! both is in [`Rules`]; what is fixed for a server is in [`Settings`].
@@ -22,28 +22,10 @@
 //! use taciturn_turn::policy::{
 //!     AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits, Rates,
 //! };
+//! use taciturn_turn::recorder::Recorder;
 //! use taciturn_turn::{
-//!     AllocationId, Client, ClientAddr, ConnectionIds, Event, OpenError, Outside, RelayAddress, RelayId, Rules,
-//!     Settings, Shard, TicketKey, Verdict, Via,
+//!     Client, ClientAddr, ConnectionIds, RelayAddress, Rules, Settings, Shard, TicketKey, Verdict, Via,
 //! };
-//!
-//! /// A server would open sockets here.
-//! #[derive(Default)]
-//! struct World {
-//!     opened: Vec<(AllocationId, SocketAddr)>,
-//! }
-//!
-//! impl Outside for World {
-//!     fn random(&mut self, bytes: &mut [u8]) {
-//!         bytes.fill(7); // a server asks the operating system
-//!     }
-//!     fn open_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Result<RelayId, OpenError> {
-//!         self.opened.push((owner, address));
-//!         Ok(RelayId(self.opened.len() as u32 - 1))
-//!     }
-//!     fn close_relay(&mut self, _: RelayId) {}
-//!     fn event(&mut self, _: Event<'_>) {}
-//! }
 //!
 //! let relay: IpAddr = "203.0.113.7".parse().unwrap();
 //! let peer: SocketAddr = "198.51.100.9:4000".parse().unwrap();
@@ -80,7 +62,8 @@
 //!     software: true,
 //!     keep_removed: false,
 //! };
-//! let (mut shard, mut world) = (Shard::new(settings, rules), World::default());
+//! // A server would open sockets here, and ask the operating system for randomness.
+//! let (mut shard, mut outside) = (Shard::new(settings, rules), Recorder::default());
 //! let client = Client {
 //!     remote: ClientAddr("192.0.2.1:49152".parse().unwrap()),
 //!     local: relay,
@@ -101,7 +84,7 @@
 //!             .integrity(&long_term_key("alice", "example.org", "correct horse"));
 //!     }
 //!     let len = writer.finish().unwrap();
-//!     let Verdict::Reply(len) = shard.from_client(now, client, &request[..len], &mut reply, &mut world) else {
+//!     let Verdict::Reply(len) = shard.from_client(now, client, &request[..len], &mut reply, &mut outside) else {
 //!         panic!("no answer");
 //!     };
 //!     reply[..len].to_vec()
@@ -121,77 +104,116 @@
 //! assert_eq!(Message::parse(&permitted).unwrap().class(), Class::Success);
 //!
 //! // A packet of the peer goes to the client, as the payload of a Data indication.
-//! let (owner, _) = world.opened[0];
-//! let verdict = shard.from_peer(now, owner, Family::V4, peer, 172, &mut world);
+//! let (owner, _) = outside.opened[0];
+//! let verdict = shard.from_peer(now, owner, Family::V4, peer, 172, &mut outside);
 //! assert!(matches!(verdict, Verdict::ToClient { .. }));
 //! // Five minutes later the permission has lapsed (RFC 8656 section 9).
 //! now.tick = Tick(now.tick.0 + 301_000);
-//! let verdict = shard.from_peer(now, owner, Family::V4, peer, 172, &mut world);
+//! let verdict = shard.from_peer(now, owner, Family::V4, peer, 172, &mut outside);
 //! assert!(matches!(verdict, Verdict::Drop(_)));
 //! ```
 //!
-//! One file a request method (`allocate`, `refresh`, `create_permission`, `channel_bind`,
-//! `binding`, `connect`, `connection_bind`), `authenticate` and `request` for what they have in common, `relay` for
-//! the packets themselves. `tcp_allocation` has the peer connections of a TCP allocation, whose
-//! data no shard sees; `connection_attempt` those that peers begin; `connection_ids` is how the
-//! shard that a data connection came to finds them. `reload` is how rules change while calls run.
+//! The shard's state is in `parts`: the tables of `allocations`, the `moves` of RFC 8016, and smaller ones.
+//! What happens to it are functions over a `context`, one file a request method (`allocate`, `refresh`,
+//! `create_permission`, `channel_bind`, `binding`, `connect`, `connection_bind`), with `dispatch`,
+//! `authenticate` and `answers` for what they have in common, and `relay` for the packets themselves.
+//! `endings`, `timeouts`, `reload` and `sessions` are how allocations end and change otherwise.
+//!
+//! `peer_connections` has the TCP connections of RFC 6062, whose data no shard sees; `connection_attempt`
+//! those that peers begin; `connection_ids` is how the shard that a data connection came to finds them.
 //! `mobility` lets an allocation move with its client (RFC 8016): `mobile_allocations` is how shards
-//! agree on where it is, `hand_over` how it goes from one to another. `nat_discovery` answers from
-//! elsewhere (RFC 5780).
+//! agree on where it is, `transfer` how it goes from one to another. `parked` is how requests are answered
+//! later. `nat_discovery` answers from elsewhere (RFC 5780). `announcing` is for a faster data path.
+//!
+//! A file uses names of those below it alone: `shard` is on top.
 #![forbid(unsafe_code)]
 
 pub mod auth;
 pub mod clock;
 pub mod policy;
+pub mod recorder;
 
 mod allocate;
-mod allocation;
+mod allocations;
+mod announcing;
+mod answer_budget;
+mod answers;
 mod authenticate;
 mod binding;
 mod cause;
 mod channel_bind;
+mod channel_route;
 mod connect;
 mod connection_attempt;
 mod connection_bind;
 mod connection_ids;
+mod context;
 mod create_permission;
-mod hand_over;
+mod deadlines;
+mod dispatch;
+mod effects;
+mod ended_requests;
+mod endings;
+mod event;
+mod failure;
 mod icmp;
+mod intake;
+mod lifetime;
 mod mobile_allocations;
 mod mobility;
+mod moves;
 mod nat_discovery;
-mod operator;
-mod outside;
+mod parked;
+mod parts;
+mod peer_check;
+mod peer_connections;
 mod redirect;
 mod refresh;
 mod relay;
 mod reload;
-mod request;
+mod reply;
+mod rules;
+mod sessions;
+mod settings;
 mod shard;
-mod strangers;
-mod tcp_allocation;
+mod statistics;
 mod ticket;
-mod timers;
+mod timeouts;
+mod traffic;
+mod transaction_ids;
+mod transfer;
 mod types;
 mod user;
+mod verdict;
 
 #[cfg(test)]
 mod tests;
 
 pub use cause::Cause;
+pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;
-pub use hand_over::{Departed, Landed};
+pub use deadlines::Deadlines;
+pub use effects::{
+    Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside, PeerConnections,
+    Randomness, RelaySockets,
+};
+pub use event::{EndReason, Event};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};
 pub use nat_discovery::NatDiscovery;
-pub use operator::{Session, Whose};
-pub use outside::{ChannelRoute, ConnectError, EndReason, Event, OpenError, Outside};
 pub use redirect::Redirect;
 pub use reload::Withdrawn;
-pub use shard::{Rules, Settings, Shard, Statistics};
+pub use rules::Rules;
+pub use sessions::{Session, Whose};
+pub use settings::Settings;
+pub use shard::Shard;
+pub use statistics::Statistics;
 pub use ticket::TicketKey;
+pub use traffic::{Traffic, Usage};
+pub use transfer::Departed;
 pub use types::{
-    AllocationId, Carrier, Client, ClientAddr, ConnectionId, DropReason, PeerAddr, Prefix,
-    RelayAddress, RelayId, ShardNumber, Traffic, Verdict, Via,
+    AllocationId, Carrier, Client, ClientAddr, ConnectionId, PeerAddr, RelayAddress, RelayId,
+    ShardNumber, Via,
 };
 pub use user::UserId;
+pub use verdict::{DropReason, Prefix, Verdict};

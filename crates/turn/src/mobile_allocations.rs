@@ -213,8 +213,17 @@ impl MobileAllocations {
         Ok((place.shard, place.id))
     }
 
-    /// Its client has ended it, and the shard that has it is to be told. Or not, for it cannot be.
-    pub(super) fn release(&self, id: MobileId, released: bool) {
+    /// Notes that its client has ended it, and that the shard that has it is being told.
+    pub(super) fn release(&self, id: MobileId) {
+        self.set_released(id, true);
+    }
+
+    /// Takes [`MobileAllocations::release`] back: the shard that has it cannot be told.
+    pub(super) fn keep(&self, id: MobileId) {
+        self.set_released(id, false);
+    }
+
+    fn set_released(&self, id: MobileId, released: bool) {
         if let Some(place) = self.lock().places.get_mut(&id) {
             place.released = released;
         }

@@ -7,10 +7,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::outside::Outside;
-use super::request::{Failure, Request};
-use super::types::{Client, RelayAddress, Verdict, Via};
-use taciturn_stun::{AttributeType as T, ErrorCode, Family, Writer};
+use super::failure::Failure;
+use super::types::{Client, RelayAddress, Via};
+use super::verdict::Verdict;
+use taciturn_stun::{AttributeType as T, ErrorCode, Family, Message, Writer};
 
 /// What Binding understands where NAT discovery is served.
 pub(super) const UNDERSTOOD: [T; 3] = [T::CHANGE_REQUEST, T::RESPONSE_PORT, T::PADDING];
@@ -33,6 +33,28 @@ pub struct NatDiscovery {
 /// Which side of an address: as clients know it, or as it is bound.
 type Side = fn(&RelayAddress) -> IpAddr;
 
+/// Which of two addresses or ports: the one that the request came to, or the other.
+#[derive(Clone, Copy)]
+enum Pick {
+    Same,
+    Other,
+}
+
+impl Pick {
+    const fn changed(change: bool) -> Self {
+        if change { Self::Other } else { Self::Same }
+    }
+
+    /// The one of `pair`, of which the request came to that at `index`.
+    fn of<T>(self, pair: &[T; 2], index: usize) -> &T {
+        let [first, second] = pair;
+        match (self, index) {
+            (Self::Same, 0) | (Self::Other, 1..) => first,
+            (Self::Other, 0) | (Self::Same, 1..) => second,
+        }
+    }
+}
+
 /// Where a request came to, as indices into [`NatDiscovery`].
 pub(super) struct Place<'a> {
     addresses: &'a [RelayAddress; 2],
@@ -43,10 +65,10 @@ pub(super) struct Place<'a> {
 
 impl NatDiscovery {
     //= 5780-6-no-alternate
-    /// Where a request came to; `None` where there is no other address and port.
-    pub(super) fn place(&self, client: Client, outside: &impl Outside) -> Option<Place<'_>> {
-        let Via::Udp(_) = client.via else { return None };
-        let port = outside.listening_port(client)?;
+    /// Returns where a request came to, by the server's port that it was sent to; `None` if there is
+    /// no other address and port.
+    pub(super) fn place(&self, client: Client, port: Option<u16>) -> Option<Place<'_>> {
+        let (Via::Udp(_), Some(port)) = (client.via, port) else { return None };
         let addresses = self.addresses[Family::of(client.local) as usize].as_ref()?;
         let is_at = |address: &RelayAddress| address.local == client.local;
         Some(Place {
@@ -59,12 +81,10 @@ impl NatDiscovery {
 }
 
 impl Place<'_> {
-    /// A listener, as clients know it or as it is bound; each part the same or the other.
-    fn at(&self, address: bool, port: bool, side: Side) -> SocketAddr {
-        let [first, second] = self.addresses;
-        let ip = if (self.address == 0) != address { first } else { second };
-        let [low, high] = self.ports;
-        SocketAddr::new(side(ip), if (self.port == 0) != port { low } else { high })
+    /// A listener, as clients know it or as it is bound.
+    fn at(&self, address: Pick, port: Pick, side: Side) -> SocketAddr {
+        let ip = side(address.of(self.addresses, self.address));
+        SocketAddr::new(ip, *port.of(&self.ports, self.port))
     }
 }
 
@@ -81,13 +101,13 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    /// What is asked for (RFC 5780 section 6.1). `len` is the length of the request.
+    /// What `client` asks for (RFC 5780 section 6.1). `len` is the length of the request in bytes.
     pub(super) fn new(
         place: &Place<'_>,
-        request: &Request<'_>,
+        client: Client,
+        message: &Message<'_>,
         len: usize,
     ) -> Result<Self, Failure> {
-        let message = request.message;
         let change = message.change_request()?.unwrap_or_default();
         let response_port = message.response_port()?;
         let padding = message.padding();
@@ -96,21 +116,22 @@ impl Exchange {
             let detail = "RESPONSE-PORT and PADDING together";
             return Err(Failure::new(ErrorCode::BAD_REQUEST, detail));
         }
-        let remote = request.client.remote.0;
+        let remote = client.remote.0;
+        let (address, port) = (Pick::changed(change.address), Pick::changed(change.port));
         let public: Side = |address| address.public;
         let local: Side = |address| address.local;
         // What goes in front of the padding: header, four addresses, PADDING's own header.
-        let address = if remote.is_ipv4() { 12 } else { 24 };
+        let one = if remote.is_ipv4() { 12 } else { 24 };
         let fingerprint = if message.has_fingerprint() { 8 } else { 0 };
-        let room = len.saturating_sub(20 + 4 * address + 4 + fingerprint);
+        let room = len.saturating_sub(20 + 4 * one + 4 + fingerprint);
         Ok(Self {
             mapped: remote,
-            origin: place.at(change.address, change.port, public),
+            origin: place.at(address, port, public),
             //= 5780-6.1-other-address
             // Section 7.4: what CHANGE-REQUEST with both flags leads to, whatever this one asked.
-            other: place.at(true, true, public),
+            other: place.at(Pick::Other, Pick::Other, public),
             //= 5780-6.1-source
-            from: place.at(change.address, change.port, local),
+            from: place.at(address, port, local),
             //= 5780-7.5-response-port
             to: SocketAddr::new(remote.ip(), response_port.unwrap_or_else(|| remote.port())),
             is_plain: change.is_nothing() && response_port.is_none(),

@@ -2,10 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::outside::{EndReason, Outside};
-use super::shard::{Rules, Settings, Shard};
-use super::types::PeerAddr;
-use crate::clock::Now;
+use super::announcing::{announce, announce_all};
+use super::context::Context;
+use super::effects::Outside;
+use super::endings::end;
+use super::event::EndReason;
+use super::parts::Parts;
+use super::peer_check::check_peer;
+use super::peer_connections::{close_all, usage_of};
+use super::rules::Rules;
+use super::settings::Settings;
+use super::types::{AllocationId, PeerAddr};
 
 /// What of running allocations ended by new rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,7 +25,7 @@ pub struct Withdrawn {
     pub connections: usize,
     /// Allocations whose user or secret was removed.
     pub allocations: usize,
-    /// Such allocations that go on, for the operator wants it so.
+    /// Such allocations that go on, because the operator wants it so.
     pub kept: usize,
 }
 
@@ -36,82 +43,79 @@ impl Withdrawn {
     }
 }
 
-impl Shard {
-    /// Goes on with other settings and rules. Allocations stay, with what they have, but for two
-    /// things. Those whose user or secret was removed end, unless the operator wants it otherwise.
-    /// And peers that the new rules refuse are out of reach at once: their permissions, channels and
-    /// TCP connections end. Bounds hold for what is asked for from now on.
-    ///
-    /// `rules` must hold the ports, quotas, nonce keys and CONNECTION-IDs of those before, and
-    /// `settings` the relay addresses: allocations rely on them.
-    pub fn set_rules(
-        &mut self,
-        now: Now,
-        settings: Settings,
-        rules: Rules,
-        outside: &mut impl Outside,
-    ) -> Withdrawn {
-        let before = std::mem::replace(&mut self.rules, rules);
-        self.settings = settings;
-        let mut withdrawn = self.end_removed(now, outside);
-        if before.peers == self.rules.peers {
-            return withdrawn;
+/// Goes on with other settings and rules.
+pub(super) fn set_rules<O: Outside>(
+    cx: &mut Context<'_, O>,
+    settings: Settings,
+    rules: Rules,
+) -> Withdrawn {
+    let before = std::mem::replace(&mut cx.parts.rules, rules);
+    cx.parts.settings = settings;
+    let mut withdrawn = end_removed(cx);
+    if before.peers != cx.parts.rules.peers {
+        for id in cx.parts.allocations.ids() {
+            withdrawn = withdrawn.and(withdraw_refused(cx, id));
         }
-        for index in self.indices() {
-            withdrawn = withdrawn.and(self.withdraw_refused(now, index, outside));
+    }
+    // Limits of packets or bytes a second may have come or gone.
+    announce_all(cx);
+    withdrawn
+}
+
+/// Ends the allocations whose user or secret is not configured any more, or counts them.
+fn end_removed<O: Outside>(cx: &mut Context<'_, O>) -> Withdrawn {
+    let mut withdrawn = Withdrawn::default();
+    for id in cx.parts.allocations.ids() {
+        if !is_removed(cx.parts, id) {
+            continue;
         }
-        withdrawn
-    }
-
-    /// Ends the allocations whose user or secret is not configured any more, or counts them.
-    fn end_removed(&mut self, now: Now, outside: &mut impl Outside) -> Withdrawn {
-        let mut withdrawn = Withdrawn::default();
-        for index in self.indices() {
-            if !self.is_removed(index) {
-                continue;
-            }
-            if self.settings.keep_removed {
-                withdrawn.kept += 1;
-            } else {
-                withdrawn.allocations += 1;
-                self.end(now.tick, index, EndReason::CredentialRemoved, outside);
-            }
+        if cx.parts.settings.keep_removed {
+            withdrawn.kept += 1;
+        } else {
+            withdrawn.allocations += 1;
+            end(cx, id, EndReason::CredentialRemoved);
         }
-        withdrawn
     }
+    withdrawn
+}
 
-    /// Whether the user or secret that an allocation was made with is not configured any more.
-    pub(super) fn is_removed(&self, index: u32) -> bool {
-        let origin = self.allocations.get(index as usize).and_then(|a| a.origin.as_ref());
-        origin.is_some_and(|origin| !self.rules.authenticator.has(origin))
-    }
+/// Returns whether the user or secret that an allocation was made with is not configured any more.
+pub(super) fn is_removed(parts: &Parts, id: AllocationId) -> bool {
+    let origin = parts.allocations.get(id).and_then(|allocation| allocation.origin.as_ref());
+    origin.is_some_and(|origin| !parts.rules.authenticator.has(origin))
+}
 
-    pub(super) fn withdraw_refused(
-        &mut self,
-        now: Now,
-        index: u32,
-        outside: &mut impl Outside,
-    ) -> Withdrawn {
-        let connections = self.close_refused_connections(index, outside);
-        let Some(allocation) = self.allocations.get(index as usize) else {
-            return Withdrawn { connections, ..Withdrawn::default() };
+/// Ends the permissions, channels and TCP connections of an allocation whose peers the rules refuse.
+pub(super) fn withdraw_refused<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) -> Withdrawn {
+    let mut withdrawn = Withdrawn::default();
+    let Parts { settings, rules, allocations, statistics, resumed, .. } = &mut *cx.parts;
+    let Some(mut entry) = allocations.find(id) else { return withdrawn };
+    let is_refused = |ip, port| check_peer(settings, rules, ip, port).is_err();
+    if let Some(tcp) = entry.tcp_mut() {
+        let next = || {
+            let refused = tcp.take(|known| is_refused(known.peer.0.ip(), None));
+            withdrawn.connections += usize::from(refused.is_some());
+            refused
         };
-        let is_refused = |ip, port| self.peer_refusal(ip, port).is_some();
-        let ips: Vec<IpAddr> = allocation.permitted().filter(|ip| is_refused(*ip, None)).collect();
-        let peers = allocation.channels().map(|channel| channel.peer);
-        // A channel needs more than its permission does: to an own address, a relay port.
-        let peers: Vec<PeerAddr> = peers
-            .filter(|peer| {
-                let (ip, port) = (peer.0.ip(), peer.0.port());
-                is_refused(ip, None) || is_refused(ip, Some(port))
-            })
-            .collect();
-        if let Some(allocation) = self.allocations.get_mut(index as usize) {
-            ips.iter().for_each(|ip| allocation.expire_permission(now.tick, *ip));
-            peers.iter().for_each(|peer| allocation.expire_channel(now.tick, *peer));
-        }
-        self.sweep(now.tick, index, outside);
-        let (permissions, channels) = (ips.len(), peers.len());
-        Withdrawn { permissions, channels, connections, ..Withdrawn::default() }
+        let traffic = close_all(next, resumed, cx.outside);
+        entry.count(usage_of(traffic), statistics);
     }
+    let ips: Vec<IpAddr> =
+        entry.permissions().addresses().filter(|ip| is_refused(*ip, None)).collect();
+    let peers = entry.udp().into_iter().flat_map(|udp| udp.channels().iter());
+    // A channel needs more than its permission does: to an own address, a relay port.
+    let peers: Vec<PeerAddr> = peers
+        .map(|channel| channel.peer)
+        .filter(|peer| {
+            let (ip, port) = (peer.0.ip(), peer.0.port());
+            is_refused(ip, None) || is_refused(ip, Some(port))
+        })
+        .collect();
+    let now = cx.now.tick;
+    ips.iter().for_each(|ip| entry.expire_permission(now, *ip));
+    peers.iter().for_each(|peer| entry.expire_channel(now, *peer));
+    entry.sweep(now);
+    (withdrawn.permissions, withdrawn.channels) = (ips.len(), peers.len());
+    announce(cx, id);
+    withdrawn
 }

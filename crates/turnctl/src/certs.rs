@@ -117,7 +117,7 @@ mod tests {
             "issuer       CN=R11\n",
             "expires      Fri, 15 Jan 2027 08:00:00 GMT, 60 days left\n",
             "source       certbot, /live/turn\n",
-            "renewal      good",
+            "renewal      ok",
             "warning      the certificate is self-signed\n",
         ] {
             assert!(text.contains(wanted), "{wanted:?} in {text}");

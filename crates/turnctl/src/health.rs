@@ -130,7 +130,8 @@ fn choose(listeners: &[Listen]) -> Option<Target> {
             Transport::Udp => 0,
             Transport::Tcp | Transport::Auto => 1,
             Transport::Tls => 2,
-            Transport::Dtls => return None,
+            // This command has no client for other transports.
+            _ => return None,
         };
         (listen.address.port() != 0).then_some((listen.proxy_protocol, transport))
     };

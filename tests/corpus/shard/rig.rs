@@ -330,7 +330,7 @@ impl Rig {
             self.shard.peer_connected(self.now, owner, id, &mut self.world);
         } else {
             self.world.connections.remove(&id);
-            self.shard.connect_failed(owner, ConnectionId(id), &mut self.world);
+            self.shard.connect_failed(self.now, owner, ConnectionId(id), &mut self.world);
         }
     }
 

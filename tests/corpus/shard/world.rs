@@ -1,11 +1,13 @@
 //! What is around the shard: sockets are numbers, and nothing is opened or closed twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use taciturn_turn::clock::Tick;
 use taciturn_turn::{
-    AllocationId, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event, OpenError,
-    Outside, RelayId, Traffic, Via,
+    AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, EndReason,
+    Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness, RelayId,
+    RelaySockets, ShardNumber, Traffic, Usage, Via,
 };
 
 /// A relay socket.
@@ -40,7 +42,8 @@ pub(super) struct World {
     pub(super) ended: Vec<(Client, EndReason)>,
     /// What clients were told unasked, or later.
     pub(super) told: Vec<(Client, Vec<u8>)>,
-    pub(super) channels: Vec<ChannelRoute>,
+    /// Channels announced as open, and until when.
+    pub(super) channels: HashMap<ChannelRoute, Tick>,
     opened: u32,
     randomness: u64,
 }
@@ -69,7 +72,7 @@ impl World {
     }
 }
 
-impl Outside for World {
+impl Randomness for World {
     fn random(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             self.randomness = self.randomness.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -79,7 +82,9 @@ impl Outside for World {
             *byte = (word >> 56) as u8;
         }
     }
+}
 
+impl RelaySockets for World {
     fn open_relay(
         &mut self,
         owner: AllocationId,
@@ -91,13 +96,9 @@ impl Outside for World {
     fn close_relay(&mut self, relay: RelayId) {
         self.close(relay, false);
     }
+}
 
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::Ended { client, reason, .. } = event {
-            self.ended.push((client, reason));
-        }
-    }
-
+impl PeerConnections for World {
     fn open_tcp_relay(
         &mut self,
         owner: AllocationId,
@@ -139,23 +140,54 @@ impl Outside for World {
         assert!(self.connections.remove(&connection.0).is_some(), "{connection:?} is not there");
         Traffic::default()
     }
+}
 
+impl Clients for World {
     fn tell(&mut self, client: Client, message: &[u8]) {
         assert!(matches!(client.via, Via::Stream { .. }), "only connections are told");
         self.told.push((client, message.to_vec()));
     }
 
+    fn listening_port(&self, _client: Client) -> Option<u16> {
+        None
+    }
+
     fn is_secure(&self, client: Client) -> bool {
         client.via == Via::Stream { connection: 6, listener: 1 }
     }
+}
 
-    fn channel_bound(&mut self, route: ChannelRoute) {
-        assert!(!self.channels.contains(&route), "{route:?} is announced twice");
-        self.channels.push(route);
+impl Observer for World {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Ended { client, reason, .. } = event {
+            self.ended.push((client, reason));
+        }
+    }
+}
+
+/// There is one shard alone.
+impl OtherShards for World {
+    fn fetch(&mut self, _from: ShardNumber, _allocation: MobileId, _client: Client) -> bool {
+        false
     }
 
-    fn channel_ended(&mut self, route: ChannelRoute) {
-        let at = self.channels.iter().position(|known| *known == route);
-        self.channels.remove(at.expect("a channel that was announced"));
+    fn release_at(&mut self, _shard: ShardNumber, _allocation: MobileId) -> bool {
+        false
+    }
+
+    fn offer_to(&mut self, _shard: ShardNumber, _client: Client) {}
+}
+
+impl DataPath for World {
+    const IS_THERE: bool = true;
+
+    fn channel_opened(&mut self, route: ChannelRoute, until: Tick) {
+        let before = self.channels.insert(route, until);
+        assert_ne!(before, Some(until), "{route:?} is announced twice");
+    }
+
+    fn channel_closed(&mut self, route: ChannelRoute) -> Usage {
+        self.channels.remove(&route).expect("a channel that was announced");
+        Usage::default()
     }
 }

@@ -2,13 +2,14 @@
 
 use zeroize::Zeroizing;
 
+use super::place::Place;
+
 /// coturn reads a line into a buffer of this many bytes, and takes the rest for a line of its own.
 const LONGEST_LINE: usize = 1023;
 
 /// One setting, before anything is known about its option.
 pub(super) struct Line {
-    /// From 1.
-    pub(super) number: usize,
+    pub(super) place: Place,
     pub(super) name: String,
     /// As coturn has it: a comment or a semicolon behind the value is part of it.
     pub(super) value: Zeroizing<String>,
@@ -27,7 +28,7 @@ pub(super) fn lines(text: &str) -> Vec<Line> {
         let separator = |c: char| matches!(c, ' ' | '=' | '\t');
         let (name, rest) = bare.find(separator).map_or((bare, ""), |at| bare.split_at(at));
         Some(Line {
-            number: n + 1,
+            place: Place::Line(n + 1),
             name: name.to_owned(),
             value: Zeroizing::new(unquoted(rest.trim_start_matches(separator)).to_owned()),
             too_long: line.len() > LONGEST_LINE,
@@ -90,7 +91,11 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Vec<(usize, String, String)> {
-        let parts = |line: Line| (line.number, line.name, line.value.to_string());
+        let number = |place| match place {
+            Place::Line(number) => number,
+            _ => 0,
+        };
+        let parts = |line: Line| (number(line.place), line.name, line.value.to_string());
         lines(text).into_iter().map(parts).collect()
     }
 

@@ -4,29 +4,30 @@ use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-use super::places::line_numbers;
-use super::translate::{Draft, Sourced};
-use super::{Outcome, Setting};
+use super::collected::{Draft, Sourced};
+use super::place::{Place, places};
+use super::setting::{Outcome, Setting};
 
 /// Networks that proxies are in, where coturn trusts everybody.
 const PROXIES: &str =
     "[\"127.0.0.0/8\", \"::1\", \"10.0.0.0/8\", \"172.16.0.0/12\", \"192.168.0.0/16\"]";
 
 /// The whole file.
-pub(super) fn toml(draft: &Draft, settings: &[Setting]) -> Zeroizing<String> {
+pub(super) fn toml(draft: &Draft, settings: &[Setting], absent: &[String]) -> Zeroizing<String> {
     // One allocation, so that no copy of a secret stays behind where it grew.
     let mut toml = Zeroizing::new(String::with_capacity(64 * 1024));
     let text = &mut *toml;
     text.push_str(
         "# taciturn.toml, translated from coturn's turnserver.conf. config/taciturn.toml of taciturn\n\
-         # explains every key. Line numbers are those of turnserver.conf.\n",
+         # explains every key. Line numbers are those of turnserver.conf,\n\
+         # arguments those of coturn's command line.\n",
     );
     top(text, draft);
     auth(text, draft);
     if let (Some(cert), Some(key)) = (&draft.cert, &draft.key) {
         text.push_str("\n[tls]\n");
-        set(text, "cert", &quoted(&cert.value), &cert.lines);
-        set(text, "key", &quoted(&key.value), &key.lines);
+        set(text, "cert", &quoted(&cert.value), &cert.places);
+        set(text, "key", &quoted(&key.value), &key.places);
     }
     peers(text, draft);
     sections(text, draft);
@@ -37,30 +38,34 @@ pub(super) fn toml(draft: &Draft, settings: &[Setting]) -> Zeroizing<String> {
     ] {
         leftovers(text, title, settings, wanted);
     }
+    if !absent.is_empty() {
+        let lines: String = absent.iter().map(|absent| comment(absent)).collect();
+        let _ = write!(text, "\n# Served by coturn without a line for it, and not here:\n{lines}");
+    }
     toml
 }
 
 fn top(text: &mut String, draft: &Draft) {
     text.push('\n');
     if let Some(realm) = &draft.realm {
-        set(text, "realm", &quoted(&realm.value), &realm.lines);
+        set(text, "realm", &quoted(&realm.value), &realm.places);
     }
     match draft.external_ip.as_slice() {
         [] => text.push_str(
             "# external-ip is not set: the server looks for its public address itself.\n\
              #external_ip = \"auto\"\n",
         ),
-        [one] => set(text, "external_ip", &quoted(&one.value), &one.lines),
+        [one] => set(text, "external_ip", &quoted(&one.value), &one.places),
         several => {
             let values: Vec<_> = several.iter().map(|address| quoted(&address.value)).collect();
             let mut lines: Vec<_> =
-                several.iter().flat_map(|address| &address.lines).copied().collect();
+                several.iter().flat_map(|address| &address.places).copied().collect();
             lines.sort_unstable();
             set(text, "external_ip", &format!("[{}]", values.join(", ")), &lines);
         }
     }
     match &draft.relay_ports {
-        Some(ports) => set(text, "relay_ports", &quoted(&ports.value), &ports.lines),
+        Some(ports) => set(text, "relay_ports", &quoted(&ports.value), &ports.places),
         None => text.push_str(
             "# min-port and max-port are not set. coturn's range is 49152-65535; the default here lies\n\
              # within it, so that a firewall that lets coturn's through lets this through as well.\n\
@@ -68,15 +73,14 @@ fn top(text: &mut String, draft: &Draft) {
         ),
     }
     if let Some(workers) = &draft.workers {
-        set(text, "workers", &workers.value.to_string(), &workers.lines);
+        set(text, "workers", &workers.value.to_string(), &workers.places);
     }
 }
 
 fn auth(text: &mut String, draft: &Draft) {
     if draft.users.is_empty() && draft.secrets.is_empty() {
         text.push_str(
-            "\n# There is no credential: the server makes a secret at its first start and keeps it in\n\
-             # state_dir. `turnctl homeserver-snippet` prints it for Synapse.\n",
+            "\n# There is no credential: add users or secrets in [auth], or the server makes a secret of its own.\n",
         );
         return;
     }
@@ -108,13 +112,13 @@ fn peers(text: &mut String, draft: &Draft) {
 /// The sections that hold plain keys only: limits, protocol.
 fn sections(text: &mut String, draft: &Draft) {
     let mut open = "";
-    for (path, Sourced { value, lines }) in &draft.keys {
+    for (path, Sourced { value, places: all }) in &draft.keys {
         let (section, name) = path.split_once('.').unwrap_or(("", path));
         if section != open {
             let _ = write!(text, "\n[{section}]\n");
             open = section;
         }
-        set(text, name, value, lines);
+        set(text, name, value, all);
     }
 }
 
@@ -160,10 +164,10 @@ fn comment(text: &str) -> String {
     format!("#   {}\n", text.replace(char::is_control, " "))
 }
 
-fn set(text: &mut String, key: &str, value: &str, lines: &[usize]) {
-    let _ = match lines {
+fn set(text: &mut String, key: &str, value: &str, all: &[Place]) {
+    let _ = match all {
         [] => writeln!(text, "{key} = {value}"),
-        _ => writeln!(text, "{key} = {value} # {}", line_numbers(lines)),
+        _ => writeln!(text, "{key} = {value} # {}", places(all)),
     };
 }
 
@@ -174,7 +178,7 @@ fn list<T>(text: &mut String, key: &str, items: &[Sourced<T>], show: impl Fn(&T)
     let _ = writeln!(text, "{key} = [");
     for item in items {
         let shown = Zeroizing::new(show(&item.value));
-        let _ = writeln!(text, "    {}, # {}", shown.as_str(), line_numbers(&item.lines));
+        let _ = writeln!(text, "    {}, # {}", shown.as_str(), places(&item.places));
     }
     text.push_str("]\n");
 }

@@ -7,11 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use std::net::UdpSocket;
 
-#[cfg(target_os = "linux")]
-use super::Outbox;
+use super::datagrams::{BATCH, Outgoing};
 use super::segmentation::Segmentation;
-use super::{BATCH, Outgoing, send};
-use crate::losses::{Loss, Losses};
+#[cfg(target_os = "linux")]
+use super::system::SendBatch;
+use super::system::send;
+use crate::send_errors::{Loss, Losses};
 use taciturn_turn::Prefix;
 use taciturn_turn::clock::Tick;
 
@@ -54,7 +55,7 @@ struct Group {
 }
 
 impl Item {
-    /// What it is put together from.
+    /// Returns the parts that it consists of.
     fn parts<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let payload = self.payload.0 as usize..self.payload.1 as usize;
         let parts = [
@@ -67,20 +68,20 @@ impl Item {
 }
 
 impl Group {
-    /// Its datagrams.
+    /// Returns its datagrams.
     fn items<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = &'a Item> + use<'a> {
         let item = |index: u32| items.get(index as usize);
         std::iter::successors(item(self.first), move |last| item(last.next?))
     }
 
-    /// The length of each datagram of a run; 0 for a single one.
+    /// Returns the length of each datagram of a run; 0 for a single one.
     fn segment(&self) -> u16 {
         // A datagram is at most 65,507 bytes long.
         if self.count > 1 { u16::try_from(self.size).unwrap_or(0) } else { 0 }
     }
 }
 
-/// What sending came to.
+/// How much was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SendStatistics {
     /// Datagrams sent.
@@ -98,7 +99,7 @@ pub(crate) struct Egress {
     groups: Vec<Group>,
     segmentation: Segmentation,
     #[cfg(target_os = "linux")]
-    outbox: Outbox,
+    batch: SendBatch,
     pub(crate) statistics: SendStatistics,
 }
 
@@ -109,7 +110,7 @@ impl Default for Egress {
             groups: Vec::with_capacity(BATCH),
             segmentation: Segmentation::default(),
             #[cfg(target_os = "linux")]
-            outbox: Outbox::default(),
+            batch: SendBatch::default(),
             statistics: SendStatistics::default(),
         }
     }
@@ -164,7 +165,7 @@ impl Egress {
         });
     }
 
-    /// What time it is from now on.
+    /// Sets the time.
     pub(crate) const fn set_now(&mut self, now: Tick) {
         self.segmentation.set_now(now);
     }
@@ -224,14 +225,14 @@ impl Egress {
         if groups.len() < 2 {
             return 0;
         }
-        let mut letters = self.outbox.open();
+        let mut messages = self.batch.open();
         for group in groups {
             let parts = group.items(items).flat_map(|item| item.parts(bytes));
-            if !letters.add(group.to.address, group.to.source, group.segment(), parts) {
+            if !messages.add(group.to.address, group.to.source, group.segment(), parts) {
                 break;
             }
         }
-        let sent = letters.send(socket);
+        let sent = messages.send(socket);
         self.statistics.sends += u64::from(sent > 0);
         sent
     }

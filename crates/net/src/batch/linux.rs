@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd as _;
 use std::ptr::{self, NonNull};
 
 use super::control::{self, CONTROL, Control, read_control, read_error, write_control};
-use super::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
+use super::datagrams::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
 use taciturn_turn::IcmpError;
 
 /// Datagrams that a read wants room for.
@@ -153,7 +153,7 @@ impl Ingress {
         Ok(count >= free)
     }
 
-    /// Whether another socket can be read without giving up what was received.
+    /// Returns true if another socket can be read without giving up what was received.
     pub(crate) const fn has_room(&self) -> bool {
         self.end <= BATCH - ROOM
     }
@@ -166,7 +166,7 @@ impl Ingress {
         (self.first, self.end) = (0, 0);
     }
 
-    /// What the last read has brought. A datagram without a usable source address is left out.
+    /// Returns what the last read has brought. A datagram without a usable source address is left out.
     pub(crate) fn received(&self) -> impl Iterator<Item = Received> + '_ {
         // SAFETY: the slots are valid, and nothing writes to them while `self` is borrowed.
         let Slots { names, controls, headers, .. } = unsafe { &*self.slots.pointer() };
@@ -186,7 +186,7 @@ impl Ingress {
         })
     }
 
-    /// The bytes that the batch's ranges mean.
+    /// Returns the bytes that the batch's ranges mean.
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: the bytes are valid, and nothing writes to them while `self` is borrowed.
         unsafe { &*self.bytes.pointer() }
@@ -260,7 +260,7 @@ fn set(
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// How many datagrams the kernel has dropped on their way into the socket, because its buffer was full
+/// Returns how many datagrams the kernel has dropped on their way into the socket, because its buffer was full
 /// (or its memory used up): a number that wraps around. 0 where the kernel does not tell (before 4.12).
 pub(crate) fn overflowed(socket: &UdpSocket) -> u32 {
     /// Of enum in linux/sock_diag.h: where the drops stand, and how many numbers there are.
@@ -319,31 +319,31 @@ struct Sheets {
 }
 
 /// Several messages that leave by one socket in one call, and what the kernel reads of them.
-pub(crate) struct Outbox(Shared<Sheets>);
+pub(crate) struct SendBatch(Shared<Sheets>);
 
-impl Default for Outbox {
+impl Default for SendBatch {
     fn default() -> Self {
         // SAFETY: all-zero is a valid mmsghdr, Name, Control and iovec (null pointers, zero lengths).
         Self(Shared::new(Box::new(unsafe { mem::zeroed::<Sheets>() })))
     }
 }
 
-impl std::fmt::Debug for Outbox {
+impl std::fmt::Debug for SendBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Outbox").finish_non_exhaustive()
+        f.debug_struct("SendBatch").finish_non_exhaustive()
     }
 }
 
-impl Outbox {
+impl SendBatch {
     /// Begins with no message.
-    pub(crate) const fn open<'b>(&mut self) -> Letters<'_, 'b> {
-        Letters { outbox: self, count: 0, pieces: 0, bytes: PhantomData }
+    pub(crate) const fn open<'b>(&mut self) -> Messages<'_, 'b> {
+        Messages { batch: self, count: 0, pieces: 0, bytes: PhantomData }
     }
 }
 
-/// The messages that are in an [`Outbox`] now, while their bytes are borrowed.
-pub(crate) struct Letters<'o, 'b> {
-    outbox: &'o mut Outbox,
+/// The messages that are in an [`SendBatch`] now, while their bytes are borrowed.
+pub(crate) struct Messages<'o, 'b> {
+    batch: &'o mut SendBatch,
     /// Messages, at most `BATCH`.
     count: usize,
     /// Pieces of all of them, at most `PIECES`.
@@ -351,7 +351,7 @@ pub(crate) struct Letters<'o, 'b> {
     bytes: PhantomData<&'b [u8]>,
 }
 
-impl<'b> Letters<'_, 'b> {
+impl<'b> Messages<'_, 'b> {
     /// Adds one. Returns whether there was room.
     pub(crate) fn add(
         &mut self,
@@ -360,7 +360,7 @@ impl<'b> Letters<'_, 'b> {
         segment: u16,
         parts: impl Iterator<Item = &'b [u8]>,
     ) -> bool {
-        let (n, first, all) = (self.count, self.pieces, self.outbox.0.pointer());
+        let (n, first, all) = (self.count, self.pieces, self.batch.0.pointer());
         if n >= BATCH {
             return false;
         }
@@ -407,9 +407,9 @@ impl<'b> Letters<'_, 'b> {
     /// As [`Self::send`], by a call that is given the headers and their number, reads as sendmmsg does, and
     /// returns how many it sent or -1.
     fn send_by(self, call: impl FnOnce(*mut libc::mmsghdr, libc::c_uint) -> libc::c_int) -> usize {
-        // SAFETY: the outbox is valid. The first `count` headers were written by `add`: they point into
-        // the outbox, which is borrowed, and at bytes that are borrowed for as long as this value lives.
-        let headers = unsafe { &raw mut (*self.outbox.0.pointer()).headers };
+        // SAFETY: the batch is valid. The first `count` headers were written by `add`: they point into
+        // the batch, which is borrowed, and at bytes that are borrowed for as long as this value lives.
+        let headers = unsafe { &raw mut (*self.batch.0.pointer()).headers };
         usize::try_from(call(headers.cast(), self.count as libc::c_uint)).unwrap_or(0)
     }
 }
@@ -460,7 +460,7 @@ union Name {
 }
 
 impl Name {
-    /// The name of an address, and how many bytes of it count.
+    /// Returns the name of an address, and how many bytes of it count.
     fn of(address: SocketAddr) -> (Self, libc::socklen_t) {
         match address {
             SocketAddr::V4(v4) => {

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::{Outgoing, Received, SLOT, Wishes};
+use super::datagrams::{Outgoing, Received, SLOT, Wishes};
 use taciturn_turn::IcmpError;
 
 /// The buffer of one datagram.
@@ -36,7 +36,7 @@ impl Ingress {
         Ok(true)
     }
 
-    /// Whether another socket can be read without giving up what was received.
+    /// Returns true if another socket can be read without giving up what was received.
     pub(crate) const fn has_room(&self) -> bool {
         self.received.is_none()
     }
@@ -46,12 +46,12 @@ impl Ingress {
         self.received = None;
     }
 
-    /// What the last read has brought.
+    /// Returns what the last read has brought.
     pub(crate) fn received(&self) -> impl Iterator<Item = Received> + use<> {
         self.received.into_iter()
     }
 
-    /// The bytes that the batch's ranges mean.
+    /// Returns the bytes that the batch's ranges mean.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -38,12 +38,12 @@ impl Default for Segmentation {
 }
 
 impl Segmentation {
-    /// What time it is from now on.
+    /// Sets the time.
     pub(super) const fn set_now(&mut self, now: Tick) {
         self.now = now;
     }
 
-    /// Whether a run may be put together for this destination.
+    /// Returns true if a run may be put together for this destination.
     pub(super) fn may_run(&self, to: IpAddr) -> bool {
         self.known
             && self.off_until <= self.now

@@ -4,8 +4,10 @@ use std::io::IoSlice;
 use std::net::UdpSocket;
 use std::time::Duration;
 
-use super::{Destination, Egress, Outgoing, Received, SLOT, Wishes, linux, portable};
-use crate::losses::Loss;
+use super::datagrams::{Outgoing, Received, SLOT, Wishes};
+use super::egress::{Destination, Egress};
+use super::{linux, portable};
+use crate::send_errors::Loss;
 use taciturn_turn::Prefix;
 
 fn socket() -> UdpSocket {

@@ -179,14 +179,14 @@ impl Connection {
         result
     }
 
-    /// The longest payload that [`Self::send`] takes, in bytes: [`MAX_PAYLOAD`], or what the client
+    /// Returns the longest payload that [`Self::send`] takes, in bytes: [`MAX_PAYLOAD`], or what the client
     /// asked for (RFC 6066 section 4).
     #[must_use]
     pub fn max_payload(&self) -> u16 {
         self.max_payload
     }
 
-    /// How long until [`Self::handle_timeout`] is due; `None` when no flight waits for an answer
+    /// Returns how long until [`Self::handle_timeout`] is due; `None` when no flight waits for an answer
     /// (RFC 6347 section 4.2.4: one second at first, doubled each time).
     #[must_use]
     pub fn timeout(&self) -> Option<Duration> {
@@ -208,19 +208,19 @@ impl Connection {
         ffi::clear_errors();
     }
 
-    /// Whether the handshake is done and the connection open.
+    /// Returns true if the handshake is done and the connection open.
     #[must_use]
     pub fn is_established(&self) -> bool {
         matches!(self.state, State::Established)
     }
 
-    /// Whether the connection has ended; take what [`Self::poll_transmit`] still has and drop it.
+    /// Returns true if the connection has ended; take what [`Self::poll_transmit`] still has and drop it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed(_))
     }
 
-    /// Why the connection has ended; `None` while it has not.
+    /// Returns why the connection has ended; `None` while it has not.
     #[must_use]
     pub fn close_reason(&self) -> Option<&CloseReason> {
         match &self.state {
@@ -229,19 +229,19 @@ impl Connection {
         }
     }
 
-    /// The ALPN name agreed on (RFC 7443), when the client offered any.
+    /// Returns the ALPN name agreed on (RFC 7443), when the client offered any.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.stream.ssl().selected_alpn_protocol()
     }
 
-    /// The cipher agreed on, by OpenSSL's name.
+    /// Returns the cipher agreed on, by OpenSSL's name.
     #[must_use]
     pub fn cipher(&self) -> Option<&'static str> {
         self.stream.ssl().current_cipher().map(|cipher| cipher.name())
     }
 
-    /// Whether `datagram` is the ClientHello of another handshake from the same address: a client
+    /// Returns true if `datagram` is the ClientHello of another handshake from the same address: a client
     /// that has restarted (RFC 6347 section 4.2.8). Give it to
     /// [`super::Listener::datagram_from_unknown`] then, and replace this connection only when that
     /// accepts.

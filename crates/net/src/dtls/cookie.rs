@@ -10,7 +10,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 use zeroize::Zeroizing;
 
-use super::DtlsError;
+use super::error::DtlsError;
 
 /// Bytes of a cookie.
 pub(super) const COOKIE_LEN: usize = 32;
@@ -54,12 +54,12 @@ impl CookieKeys {
         }
     }
 
-    /// The cookie for `client`.
+    /// Returns the cookie for `client`.
     pub(super) fn make(&self, client: SocketAddr) -> Cookie {
         tag(&self.current, client)
     }
 
-    /// Whether `cookie` was made for `client` with a key that is still good; constant time.
+    /// Returns true if `cookie` was made for `client` with a key that is still good; constant time.
     pub(super) fn verify(&self, client: SocketAddr, cookie: &[u8]) -> bool {
         let mut good = tag(&self.current, client)[..].ct_eq(cookie);
         good |= match &self.previous {

@@ -51,7 +51,7 @@ pub enum DtlsError {
     QueueFull,
 }
 
-/// The first reason of OpenSSL's `stack`, in its own fixed words.
+/// Returns the first reason of OpenSSL's `stack`, in its own fixed words.
 pub(super) fn reason(stack: &ErrorStack) -> Box<str> {
     stack.errors().iter().find_map(|e| e.reason()).unwrap_or("no reason given").into()
 }

@@ -117,7 +117,7 @@ pub(super) fn set_max_send_fragment(builder: &mut SslContextBuilder, bytes: u16)
     }
 }
 
-/// The payload, in bytes, to which the client has asked to keep records (RFC 6066 section 4).
+/// Returns the payload, in bytes, to which the client has asked to keep records (RFC 6066 section 4).
 ///
 /// OpenSSL up to 3.1 may cut the write buffer down to it. A longer write is past its end there, or
 /// ends the connection where OpenSSL checks it.

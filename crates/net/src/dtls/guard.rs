@@ -24,7 +24,7 @@ const MAX_DATAGRAM: usize = 8192;
 /// Bytes of an encrypted Finished, at least: message header and 12 bytes, with a tag.
 const MIN_FINISHED: usize = 40;
 
-/// Whether a datagram for an established connection is made of whole records, of which the
+/// Returns true if a datagram for an established connection is made of whole records, of which the
 /// encrypted ones are no shorter than `overhead` (nonce and tag, in bytes).
 #[must_use]
 pub fn plausible(datagram: &[u8], overhead: usize) -> bool {
@@ -47,7 +47,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Whether this datagram may go on to OpenSSL.
+    /// Returns true if this datagram may go on to OpenSSL.
     pub fn admits(&mut self, datagram: &[u8]) -> bool {
         if self.datagrams >= MAX_DATAGRAMS || datagram.len() > MAX_DATAGRAM {
             return false;

@@ -78,7 +78,7 @@ impl<'a> ClientHello<'a> {
         Some(Self { record_seq, message_seq, random, cookie })
     }
 
-    /// The HelloVerifyRequest that answers this ClientHello.
+    /// Returns the HelloVerifyRequest that answers this ClientHello.
     pub(super) fn verify_request(&self, cookie: &Cookie) -> [u8; VERIFY_REQUEST_LEN] {
         // Both lengths are constants far below their fields' limits.
         const BODY: u8 = (3 + COOKIE_LEN) as u8;
@@ -102,7 +102,7 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-/// Whether `datagram` is one whole, unencrypted ClientHello: what a client sends that starts anew
+/// Returns true if `datagram` is one whole, unencrypted ClientHello: what a client sends that starts anew
 /// from an address that already has a connection (see [`super::Connection::is_restart`]).
 #[must_use]
 pub fn is_client_hello(datagram: &[u8]) -> bool {

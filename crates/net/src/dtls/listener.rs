@@ -1,4 +1,4 @@
-//! The door: cookies for strangers, connections for those who bring one back.
+//! Datagrams from unknown sources: cookies for strangers, connections for clients that return one.
 #![forbid(unsafe_code)]
 
 use std::fmt;

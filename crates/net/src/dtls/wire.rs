@@ -46,7 +46,7 @@ impl Wire {
         }
     }
 
-    /// Whether the next datagram out would be dropped.
+    /// Returns true if the next datagram out would be dropped.
     pub(super) fn is_full(&self) -> bool {
         self.lengths.len() >= MAX_QUEUED || self.outbound.len() >= MAX_QUEUED_BYTES
     }

@@ -2,30 +2,30 @@
 //! its shard.
 //!
 //! ```text
-//!  datagram -> Tuple -> known?   Session::deliver -> records -> Shard::from_client -> verdicts
-//!                    -> unknown? Door::admit -> HelloVerifyRequest | nothing | a Session
-//!  verdict  -> Dtls::media / Dtls::answer -> record -> Outbox -> sendmsg at the end of the batch
+//!  datagram -> Tuple -> known?   Connection::handle_datagram -> records -> the shard -> verdicts
+//!                    -> unknown? DtlsClients::admit -> HelloVerifyRequest | nothing | a DtlsClient
+//!  verdict  -> DtlsClients::data, answer -> record -> RecordQueue -> sendmsg at the end of the batch
 //! ```
 //!
 //! Nothing is kept for a source before it has returned its cookie; then it takes a place among
 //! `limits.connections`, and one of few for handshakes that are not finished. There is no task for
-//! a connection and no look at all of them: deadlines are in one heap for each worker.
+//! a connection and no look at all of them: deadlines are in one heap for each worker. What passes between
+//! them and the shard is in `engine/dtls.rs`.
 //= 8656-5-tcp-tls-dtls
 
+mod client;
 mod deadlines;
-mod door;
-mod outbox;
-mod places;
-mod serve;
-mod session;
+mod evictions;
+mod record_queue;
 mod settings;
 #[cfg(test)]
 #[path = "../../../testkit/src/dtls.rs"]
 #[allow(dead_code, unreachable_pub, reason = "testkit's, here with this crate's own types")]
 mod support;
+mod table;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::door::{Dtls, Plain};
-pub(super) use self::serve::Hands;
+pub(super) use self::client::Due;
 pub use self::settings::DtlsSettings;
+pub(super) use self::table::{Admitted, DtlsClients, Tuple};

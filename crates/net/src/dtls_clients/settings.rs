@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::dtls::{DtlsContext, DtlsError};
-use crate::listener::DtlsUnavailable;
+use crate::listener::error::DtlsUnavailable;
 use taciturn_tls::{CertSource, CertStore, CertifiedChain, Report, best_fit};
 
 /// A listener for DTLS; the same for all workers.
@@ -118,7 +118,7 @@ impl DtlsSettings {
         refused
     }
 
-    /// Whether it serves the certificates of `store`.
+    /// Returns true if it serves the certificates of `store`.
     #[must_use]
     pub fn serves(&self, store: &Arc<CertStore>) -> bool {
         Arc::ptr_eq(&self.store, store)
@@ -132,7 +132,7 @@ impl DtlsSettings {
         all_good(&self.name, store).map(drop)
     }
 
-    /// What new connections get as of now.
+    /// Returns what new connections get as of now.
     pub(super) fn served(&self) -> Arc<DtlsContext> {
         self.served.load_full()
     }

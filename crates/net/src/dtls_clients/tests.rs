@@ -9,24 +9,26 @@ use mio::Poll;
 use openssl::x509::X509;
 use tempfile::TempDir;
 
-use super::door::{Dtls, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Plain, Tuple};
-use super::serve::Hands;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
-use crate::batch::Egress;
+use super::table::{DtlsClients, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Tuple};
 use crate::clock::Clock;
+use crate::counters::RefusedHandshakes;
 use crate::dtls::{DtlsContext, Listener};
+use crate::engine::entered::Entered;
+use crate::engine::{Engine, dtls};
 use crate::handshakes::Gate;
-use crate::io::Io;
-use crate::listener::{ListenerId, UdpListener};
-use crate::patience::{FIRST_MESSAGE, HANDSHAKE_TIME, STRANGER};
-use crate::tally::RefusedHandshakes;
+use crate::listener::id::ListenerId;
+use crate::listener::udp::UdpListener;
+use crate::mailbox::OtherWorkers;
+use crate::shared::Shared;
 use crate::test_rules::{self, request, rules};
+use crate::timeouts::{FIRST_MESSAGE, HANDSHAKE_TIME, WITHOUT_ALLOCATION};
 use taciturn_stun::{Message, Method};
 use taciturn_tls::{CertSource, CertStore, ReloadOutcome};
+use taciturn_turn::Whose;
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::{AnswerLimit, Connections, HandshakeLimit};
-use taciturn_turn::{Shard, Whose};
 
 const INSTANT: Duration = Duration::from_millis(1);
 
@@ -44,11 +46,7 @@ struct Rig {
     answers: Arc<AnswerLimit>,
     address: SocketAddr,
     now: Now,
-    shard: Shard,
-    io: Io,
-    egress: Egress,
-    reply: Vec<u8>,
-    plain: Plain,
+    engine: Engine,
     _poll: Poll,
 }
 
@@ -77,58 +75,57 @@ impl Rig {
         let connections = Arc::new(Connections::new(limit, limit));
         let (clock, poll) = (Clock::start(), Poll::new().unwrap());
         let answers = Arc::new(answers);
-        let gate = Rc::new(Gate::new(clock, Arc::new(handshakes), Arc::clone(&answers)));
-        let dtls = Dtls::new(clock, &connections, Rc::clone(&gate));
+        let handshakes = Arc::new(handshakes);
+        let gate = Rc::new(Gate::new(clock, Arc::clone(&handshakes), Arc::clone(&answers)));
         let registry = poll.registry().try_clone().unwrap();
-        let mut io = Io::new(clock, registry, dtls, Arc::default(), false);
-        let number = io.listen(listener).unwrap();
-        io.dtls.open(number, settings).unwrap();
         let start = Now { tick: Tick(1_000_000), unix: 1_700_000_000 };
-        let reply = vec![0; 1500];
-        let (egress, plain) = (Egress::default(), Plain::default());
-        let shard = Shard::new(test_rules::settings(), rules(start.tick, Vec::new()));
-        Self {
-            pki,
-            connections,
-            gate,
-            answers,
-            address,
-            now: start,
-            shard,
-            io,
-            egress,
-            reply,
-            plain,
-            _poll: poll,
-        }
+        let shared = Shared {
+            settings: test_rules::settings(),
+            rules: rules(start.tick, Vec::new()),
+            connections: Arc::clone(&connections),
+            handshakes: Arc::clone(&handshakes),
+            limit_names: crate::limit_names::LimitNames::default(),
+            wake_delay: Duration::ZERO,
+        };
+        let (unbound, workers) = (Arc::default(), OtherWorkers::default());
+        let mut engine = Engine::new(clock, registry, &shared, unbound, workers, Rc::clone(&gate));
+        engine.listen_dtls(listener, settings).unwrap();
+        Self { pki, connections, gate, answers, address, now: start, engine, _poll: poll }
     }
 
-    fn hands(&mut self) -> Hands<'_> {
-        let Self { shard, io, egress, reply, plain, .. } = self;
-        Hands { shard, io, egress, reply, plain }
+    fn enter<R>(&mut self, call: impl FnOnce(&mut Entered<'_>) -> R) -> R {
+        self.engine.enter_at(self.now, call)
     }
 
-    fn dtls(&self) -> &Dtls {
-        &self.io.dtls
+    fn dtls(&mut self) -> &DtlsClients {
+        &self.engine.resources().clients.dtls
+    }
+
+    fn kick(&mut self) -> usize {
+        self.enter(|entered| entered.shard.kick(entered.now, &Whose::default(), &mut entered.out))
+    }
+
+    fn allocations(&self) -> usize {
+        self.engine.snapshot().allocations
+    }
+
+    fn tuple(&self, remote: SocketAddr) -> Tuple {
+        Tuple { listener: 0, local: self.address.ip(), remote }
     }
 
     /// A datagram from somewhere.
     fn from(&mut self, remote: SocketAddr, datagram: &[u8]) {
-        let tuple = Tuple { listener: 0, local: self.address.ip(), remote };
-        let now = self.now;
-        self.hands().datagram(now, tuple, datagram);
-        let Self { io, egress, plain, .. } = self;
-        io.flush(egress, plain.bytes());
+        let tuple = self.tuple(remote);
+        self.enter(|entered| dtls::datagram(entered, tuple, datagram));
     }
 
     /// Lets time pass; the worker wakes whenever it asked to be, and at the end.
     fn advance(&mut self, span: Duration) {
         let target = self.now.tick + span;
         loop {
-            let due = self.io.dtls.next_timeout().filter(|due| *due <= target);
+            let due = self.dtls().next_timeout().filter(|due| *due <= target);
             self.now.tick = due.unwrap_or(target).max(self.now.tick);
-            let now = self.now;
-            self.hands().handle_timeout(now);
+            self.enter(|_| ());
             if due.is_none() {
                 break;
             }
@@ -136,10 +133,11 @@ impl Rig {
     }
 
     /// Nothing is kept for anybody.
-    fn assert_empty(&self) {
+    fn assert_empty(&mut self) {
+        let connections = self.connections.open();
         let dtls = self.dtls();
-        assert_eq!((dtls.sessions.len(), dtls.by_tuple.len()), (0, 0));
-        assert_eq!((self.connections.open(), dtls.half_open.open()), (0, 0));
+        assert_eq!((dtls.clients.len(), dtls.by_tuple.len()), (0, 0));
+        assert_eq!((connections, dtls.half_open.open()), (0, 0));
     }
 
     fn client(&self) -> TestClient {
@@ -263,7 +261,7 @@ fn nothing_is_kept_for_strangers() {
     rig.assert_empty();
     let dtls = rig.dtls();
     assert_eq!(
-        (dtls.sessions.capacity(), dtls.by_tuple.capacity(), dtls.deadlines.len()),
+        (dtls.clients.capacity(), dtls.by_tuple.capacity(), dtls.deadlines.len()),
         (0, 0, 0)
     );
 }
@@ -288,7 +286,7 @@ fn a_handshake_that_is_not_finished_ends_after_ten_seconds_with_all_it_held() {
     client.half_open(&mut rig);
     assert_eq!((rig.connections.open(), rig.dtls().half_open.open()), (1, 1));
     rig.advance(HANDSHAKE_TIME - INSTANT);
-    assert_eq!(rig.dtls().sessions.len(), 1);
+    assert_eq!(rig.dtls().clients.len(), 1);
     rig.advance(INSTANT);
     rig.assert_empty();
     assert_eq!(rig.dtls().deadlines.len(), 0);
@@ -303,16 +301,16 @@ fn unfinished_handshakes_are_bounded_from_one_address_and_in_all() {
         client
     };
     let mut first: Vec<_> = (0..HALF_OPEN_PER_ADDRESS + 3).map(|_| from(&mut rig, 1)).collect();
-    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize);
+    assert_eq!(rig.dtls().clients.len(), HALF_OPEN_PER_ADDRESS as usize);
     // Finished ones make room.
     first[0].shake_hands(&mut rig);
     from(&mut rig, 1);
-    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN_PER_ADDRESS as usize + 1);
+    assert_eq!(rig.dtls().clients.len(), HALF_OPEN_PER_ADDRESS as usize + 1);
     for n in 0..HALF_OPEN {
         from(&mut rig, 2 + (n / HALF_OPEN_PER_ADDRESS) as u8);
     }
     assert_eq!(rig.dtls().half_open.open(), HALF_OPEN);
-    assert_eq!(rig.dtls().sessions.len(), HALF_OPEN as usize + 1);
+    assert_eq!(rig.dtls().clients.len(), HALF_OPEN as usize + 1);
     // After all of it, those who had no room get in.
     rig.advance(HANDSHAKE_TIME + FIRST_MESSAGE);
     rig.assert_empty();
@@ -333,11 +331,11 @@ fn handshakes_of_one_address_are_limited_also_where_it_ends_each_at_once_and_oth
         rig.advance(PAID_OFF);
         let mut client = rig.client();
         client.socket = socket.try_clone().unwrap();
-        let sessions = rig.dtls().next_generation;
+        let before = rig.dtls().next_generation;
         client.half_open(&mut rig);
-        begun += rig.dtls().next_generation - sessions;
+        begun += rig.dtls().next_generation - before;
         rig.from(client.address(), FATAL_ALERT);
-        assert_eq!(rig.dtls().sessions.len(), 0, "the alert ends it");
+        assert_eq!(rig.dtls().clients.len(), 0, "the alert ends it");
     }
     assert_eq!(begun, 3 + 19, "three at once, and one a second for 19.5 s");
     assert_eq!(rig.gate.refused(), RefusedHandshakes { tls: 0, dtls: 40 - 22 });
@@ -357,13 +355,13 @@ fn a_handshake_is_refused_while_the_worker_has_spent_its_share_and_taken_up_late
     let far = Ipv4Addr::new(192, 0, 2, 1).into();
     rig.gate.dtls_has_cost(rig.now.tick, far, Duration::from_millis(24));
     rig.from(client.address(), &hello);
-    assert_eq!((rig.dtls().sessions.len(), rig.gate.refused().dtls), (0, 1));
+    assert_eq!((rig.dtls().clients.len(), rig.gate.refused().dtls), (0, 1));
     rig.advance(Duration::from_millis(199));
     rig.from(client.address(), &hello);
-    assert_eq!(rig.dtls().sessions.len(), 0);
+    assert_eq!(rig.dtls().clients.len(), 0);
     rig.advance(INSTANT);
     rig.from(client.address(), &hello);
-    assert_eq!(rig.dtls().sessions.len(), 1);
+    assert_eq!(rig.dtls().clients.len(), 1);
 }
 
 /// Whoever forges a source has them sent there.
@@ -396,7 +394,7 @@ fn a_client_that_says_nothing_is_left_after_ten_seconds() {
     rig.advance(FIRST_MESSAGE / 2);
     client.say(&mut rig, b"this is no STUN");
     rig.advance(FIRST_MESSAGE / 2 - INSTANT);
-    assert_eq!(rig.dtls().sessions.len(), 1);
+    assert_eq!(rig.dtls().clients.len(), 1);
     assert!(!client.heard_goodbye());
     rig.advance(INSTANT);
     rig.assert_empty();
@@ -409,10 +407,10 @@ fn a_client_without_an_allocation_may_stay_for_a_minute_whatever_it_says() {
     let mut client = rig.connected();
     for number in 1..4 {
         client.ask(&mut rig, Method::BINDING, number);
-        rig.advance(STRANGER / 4);
+        rig.advance(WITHOUT_ALLOCATION / 4);
     }
     client.ask(&mut rig, Method::BINDING, 4);
-    rig.advance(STRANGER / 4 - INSTANT);
+    rig.advance(WITHOUT_ALLOCATION / 4 - INSTANT);
     assert!(!client.heard_goodbye());
     rig.advance(INSTANT);
     rig.assert_empty();
@@ -424,28 +422,25 @@ fn after_the_end_of_an_allocation_there_is_a_minute_for_another() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
     client.allocate(&mut rig);
-    rig.advance(STRANGER * 3 / 2);
-    let now = rig.now;
-    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
-    rig.advance(STRANGER - INSTANT);
-    assert_eq!(rig.dtls().sessions.len(), 1);
+    rig.advance(WITHOUT_ALLOCATION * 3 / 2);
+    assert_eq!(rig.kick(), 1);
+    rig.advance(WITHOUT_ALLOCATION - INSTANT);
+    assert_eq!(rig.dtls().clients.len(), 1);
     client.nonce.clear();
     client.allocate(&mut rig);
-    rig.advance(STRANGER * 3);
-    assert_eq!(rig.dtls().sessions.len(), 1);
-    let now = rig.now;
-    assert_eq!(rig.shard.kick(now, &Whose::default(), &mut rig.io), 1);
-    rig.advance(STRANGER);
+    rig.advance(WITHOUT_ALLOCATION * 3);
+    assert_eq!(rig.dtls().clients.len(), 1);
+    assert_eq!(rig.kick(), 1);
+    rig.advance(WITHOUT_ALLOCATION);
     rig.assert_empty();
     assert!(client.heard_goodbye());
 }
 
-/// Lets the worker see that clients have lost their places.
-fn leave_lost(rig: &mut Rig) {
-    assert!(rig.dtls().has_lost_places());
-    let now = rig.now;
-    rig.hands().leave_lost(now);
-    assert!(!rig.dtls().has_lost_places());
+/// Has the worker end the connections of clients that were evicted.
+fn end_evicted(rig: &mut Rig) {
+    assert!(rig.dtls().has_evicted());
+    rig.enter(|_| ());
+    assert!(!rig.dtls().has_evicted());
 }
 
 #[test]
@@ -456,14 +451,14 @@ fn where_all_places_are_taken_the_oldest_without_an_allocation_goes() {
     let (mut older, mut newer) = (rig.connected(), rig.connected());
     // From anywhere, by whatever transport. Loopback is one network; so this one is the smaller.
     let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
-    leave_lost(&mut rig);
+    end_evicted(&mut rig);
     assert!(older.heard_goodbye());
     newer.ask(&mut rig, Method::BINDING, 1);
-    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (2, 3));
+    assert_eq!((rig.dtls().clients.len(), rig.connections.open()), (2, 3));
     assert!(newcomer.set_settled(true));
     newer.allocate(&mut rig);
     assert!(rig.connections.take("192.0.2.1".parse().unwrap()).is_none());
-    assert!(!rig.dtls().has_lost_places());
+    assert!(!rig.dtls().has_evicted());
 }
 
 #[test]
@@ -472,15 +467,21 @@ fn a_client_that_has_lost_its_place_does_not_hear_of_an_allocation() {
     let mut client = rig.connected();
     let challenge = client.ask(&mut rig, Method::ALLOCATE, 1);
     client.nonce = Message::parse(&challenge).unwrap().nonce().unwrap().to_vec();
-    let _newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
     let message = request(Method::ALLOCATE, 2, &client.nonce, |writer| {
         writer.requested_transport(17);
     });
-    client.say(&mut rig, &message);
+    let datagrams = client.dtls.send(&message);
+    let (tuple, connections) = (rig.tuple(client.address()), Arc::clone(&rig.connections));
+    let _newcomer = rig.enter(|entered| {
+        // Another worker gives the place away while the request is on its way.
+        let newcomer = connections.take("192.0.2.1".parse().unwrap()).unwrap();
+        datagrams.iter().for_each(|datagram| dtls::datagram(entered, tuple, datagram));
+        newcomer
+    });
     assert!(client.heard_goodbye());
-    assert!(rig.shard.is_empty());
-    leave_lost(&mut rig);
-    assert_eq!((rig.dtls().sessions.len(), rig.connections.open()), (0, 1));
+    assert_eq!(rig.allocations(), 0);
+    end_evicted(&mut rig);
+    assert_eq!((rig.dtls().clients.len(), rig.connections.open()), (0, 1));
 }
 
 #[test]
@@ -489,7 +490,7 @@ fn a_handshake_that_is_not_finished_makes_room_as_well() {
     let mut client = rig.client();
     client.half_open(&mut rig);
     let newcomer = rig.connections.take("192.0.2.1".parse().unwrap()).unwrap();
-    leave_lost(&mut rig);
+    end_evicted(&mut rig);
     drop(newcomer);
     rig.assert_empty();
 }
@@ -499,13 +500,11 @@ fn a_client_with_an_allocation_may_be_silent_for_as_long_as_that_lives() {
     let mut rig = Rig::new(10);
     let mut client = rig.connected();
     client.allocate(&mut rig);
-    rig.advance(STRANGER * 20);
-    assert_eq!(rig.dtls().sessions.len(), 1);
-    assert_eq!(rig.shard.len(), 1);
-    let now = rig.now;
-    rig.shard.handle_timeout(now, &mut rig.io);
-    assert!(rig.shard.is_empty(), "it was never refreshed");
-    rig.advance(STRANGER);
+    rig.advance(WITHOUT_ALLOCATION * 9);
+    assert_eq!((rig.dtls().clients.len(), rig.allocations()), (1, 1));
+    rig.advance(WITHOUT_ALLOCATION);
+    assert_eq!((rig.dtls().clients.len(), rig.allocations()), (1, 0), "it was never refreshed");
+    rig.advance(WITHOUT_ALLOCATION);
     rig.assert_empty();
     assert!(client.heard_goodbye());
 }
@@ -518,7 +517,7 @@ fn close_notify_ends_connection_and_allocation() {
     client.allocate(&mut rig);
     client.close(&mut rig);
     rig.assert_empty();
-    assert!(rig.shard.is_empty());
+    assert_eq!(rig.allocations(), 0);
     assert!(client.heard_goodbye());
 }
 
@@ -541,15 +540,15 @@ fn a_client_that_starts_anew_takes_its_own_place_once_its_cookie_is_good() {
     again.socket = client.socket.try_clone().unwrap();
     again.step(&mut rig);
     again.hear();
-    assert_eq!((rig.shard.len(), rig.dtls().sessions.len()), (1, 1), "no cookie yet");
+    assert_eq!((rig.allocations(), rig.dtls().clients.len()), (1, 1), "no cookie yet");
     again.shake_hands(&mut rig);
     assert!(again.dtls.established);
-    assert_eq!((rig.shard.len(), rig.dtls().sessions.len()), (0, 1));
+    assert_eq!((rig.allocations(), rig.dtls().clients.len()), (0, 1));
     assert_eq!((rig.connections.open(), rig.dtls().by_tuple.len()), (1, 1));
     again.allocate(&mut rig);
     // The deadlines of the one before do not touch it.
-    rig.advance(STRANGER);
-    assert_eq!(rig.dtls().sessions.len(), 1);
+    rig.advance(WITHOUT_ALLOCATION);
+    assert_eq!(rig.dtls().clients.len(), 1);
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! From a listening socket to a conversation: limits, PROXY header, TLS.
+//! From a listening socket to an accepted connection: limits, PROXY header, TLS.
 
+use std::fmt::Arguments;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,16 +15,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::conversation::{Guest, converse, lost_its_place};
-use super::handshake::{NoHandshake, shake_hands};
+use super::connection::{Accepted, Messages, UNSENT_RECORDS, lost_its_place};
+use super::handshake::NoHandshake;
+use super::listener_handle::ListenerHandle;
 use super::receive_buffer::OverTcp;
 use super::rewound::Rewound;
-use super::{Door, Line, Speaks, StreamSettings, receive_buffer};
+use super::send_queue::SendQueue;
+use super::settings::{Speaks, StreamSettings};
+use super::{connection, handshake, receive_buffer};
 use crate::event_log::{Kind, NO_SOURCE};
-use crate::handshakes::Refused;
-use crate::patience::HANDSHAKE_TIME;
+use crate::handshakes::{Gate, Refused};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
-use crate::worker::Core;
+use crate::timeouts::HANDSHAKE_TIME;
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
 use taciturn_turn::policy::{ConnectionTicket, Connections};
@@ -32,24 +35,39 @@ use taciturn_turn::{Client, ClientAddr, Via};
 /// How long a proxy may take for its header.
 const PROXY_TIME: Duration = Duration::from_secs(5);
 
-/// How long accepting rests when the system has no descriptor left.
+/// How long to wait before accepting again when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Connections accepted before the worker looks at its other sockets.
 const ACCEPTS_A_TURN: u32 = 4;
 
-/// Bytes of TLS records that wait for a client that does not read, besides its line.
-pub(super) const UNSENT_RECORDS: usize = 16 * 1024;
-
 /// What a TLS record of a handshake begins with (RFC 7983 section 7).
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// The worker, as it serves new connections.
+pub(crate) trait Host: Messages {
+    /// Adds a connection. Returns its number.
+    fn connect(&self, queue: Rc<SendQueue>) -> u32;
+
+    /// Removes a connection that has ended, and its client's allocation.
+    fn disconnect(&self, client: Client, connection: u32);
+
+    /// Returns what limits handshakes.
+    fn handshakes(&self) -> &Gate;
+
+    /// Writes a warning to the log, within the budget of its source.
+    fn warn(&self, kind: Kind, source: IpAddr, text: Arguments<'_>);
+
+    /// Logs that a connection has ended whose client was too slow for its media.
+    fn slow_client(&self, client: ClientAddr, transport: &'static str, dropped: u64);
+}
+
 /// Accepts connections until the listener is retired or the worker ends, each into a task of its
 /// own.
-pub(crate) async fn serve(
-    core: Rc<Core>,
+pub(crate) async fn serve<H: Host + 'static>(
+    worker: Rc<H>,
     socket: TcpListener,
-    door: Rc<Door>,
+    listener: Rc<ListenerHandle>,
     connections: Arc<Connections>,
 ) {
     let mut accepted_now = 0;
@@ -61,69 +79,71 @@ pub(crate) async fn serve(
         accepted_now += 1;
         let accepted = tokio::select! {
             biased;
-            () = door.closed() => return,
+            () = listener.closed() => return,
             accepted = socket.accept() => accepted,
         };
-        let settings = door.settings();
+        let settings = listener.settings();
         let (stream, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // One connection that went away at once, or no descriptors. The others go on.
+                // A connection that was closed at once, or no descriptors. Others are not affected.
                 if error.kind() != io::ErrorKind::ConnectionAborted {
                     let name = &settings.name;
                     let text = format_args!("{name}: cannot accept a connection: {error}");
-                    core.warn(Kind::Socket, NO_SOURCE, text);
+                    worker.warn(Kind::Socket, NO_SOURCE, text);
                     sleep(EXHAUSTED).await;
                 }
                 continue;
             }
         };
-        // Not a task for each: who floods gets no more of the worker's time than that.
-        if is_hopeless(&core, &settings, from) {
+        // Without a task: a flood gets no more of the worker's time than that.
+        if is_refused(&*worker, &settings, from) {
             continue;
         }
-        let arrival = Arrival {
-            core: Rc::clone(&core),
+        let incoming = Incoming {
+            worker: Rc::clone(&worker),
             settings,
-            door: Rc::clone(&door),
+            listener: Rc::clone(&listener),
             connections: Arc::clone(&connections),
         };
         tokio::task::spawn_local(async move {
-            if let Err(error) = arrival.serve(stream, from).await {
+            if let Err(error) = incoming.serve(stream, from).await {
                 tracing::debug!(client = %from, %error, "connection ended");
             }
         });
     }
 }
 
-/// Whether a connection can be closed unread: nothing but TLS is spoken, and its source has no handshake left.
-fn is_hopeless(core: &Core, settings: &StreamSettings, from: SocketAddr) -> bool {
+/// Returns true if a connection can be closed unread: the listener is for TLS alone, and the source has no handshake
+/// left.
+fn is_refused<H: Host>(worker: &H, settings: &StreamSettings, from: SocketAddr) -> bool {
     let direct = settings.trusted_proxies.is_none();
     let refused = match settings.speaks {
-        Speaks::Tls(_) if direct => core.handshakes.refuses(from.ip()),
+        Speaks::Tls(_) if direct => worker.handshakes().refuses(from.ip()),
         _ => None,
     };
     if let Some(why) = refused {
-        turned_away(core, settings, from, why);
+        refuse(worker, settings, from, why);
     }
     refused.is_some()
 }
 
-fn turned_away(core: &Core, settings: &StreamSettings, client: SocketAddr, why: Refused) {
-    let text = format_args!("{}: {client} is turned away: {}", settings.name, why.text());
-    core.warn(Kind::Connection, client.ip(), text);
+fn refuse<H: Host>(worker: &H, settings: &StreamSettings, client: SocketAddr, why: Refused) {
+    let name = &settings.name;
+    let text = format_args!("{name}: connection from {client} refused: {}", why.text());
+    worker.warn(Kind::Connection, client.ip(), text);
 }
 
-/// A connection that is on its way in.
-struct Arrival {
-    core: Rc<Core>,
+/// A new connection.
+struct Incoming<H> {
+    worker: Rc<H>,
     settings: Arc<StreamSettings>,
-    door: Rc<Door>,
+    listener: Rc<ListenerHandle>,
     connections: Arc<Connections>,
 }
 
-/// A connection of which it is known for whom it is, and that has a place.
-struct Arrived {
+/// A connection whose client is known, and that has a place.
+struct Admitted {
     client: SocketAddr,
     local: IpAddr,
     stream: TcpStream,
@@ -134,29 +154,30 @@ struct Arrived {
     since: Instant,
 }
 
-enum Welcome {
-    Plain(Rewound<TcpStream>),
+/// A connection that messages can be read from.
+enum Established {
+    Tcp(Rewound<TcpStream>),
     Tls(Box<TlsStream<Rewound<TcpStream>>>),
 }
 
-impl Arrival {
+impl<H: Host> Incoming<H> {
     async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
-        // On the heap, for its room is needed no longer once the client is in. A connection spends
-        // its life idle, and there are many.
-        let Some(arrived) = Box::pin(self.arrive(stream, from)).await? else { return Ok(()) };
-        let Arrived { client, local, stream, head, ticket, since } = arrived;
-        let welcome = tokio::select! {
+        // On the heap, because its memory is needed no longer once the connection is accepted. Most connections are
+        // idle, and there are many.
+        let Some(admitted) = Box::pin(self.admit(stream, from)).await? else { return Ok(()) };
+        let Admitted { client, local, stream, head, ticket, since } = admitted;
+        let established = tokio::select! {
             biased;
             () = lost(&ticket) => Err(lost_its_place()),
-            welcome = Box::pin(self.welcome(stream, client, head)) => welcome,
+            established = Box::pin(self.establish(stream, client, head)) => established,
         };
-        let outcome = match welcome {
-            Ok(Some(Welcome::Plain(stream))) => {
-                Box::pin(self.talk(stream, client, local, "tcp", &ticket, since)).await
+        let outcome = match established {
+            Ok(Some(Established::Tcp(stream))) => {
+                Box::pin(self.serve_messages(stream, client, local, "tcp", &ticket, since)).await
             }
-            Ok(Some(Welcome::Tls(mut stream))) => {
+            Ok(Some(Established::Tls(mut stream))) => {
                 stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS));
-                Box::pin(self.talk(stream, client, local, "tls", &ticket, since)).await
+                Box::pin(self.serve_messages(stream, client, local, "tls", &ticket, since)).await
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -164,17 +185,17 @@ impl Arrival {
         if ticket.is_lost() {
             let name = &self.settings.name;
             let text = format_args!(
-                "{name}: {client} is closed to make room for others: it has no allocation, and \
+                "{name}: connection from {client} closed to make room for others: it has no allocation, and \
                  limits.connections is reached"
             );
-            self.core.warn(Kind::Connection, client.ip(), text);
+            self.worker.warn(Kind::Connection, client.ip(), text);
         }
         outcome
     }
 
-    /// Finds out for whom a connection is, and takes a place for it. `None` for one that is turned
-    /// away without a word.
-    async fn arrive(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<Option<Arrived>> {
+    /// Finds out who the client of a connection is, and takes a place for it. `None` if the connection is closed
+    /// unanswered.
+    async fn admit(&self, mut stream: TcpStream, from: SocketAddr) -> io::Result<Option<Admitted>> {
         let since = Instant::now();
         stream.set_nodelay(true)?;
         receive_buffer::limit(&stream)?;
@@ -187,17 +208,17 @@ impl Arrival {
                 let text = format_args!(
                     "{name}: {client} is not in trusted_proxies; its connection was closed"
                 );
-                self.core.warn(Kind::Connection, client.ip(), text);
+                self.worker.warn(Kind::Connection, client.ip(), text);
                 return Ok(None);
             }
             // Connections from a proxy are counted for the client behind it, once that is known.
             let _unnamed = self.connections.take_unnamed().ok_or_else(|| {
                 let name = &self.settings.name;
                 let text = format_args!(
-                    "{name}: too many connections of proxies that have not sent their header"
+                    "{name}: too many proxy connections that wait for their PROXY header"
                 );
-                self.core.warn(Kind::Connection, client.ip(), text);
-                io::Error::other("too many connections of proxies")
+                self.worker.warn(Kind::Connection, client.ip(), text);
+                io::Error::other("too many proxy connections without a PROXY header")
             })?;
             let header = timeout(PROXY_TIME, read_proxy_header(&mut stream, &mut head)).await?;
             if let Some((source, destination)) = header? {
@@ -206,16 +227,17 @@ impl Arrival {
             }
         }
         let ticket = self.ticket(client.ip())?;
-        Ok(Some(Arrived { client, local, stream, head, ticket, since }))
+        Ok(Some(Admitted { client, local, stream, head, ticket, since }))
     }
 
-    /// `None` for one that went away without a word.
-    async fn welcome(
+    /// Finds out what is spoken, and completes the TLS handshake. `None` if the client has closed the connection
+    /// without sending anything.
+    async fn establish(
         &self,
         mut stream: TcpStream,
         client: SocketAddr,
         mut head: Vec<u8>,
-    ) -> io::Result<Option<Welcome>> {
+    ) -> io::Result<Option<Established>> {
         if head.is_empty() {
             let mut first = [0; 1];
             let read = timeout(HANDSHAKE_TIME, stream.read(&mut first)).await??;
@@ -228,11 +250,11 @@ impl Arrival {
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
-                Welcome::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
+                Established::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
-            (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
+            (Speaks::Plain | Speaks::Either(_), false) => Established::Tcp(stream),
             (Speaks::Tls(_), false) => {
-                return Err(io::Error::other("no TLS on a listener for TLS"));
+                return Err(io::Error::other("plain TCP on a listener for TLS"));
             }
             (Speaks::Plain, true) => {
                 return Err(io::Error::other("TLS on a listener for plain TCP"));
@@ -247,15 +269,18 @@ impl Arrival {
         client: SocketAddr,
         stream: Rewound<TcpStream>,
     ) -> io::Result<TlsStream<Rewound<TcpStream>>> {
-        let gate = &self.core.handshakes;
+        let gate = self.worker.handshakes();
         let shaken = match gate.knock(client.ip()) {
-            Ok(knocked) => timeout(HANDSHAKE_TIME, shake_hands(gate, knocked, tls, stream)).await?,
+            Ok(knocked) => {
+                let handshake = handshake::shake_hands(gate, knocked, tls, stream);
+                timeout(HANDSHAKE_TIME, handshake).await?
+            }
             Err(refused) => Err(NoHandshake::Refused(refused)),
         };
         shaken.map_err(|error| match error {
             NoHandshake::Failed(error) => error,
             NoHandshake::Refused(why) => {
-                turned_away(&self.core, &self.settings, client, why);
+                refuse(&*self.worker, &self.settings, client, why);
                 io::Error::other(why.text())
             }
         })
@@ -268,12 +293,12 @@ impl Arrival {
                 "{name}: too many connections from {from}, or in all (limits.connections_per_address, \
                  limits.connections)"
             );
-            self.core.warn(Kind::Connection, from, text);
+            self.worker.warn(Kind::Connection, from, text);
             io::Error::other("too many connections")
         })
     }
 
-    async fn talk<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
+    async fn serve_messages<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
         &self,
         stream: S,
         client: SocketAddr,
@@ -282,24 +307,24 @@ impl Arrival {
         ticket: &ConnectionTicket,
         since: Instant,
     ) -> io::Result<()> {
-        if self.door.is_retired() {
+        if self.listener.is_retired() {
             return Err(io::Error::other("the listener was removed"));
         }
-        let line = Rc::new(Line::new(transport));
-        let connection = self.core.connect(Rc::clone(&line));
-        let via = Via::Stream { connection, listener: self.door.number };
+        let queue = Rc::new(SendQueue::new(transport));
+        let number = self.worker.connect(Rc::clone(&queue));
+        let via = Via::Stream { connection: number, listener: self.listener.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
-        let guest = Guest { client, line: &line, door: &self.door, ticket, since };
-        let outcome = converse(&self.core, guest, stream).await;
-        self.core.disconnect(client, connection);
-        if line.dropped() > 0 {
-            self.core.slow_client(client.remote, transport, line.dropped());
+        let accepted = Accepted { client, queue: &queue, listener: &self.listener, ticket, since };
+        let outcome = connection::serve(&*self.worker, accepted, stream).await;
+        self.worker.disconnect(client, number);
+        if queue.dropped() > 0 {
+            self.worker.slow_client(client.remote, transport, queue.dropped());
         }
         outcome
     }
 }
 
-/// Ready when another has got the place.
+/// Waits until another connection has got the place.
 async fn lost(ticket: &ConnectionTicket) {
     poll_fn(|context| {
         ticket.on_loss(context.waker().clone());
@@ -312,7 +337,7 @@ fn trusts(trusted: &[IpNet], from: IpAddr) -> bool {
     trusted.iter().any(|net| net.contains(&from))
 }
 
-/// Reads a whole header; what has been read beyond it is left in `head`. `None` for a connection
+/// Reads a whole header. What has been read beyond it is left in `head`. `None` for a connection
 /// of the proxy itself.
 async fn read_proxy_header(
     stream: &mut TcpStream,

@@ -22,7 +22,7 @@ pub(super) const HELLO: usize = 16 * 1024;
 /// first record of data may be among them: it may follow at once, and is read whole (RFC 8446 section 5.2).
 const REST: usize = 2 * HELLO;
 
-type Io = Rewound<TcpStream>;
+type Stream = Rewound<TcpStream>;
 
 /// Why there was none.
 pub(super) enum NoHandshake {
@@ -49,8 +49,8 @@ pub(super) async fn shake_hands(
     gate: &Gate,
     knocked: Knocked,
     tls: &TlsServer,
-    mut stream: Io,
-) -> Result<TlsStream<Io>, NoHandshake> {
+    mut stream: Stream,
+) -> Result<TlsStream<Stream>, NoHandshake> {
     stream.limit(HELLO);
     let mut start = TlsServer::read_hello(stream).await?;
     start.io.limit(REST);
@@ -76,8 +76,8 @@ pub(super) async fn shake_hands(
 async fn in_turns(
     gate: &Gate,
     knocked: Knocked,
-    mut accept: Accept<Io>,
-) -> Result<TlsStream<Io>, NoHandshake> {
+    mut accept: Accept<Stream>,
+) -> Result<TlsStream<Stream>, NoHandshake> {
     loop {
         let turn = gate.turn(knocked.again()).await?;
         let next = poll_fn(|context| Poll::Ready(Pin::new(&mut accept).poll(context))).await;

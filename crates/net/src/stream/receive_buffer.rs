@@ -115,7 +115,8 @@ mod tests {
     use super::*;
 
     async fn pair() -> (TcpStream, TcpStream) {
-        let listening = super::super::listen((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let listening =
+            super::super::sockets::listen((std::net::Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listening = tokio::net::TcpListener::from_std(listening).unwrap();
         let client = TcpStream::connect(listening.local_addr().unwrap()).await.unwrap();
         (listening.accept().await.unwrap().0, client)

@@ -1,4 +1,4 @@
-//! A connection of which some bytes have been read already, to see what it is.
+//! A connection whose first bytes were read already, to see what is spoken.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Gives back `head`, then what the connection has; for as long as there is a limit, only so much.
+/// Reads `head` first, then from the connection; up to the limit, while there is one.
 #[derive(Debug)]
 pub(super) struct Rewound<S> {
     head: Vec<u8>,
@@ -20,7 +20,7 @@ impl<S> Rewound<S> {
         Self { head, given: 0, limit: None, inner }
     }
 
-    /// Begins no read beyond so many bytes from now on: that is an error then.
+    /// Fails each read after this many bytes from now on.
     pub(super) const fn limit(&mut self, bytes: usize) {
         self.limit = Some(bytes);
     }
@@ -64,7 +64,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Rewound<S> {
         let Some(limit) = self.limit else { return self.poll_inner(context, buffer) };
         if limit == 0 {
             return Poll::Ready(Err(io::Error::other(
-                "the client sends more than a handshake has",
+                "the client sends more than a handshake needs",
             )));
         }
         let before = buffer.filled().len();

@@ -1,4 +1,4 @@
-//! Conversations over a connection of memory, with tokio's clock in the test's hand.
+//! Connections in memory, with tokio's clock in the test's hand.
 
 use std::future::{Future, poll_fn};
 use std::net::Ipv4Addr;
@@ -11,17 +11,19 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, spl
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
-use super::conversation::{Guest, converse};
-use super::line::UNREAD_ANSWERS;
-use super::{Door, Line, Speaks, StreamSettings};
+use super::accept::Host as _;
+use super::connection::{self, Accepted};
+use super::listener_handle::ListenerHandle;
+use super::send_queue::{SendQueue, UNREAD_ANSWERS};
+use super::settings::{Speaks, StreamSettings};
 use crate::clock::Clock;
-use crate::colleagues::Colleagues;
-use crate::io::FIRST_STREAM_LISTENER;
 use crate::limit_names::LimitNames;
-use crate::listener::ListenerId;
-use crate::patience::{FIRST_MESSAGE, STRANGER};
-use crate::server::Shared;
+use crate::listener::id::ListenerId;
+use crate::mailbox::OtherWorkers;
+use crate::shared::Shared;
+use crate::sockets::FIRST_STREAM_LISTENER;
 use crate::test_rules::{request, rules, settings};
+use crate::timeouts::{FIRST_MESSAGE, WITHOUT_ALLOCATION};
 use crate::worker::Core;
 use taciturn_stun::{Frame, Message, Method};
 use taciturn_turn::policy::{ConnectionTicket, Connections, HandshakeLimit};
@@ -48,7 +50,7 @@ impl Rig {
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
         };
-        let core = Core::new(clock, &shared, Arc::default(), Colleagues::default()).unwrap();
+        let core = Core::new(clock, &shared, Arc::default(), OtherWorkers::default()).unwrap();
         Self { core, connections }
     }
 
@@ -74,8 +76,8 @@ async fn serve(
     ticket: ConnectionTicket,
     stream: DuplexStream,
 ) -> Option<std::io::ErrorKind> {
-    let line = Rc::new(Line::new("tcp"));
-    let connection = core.connect(Rc::clone(&line));
+    let queue = Rc::new(SendQueue::new("tcp"));
+    let number = core.connect(Rc::clone(&queue));
     let address = (Ipv4Addr::LOCALHOST, 0).into();
     let settings = StreamSettings {
         name: "tcp:0".to_owned(),
@@ -83,16 +85,16 @@ async fn serve(
         speaks: Speaks::Plain,
         trusted_proxies: None,
     };
-    let door = Door::new(ListenerId(0), FIRST_STREAM_LISTENER, Arc::new(settings));
+    let listener = ListenerHandle::new(ListenerId(0), FIRST_STREAM_LISTENER, Arc::new(settings));
     let client = Client {
-        via: Via::Stream { connection, listener: FIRST_STREAM_LISTENER },
+        via: Via::Stream { connection: number, listener: FIRST_STREAM_LISTENER },
         local: Ipv4Addr::LOCALHOST.into(),
         remote: ClientAddr((Ipv4Addr::LOCALHOST, 4711).into()),
     };
     let since = Instant::now();
-    let guest = Guest { client, line: &line, door: &door, ticket: &ticket, since };
-    let outcome = converse(&core, guest, stream).await;
-    core.disconnect(client, connection);
+    let accepted = Accepted { client, queue: &queue, listener: &listener, ticket: &ticket, since };
+    let outcome = connection::serve(&*core, accepted, stream).await;
+    core.disconnect(client, number);
     outcome.err().map(|error| error.kind())
 }
 
@@ -174,11 +176,11 @@ async fn without_an_allocation_a_connection_lives_for_a_minute_whatever_it_says(
         let (mut client, start) = (rig.connect(4096), Instant::now());
         for number in 1..8 {
             client.ask(Method::BINDING, number).await;
-            tokio::time::sleep(STRANGER / 8).await;
+            tokio::time::sleep(WITHOUT_ALLOCATION / 8).await;
         }
         client.ask(Method::BINDING, 8).await;
         client.closed_after().await;
-        assert!(about(start.elapsed(), STRANGER), "{:?}", start.elapsed());
+        assert!(about(start.elapsed(), WITHOUT_ALLOCATION), "{:?}", start.elapsed());
         assert_eq!(client.served.await.unwrap(), Some(std::io::ErrorKind::TimedOut));
     })
     .await;
@@ -190,10 +192,13 @@ async fn with_an_allocation_it_may_be_silent_and_after_it_has_a_minute() {
         let rig = Rig::new(10);
         let mut client = rig.connect(4096);
         client.allocate(1).await;
-        assert!(timeout(STRANGER * 5 / 2, client.hear()).await.is_err(), "it is still there");
+        assert!(
+            timeout(WITHOUT_ALLOCATION * 5 / 2, client.hear()).await.is_err(),
+            "it is still there"
+        );
         assert_eq!(rig.core.kick(&Whose::default()), 1);
         let waited = client.closed_after().await;
-        assert!(about(waited, STRANGER), "{waited:?}");
+        assert!(about(waited, WITHOUT_ALLOCATION), "{waited:?}");
     })
     .await;
 }
@@ -235,7 +240,7 @@ async fn who_does_not_read_is_not_read_either_and_takes_no_more_than_is_told() {
         let kept = taken - room - rig.answered() as usize * 20;
         assert!(kept <= 2 * 4096, "{kept} bytes of requests");
         // It does not keep it beyond its minute either.
-        tokio::time::sleep(STRANGER).await;
+        tokio::time::sleep(WITHOUT_ALLOCATION).await;
         assert_eq!(client.served.await.unwrap(), Some(std::io::ErrorKind::TimedOut));
     })
     .await;

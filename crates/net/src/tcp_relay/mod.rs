@@ -1,14 +1,14 @@
 //! TCP connections between relayed transport addresses and peers (RFC 6062).
 //!
 //! Each worker has a [`TcpRelays`]: what its shard has asked for. A peer connection begins in a task
-//! of that worker, and then lies in the [`Handover`], unread, until a ConnectionBind comes, to
-//! whichever worker. That worker takes it out and joins it with the client's data connection in the
-//! data connection's own task ([`pipe`]); no shard sees what they say to each other.
+//! of that worker. It then waits among the [`UnboundPeers`], unread, until a ConnectionBind request arrives at
+//! any worker. That worker joins it with the client's data connection in the data connection's own task
+//! ([`pipe`]); no shard sees the data.
 
-mod handover;
 mod pace;
 mod pipe;
 mod sockets;
+pub(super) mod unbound;
 
 use std::future::poll_fn;
 use std::io;
@@ -24,26 +24,40 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
-use self::handover::Leash;
 use self::pace::Pace;
+use self::unbound::{BoundPeer, Leash, UnboundPeers};
 use super::clock::Clock;
-use super::event_log::{Kind, NO_SOURCE};
-use super::worker::Core;
 use taciturn_stun::Family;
 use taciturn_turn::policy::StreamLimit;
 use taciturn_turn::{AllocationId, ConnectError, ConnectionId, RelayId, Traffic};
 
-pub(super) use handover::{BoundPeer, Handover};
-
-/// How long accepting rests when the system has no descriptor left.
+/// How long to wait before accepting again when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// What happens to relay sockets and peer connections, reported by their tasks.
+pub(super) trait PeerEvents {
+    /// A peer has connected to a relay socket.
+    fn arrived(&self, owner: AllocationId, family: Family, stream: TcpStream, peer: SocketAddr);
+
+    /// A relay socket cannot accept a connection.
+    fn accept_failed(&self, error: &io::Error);
+
+    /// A connection to a peer is established.
+    fn connected(&self, owner: AllocationId, connection: ConnectionId, stream: TcpStream);
+
+    /// A connection to a peer could not be established.
+    fn failed(&self, owner: AllocationId, connection: ConnectionId);
+
+    /// A peer connection has ended, and with it its data connection.
+    fn closed(&self, owner: AllocationId, connection: ConnectionId);
+}
 
 /// The TCP relay sockets and peer connections of one worker.
 #[derive(Debug)]
 pub(super) struct TcpRelays {
-    core: Weak<Core>,
+    events: Option<Weak<dyn PeerEvents>>,
     clock: Clock,
-    handover: Arc<Handover>,
+    unbound: Arc<UnboundPeers>,
     listening: Slab<Listening>,
     peers: AHashMap<ConnectionId, PeerEnd>,
     /// By the number of the client's connection, until its task takes it.
@@ -62,7 +76,7 @@ struct Listening {
 #[derive(Debug)]
 enum PeerEnd {
     Connecting(AbortHandle),
-    /// In the handover, or joined on some worker. The task tells of its end.
+    /// Unbound, or joined on some worker. The task reports its end.
     There {
         leash: Leash,
         task: AbortHandle,
@@ -70,27 +84,31 @@ enum PeerEnd {
 }
 
 impl TcpRelays {
-    pub(super) fn new(clock: Clock, handover: Arc<Handover>) -> Self {
+    pub(super) fn new(clock: Clock, unbound: Arc<UnboundPeers>) -> Self {
         Self {
-            core: Weak::new(),
+            events: None,
             clock,
-            handover,
+            unbound,
             listening: Slab::new(),
             peers: AHashMap::new(),
             bound: AHashMap::new(),
         }
     }
 
-    /// Where its tasks report to.
-    pub(super) fn report_to(&mut self, core: Weak<Core>) {
-        self.core = core;
+    /// Has the tasks report to `events`.
+    pub(super) fn report_to(&mut self, events: Weak<dyn PeerEvents>) {
+        self.events = Some(events);
+    }
+
+    fn events(&self) -> io::Result<Weak<dyn PeerEvents>> {
+        self.events.clone().ok_or_else(|| io::Error::other("the worker has not begun"))
     }
 
     pub(super) fn open(&mut self, owner: AllocationId, address: SocketAddr) -> io::Result<RelayId> {
         let opened = sockets::listen(address).and_then(TcpListener::from_std);
         let socket = Rc::new(opened?);
         let family = Family::of(address.ip());
-        let accepting = accept(self.core.clone(), owner, family, Rc::downgrade(&socket));
+        let accepting = accept(self.events()?, owner, family, Rc::downgrade(&socket));
         let task = spawn_local(accepting).abort_handle();
         // SAFE: fewer relays than ports.
         #[allow(clippy::cast_possible_truncation)]
@@ -122,13 +140,17 @@ impl TcpRelays {
                 _ => ConnectError::Impossible,
             }
         })?;
-        let connecting = connect(self.core.clone(), owner, connection, socket, peer);
+        let events = self.events().map_err(|_| ConnectError::Impossible)?;
+        let connecting = connect(events, owner, connection, socket, peer);
         let task = spawn_local(connecting).abort_handle();
         self.peers.insert(connection, PeerEnd::Connecting(task));
         Ok(())
     }
 
-    /// Puts a connection where any worker can take it, to be no faster than `limit`.
+    /// Makes a connection one that any worker can bind, to be no faster than `limit`.
+    ///
+    /// # Errors
+    /// Those of the connection.
     pub(super) fn offer(
         &mut self,
         owner: AllocationId,
@@ -137,12 +159,12 @@ impl TcpRelays {
         limit: StreamLimit,
     ) -> io::Result<()> {
         let pace = Pace::new(self.clock, limit);
-        let (leash, over) = self.handover.put(connection, stream, pace)?;
-        let core = self.core.clone();
+        let (leash, over) = self.unbound.put(connection, stream, pace)?;
+        let events = self.events()?;
         let telling = async move {
             over.wait().await;
-            if let Some(core) = core.upgrade() {
-                core.peer_closed(owner, connection);
+            if let Some(events) = events.upgrade() {
+                events.closed(owner, connection);
             }
         };
         let task = spawn_local(telling).abort_handle();
@@ -150,9 +172,13 @@ impl TcpRelays {
         Ok(())
     }
 
-    /// Gives a waiting peer connection, of whatever worker, to a connection of this one.
+    /// Gives an unbound peer connection, of any worker, to a client's connection of this one. Returns false if it
+    /// is gone.
+    ///
+    /// # Errors
+    /// If the runtime refuses it.
     pub(super) fn bind(&mut self, client: u32, connection: ConnectionId) -> io::Result<bool> {
-        let Some(peer) = self.handover.take(connection)? else { return Ok(false) };
+        let Some(peer) = self.unbound.take(connection)? else { return Ok(false) };
         self.bound.insert(client, peer);
         Ok(true)
     }
@@ -165,9 +191,9 @@ impl TcpRelays {
         self.bound.remove(&client)
     }
 
-    /// Lets go of a peer connection, wherever it is. Returns what it has relayed.
+    /// Closes a peer connection, on whichever worker it is. Returns what it has relayed.
     pub(super) fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
-        self.handover.remove(connection);
+        self.unbound.remove(connection);
         match self.peers.remove(&connection) {
             Some(PeerEnd::Connecting(task)) => {
                 task.abort();
@@ -186,7 +212,12 @@ impl TcpRelays {
 const ACCEPTS_A_TURN: u32 = 4;
 
 /// Accepts peers for as long as the relay socket is there.
-async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: Weak<TcpListener>) {
+async fn accept(
+    events: Weak<dyn PeerEvents>,
+    owner: AllocationId,
+    family: Family,
+    socket: Weak<TcpListener>,
+) {
     let mut accepted_now = 0;
     loop {
         if accepted_now == ACCEPTS_A_TURN {
@@ -198,14 +229,13 @@ async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: W
             Some(socket) => socket.poll_accept(context).map(Some),
             None => Poll::Ready(None),
         });
-        let (Some(accepted), Some(core)) = (accepted.await, core.upgrade()) else { return };
+        let (Some(accepted), Some(events)) = (accepted.await, events.upgrade()) else { return };
         match accepted {
-            Ok((stream, from)) => core.peer_arrived(owner, family, stream, from),
+            Ok((stream, from)) => events.arrived(owner, family, stream, from),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                let text = format_args!("cannot accept a peer's connection: {error}");
-                core.warn(Kind::Socket, NO_SOURCE, text);
-                drop(core);
+                events.accept_failed(&error);
+                drop(events);
                 sleep(EXHAUSTED).await;
             }
         }
@@ -213,19 +243,19 @@ async fn accept(core: Weak<Core>, owner: AllocationId, family: Family, socket: W
 }
 
 async fn connect(
-    core: Weak<Core>,
+    events: Weak<dyn PeerEvents>,
     owner: AllocationId,
     connection: ConnectionId,
     socket: TcpSocket,
     peer: SocketAddr,
 ) {
     let outcome = socket.connect(peer).await;
-    let Some(core) = core.upgrade() else { return };
+    let Some(events) = events.upgrade() else { return };
     match outcome {
-        Ok(stream) => core.peer_connected(owner, connection, stream),
+        Ok(stream) => events.connected(owner, connection, stream),
         Err(error) => {
-            tracing::debug!(%peer, %error, "a peer does not take a connection");
-            core.connect_failed(owner, connection);
+            tracing::debug!(%peer, %error, "cannot connect to a peer");
+            events.failed(owner, connection);
         }
     }
 }

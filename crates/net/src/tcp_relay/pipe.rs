@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::handover::BoundPeer;
 use super::pace::Pace;
+use super::unbound::BoundPeer;
 use taciturn_turn::UserId;
 use taciturn_turn::policy::{Direction, Exceeded};
 
@@ -123,7 +123,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
     async fn run(&mut self, head: Vec<u8>) -> End {
         let end = self.move_all(head).await;
         if end != End::ReceiverGone {
-            // Who is gone need not be told.
+            // An error means that the receiver is gone.
             let _ = self.to.shutdown().await;
         }
         self.end = Some(end);

@@ -1,89 +1,80 @@
-//! How an allocation goes from worker to worker, with its relay sockets, when its client has moved
+//! Allocations that move from worker to worker, with their relay sockets, because their client has moved
 //! (RFC 8016). Never for a packet.
 
-use super::{Core, State};
-use crate::colleagues::{Delivery, Parcel};
+use super::core::Core;
+use crate::engine::entered::Entered;
 use crate::event_log::{Kind, NO_SOURCE};
-use crate::io::Io;
-use taciturn_turn::clock::Now;
-use taciturn_turn::{Client, Landed, MobileId, Outside as _, Shard, ShardNumber, Verdict};
+use crate::mailbox::{HandedOver, MovedAllocation};
+use taciturn_turn::{Client, MobileId, ShardNumber};
 
 impl Core {
-    /// Gives an allocation to the worker that its client has come to. Where it is not here, that one
-    /// is told so.
-    pub(crate) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
-        self.on_time(|now, shard, io| {
-            let departed = shard.depart(allocation, to, client, io);
+    /// Hands an allocation over to the worker that its client has moved to. If it is not here, that worker is
+    /// told so.
+    pub(super) fn hand_over(&self, allocation: MobileId, to: ShardNumber, client: Client) {
+        self.engine.borrow_mut().enter(|entered| {
+            let departed =
+                entered.shard.depart(entered.now, allocation, to, client, &mut entered.out);
             tracing::debug!(
                 client = %client.remote,
                 worker = to.0,
                 given = departed.is_some(),
                 "another worker asks for an allocation"
             );
-            let parcel = departed.map(|departed| {
-                let sockets = departed.relays().map(|relay| relay.and_then(|id| io.give_up(id)));
-                Box::new(Parcel { departed, sockets })
+            let resources = &mut *entered.out.resources;
+            let moved = departed.map(|departed| {
+                let release = |relay: Option<_>| resources.sockets.release(relay?);
+                Box::new(MovedAllocation { sockets: departed.relays().map(release), departed })
             });
-            let delivery = Delivery { allocation, client, parcel };
-            let returned = io.colleagues.deliver(to, delivery);
-            if let Err(Delivery { parcel: Some(parcel), .. }) = returned {
-                // The other worker has ended, and so will this one: here it ends in good order.
-                land(now, shard, io, *parcel);
+            let returned = resources.workers.respond(to, HandedOver { allocation, client, moved });
+            if let Err(HandedOver { moved: Some(moved), .. }) = returned {
+                // The other worker has ended, and so will this one: here the allocation ends in good order.
+                land(entered, *moved);
             }
         });
     }
 
-    /// Takes in what was asked of another worker, and answers what has waited for it.
-    pub(crate) fn take_delivery(&self, delivery: Delivery) {
-        let mut state = self.state.borrow_mut();
-        let now = state.on_time();
-        let State { shard, io, reply, .. } = &mut *state;
-        io.colleagues.delivered();
-        let Delivery { allocation, client, parcel } = delivery;
-        let held = match parcel {
-            Some(parcel) => land(now, shard, io, *parcel).held,
-            None => shard.not_fetched(allocation, client),
-        };
-        for request in held {
-            let verdict = shard.from_client(now, client, &request, &mut reply[..], io);
-            if let Verdict::Reply(len) = verdict {
-                io.tell(client, reply.get(..len).unwrap_or_default());
+    /// Adds an allocation that was asked for, and answers the requests that have waited for it.
+    pub(super) fn take_over(&self, response: HandedOver) {
+        self.engine.borrow_mut().enter(|entered| {
+            entered.out.resources.workers.responded();
+            let HandedOver { allocation, client, moved } = response;
+            match moved {
+                Some(moved) => land(entered, *moved),
+                None => {
+                    entered.shard.not_fetched(entered.now, allocation, client, &mut entered.out);
+                }
             }
-        }
-        io.close_given_up();
-        if state.deadline_is_earlier() {
-            self.deadline_moved.notify_one();
-        }
+        });
     }
 
     /// Ends an allocation that its client has ended on another worker.
-    pub(crate) fn release(&self, allocation: MobileId) {
-        self.on_time(|now, shard, io| {
-            shard.release(now, allocation, io);
-            io.close_given_up();
+    pub(super) fn release(&self, allocation: MobileId) {
+        self.engine.borrow_mut().enter(|entered| {
+            entered.shard.release(entered.now, allocation, &mut entered.out);
         });
     }
 
-    /// Asks for the allocation that waits to come to this client.
-    pub(crate) fn fetch_for(&self, client: Client) {
-        self.on_time(|_, shard, io| shard.fetch_for(client, io));
+    /// Asks for the allocation that this client waits for.
+    pub(super) fn fetch_for(&self, client: Client) {
+        self.engine.borrow_mut().enter(|entered| {
+            entered.shard.fetch_for(entered.now, client, &mut entered.out);
+        });
     }
 }
 
-fn land(now: Now, shard: &mut Shard, io: &mut Io, parcel: Parcel) -> Landed {
-    let Parcel { departed, sockets } = parcel;
+fn land(entered: &mut Entered<'_>, moved: MovedAllocation) {
+    let MovedAllocation { departed, sockets } = moved;
+    let (now, resources) = (entered.now, &mut *entered.out.resources);
     let relays = sockets.map(|socket| {
-        let adopted = io.adopt(socket?);
-        let tell = |error| {
+        let adopted = resources.sockets.adopt(socket?);
+        let warn = |error| {
             let text = format_args!("cannot watch a relay socket that has moved: {error}");
-            io.warn(Kind::Socket, NO_SOURCE, text);
+            resources.log.warn(Kind::Socket, NO_SOURCE, now.tick, text);
         };
-        adopted.map_err(tell).ok()
+        adopted.map_err(warn).ok()
     });
-    let landed = shard.land(now, departed, relays, io);
+    let landed = entered.shard.land(now, departed, relays, &mut entered.out);
     for relay in relays.into_iter().flatten() {
-        io.set_owner(relay, landed.id);
+        entered.out.resources.sockets.set_owner(relay, landed);
     }
-    io.close_given_up();
-    landed
 }

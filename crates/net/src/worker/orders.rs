@@ -1,65 +1,98 @@
-//! What the operator asks of a worker: other rules, its sessions, its figures. Never for a packet.
+//! Commands to a worker: other rules, its sessions, its counters, its listeners. Never for a packet.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Core, State};
-use crate::server::Shared;
-use crate::tally::Snapshot;
-use taciturn_turn::{Session, Whose, Withdrawn};
+use tokio::sync::mpsc;
+
+use super::core::Core;
+use super::listening;
+use crate::counters::Snapshot;
+use crate::mailbox::{Command, HandedOver};
+use crate::shared::Shared;
+use taciturn_turn::{Whose, Withdrawn};
+
+/// Carries out commands until no sender is left.
+pub(super) async fn obey(
+    core: Rc<Core>,
+    mut commands: mpsc::Receiver<Command>,
+    mut responses: mpsc::Receiver<HandedOver>,
+) {
+    loop {
+        let command = tokio::select! {
+            Some(response) = responses.recv() => {
+                core.take_over(response);
+                continue;
+            }
+            command = commands.recv() => command,
+        };
+        let Some(command) = command else { return };
+        // An allocation that another worker has handed over before must not be missed by the command.
+        while let Ok(response) = responses.try_recv() {
+            core.take_over(response);
+        }
+        // A result that cannot be sent is ignored: the caller has gone away.
+        match command {
+            Command::SetRules { shared, done } => {
+                let _ = done.send(core.set_rules(*shared));
+            }
+            Command::Sessions { whose, from, done } => {
+                let _ = done.send(core.engine.borrow().sessions(&whose, from));
+            }
+            Command::Kick { whose, done } => {
+                let _ = done.send(core.kick(&whose));
+            }
+            Command::Drain { on, done } => {
+                core.engine.borrow_mut().enter(|entered| entered.shard.drain(on));
+                let _ = done.send(());
+            }
+            Command::Listen { listeners, done } => {
+                let _ = done.send(listening::listen(&core, *listeners));
+            }
+            Command::Change { changes, done } => {
+                changes.into_iter().for_each(|change| core.change_listener(change));
+                let _ = done.send(());
+            }
+            Command::Clients { of, done } => {
+                let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
+            }
+            Command::Ping { done } => {
+                let _ = done.send(());
+            }
+            Command::Count { done } => {
+                let _ = done.send(Box::new(core.snapshot()));
+            }
+            Command::HandOver { allocation, to, client } => {
+                core.hand_over(allocation, to, client);
+            }
+            Command::Release { allocation } => core.release(allocation),
+            Command::FetchFor { client } => core.fetch_for(client),
+        }
+    }
+}
 
 impl Core {
-    /// Goes on with other settings and rules; what serves connections stays.
-    pub(crate) fn set_rules(&self, shared: Shared) -> Withdrawn {
+    /// Replaces the settings and rules. What serves connections stays.
+    fn set_rules(&self, shared: Shared) -> Withdrawn {
         let Shared { settings, rules, handshakes, wake_delay, .. } = shared;
         self.handshakes.set(handshakes, Arc::clone(&rules.answers));
-        let mut state = self.state.borrow_mut();
-        let now = state.on_time();
-        let State { shard, io, moderation, icmp_errors, .. } = &mut *state;
-        moderation.set_nap(wake_delay);
-        io.set_icmp_errors(settings.icmp_errors);
-        // Once on it stays on: what waits on sockets that were opened before must be read.
-        *icmp_errors |= settings.icmp_errors;
-        let withdrawn = shard.set_rules(now, settings, rules, io);
-        io.close_given_up();
-        if state.deadline_is_earlier() {
-            self.deadline_moved.notify_one();
-        }
-        withdrawn
+        self.udp.borrow_mut().set_wake_delay(wake_delay);
+        self.engine.borrow_mut().enter(|entered| {
+            entered.out.resources.sockets.set_icmp_errors(settings.icmp_errors);
+            entered.shard.set_rules(entered.now, settings, rules, &mut entered.out)
+        })
     }
 
-    /// Some of the sessions, and where to go on.
-    pub(crate) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
-        let state = self.state.borrow();
-        state.shard.sessions(state.clock.now(), whose, from)
-    }
-
-    /// Ends allocations; returns how many.
+    /// Ends allocations. Returns how many.
     pub(crate) fn kick(&self, whose: &Whose) -> usize {
-        let mut kicked = 0;
-        self.on_time(|now, shard, io| {
-            kicked = shard.kick(now, whose, io);
-            io.close_given_up();
-        });
-        kicked
+        let mut engine = self.engine.borrow_mut();
+        engine.enter(|entered| entered.shard.kick(entered.now, whose, &mut entered.out))
     }
 
-    /// Makes no allocation any more, or again.
-    pub(crate) fn drain(&self, on: bool) {
-        self.state.borrow_mut().shard.drain(on);
-    }
-
-    /// What this worker has done until now.
+    /// Returns the counters.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let state = self.state.borrow();
-        let mut unsent = state.egress.statistics.failed;
-        unsent.add_all(&state.io.lost());
-        Snapshot {
-            statistics: *state.shard.statistics(),
-            tally: state.io.tally.clone(),
-            allocations: state.shard.len(),
-            unsent,
-            overflowed: state.io.overflowed(),
-            refused_handshakes: self.handshakes.refused(),
-        }
+        let mut snapshot = self.engine.borrow().snapshot();
+        snapshot.refused_handshakes = self.handshakes.refused();
+        snapshot
     }
 }

@@ -1,79 +1,76 @@
-//! What becomes of the TCP connections between relayed addresses and peers (RFC 6062).
+//! What happens to the TCP connections between relayed addresses and peers (RFC 6062).
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
 
-use super::Core;
-use crate::io::Io;
-use crate::tcp_relay;
+use super::core::Core;
+use crate::engine::entered::Entered;
+use crate::event_log::{Kind, NO_SOURCE};
+use crate::tcp_relay::{PeerEvents, refuse};
 use taciturn_stun::Family;
-use taciturn_turn::{AllocationId, ConnectionId, Shard, Traffic};
+use taciturn_turn::{AllocationId, ConnectionId, Traffic};
 
-impl Core {
-    /// A peer has connected to a TCP relay socket.
-    pub(crate) fn peer_arrived(
-        &self,
-        owner: AllocationId,
-        family: Family,
-        stream: TcpStream,
-        peer: SocketAddr,
-    ) {
-        self.on_time(|now, shard, io| match shard.peer_arrived(now, owner, family, peer, io) {
-            Some(connection) => {
-                if let Err(error) = offer(shard, io, owner, connection, stream) {
-                    tracing::debug!(%peer, %error, "a peer's connection cannot be kept");
-                    shard.peer_closed(owner, connection, Traffic::default());
+impl PeerEvents for Core {
+    fn arrived(&self, owner: AllocationId, family: Family, stream: TcpStream, peer: SocketAddr) {
+        self.engine.borrow_mut().enter(|entered| {
+            let Entered { now, shard, out, .. } = &mut *entered;
+            match shard.peer_arrived(*now, owner, family, peer, out) {
+                Some(connection) => {
+                    if let Err(error) = offer(entered, owner, connection, stream) {
+                        tracing::debug!(%peer, %error, "a peer's connection cannot be kept");
+                        entered.shard.peer_closed(owner, connection, Traffic::default());
+                    }
+                }
+                None => refuse(stream),
+            }
+        });
+    }
+
+    fn accept_failed(&self, error: &io::Error) {
+        let text = format_args!("cannot accept a peer's connection: {error}");
+        self.engine.borrow_mut().warn(Kind::Socket, NO_SOURCE, text);
+    }
+
+    fn connected(&self, owner: AllocationId, connection: ConnectionId, stream: TcpStream) {
+        self.engine.borrow_mut().enter(|entered| {
+            let offered = offer(entered, owner, connection, stream);
+            let Entered { now, shard, out, .. } = entered;
+            match offered {
+                Ok(()) => shard.peer_connected(*now, owner, connection, out),
+                Err(error) => {
+                    tracing::debug!(%error, "a connection to a peer cannot be kept");
+                    out.resources.tcp.close_peer(connection);
+                    shard.connect_failed(*now, owner, connection, out);
                 }
             }
-            None => tcp_relay::refuse(stream),
         });
     }
 
-    /// A connection to a peer is there.
-    pub(crate) fn peer_connected(
-        &self,
-        owner: AllocationId,
-        connection: ConnectionId,
-        stream: TcpStream,
-    ) {
-        self.on_time(|now, shard, io| match offer(shard, io, owner, connection, stream) {
-            Ok(()) => shard.peer_connected(now, owner, connection, io),
-            Err(error) => {
-                tracing::debug!(%error, "a connection to a peer cannot be kept");
-                io.tcp.close_peer(connection);
-                shard.connect_failed(owner, connection, io);
-            }
+    fn failed(&self, owner: AllocationId, connection: ConnectionId) {
+        self.engine.borrow_mut().enter(|entered| {
+            entered.out.resources.tcp.close_peer(connection);
+            entered.shard.connect_failed(entered.now, owner, connection, &mut entered.out);
         });
     }
 
-    /// A connection to a peer cannot be had.
-    pub(crate) fn connect_failed(&self, owner: AllocationId, connection: ConnectionId) {
-        self.on_time(|_, shard, io| {
-            io.tcp.close_peer(connection);
-            shard.connect_failed(owner, connection, io);
-        });
-    }
-
-    /// A peer connection and its data connection have ended.
-    pub(crate) fn peer_closed(&self, owner: AllocationId, connection: ConnectionId) {
-        self.on_time(|_, shard, io| {
-            let traffic = io.tcp.close_peer(connection);
-            shard.peer_closed(owner, connection, traffic);
+    fn closed(&self, owner: AllocationId, connection: ConnectionId) {
+        self.engine.borrow_mut().enter(|entered| {
+            let traffic = entered.out.resources.tcp.close_peer(connection);
+            entered.shard.peer_closed(owner, connection, traffic);
         });
     }
 }
 
-/// Lays a peer connection down for its ConnectionBind.
+/// Keeps a peer connection until it is bound.
 fn offer(
-    shard: &Shard,
-    io: &mut Io,
+    entered: &mut Entered<'_>,
     owner: AllocationId,
     connection: ConnectionId,
     stream: TcpStream,
 ) -> io::Result<()> {
     let gone = || io::Error::other("the allocation is gone");
-    let limit = shard.stream_limit(owner).ok_or_else(gone)?;
-    io.tcp.offer(owner, connection, stream, limit)
+    let limit = entered.shard.stream_limit(owner).ok_or_else(gone)?;
+    entered.out.resources.tcp.offer(owner, connection, stream, limit)
 }

@@ -137,6 +137,19 @@ impl RateLimits {
         self.take(now, direction, &costs, meters).map_err(|(exceeded, _)| exceeded)
     }
 
+    /// Takes packets that were relayed elsewhere, and their bytes, out of every bucket, whatever is left.
+    pub fn charge(
+        &self,
+        now: Tick,
+        direction: Direction,
+        (packets, bytes): (u64, u64),
+        allocation: &Meter,
+        user: &Meter,
+    ) {
+        let costs = [(Counted::Bytes, bytes), (Counted::Packets, packets)];
+        self.charge_all(now, direction, &costs, [allocation, user, &self.all]);
+    }
+
     /// Takes `count` new peers out of both buckets, or out of none.
     ///
     /// # Errors
@@ -184,6 +197,17 @@ impl RateLimits {
                 }
             }
         }
+        self.charge_all(now, direction, costs, meters);
+        Ok(())
+    }
+
+    fn charge_all(
+        &self,
+        now: Tick,
+        direction: Direction,
+        costs: &[(Counted, u64)],
+        meters: [&Meter; 3],
+    ) {
         for (scope, meter) in SCOPES.into_iter().zip(meters) {
             for &(counted, units) in costs {
                 let interval = self.interval(counted, scope);
@@ -193,7 +217,6 @@ impl RateLimits {
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -215,8 +215,7 @@ impl Play {
     fn check(&mut self) {
         // What an allocation was granted ends with it.
         let clients = &self.clients;
-        let lives =
-            |who: usize| self.rig.shard(|shard| shard.by_client.contains_key(&clients[who].at));
+        let lives = |who: usize| self.rig.shard(|shard| shard.has_allocation(&clients[who].at));
         self.permitted.retain(|(who, _), _| lives(*who));
         self.rig.assert_consistent();
         let open = self.rig.world(|world| world.open.len());

@@ -1,8 +1,8 @@
 //! Ends of all kinds, what is announced, and what must not grow.
 
 use super::*;
-use crate::{DropReason, EndReason, PeerAddr, Traffic};
-use taciturn_stun::{AttributeType as T, ChannelNumber, Family, Method};
+use crate::{DropReason, EndReason, Traffic};
+use taciturn_stun::{AttributeType as T, Family, Method};
 
 fn reasons(rig: &Rig) -> Vec<EndReason> {
     let reason = |event: &Happened| match event {
@@ -85,42 +85,6 @@ fn the_end_tells_what_was_relayed() {
 }
 
 #[test]
-fn each_channel_is_announced_once_and_ended_once() {
-    // `World` fails on a second announcement, and on an end without one.
-    let rig = Rig::new();
-    let alice = rig.alice();
-    let relayed = alice.allocation().lifetime(3600).send().relayed();
-    alice.bind(CHANNEL, PEER);
-    alice.bind(CHANNEL, PEER);
-    alice.bind(CHANNEL + 1, OTHER_PEER);
-    let announced = rig.world(|world| (world.announced, world.channels.clone()));
-    assert_eq!(announced.0, 2);
-    let first = announced.1[0];
-    assert_eq!((first.client, first.relay), (alice.at, relayed));
-    assert_eq!(first.channel, ChannelNumber::new(CHANNEL).unwrap());
-    assert_eq!(first.peer, PeerAddr(addr(PEER)));
-    rig.advance(seconds(599));
-    alice.bind(CHANNEL, PEER);
-    assert_eq!(rig.world(|world| world.channels.len()), 2);
-    rig.advance(seconds(1));
-    assert_eq!(rig.world(|world| world.channels.len()), 1, "ended when its time came");
-    alice.bind(CHANNEL + 1, OTHER_PEER);
-    assert_eq!(rig.world(|world| (world.announced, world.channels.len())), (3, 2));
-    alice.refresh(0).assert_ok();
-    rig.assert_empty();
-}
-
-#[test]
-fn a_channel_that_could_not_be_bound_is_not_announced() {
-    let rig = Rig::new();
-    let alice = rig.alice();
-    alice.allocate();
-    alice.try_bind(CHANNEL, "10.0.0.1:1").assert_error(403);
-    alice.try_bind(0x5000, PEER).assert_error(400);
-    assert_eq!(rig.world(|world| world.announced), 0);
-}
-
-#[test]
 fn timers_do_not_grow_with_allocations_that_come_and_go() {
     let rig = Rig::new();
     let alice = rig.alice();
@@ -129,7 +93,7 @@ fn timers_do_not_grow_with_allocations_that_come_and_go() {
         alice.permit(PEER);
         alice.refresh(0).assert_ok();
     }
-    let timers = rig.shard(|shard| shard.queued_timers());
+    let timers = rig.shard(|shard| shard.parts.allocations.queued_deadlines());
     assert!(timers < 200, "{timers} deadlines queued");
 }
 
@@ -144,7 +108,7 @@ fn timers_do_not_grow_with_a_long_call() {
         alice.bind(CHANNEL, OTHER_PEER);
         rig.advance(seconds(u64::from(n % 7) * 50));
     }
-    let timers = rig.shard(|shard| shard.queued_timers());
+    let timers = rig.shard(|shard| shard.parts.allocations.queued_deadlines());
     assert!(timers < 50, "{timers} deadlines queued");
 }
 
@@ -206,5 +170,5 @@ fn requests_ended_long_ago_are_forgotten() {
         last = Some(refresh);
     }
     last.unwrap().once().assert_ok();
-    assert!(rig.shard(|shard| shard.remembered_ends()) <= 256);
+    assert!(rig.shard(|shard| shard.parts.ended.len()) <= 256);
 }

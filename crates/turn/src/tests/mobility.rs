@@ -154,7 +154,7 @@ fn one_move_waits_at_most_and_the_last_one_counts() {
     for client in &clients {
         resume(client, &first).assert_ok();
     }
-    assert_eq!(rig.shard(|shard| (shard.arriving.len(), shard.len())), (1, 1));
+    assert_eq!(rig.shard(|shard| (shard.parts.moves.len(), shard.len())), (1, 1));
     assert_eq!(rig.used_ports(), 1);
     clients[0].send(PEER, b"x").assert_dropped(DropReason::NoAllocation);
     let last = &clients[98];
@@ -175,11 +175,11 @@ fn nobody_takes_over_the_allocation_of_another() {
     for bad in [&forged[..], &hers[1..], b""] {
         resume(&rig.client(ELSEWHERE, "alice"), bad).assert_error(400);
     }
-    assert_eq!(rig.shard(|shard| shard.arriving.len()), 0);
+    assert_eq!(rig.shard(|shard| shard.parts.moves.len()), 0);
     // On a 5-tuple that waits for her, another user has nothing.
     resume(&rig.client(ELSEWHERE, "alice"), &hers).assert_ok();
     rig.client(ELSEWHERE, "bob").try_permit(&[PEER]).assert_error(437);
-    assert_eq!(rig.shard(|shard| shard.arriving.len()), 1, "and nothing has moved");
+    assert_eq!(rig.shard(|shard| shard.parts.moves.len()), 1, "and nothing has moved");
 }
 
 //= 8016-3.2.2-no-allocation
@@ -253,7 +253,7 @@ fn a_move_is_forgotten_with_the_connection_or_by_another_allocation_there() {
     let moved = rig.stream_client(ELSEWHERE, "alice");
     resume(&moved, &first).assert_ok();
     rig.hang_up(&moved);
-    assert_eq!(rig.shard(|shard| shard.arriving.len()), 0);
+    assert_eq!(rig.shard(|shard| shard.parts.moves.len()), 0);
     let other = rig.client(ELSEWHERE, "alice");
     resume(&other, &first).assert_ok();
     other.allocate();

@@ -156,7 +156,7 @@ fn without_another_address_a_change_is_420_and_nothing_is_added() {
 
 #[test]
 fn strangers_have_the_same_budget_whatever_they_ask() {
-    let addresses = discovery().shard(|shard| shard.settings.nat_discovery.clone());
+    let addresses = discovery().shard(|shard| shard.parts.settings.nat_discovery.clone());
     let rig = Rig::with(|setup| {
         setup.nat_discovery = addresses;
         setup.answers = (20, 0);

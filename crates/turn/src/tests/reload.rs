@@ -74,7 +74,7 @@ fn a_peer_that_is_denied_from_now_on_is_out_of_reach_at_once() {
     bob.send(PEER, b"x").assert_dropped(DropReason::NoPermission);
     rig.peer_sends(PEER, relayed, b"x").assert_dropped(DropReason::NoPermission);
     rig.peer_sends(PEER, of_bob, b"x").assert_dropped(DropReason::NoPermission);
-    assert!(rig.world(|world| world.channels.is_empty()), "the end of the channel is announced");
+    assert!(rig.world(|world| world.channels.is_empty()), "the channel is announced as closed");
     alice.try_bind(CHANNEL, PEER).assert_error(403);
     alice.try_permit(&[PEER]).assert_error(403);
     alice.send(OTHER_PEER, b"x").assert_reaches(OTHER_PEER, b"x");

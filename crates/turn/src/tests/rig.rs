@@ -20,9 +20,9 @@ use crate::policy::{
     AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
 };
 use crate::{
-    Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId, Redirect,
-    Rules, Session, Settings, Shard, ShardNumber, TicketKey, Traffic, Verdict, Via, Whose,
-    Withdrawn,
+    ChannelRoute, Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId,
+    Redirect, Rules, Session, Settings, Shard, ShardNumber, TicketKey, Traffic, Usage, Verdict,
+    Via, Whose, Withdrawn,
 };
 use taciturn_stun::Family;
 
@@ -108,8 +108,9 @@ impl Rig {
     /// Another shard of the same server: the same rules and ports, sockets of its own.
     pub(super) fn beside(other: &Self) -> Self {
         let inner = other.0.borrow();
-        let number = ShardNumber(inner.shard.number.0 + 1);
-        let (settings, rules) = (inner.shard.settings.clone(), inner.shard.rules.clone());
+        let number = ShardNumber(inner.shard.parts.number.0 + 1);
+        let (settings, rules) =
+            (inner.shard.parts.settings.clone(), inner.shard.parts.rules.clone());
         let rig = Self::start(Shard::numbered(number, settings, rules));
         rig.0.borrow_mut().now = inner.now;
         rig
@@ -275,11 +276,11 @@ impl Rig {
     pub(super) fn hand_over_to(&self, other: &Self) -> usize {
         let asked = other.world(|world| std::mem::take(&mut world.fetches));
         for (from, id, client) in asked.clone() {
-            let (from_here, to) = (self.shard(|s| s.number), other.shard(|s| s.number));
+            let (from_here, to) = (self.shard(|s| s.parts.number), other.shard(|s| s.parts.number));
             assert_eq!(from, from_here, "the shard that is asked");
             let departed = {
                 let inner = &mut *self.0.borrow_mut();
-                inner.shard.depart(id, to, client, &mut inner.world)
+                inner.shard.depart(inner.now, id, to, client, &mut inner.world)
             };
             other.take_in(self, departed, id, client);
         }
@@ -295,8 +296,8 @@ impl Rig {
         client: Client,
     ) {
         let inner = &mut *self.0.borrow_mut();
-        let held = match departed {
-            None => inner.shard.not_fetched(id, client),
+        match departed {
+            None => inner.shard.not_fetched(inner.now, id, client, &mut inner.world),
             Some(departed) => {
                 let relays = departed.relays().map(|relay| {
                     let (_, at) = from.world(|world| world.open.remove(&relay?.0))?;
@@ -305,18 +306,9 @@ impl Rig {
                 let landed = inner.shard.land(inner.now, departed, relays, &mut inner.world);
                 for relay in relays.into_iter().flatten() {
                     if let Some((owner, _)) = inner.world.open.get_mut(&relay.0) {
-                        *owner = landed.id;
+                        *owner = landed;
                     }
                 }
-                landed.held
-            }
-        };
-        for request in held {
-            let mut reply = [0xAA; 2048];
-            let (shard, world) = (&mut inner.shard, &mut inner.world);
-            let verdict = shard.from_client(inner.now, client, &request, &mut reply, world);
-            if let Verdict::Reply(len) = verdict {
-                inner.world.told.push((client, reply[..len].to_vec()));
             }
         }
     }
@@ -325,8 +317,8 @@ impl Rig {
     pub(super) fn give_away(&self, to: &Self) -> (Option<Departed>, MobileId, Client) {
         let (_, id, client) = to.world(|world| world.fetches.remove(0));
         let inner = &mut *self.0.borrow_mut();
-        let to = to.shard(|shard| shard.number);
-        (inner.shard.depart(id, to, client, &mut inner.world), id, client)
+        let to = to.shard(|shard| shard.parts.number);
+        (inner.shard.depart(inner.now, id, to, client, &mut inner.world), id, client)
     }
 
     /// Does what the other shard has told this one.
@@ -339,7 +331,7 @@ impl Rig {
             inner.shard.release(inner.now, id, &mut inner.world);
         }
         for (_, client) in offers {
-            inner.shard.fetch_for(client, &mut inner.world);
+            inner.shard.fetch_for(inner.now, client, &mut inner.world);
         }
     }
 
@@ -374,7 +366,7 @@ impl Rig {
         let inner = &mut *self.0.borrow_mut();
         let attempt = *inner.world.attempts.last().expect("an attempt");
         assert!(inner.world.peers.remove(&attempt.id.0));
-        inner.shard.connect_failed(attempt.owner, attempt.id, &mut inner.world);
+        inner.shard.connect_failed(inner.now, attempt.owner, attempt.id, &mut inner.world);
     }
 
     /// A peer connection and its data connection end, having relayed this.
@@ -388,13 +380,14 @@ impl Rig {
     pub(super) fn deny_everybody(&self) {
         let everywhere = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
         let inner = &mut *self.0.borrow_mut();
-        inner.shard.rules.peers = Arc::new(PeerPolicy::new(vec![], everywhere, vec![]));
+        inner.shard.parts.rules.peers = Arc::new(PeerPolicy::new(vec![], everywhere, vec![]));
     }
 
     /// The operator has changed the configuration.
     pub(super) fn reload(&self, change: impl FnOnce(&mut Settings, &mut Rules)) -> Withdrawn {
         let inner = &mut *self.0.borrow_mut();
-        let (mut settings, mut rules) = (inner.shard.settings.clone(), inner.shard.rules.clone());
+        let (mut settings, mut rules) =
+            (inner.shard.parts.settings.clone(), inner.shard.parts.rules.clone());
         change(&mut settings, &mut rules);
         inner.shard.set_rules(inner.now, settings, rules, &mut inner.world)
     }
@@ -409,6 +402,12 @@ impl Rig {
             from = next;
         }
         all
+    }
+
+    /// Another data path reports what it has relayed.
+    pub(super) fn channel_used(&self, route: &ChannelRoute, used: Usage) -> bool {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.channel_used(inner.now, route, used)
     }
 
     pub(super) fn kick(&self, whose: &Whose) -> usize {
@@ -444,7 +443,7 @@ impl Rig {
 
     /// Sends clients elsewhere from now on.
     pub(super) fn redirect(&self, to: Redirect) {
-        self.0.borrow_mut().shard.settings.redirect = Some(to);
+        self.0.borrow_mut().shard.parts.settings.redirect = Some(to);
     }
 
     /// Changes or reads the world.
@@ -465,7 +464,7 @@ impl Rig {
     /// Ports leased or reserved, of both families.
     pub(super) fn used_ports(&self) -> usize {
         let used = |shard: &Shard| {
-            let ports = &shard.rules.ports;
+            let ports = &shard.parts.rules.ports;
             ports.used(Family::V4) + ports.used(Family::V6)
         };
         self.shard(used) as usize
@@ -474,7 +473,7 @@ impl Rig {
     /// Ports that wait for their token.
     pub(super) fn reserved_ports(&self) -> usize {
         self.shard(|shard| {
-            let ports = &shard.rules.ports;
+            let ports = &shard.parts.rules.ports;
             ports.reserved(Family::V4) + ports.reserved(Family::V6)
         })
     }
@@ -486,11 +485,13 @@ impl Rig {
         self.assert_consistent();
         self.shard(|shard| assert!(shard.is_empty(), "{} allocations left", shard.len()));
         assert_eq!(self.used_ports(), 0, "ports left");
-        self.shard(|shard| assert_eq!(shard.rules.quota.users(), 0, "places in quotas left"));
-        self.world(|world| assert_eq!(world.channels, [], "channels announced and not ended"));
-        self.shard(|shard| assert!(shard.rules.connection_ids.is_empty(), "connection ids left"));
+        self.shard(|shard| assert_eq!(shard.parts.rules.quota.users(), 0, "places in quotas left"));
+        self.world(|world| assert_eq!(world.channels, [], "channels announced as open"));
+        self.shard(|shard| {
+            assert!(shard.parts.rules.connection_ids.is_empty(), "connection ids left")
+        });
         self.world(|world| assert!(world.peers.is_empty(), "peer connections left"));
-        self.shard(|shard| assert!(shard.rules.mobile.is_empty(), "mobile allocations left"));
+        self.shard(|shard| assert!(shard.parts.rules.mobile.is_empty(), "mobile allocations left"));
     }
 
     /// Holds that sockets, leases and tables tell the same story.
@@ -499,27 +500,28 @@ impl Rig {
         let (open, listening, peers) =
             self.world(|world| (world.open.clone(), world.listening.clone(), world.peers.len()));
         self.shard(|shard| {
+            let (allocations, moves) = (&shard.parts.allocations, &shard.parts.moves);
+            let mobile_of_all = &shard.parts.rules.mobile;
             let relays = |tcp: bool| -> usize {
-                let those = shard.allocations.iter().filter(|(_, a)| a.tcp.is_some() == tcp);
-                those.map(|(_, a)| a.relays.iter().flatten().count()).sum()
+                let those = allocations.iter().filter(|a| a.tcp().is_some() == tcp);
+                those.map(|a| a.relays().iter().flatten().count()).sum()
             };
             assert_eq!(relays(false), open.len(), "relays of allocations, sockets open");
             assert_eq!(relays(true), listening.len(), "TCP relays of allocations, sockets open");
-            let by_port: usize = shard.by_port.iter().map(|ports| ports.len()).sum();
-            assert_eq!(relays(false), by_port, "relays by port");
-            let there = shard.allocations.iter().filter(|(_, a)| !a.is_away()).count();
-            assert_eq!(there, shard.by_client.len(), "allocations by client");
-            let mobile = shard.allocations.iter().filter(|(_, a)| a.mobility.is_some()).count();
-            assert!(mobile <= shard.rules.mobile.len(), "mobile allocations that all know of");
-            assert!(shard.arriving.len() <= shard.rules.mobile.len(), "moves that wait");
-            let tcp = shard.allocations.iter().filter_map(|(_, a)| a.tcp.as_ref());
+            assert_eq!(relays(false), allocations.ports(), "relays by port");
+            let there = allocations.iter().filter(|a| !a.is_away()).count();
+            assert_eq!(there, allocations.clients().count(), "allocations by client");
+            let mobile = allocations.iter().filter(|a| a.mobility().is_some()).count();
+            assert!(mobile <= mobile_of_all.len(), "mobile allocations that all know of");
+            assert!(moves.len() <= mobile_of_all.len(), "moves that wait");
+            let tcp = allocations.iter().filter_map(|a| a.tcp());
             let connections: usize = tcp.map(|tcp| tcp.len()).sum();
             assert_eq!(connections, peers, "peer connections of allocations, and those there are");
             for (tcp, (_, local)) in
                 open.values().map(|o| (false, o)).chain(listening.values().map(|l| (true, l)))
             {
                 let (family, port) = (Family::of(local.ip()), local.port());
-                let ports = &shard.rules.ports;
+                let ports = &shard.parts.rules.ports;
                 let live = (ports.is_live(family, port), ports.is_live_for_tcp(family, port));
                 assert_eq!(live, (!tcp, tcp), "whether {local} is live for UDP and TCP");
                 assert!(ports.range().contains(port), "{local} out of range");

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::auth::Denied;
+use crate::clock::Tick;
 use crate::policy::Exceeded;
 use crate::{
-    AllocationId, Cause, ChannelRoute, Client, ConnectError, ConnectionId, EndReason, Event,
-    MobileId, OpenError, Outside, RelayId, ShardNumber, Traffic, UserId, Via,
+    AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath,
+    EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness,
+    RelayId, RelaySockets, ShardNumber, Traffic, Usage, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -68,6 +70,15 @@ impl Happened {
     }
 }
 
+/// What another data path was told of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Announcement {
+    Opened(u16),
+    /// It is open already, and closes at another time.
+    Moved(u16),
+    Closed(u16),
+}
+
 /// A connection to a peer that was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Attempt {
@@ -96,10 +107,12 @@ pub(super) struct World {
     pub(super) events: Vec<Happened>,
     /// Of the request that failed last: in whose name, and why, where it was in order.
     pub(super) last_failure: Option<(String, Option<Cause>)>,
-    /// Channels announced and not yet ended.
-    pub(super) channels: Vec<ChannelRoute>,
-    /// How many channels were announced so far.
-    pub(super) announced: u32,
+    /// Channels announced as open, and until when.
+    pub(super) channels: Vec<(ChannelRoute, Tick)>,
+    /// What was announced of channels, in order.
+    pub(super) announced: Vec<Announcement>,
+    /// What another data path has relayed on each channel that is closed from now on.
+    pub(super) used: Usage,
     /// The sockets of TCP allocations that listen for peers.
     pub(super) listening: BTreeMap<u32, (AllocationId, SocketAddr)>,
     /// Connections to peers that were begun, in order.
@@ -141,16 +154,21 @@ impl World {
 }
 
 impl World {
+    /// How often a channel was announced as open that was not.
+    pub(super) fn opened_channels(&self) -> usize {
+        self.announced.iter().filter(|one| matches!(one, Announcement::Opened(_))).count()
+    }
+
     /// Takes in a socket that was another shard's. Its owner is told later.
     pub(super) fn adopt(&mut self, address: SocketAddr) -> Option<RelayId> {
-        let nobody = AllocationId { index: u32::MAX, generation: 0 };
+        let nobody = AllocationId::default();
         let number = self.next_socket(address).ok()?;
         self.open.insert(number, (nobody, address));
         Some(RelayId(number))
     }
 }
 
-impl Outside for World {
+impl Randomness for World {
     fn random(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             // The output function of SplitMix64: the same in each run, without a pattern.
@@ -161,7 +179,9 @@ impl Outside for World {
             *byte = (word >> 56) as u8;
         }
     }
+}
 
+impl RelaySockets for World {
     fn open_relay(
         &mut self,
         owner: AllocationId,
@@ -172,6 +192,12 @@ impl Outside for World {
         Ok(RelayId(number))
     }
 
+    fn close_relay(&mut self, relay: RelayId) {
+        assert!(self.open.remove(&relay.0).is_some(), "{relay:?} is not open");
+    }
+}
+
+impl PeerConnections for World {
     fn open_tcp_relay(
         &mut self,
         owner: AllocationId,
@@ -212,23 +238,23 @@ impl Outside for World {
         assert!(self.peers.remove(&connection.0), "{connection:?} is not there");
         self.relayed
     }
+}
 
+impl Clients for World {
     fn tell(&mut self, client: Client, message: &[u8]) {
         self.told.push((client, message.to_vec()));
     }
 
-    fn close_relay(&mut self, relay: RelayId) {
-        assert!(self.open.remove(&relay.0).is_some(), "{relay:?} is not open");
+    fn listening_port(&self, client: Client) -> Option<u16> {
+        Some(3478 + client.via.listener())
     }
 
-    fn event(&mut self, event: Event<'_>) {
-        if let Event::RequestFailed { user, cause, .. } = event {
-            let username = user.map_or("", UserId::name);
-            self.last_failure = Some((username.into(), cause));
-        }
-        self.events.push(Happened::of(&event));
+    fn is_secure(&self, client: Client) -> bool {
+        self.tls && matches!(client.via, Via::Stream { .. })
     }
+}
 
+impl OtherShards for World {
     fn fetch(&mut self, from: ShardNumber, allocation: MobileId, client: Client) -> bool {
         if !self.busy {
             self.fetches.push((from, allocation, client));
@@ -246,23 +272,40 @@ impl Outside for World {
     fn offer_to(&mut self, shard: ShardNumber, client: Client) {
         self.offers.push((shard, client));
     }
+}
 
-    fn listening_port(&self, client: Client) -> Option<u16> {
-        Some(3478 + client.via.listener())
+impl Observer for World {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::RequestFailed { user, cause, .. } = event {
+            let username = user.map_or("", UserId::name);
+            self.last_failure = Some((username.into(), cause));
+        }
+        self.events.push(Happened::of(&event));
+    }
+}
+
+impl DataPath for World {
+    const IS_THERE: bool = true;
+
+    fn channel_opened(&mut self, route: ChannelRoute, until: Tick) {
+        let number = route.channel.number();
+        match self.channels.iter_mut().find(|(known, _)| *known == route) {
+            Some((_, known)) => {
+                assert_ne!(*known, until, "{route:?} is announced twice");
+                *known = until;
+                self.announced.push(Announcement::Moved(number));
+            }
+            None => {
+                self.channels.push((route, until));
+                self.announced.push(Announcement::Opened(number));
+            }
+        }
     }
 
-    fn is_secure(&self, client: Client) -> bool {
-        self.tls && matches!(client.via, Via::Stream { .. })
-    }
-
-    fn channel_bound(&mut self, route: ChannelRoute) {
-        assert!(!self.channels.contains(&route), "{route:?} is announced twice");
-        self.announced += 1;
-        self.channels.push(route);
-    }
-
-    fn channel_ended(&mut self, route: ChannelRoute) {
-        let at = self.channels.iter().position(|known| *known == route);
+    fn channel_closed(&mut self, route: ChannelRoute) -> Usage {
+        let at = self.channels.iter().position(|(known, _)| *known == route);
         self.channels.remove(at.unwrap_or_else(|| panic!("{route:?} was not announced")));
+        self.announced.push(Announcement::Closed(route.channel.number()));
+        self.used
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::BenchError;
 use crate::client::{Bytes, Connection, Parts};
-use taciturn_net::bulk::Bulk;
+use taciturn_net::load_generator::Bulk;
 use taciturn_net::watch_socket;
 use taciturn_stun::{ChannelData, ChannelNumber};
 

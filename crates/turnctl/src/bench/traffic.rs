@@ -17,7 +17,7 @@ use super::end::{End, Reader, Stream, Way};
 use super::opening::Ends;
 use super::pace::Pace;
 use crate::client::random;
-use taciturn_net::bulk::{Bulk, Hop};
+use taciturn_net::load_generator::{Bulk, Hop};
 use taciturn_stun::Frame;
 
 /// How long a closed loop waits for a burst before it counts the rest as lost.

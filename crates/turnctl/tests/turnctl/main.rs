@@ -10,5 +10,7 @@ mod doctor;
 mod health;
 mod homeserver_snippet;
 mod import_coturn;
+mod import_coturn_options;
+mod import_coturn_reports;
 mod init;
 mod snippet;

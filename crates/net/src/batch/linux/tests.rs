@@ -129,10 +129,10 @@ fn the_kernel_reads_each_message_as_it_was_added() {
     };
     let source = |n: usize| (!n.is_multiple_of(3)).then(|| destination(n / 3).ip());
     let parts = |n: usize| (0..=n % 5).map(move |part| (part, n + part));
-    let mut outbox = Outbox::default();
+    let mut batch = SendBatch::default();
     for _ in 0..2 {
         // Moved between two uses.
-        let mut moved = Box::new(outbox);
+        let mut moved = Box::new(batch);
         let mut letters = moved.open();
         let added = (0..)
             .take_while(|&n| {
@@ -155,15 +155,15 @@ fn the_kernel_reads_each_message_as_it_was_added() {
             let used = write_control(&mut own, source(n), n as u16);
             assert_eq!(control, own.0[..used], "{n}");
         }
-        outbox = *moved;
+        batch = *moved;
     }
 }
 
 #[test]
 fn a_message_whose_pieces_do_not_fit_is_not_added_and_leaves_those_before_it() {
     let to = at("192.0.2.1:5000");
-    let mut outbox = Outbox::default();
-    let mut letters = outbox.open();
+    let mut batch = SendBatch::default();
+    let mut letters = batch.open();
     let pieces = |count| std::iter::repeat_n(&b"x"[..], count);
     assert!(letters.add(to, None, 0, pieces(PIECES - 1)));
     assert!(!letters.add(to, None, 0, pieces(2)));

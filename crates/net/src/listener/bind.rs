@@ -1,0 +1,164 @@
+//! Binding the listeners: one socket for each listener and worker, on the same port.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+
+use super::error::BindError;
+use super::id::ListenerId;
+use super::udp::{self, UdpListener, has_ipv6};
+use crate::dtls_clients::DtlsSettings;
+use crate::stream::settings::StreamSettings;
+use crate::stream::sockets::{self, StreamListener};
+
+/// What is to be listened for. `[::]` stands for all addresses of both families.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// Datagrams.
+    Udp(SocketAddr),
+    /// Datagrams of DTLS.
+    Dtls(Arc<DtlsSettings>),
+    /// Connections.
+    Stream(Arc<StreamSettings>),
+}
+
+/// How a listener that runs is to go on.
+#[derive(Clone, Debug)]
+pub enum ListenerChange {
+    /// With other settings for those who come; it stays where it is, and of its kind.
+    Settings(ListenerId, Wanted),
+    /// With those who have an allocation, and nobody else: connections without one end, and no
+    /// allocation is made. No more connections come in; datagrams are still read.
+    Retire(ListenerId),
+    /// As before it was retired: for datagrams only.
+    Revive(ListenerId),
+    /// Not at all: its sockets are closed.
+    Close(ListenerId),
+}
+
+/// Listening sockets of one worker.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    pub(crate) udp: Vec<UdpListener>,
+    pub(crate) dtls: Vec<(UdpListener, Arc<DtlsSettings>)>,
+    pub(crate) streams: Vec<StreamListener>,
+}
+
+impl Listeners {
+    /// Binds every address for every worker.
+    ///
+    /// `[::]` stands for all addresses of both families: one IPv6 and one IPv4 socket. Where the
+    /// kernel has no IPv6, the IPv4 socket alone is bound.
+    ///
+    /// # Errors
+    /// When one of them cannot be bound; none stays bound then.
+    pub fn bind(wanted: &[(ListenerId, Wanted)], workers: usize) -> Result<Vec<Self>, BindError> {
+        let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
+        for (id, wanted) in wanted {
+            let id = *id;
+            let listener = |socket, address| UdpListener { id, socket, address, queued: false };
+            match wanted {
+                Wanted::Udp(at) => {
+                    bind_each(
+                        *at,
+                        "udp",
+                        udp::probe,
+                        udp::listen,
+                        &mut all,
+                        |worker, socket, address| {
+                            worker.udp.push(listener(socket, address));
+                        },
+                    )?;
+                }
+                Wanted::Dtls(settings) => {
+                    let at = settings.address;
+                    bind_each(
+                        at,
+                        "udp",
+                        udp::probe,
+                        udp::listen,
+                        &mut all,
+                        |worker, socket, address| {
+                            worker.dtls.push((listener(socket, address), Arc::clone(settings)));
+                        },
+                    )?;
+                }
+                Wanted::Stream(settings) => {
+                    let (at, probe, listen) = (settings.address, sockets::probe, sockets::listen);
+                    bind_each(at, "tcp", probe, listen, &mut all, |worker, socket, address| {
+                        let settings = Arc::clone(settings);
+                        worker.streams.push(StreamListener { id, socket, address, settings });
+                    })?;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Where the sockets listen, each with what is spoken there.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let udp = self.udp.iter().map(|listener| format!("{}/udp", listener.address));
+        let dtls = self.dtls.iter().map(|(listener, _)| format!("{}/dtls", listener.address));
+        let streams = self
+            .streams
+            .iter()
+            .map(|listener| format!("{}/{}", listener.address, listener.settings.speaks.name()));
+        udp.chain(dtls).chain(streams).collect()
+    }
+}
+
+/// A socket that can tell its address.
+trait Bound {
+    fn address(&self) -> io::Result<SocketAddr>;
+}
+
+impl Bound for UdpSocket {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Bound for TcpListener {
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+/// Binds one configured address, which may be two, for each worker.
+fn bind_each<S: Bound>(
+    wanted: SocketAddr,
+    protocol: &'static str,
+    probe: fn(SocketAddr) -> io::Result<()>,
+    listen: fn(SocketAddr) -> io::Result<S>,
+    workers: &mut [Listeners],
+    mut keep: impl FnMut(&mut Listeners, S, SocketAddr),
+) -> Result<(), BindError> {
+    let mut port = wanted.port();
+    for address in expand(wanted) {
+        let mut bound = SocketAddr::new(address.ip(), port);
+        let failed = |error| BindError { address: bound, protocol, error };
+        // A port held by another program is seen before SO_REUSEPORT would share it.
+        if port != 0 {
+            probe(bound).map_err(failed)?;
+        }
+        for worker in &mut *workers {
+            let failed = |error| BindError { address: bound, protocol, error };
+            let socket = listen(bound).map_err(failed)?;
+            // Port 0: the kernel chooses for the first, the others follow.
+            bound = socket.address().map_err(failed)?;
+            port = bound.port();
+            keep(worker, socket, bound);
+        }
+    }
+    Ok(())
+}
+
+fn expand(address: SocketAddr) -> Vec<SocketAddr> {
+    let any = |ip: IpAddr| SocketAddr::new(ip, address.port());
+    if address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        return vec![address];
+    }
+    let v4 = any(Ipv4Addr::UNSPECIFIED.into());
+    if has_ipv6() { vec![address, v4] } else { vec![v4] }
+}

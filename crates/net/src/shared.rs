@@ -1,0 +1,26 @@
+//! The settings and tables that all workers share.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::limit_names::LimitNames;
+use taciturn_turn::policy::{Connections, HandshakeLimit};
+use taciturn_turn::{Rules, Settings};
+
+/// The settings, rules and tables that all workers share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Bounds and addresses.
+    pub settings: Settings,
+    /// Credentials, peers, ports, quotas.
+    pub rules: Rules,
+    /// TCP, TLS and DTLS connections.
+    pub connections: Arc<Connections>,
+    /// Handshakes of TLS and DTLS.
+    pub handshakes: Arc<HandshakeLimit>,
+    /// What the log calls the limits that clients meet.
+    pub limit_names: LimitNames,
+    /// How long a worker waits for more packets before it wakes up, while they arrive often and one by one.
+    /// With zero it does not wait.
+    pub wake_delay: Duration,
+}

@@ -1,0 +1,128 @@
+//! Peer connections that no client has bound yet: on their way from the worker that made them to the worker
+//! whose client binds them. A lock is taken a few times for each connection.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ahash::AHashMap;
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::pace::Pace;
+use super::sockets::prepare;
+use taciturn_turn::{ConnectionId, Traffic};
+
+/// The unbound peer connections of all workers. There are no more than the
+/// shards' bounds allow. Nothing is read: what peers send waits in the kernel's buffer, and a peer
+/// that fills it has to wait.
+#[derive(Debug, Default)]
+pub(crate) struct UnboundPeers {
+    unbound: Mutex<AHashMap<ConnectionId, Unbound>>,
+}
+
+#[derive(Debug)]
+struct Unbound {
+    /// Not registered with a runtime.
+    stream: std::net::TcpStream,
+    ends: Ends,
+}
+
+/// What ties a peer connection to the worker of its allocation.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) traffic: Arc<Counters>,
+    /// Resolves when the allocation lets go.
+    pub(super) let_go: oneshot::Receiver<Infallible>,
+    /// How fast it may be.
+    pub(super) pace: Pace,
+    /// Dropped when the connection ends.
+    _alive: oneshot::Sender<Infallible>,
+}
+
+/// A peer connection on the worker of its data connection.
+#[derive(Debug)]
+pub(crate) struct BoundPeer {
+    pub(super) stream: TcpStream,
+    pub(super) ends: Ends,
+}
+
+/// Held by the worker of the allocation; dropping it closes the connection wherever it is.
+#[derive(Debug)]
+pub(super) struct Leash {
+    traffic: Arc<Counters>,
+    _held: oneshot::Sender<Infallible>,
+}
+
+/// Resolves when the connection has ended.
+#[derive(Debug)]
+pub(super) struct Over(oneshot::Receiver<Infallible>);
+
+/// Bytes relayed so far, both ways.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) to_peer: AtomicU64,
+    pub(super) to_client: AtomicU64,
+}
+
+impl UnboundPeers {
+    /// Keeps a connection until it is bound.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(super) fn put(
+        &self,
+        connection: ConnectionId,
+        stream: TcpStream,
+        pace: Pace,
+    ) -> io::Result<(Leash, Over)> {
+        prepare(&stream)?;
+        let stream = stream.into_std()?;
+        let traffic = Arc::new(Counters::default());
+        let (held, let_go) = oneshot::channel();
+        let (alive, over) = oneshot::channel();
+        let ends = Ends { traffic: Arc::clone(&traffic), let_go, pace, _alive: alive };
+        self.lock().insert(connection, Unbound { stream, ends });
+        Ok((Leash { traffic, _held: held }, Over(over)))
+    }
+
+    /// Removes and returns an unbound connection, for the runtime of the calling thread.
+    ///
+    /// # Errors
+    /// If the runtime refuses it.
+    pub(super) fn take(&self, connection: ConnectionId) -> io::Result<Option<BoundPeer>> {
+        let Some(Unbound { stream, ends }) = self.lock().remove(&connection) else {
+            return Ok(None);
+        };
+        Ok(Some(BoundPeer { stream: TcpStream::from_std(stream)?, ends }))
+    }
+
+    /// Closes a connection, unless it was bound.
+    pub(super) fn remove(&self, connection: ConnectionId) {
+        let removed = self.lock().remove(&connection);
+        drop(removed); // not under the lock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Unbound>> {
+        self.unbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leash {
+    /// Returns what has been relayed so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        Traffic {
+            bytes_to_peers: self.traffic.to_peer.load(Ordering::Relaxed),
+            bytes_to_client: self.traffic.to_client.load(Ordering::Relaxed),
+            ..Traffic::default()
+        }
+    }
+}
+
+impl Over {
+    pub(super) async fn wait(self) {
+        // Nothing is ever sent; the sender is dropped.
+        let _ = self.0.await;
+    }
+}

@@ -1,0 +1,286 @@
+//! One allocation.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::announced::Announced;
+use super::channels::Channels;
+use super::mobility::{Mobility, Presence};
+use super::permissions::Permissions;
+use super::tcp::PeerConnections;
+use crate::auth::Origin;
+use crate::channel_route::ChannelRoute;
+use crate::clock::Tick;
+use crate::effects::DataPath;
+use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
+use crate::statistics::Statistics;
+use crate::traffic::{Traffic, Usage};
+use crate::types::{Carrier, Client, PeerAddr, RelayId};
+use crate::user::UserId;
+use taciturn_stun::{ErrorCode, Family, LongTermKey, TransactionId};
+
+/// A relay socket of an allocation, and the port it is on.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) id: RelayId,
+    pub(crate) lease: PortLease,
+    /// As told to the client.
+    pub(crate) public: SocketAddr,
+    /// As bound.
+    pub(crate) local: SocketAddr,
+}
+
+/// What every allocation has, and what its kind has.
+#[derive(Debug)]
+pub(crate) struct Allocation {
+    pub(super) client: Client,
+    pub(crate) carrier: Carrier,
+    pub(crate) username: UserId,
+    pub(crate) key: LongTermKey,
+    //= 8656-6-no-password
+    /// When the credential ends, in seconds since 1970.
+    pub(crate) credential_expires: Option<u64>,
+    /// The user or secret of the configuration that it was made with.
+    pub(crate) origin: Option<Origin>,
+    /// Gives the place in the user's quota back when dropped.
+    pub(crate) quota: QuotaTicket,
+    /// What it has spent of its rates; shared with the connections of a TCP allocation.
+    pub(crate) meter: Arc<Meter>,
+    /// IPv4 and IPv6.
+    pub(super) relays: [Option<Relay>; 2],
+    pub(crate) since: Tick,
+    pub(super) expires: Tick,
+    /// The deadline that it is queued for.
+    pub(super) queued: Tick,
+    pub(crate) granted: Granted,
+    pub(super) permissions: Permissions,
+    pub(crate) traffic: Traffic,
+    /// When something was relayed last.
+    pub(crate) active: Tick,
+    /// What is answered on its 5-tuple without a credential.
+    pub(crate) answers: AllocationAnswers,
+    pub(crate) kind: Kind,
+}
+
+/// What the two kinds of allocations have.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// Its relays are for UDP.
+    Udp(Datagrams),
+    /// Its relays are for TCP (RFC 6062).
+    Tcp(PeerConnections),
+}
+
+/// What an allocation for UDP has.
+#[derive(Debug, Default)]
+pub(crate) struct Datagrams {
+    pub(super) channels: Channels,
+    announced: Announced,
+    /// Where it may move with its client (RFC 8016).
+    pub(super) mobility: Option<Mobility>,
+}
+
+impl Datagrams {
+    pub(crate) const fn channels(&self) -> &Channels {
+        &self.channels
+    }
+}
+
+/// The request that made an allocation, for its retransmissions, with what was granted.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) by: TransactionId,
+    /// In seconds; 0 until the request has succeeded.
+    pub(crate) lifetime: u32,
+    pub(crate) token: Option<[u8; 8]>,
+    /// The ADDITIONAL-ADDRESS-FAMILY that could not be had.
+    pub(crate) address_error: Option<(Family, ErrorCode)>,
+}
+
+/// What an allocation is made of; the rest starts empty.
+pub(crate) struct Foundation {
+    pub(crate) client: Client,
+    pub(crate) carrier: Carrier,
+    pub(crate) username: UserId,
+    pub(crate) key: LongTermKey,
+    pub(crate) credential_expires: Option<u64>,
+    pub(crate) origin: Option<Origin>,
+    pub(crate) quota: QuotaTicket,
+    pub(crate) made_by: TransactionId,
+    pub(crate) kind: Kind,
+}
+
+impl Allocation {
+    pub(crate) fn new(foundation: Foundation, now: Tick, expires: Tick) -> Self {
+        Self {
+            client: foundation.client,
+            carrier: foundation.carrier,
+            username: foundation.username,
+            key: foundation.key,
+            credential_expires: foundation.credential_expires,
+            origin: foundation.origin,
+            quota: foundation.quota,
+            meter: Arc::default(),
+            relays: [None, None],
+            since: now,
+            expires,
+            queued: expires,
+            granted: Granted {
+                by: foundation.made_by,
+                lifetime: 0,
+                token: None,
+                address_error: None,
+            },
+            permissions: Permissions::default(),
+            traffic: Traffic::default(),
+            active: now,
+            answers: AllocationAnswers::default(),
+            kind: foundation.kind,
+        }
+    }
+
+    pub(crate) const fn client(&self) -> Client {
+        self.client
+    }
+
+    pub(crate) const fn expires(&self) -> Tick {
+        self.expires
+    }
+
+    pub(crate) const fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// The part of an allocation for UDP.
+    pub(crate) const fn udp(&self) -> Option<&Datagrams> {
+        match &self.kind {
+            Kind::Udp(udp) => Some(udp),
+            Kind::Tcp(_) => None,
+        }
+    }
+
+    /// The peer connections, if it is a TCP allocation.
+    pub(crate) const fn tcp(&self) -> Option<&PeerConnections> {
+        match &self.kind {
+            Kind::Udp(_) => None,
+            Kind::Tcp(tcp) => Some(tcp),
+        }
+    }
+
+    pub(crate) const fn tcp_mut(&mut self) -> Option<&mut PeerConnections> {
+        match &mut self.kind {
+            Kind::Udp(_) => None,
+            Kind::Tcp(tcp) => Some(tcp),
+        }
+    }
+
+    /// What it has that may move.
+    pub(crate) fn mobility(&self) -> Option<&Mobility> {
+        self.udp().and_then(|udp| udp.mobility.as_ref())
+    }
+
+    pub(super) const fn mobility_mut(&mut self) -> Option<&mut Mobility> {
+        match &mut self.kind {
+            Kind::Udp(udp) => udp.mobility.as_mut(),
+            Kind::Tcp(_) => None,
+        }
+    }
+
+    /// Whether nothing can be sent to its client, which may come back.
+    pub(crate) fn is_away(&self) -> bool {
+        self.mobility().is_some_and(|mobility| mobility.presence == Presence::Away)
+    }
+
+    pub(crate) fn relay(&self, family: Family) -> Option<&Relay> {
+        self.relays[family as usize].as_ref()
+    }
+
+    /// IPv4 and IPv6.
+    pub(crate) const fn relays(&self) -> &[Option<Relay>; 2] {
+        &self.relays
+    }
+
+    /// The relayed transport address that logs name it by: the first it has.
+    pub(crate) fn relayed(&self) -> Option<SocketAddr> {
+        self.relays.iter().flatten().next().map(|relay| relay.public)
+    }
+
+    /// Returns whether data may pass to and from this address (RFC 8656 section 9).
+    pub(crate) fn permits(&self, ip: IpAddr, now: Tick) -> bool {
+        self.permissions.allow(ip, now)
+    }
+
+    /// Installs or refreshes a permission, for the channels too.
+    pub(super) fn permit(&mut self, ip: IpAddr, expires: Tick) {
+        self.permissions.install(ip, expires);
+        if let Kind::Udp(udp) = &mut self.kind {
+            udp.channels.permit(ip, expires);
+        }
+    }
+
+    /// Lets the permission for an address end now.
+    pub(crate) fn expire_permission(&mut self, now: Tick, ip: IpAddr) {
+        self.permit(ip, now);
+    }
+
+    /// Lets the channel to a peer end now.
+    pub(crate) fn expire_channel(&mut self, now: Tick, peer: PeerAddr) {
+        if let Kind::Udp(udp) = &mut self.kind {
+            udp.channels.expire(now, peer);
+        }
+    }
+
+    /// Drops the permissions and channels that have expired.
+    pub(crate) fn sweep(&mut self, now: Tick) {
+        self.permissions.sweep(now);
+        if let Kind::Udp(udp) = &mut self.kind {
+            udp.channels.sweep(now);
+        }
+    }
+
+    /// The earliest moment at which something of it expires.
+    pub(super) fn deadline(&self) -> Tick {
+        let of_kind = match &self.kind {
+            Kind::Udp(udp) => udp.channels.deadline(),
+            Kind::Tcp(tcp) => tcp.deadline(),
+        };
+        let deadlines = self.permissions.deadline().into_iter().chain(of_kind);
+        deadlines.fold(self.expires, Tick::min)
+    }
+
+    /// Counts what was relayed for it elsewhere, by its TCP connections or by another data path.
+    pub(crate) fn count(&mut self, used: Usage, statistics: &mut Statistics) {
+        self.traffic.add(used.traffic);
+        statistics.relayed_mut(self.carrier).add(used.traffic);
+        if !used.is_nothing() {
+            self.active = self.active.max(used.last);
+        }
+    }
+
+    /// Tells another data path which channels it may serve: those that are open, as far as `may_serve`
+    /// lets it. Returns what it has relayed on channels that it may not serve any more.
+    pub(crate) fn announce(
+        &mut self,
+        now: Tick,
+        may_serve: impl Fn(PeerAddr) -> bool,
+        path: &mut impl DataPath,
+    ) -> Usage {
+        let Self { client, relays, expires, kind: Kind::Udp(udp), .. } = self else {
+            return Usage::default();
+        };
+        let is_reachable = match &udp.mobility {
+            Some(mobility) => mobility.presence == Presence::There,
+            None => true,
+        };
+        let open = udp.channels.iter().filter_map(|channel| {
+            let (number, peer) = (channel.number, channel.peer);
+            let relay = relays[Family::of(peer.0.ip()) as usize].as_ref()?.local;
+            let until = channel.open_until().min(*expires);
+            let is_open = is_reachable && now < until && may_serve(peer);
+            let route = ChannelRoute { client: *client, channel: number, relay, peer };
+            is_open.then_some((route, until))
+        });
+        let open: Vec<_> = open.collect();
+        udp.announced.update(&open, path)
+    }
+}

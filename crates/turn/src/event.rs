@@ -1,0 +1,148 @@
+//! What happened in a shard, for the log and the counters.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::auth::Denied;
+use super::cause::Cause;
+use super::policy::{Exceeded, Refusal};
+use super::traffic::Traffic;
+use super::types::Client;
+use super::user::UserId;
+use taciturn_stun::{ErrorCode, Method};
+
+/// Why an allocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The client refreshed it to zero.
+    Released,
+    /// Its lifetime ran out.
+    Expired,
+    /// The client's connection closed.
+    Disconnected,
+    /// Its credential ran out, and `strict_expiry` is on.
+    CredentialExpired,
+    /// The user or secret that it was made with was removed from the configuration.
+    CredentialRemoved,
+    /// The operator ended it.
+    Kicked,
+    /// The server stops.
+    Shutdown,
+}
+
+impl EndReason {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Released,
+        Self::Expired,
+        Self::Disconnected,
+        Self::CredentialExpired,
+        Self::CredentialRemoved,
+        Self::Kicked,
+        Self::Shutdown,
+    ];
+
+    /// Its name among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Disconnected => "disconnected",
+            Self::CredentialExpired => "credential_expired",
+            Self::CredentialRemoved => "credential_removed",
+            Self::Kicked => "kicked",
+            Self::Shutdown => "shutdown",
+        }
+    }
+
+    /// In words, for the log.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Released => "released by the client",
+            Self::Expired => "not refreshed",
+            Self::Disconnected => "connection closed",
+            Self::CredentialExpired => "credential expired",
+            Self::CredentialRemoved => "user or secret removed from the configuration",
+            Self::Kicked => "ended by the operator",
+            Self::Shutdown => "server stopped",
+        }
+    }
+}
+
+/// Something that an operator may want to read about. None happens once a packet.
+#[derive(Clone, Debug)]
+pub enum Event<'a> {
+    /// An allocation was made.
+    Allocated {
+        /// For whom.
+        client: Client,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// Its lifetime.
+        lifetime: Duration,
+    },
+    /// An allocation ended.
+    Ended {
+        /// Whose.
+        client: Client,
+        /// The USERNAME, in its realm.
+        user: &'a UserId,
+        /// The relayed transport address.
+        relayed: SocketAddr,
+        /// What it relayed.
+        traffic: Traffic,
+        /// How long it lived.
+        lived: Duration,
+        /// Why.
+        reason: EndReason,
+    },
+    /// A credential was refused.
+    AuthenticationFailed {
+        /// Whose.
+        client: Client,
+        /// The USERNAME it sent.
+        username: &'a str,
+        /// Why.
+        reason: Denied,
+    },
+    /// A peer was refused with 403.
+    PeerRefused {
+        /// To whom.
+        client: Client,
+        /// The peer's address.
+        peer: IpAddr,
+        /// The rule; `None` where the port of an own address is no relay port.
+        refusal: Option<Refusal>,
+    },
+    /// A request was answered with an error other than the first 401.
+    RequestFailed {
+        /// Whose.
+        client: Client,
+        /// The USERNAME, once it is proven.
+        user: Option<&'a UserId>,
+        /// What it asked.
+        method: Method,
+        /// The answer.
+        code: ErrorCode,
+        /// The reason phrase; empty if the code says it all.
+        reason: &'static str,
+        /// Why, if the request itself was in order.
+        cause: Option<Cause>,
+    },
+    /// Packets were dropped because a rate is reached. Once a minute for each limit and whom it is
+    /// for.
+    HeldBack {
+        /// The client whose packet was the last.
+        client: Client,
+        /// Its USERNAME, in its realm.
+        user: &'a UserId,
+        /// The limit.
+        exceeded: Exceeded,
+        /// How many packets since the last time.
+        packets: u64,
+    },
+}

@@ -1,0 +1,38 @@
+//! What all shards share.
+
+use std::sync::Arc;
+
+use super::auth::{Authenticator, NonceKeys};
+use super::connection_ids::ConnectionIds;
+use super::mobile_allocations::MobileAllocations;
+use super::policy::{AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits};
+use super::ticket::TicketKey;
+
+/// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
+/// and whether a port is live, which take no lock.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Credentials.
+    pub authenticator: Arc<Authenticator>,
+    /// Nonces.
+    pub nonces: Arc<NonceKeys>,
+    /// Peers.
+    pub peers: Arc<PeerPolicy>,
+    /// Relay ports.
+    pub ports: Arc<PortPool>,
+    /// Allocations a user, and in all.
+    pub quota: Arc<Quota>,
+    /// Bytes, packets and new peers a second. The one rule that packets ask: without a lock, and
+    /// only whether there are limits where there are none.
+    pub rates: Arc<RateLimits>,
+    /// Answers to sources that have proven nothing.
+    pub answers: Arc<AnswerLimit>,
+    /// Wrong credentials of one source.
+    pub failures: Arc<FailureLimit>,
+    /// The peer connections of TCP allocations.
+    pub connection_ids: Arc<ConnectionIds>,
+    /// What tickets of mobility are sealed with.
+    pub tickets: Arc<TicketKey>,
+    /// Where the allocations are that may move.
+    pub mobile: Arc<MobileAllocations>,
+}

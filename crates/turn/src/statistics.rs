@@ -1,0 +1,65 @@
+//! What a shard has done so far.
+
+use super::auth::NonceError;
+use super::traffic::Traffic;
+use super::types::Carrier;
+use super::verdict::{DropReason, Verdict};
+
+/// What a shard has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Packets dropped, by [`DropReason`].
+    pub dropped: [u64; DropReason::ALL.len()],
+    /// Requests answered, with whatever answer.
+    pub answered: u64,
+    /// Requests of strangers that were answered because they were repeated: the budget of all such
+    /// answers was spent.
+    pub answered_repeats: u64,
+    /// Requests with a stale nonce (438), by [`NonceError`]. What else they hold is not judged.
+    pub stale_nonces: [u64; NonceError::ALL.len()],
+    /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
+    /// they end.
+    pub relayed: [Traffic; Carrier::ALL.len()],
+}
+
+impl Statistics {
+    /// Counts what was decided about one packet.
+    pub(super) fn count(&mut self, verdict: &Verdict) {
+        match verdict {
+            Verdict::Drop(reason) => {
+                if let Some(count) = self.dropped.get_mut(*reason as usize) {
+                    *count += 1;
+                }
+            }
+            Verdict::Reply(_) | Verdict::ReplyFrom { .. } => self.answered += 1,
+            Verdict::ToClient { .. } | Verdict::ToPeer { .. } | Verdict::Later => {}
+        }
+    }
+
+    /// Counts a request with a stale nonce.
+    pub(super) fn count_stale(&mut self, why: NonceError) {
+        if let Some(count) = self.stale_nonces.get_mut(why as usize) {
+            *count += 1;
+        }
+    }
+
+    /// What was relayed for clients of this carrier.
+    pub(super) fn relayed_mut(&mut self, carrier: Carrier) -> &mut Traffic {
+        &mut self.relayed[carrier as usize]
+    }
+
+    /// Adds those of another shard.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.dropped.iter_mut().zip(other.dropped) {
+            *mine += theirs;
+        }
+        self.answered += other.answered;
+        self.answered_repeats += other.answered_repeats;
+        for (mine, theirs) in self.stale_nonces.iter_mut().zip(other.stale_nonces) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.relayed.iter_mut().zip(other.relayed) {
+            mine.add(theirs);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `turnctl import-coturn`: a configuration out of coturn's turnserver.conf, its command line, or both.
+
+mod compose;
+mod interpolate;
+
+use std::io::{Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use taciturn_config::coturn::{CommandLine, Sources};
+use taciturn_config::{ConfigErrors, Loaded, Translation};
+use zeroize::Zeroizing;
+
+use super::CtlError;
+use super::private_file::{self, WriteError};
+use compose::{ComposeError, Service};
+
+const EXAMPLES: &str = "\
+Examples:
+  turnctl import-coturn /etc/turnserver.conf -o /etc/taciturn/taciturn.toml
+      Writes a new file that only its owner can read, and reports on each line on standard error.
+  turnctl import-coturn /etc/turnserver.conf
+      The same to standard output, secrets included.
+  turnctl import-coturn --coturn-args '-c /etc/turnserver.conf --static-auth-secret=SECRET'
+      Options of coturn's command line as well; they win over the file's.
+  turnctl import-coturn --compose compose.yaml
+      The options and the file of the service in a Compose file that runs coturn.
+
+To try a server with coturn's file as it is: taciturn --coturn-config /etc/turnserver.conf";
+
+/// Arguments of `turnctl import-coturn`.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ImportArgs {
+    /// coturn's configuration
+    #[arg(value_name = "TURNSERVER.CONF", required_unless_present_any = ["coturn_args", "compose"])]
+    pub file: Option<PathBuf>,
+
+    /// coturn's command line, as for a shell; `-` reads it from standard input, so that `ps` shows no secret
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub coturn_args: Option<String>,
+
+    /// A Compose file that runs coturn: its command, its environment and the mounted turnserver.conf
+    #[arg(long, value_name = "FILE", conflicts_with = "coturn_args")]
+    pub compose: Option<PathBuf>,
+
+    /// The service of the Compose file [default: the one that runs coturn]
+    #[arg(long, value_name = "NAME", requires = "compose")]
+    pub service: Option<String>,
+
+    /// Output file [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Replace an existing output file
+    #[arg(long, requires = "output")]
+    pub force: bool,
+
+    /// Accept credentials that everybody can guess, such as test:test; for tests only
+    #[arg(long)]
+    pub allow_weak_credentials: bool,
+}
+
+/// Why there is no new configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// coturn's file.
+    #[error("cannot read {}: {why}", file.display())]
+    Unreadable {
+        /// As it was named.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A Compose file.
+    #[error(transparent)]
+    Compose(#[from] ComposeError),
+    /// Quotes that are not closed.
+    #[error("--coturn-args: a quote is not closed; write the options as for a shell")]
+    Words,
+    /// Where coturn's file may be.
+    #[error(
+        "coturn also reads a turnserver.conf, in /etc or where -c says: name it (turnctl import-coturn \
+         /etc/turnserver.conf --coturn-args ...), or add -n to the options if there is none"
+    )]
+    WhichFile,
+    /// Lines that the summary has named.
+    #[error(
+        "nothing was written: {0} above, under \"Wrong\". Change or remove it in a copy of the file, \
+         and import that"
+    )]
+    Wrong(String),
+    /// Credentials as in every guide.
+    #[error(
+        "{0}\nnothing was written: attackers try such credentials first, and would use your relay. \
+         Change them in a copy of the file and at the homeserver; or, for tests only, add \
+         --allow-weak-credentials"
+    )]
+    Weak(ConfigErrors),
+    /// The new configuration would not be taken.
+    #[error("{0}\nnothing was written: change it in a copy of the file, and import that")]
+    Refused(ConfigErrors),
+    /// The output.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl From<ImportError> for CtlError {
+    fn from(error: ImportError) -> Self {
+        Self::mistake(error)
+    }
+}
+
+/// What coturn was found to be configured by.
+struct Found {
+    file: Option<PathBuf>,
+    text: Zeroizing<String>,
+    arguments: Option<CommandLine>,
+    notes: Vec<String>,
+}
+
+impl Found {
+    fn sources(&self, allow_weak_credentials: bool) -> Sources<'_> {
+        Sources { file: &self.text, arguments: self.arguments.as_ref(), allow_weak_credentials }
+    }
+
+    /// What errors call it.
+    fn name(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| "coturn's options".into())
+    }
+}
+
+fn find(args: &ImportArgs) -> Result<Found, ImportError> {
+    let (arguments, mut file, notes) = if let Some(compose) = &args.compose {
+        let service = Service::read(compose, args.service.as_deref())?;
+        let line = CommandLine::of(&service.words);
+        let mounted = match (&args.file, line.no_file) {
+            (None, false) => service.file(line.file.as_deref())?,
+            _ => None,
+        };
+        (Some(line), mounted, service.notes)
+    } else if let Some(options) = &args.coturn_args {
+        let mut text = Zeroizing::new(options.clone());
+        if *text == "-" {
+            text.clear();
+            let read = std::io::stdin().read_to_string(&mut text);
+            read.map_err(|error| unreadable(Path::new("standard input"), error.to_string()))?;
+        }
+        let words = shlex::split(&text).ok_or(ImportError::Words)?;
+        let line = CommandLine::of(&words.into_iter().map(Zeroizing::new).collect::<Vec<_>>());
+        let named = line.file.as_ref().map(PathBuf::from).filter(|_| !line.no_file);
+        if named.is_none() && args.file.is_none() && !line.no_file {
+            return Err(ImportError::WhichFile);
+        }
+        (Some(line), named, Vec::new())
+    } else {
+        (None, None, Vec::new())
+    };
+    if args.file.is_some() {
+        file.clone_from(&args.file);
+    }
+    let text = match &file {
+        None => Zeroizing::default(),
+        Some(file) => {
+            let bytes = std::fs::read(file).map_err(|error| unreadable(file, error.to_string()))?;
+            let text = String::from_utf8(bytes);
+            Zeroizing::new(text.map_err(|_| unreadable(file, "it is not UTF-8 text".into()))?)
+        }
+    };
+    Ok(Found { file, text, arguments, notes })
+}
+
+fn unreadable(file: &Path, why: String) -> ImportError {
+    ImportError::Unreadable { file: file.into(), why }
+}
+
+pub(super) fn run(
+    args: &ImportArgs,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> Result<(), CtlError> {
+    let found = find(args)?;
+    let name = found.name();
+    for note in &found.notes {
+        writeln!(err, "{note}")?;
+    }
+    let mut translation = Translation::of_sources(&found.sources(false));
+    write!(err, "{}: {}", name.display(), translation.summary())?;
+    match translation.errors().count() {
+        0 => {}
+        1 => return Err(ImportError::Wrong("see the line".into()).into()),
+        n => return Err(ImportError::Wrong(format!("see the {n} lines")).into()),
+    }
+    let notes = match translation.check(&name) {
+        Ok(Loaded { notes, .. }) => notes,
+        Err(errors) => {
+            let weak = Translation::of_sources(&found.sources(true));
+            match weak.check(&name) {
+                Ok(Loaded { notes, .. }) if args.allow_weak_credentials => {
+                    translation = weak;
+                    notes
+                }
+                Ok(_) => return Err(ImportError::Weak(errors).into()),
+                Err(errors) => return Err(ImportError::Refused(errors).into()),
+            }
+        }
+    };
+    if !notes.is_empty() {
+        writeln!(err)?;
+    }
+    for note in notes {
+        writeln!(err, "{note}")?;
+    }
+    let Some(output) = &args.output else {
+        return Ok(out.write_all(translation.toml.as_bytes())?);
+    };
+    private_file::write(output, translation.toml.as_bytes(), args.force)
+        .map_err(ImportError::Write)?;
+    let path = output.display();
+    Ok(write!(
+        err,
+        "\nWritten to {path}; only this user can read it. Next:\n  \
+         chown USER {path}, where the server runs as another user\n  \
+         stop coturn, which holds the ports: systemctl disable --now coturn\n  \
+         taciturn --config {path}\n  \
+         turnctl doctor --config {path}\n"
+    )?)
+}

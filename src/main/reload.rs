@@ -18,7 +18,7 @@ use super::in_use::InUse;
 use super::invocation::Invocation;
 use super::log::Log;
 use super::notes::Notes;
-use super::rules::{share, ticket_key};
+use super::rules::terms;
 
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {
@@ -91,16 +91,13 @@ impl Reloader<'_> {
         let successors =
             successors.map_err(|error| self.explain(&error, |kind| error.is_caused_by(kind)))?;
         let moved = in_use.listeners.successor(&config, successors.certificates())?;
-        let nonces = self.running.nonce_keys(config.limits.nonce_lifetime)?;
-        // Not used if there is one already, so tickets stay valid.
-        let tickets = ticket_key()?;
         if changed(&["limits.connections", "protocol.tcp_relay", "listen"]) {
             checks::raise_descriptor_limit(&config);
         }
         let bound = self.listen(&moved, &in_use.config).await?;
         in_use.refresh_addresses(addresses);
         // Nothing can be refused from here on.
-        let shared = share(&config, &in_use.external, nonces, tickets).in_place_of(&in_use.shared);
+        let shared = terms(&config, &in_use.external).in_place_of(&in_use.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
         let (certificates, renewed) = successors.take_over();
         self.running.change_listeners(&moved.changes).await?;

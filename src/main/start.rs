@@ -31,7 +31,7 @@ use super::log::Log;
 use super::memory::Memory;
 use super::notes::Notes;
 use super::reload::Reloader;
-use super::rules::{share, ticket_key};
+use super::rules::{terms, ticket_key};
 use super::signals::Signals;
 use super::withheld::Withheld;
 
@@ -186,7 +186,7 @@ impl<'a> Confined<'a> {
         let tickets = ticket_key()?;
         let mut kept = None;
         let running = taciturn_net::start(sockets, config.limits.nonce_lifetime, |nonces| {
-            let shared = share(&config, &external, nonces, tickets);
+            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
             kept = Some(shared.clone());
             shared
         })?;

@@ -253,7 +253,7 @@ crates/net/src, admin/ is src/admin.) For each call above:
      writes the missing lines with \"?\", and takes out those whose calls are gone.
   2. Read the function and its callers: what bounds how often somebody outside gets there? If nothing
      does, ask a budget before the call. There are
-       answers to strangers        answer_budget::answers, Gate::answers_stranger (policy/strangers.rs)
+       answers to strangers        answer_budget::answers, Gate::answers_stranger (policy/unverified.rs)
        wrong credentials           answer_budget::judges (policy/failures.rs)
        handshakes                  Gate (net/handshakes.rs, policy/handshakes.rs)
        connections                 Connections::take (policy/connections.rs)

@@ -39,6 +39,7 @@ mod shared;
 mod sockets;
 mod stream;
 mod tcp_relay;
+mod terms;
 #[cfg(test)]
 mod test_rules;
 mod timeouts;
@@ -67,6 +68,7 @@ pub use shared::Shared;
 pub use stream::connection::STRANGER_MEMORY;
 pub use stream::send_queue::CLIENT_MEMORY;
 pub use stream::settings::{Speaks, StreamSettings};
+pub use terms::{Limits, Terms};
 
 // What unit tests share with those of `tests` names the library from outside.
 #[cfg(all(test, feature = "dtls"))]

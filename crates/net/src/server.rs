@@ -195,16 +195,8 @@ impl Running {
         self.workers.clone()
     }
 
-    /// Fresh nonce keys, as [`start`] makes them.
-    ///
-    /// # Errors
-    /// When the system gives no randomness.
-    pub fn nonce_keys(&self, lifetime: Duration) -> io::Result<NonceKeys> {
-        nonce_keys(lifetime, self.clock.now().tick)
-    }
-
     /// Lets every worker go on with other settings and rules, which must come from
-    /// [`Shared::in_place_of`]. Returns what of running allocations has ended by that.
+    /// [`Terms::in_place_of`](super::Terms::in_place_of). Returns what of running allocations has ended by that.
     ///
     /// # Errors
     /// When a worker is no longer there.

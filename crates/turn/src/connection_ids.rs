@@ -48,9 +48,9 @@ impl ConnectionIds {
         Self { limit: AtomicUsize::new(limit), ids: Mutex::default() }
     }
 
-    /// Takes over the limit of `other`, for peer connections that begin from now on.
-    pub fn follow(&self, other: &Self) {
-        self.limit.store(other.limit.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// Has another limit hold, for peer connections that begin from now on.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// How many peer connections there are.

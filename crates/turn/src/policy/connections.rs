@@ -66,13 +66,10 @@ impl Connections {
         }
     }
 
-    /// Takes over the limits of `other`, for connections that begin from now on.
-    pub fn follow(&self, other: &Self) {
-        for (mine, theirs) in
-            [(&self.in_all, &other.in_all), (&self.per_address, &other.per_address)]
-        {
-            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+    /// Has other limits hold, for connections that begin from now on.
+    pub fn set_limits(&self, in_all: u32, per_address: u32) {
+        self.in_all.store(in_all, Ordering::Relaxed);
+        self.per_address.store(per_address, Ordering::Relaxed);
     }
 
     /// One more connection, which has no allocation; `None` when there are as many as may be.
@@ -234,11 +231,11 @@ mod tests {
     fn other_limits_close_nothing_and_hold_for_the_next() {
         let connections = Arc::new(Connections::new(3, 3));
         let held: Vec<_> = (0..3).map(|_| connections.take(ip("192.0.2.1")).unwrap()).collect();
-        connections.follow(&Connections::new(9, 2));
+        connections.set_limits(9, 2);
         assert_eq!(connections.open(), 3);
         assert!(connections.take(ip("192.0.2.1")).is_none());
         assert!(connections.take(ip("192.0.2.2")).is_some());
-        connections.follow(&Connections::new(2, 9));
+        connections.set_limits(2, 9);
         assert!(connections.take(ip("192.0.2.2")).is_none(), "there are more than may be");
         drop(held);
     }

@@ -8,7 +8,7 @@
 use std::net::SocketAddr;
 
 use super::budget::BudgetTable;
-use super::strangers::SourceBudget;
+use super::source_budget::SourceBudget;
 use crate::clock::Tick;
 
 /// Wrong credentials that one port may give at once.

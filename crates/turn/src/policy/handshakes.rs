@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::SourceBudget;
+use super::source_budget::SourceBudget;
 use crate::clock::Tick;
 use taciturn_stun::canonical_ip;
 

@@ -5,20 +5,27 @@ mod budget;
 mod connections;
 mod failures;
 mod handshakes;
+mod meter;
 mod peers;
 mod ports;
 mod quota;
 mod rates;
 mod repeats;
-mod strangers;
+mod source_budget;
+mod stream_limit;
+mod unverified;
 
 pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};
+pub use meter::{Counted, Direction, Meter, Spent};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
+pub use ports::snapshot::{LeasedPort, PortsSnapshot, ReservedPort, Resting, RestingPort};
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,
 };
-pub use quota::{Quota, QuotaError, QuotaTicket, User};
-pub use rates::{Counted, Direction, Each, Exceeded, Meter, RateLimits, Rates, Scope, StreamLimit};
-pub use strangers::{Admission, AllocationAnswers, AnswerLimit, SourceBudget, subscriber};
+pub use quota::{Quota, QuotaError, QuotaTicket, SpentByUser, User};
+pub use rates::{Each, Exceeded, RateLimits, Rates, Scope};
+pub use source_budget::{SourceBudget, subscriber};
+pub use stream_limit::StreamLimit;
+pub use unverified::{Admission, AllocationAnswers, AnswerLimit};

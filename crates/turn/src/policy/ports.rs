@@ -1,129 +1,27 @@
 //! Relay ports: which are free, and which one comes next.
 
 mod free;
+mod range;
 mod reservations;
+pub(super) mod snapshot;
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::free::Wish;
 use self::free::{FreePorts, Rest};
+pub use self::range::{PortRange, PortRangeError};
 use self::reservations::Reservations;
 use crate::clock::Tick;
 use crate::user::UserId;
 use taciturn_stun::Family;
-
-/// A range of ports, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortRange {
-    first: u16,
-    last: u16,
-}
-
-/// Why a text is no port range.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PortRangeError {
-    /// Not two numbers with a hyphen between.
-    #[error("a port range looks like \"59000-60100\"")]
-    Syntax,
-    /// The first port is after the last.
-    #[error("the first port, {first}, is greater than the last, {last}")]
-    Reversed {
-        /// As found.
-        first: u16,
-        /// As found.
-        last: u16,
-    },
-    /// Ports below 1024 belong to other services.
-    #[error("relay ports below 1024 are not allowed")]
-    Privileged,
-}
-
-impl PortRange {
-    /// The default: what the coturn set-ups for Matrix that this server replaces have open.
-    pub const DEFAULT: Self = Self { first: 59000, last: 60100 };
-
-    /// A range from `first` to `last`, both included.
-    ///
-    /// # Errors
-    /// When it is empty or reaches below 1024.
-    //= 8656-7.2-port-range, 8656-7.2-no-well-known-ports
-    pub const fn new(first: u16, last: u16) -> Result<Self, PortRangeError> {
-        if first > last {
-            return Err(PortRangeError::Reversed { first, last });
-        }
-        if first < 1024 {
-            return Err(PortRangeError::Privileged);
-        }
-        Ok(Self { first, last })
-    }
-
-    /// The lowest port.
-    #[must_use]
-    pub const fn first(self) -> u16 {
-        self.first
-    }
-
-    /// The highest port.
-    #[must_use]
-    pub const fn last(self) -> u16 {
-        self.last
-    }
-
-    /// How many ports there are; never 0.
-    #[must_use]
-    #[allow(clippy::len_without_is_empty)]
-    pub const fn len(self) -> u32 {
-        self.last as u32 - self.first as u32 + 1
-    }
-
-    /// Whether `port` lies in it.
-    #[must_use]
-    pub const fn contains(self, port: u16) -> bool {
-        self.first <= port && port <= self.last
-    }
-}
-
-impl Default for PortRange {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-impl fmt::Display for PortRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}", self.first, self.last)
-    }
-}
-
-impl FromStr for PortRange {
-    type Err = PortRangeError;
-
-    fn from_str(text: &str) -> Result<Self, PortRangeError> {
-        let (first, last) = text.split_once('-').ok_or(PortRangeError::Syntax)?;
-        let port = |s: &str| s.trim().parse::<u16>().map_err(|_| PortRangeError::Syntax);
-        Self::new(port(first)?, port(last)?)
-    }
-}
 
 /// How long a port that was used rests: packets of its former peers may still arrive.
 pub const PORT_QUARANTINE: Duration = Duration::from_secs(120);
 
 /// A port that some other process holds is not tried again for this long.
 const TAKEN_ELSEWHERE: Duration = Duration::from_secs(10);
-
-/// Which port an allocation asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Any.
-    Any,
-    /// An even one (EVEN-PORT).
-    Even,
-    /// An even one whose next is free, which is reserved (EVEN-PORT with the R bit).
-    EvenAndNext,
-}
 
 /// Why there is no port. The answer is 508 in each case (RFC 8656 section 7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,9 +72,9 @@ impl PortPool {
         Self { range, quarantine, families: [ports(), ports()], live, live_tcp }
     }
 
-    /// Takes over the quarantine of `other`, for ports that are given back from now on.
-    pub fn follow(&self, other: &Self) {
-        self.quarantine.store(other.quarantine.load(Ordering::Relaxed), Ordering::Relaxed);
+    /// Has ports that are given back from now on rest for so long.
+    pub fn set_quarantine(&self, quarantine: Duration) {
+        self.quarantine.store(millis(quarantine), Ordering::Relaxed);
     }
 
     /// The whole range.
@@ -295,7 +193,7 @@ impl PortPool {
     }
 
     fn bit<'a>(&self, bits: &'a [AtomicU64], port: u16) -> Option<(&'a AtomicU64, u64)> {
-        let index = port.checked_sub(self.range.first)?;
+        let index = port.checked_sub(self.range.first())?;
         Some((bits.get(usize::from(index / 64))?, 1 << (index % 64)))
     }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::rates::Meter;
-use crate::clock::Tick;
+use super::meter::{Meter, Spent};
+use crate::clock::{TakeOver, Tick};
 use crate::user::UserId;
 
 /// How many users are remembered at most that hold no allocation any more.
@@ -79,11 +79,10 @@ impl Quota {
         Self { per_user, in_all, held: Mutex::default() }
     }
 
-    /// Takes over the limits of `other`, for what begins from now on.
-    pub fn follow(&self, other: &Self) {
-        for (mine, theirs) in [(&self.per_user, &other.per_user), (&self.in_all, &other.in_all)] {
-            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
-        }
+    /// Has other limits hold, for what begins from now on.
+    pub fn set_limits(&self, per_user: u32, in_all: u32) {
+        self.per_user.store(per_user, Ordering::Relaxed);
+        self.in_all.store(in_all, Ordering::Relaxed);
     }
 
     /// One more allocation for `user`.
@@ -102,16 +101,53 @@ impl Quota {
         if in_all > 0 && held.in_all >= in_all {
             return Err(QuotaError::All);
         }
-        held.in_all += 1;
-        held.holders += usize::from(known == 0);
-        if !held.users.contains_key(user) {
-            let new = Arc::new(User { id: user.clone(), meter: Meter::default() });
-            held.users.insert(user.clone(), Entry { count: 0, remembered: false, user: new });
+        Ok(self.one_more(&mut held, user))
+    }
+
+    /// The place of an allocation that another process had. None is refused: the limits may have been
+    /// lowered meanwhile, and are for what begins.
+    pub fn restore(self: &Arc<Self>, user: &UserId) -> QuotaTicket {
+        self.one_more(&mut self.lock(), user)
+    }
+
+    /// What users have spent that may not be forgotten yet, whether they hold allocations or not: for
+    /// another process. Those without come in the order in which they gave up their last.
+    #[must_use]
+    pub fn spent(&self, now: Tick) -> Vec<SpentByUser> {
+        let held = self.lock();
+        let holders = held.users.values().filter(|entry| entry.count > 0);
+        let others = held.remembered.iter().filter_map(|user| held.users.get(user));
+        let all = holders.chain(others.filter(|entry| entry.count == 0));
+        all.filter(|entry| !entry.user.meter().is_whole(now))
+            .map(|entry| SpentByUser {
+                user: entry.user.id().clone(),
+                spent: entry.user.meter().spent(now),
+            })
+            .collect()
+    }
+
+    /// Spends what users have spent in another process, as far as that matters still. Before or after
+    /// their allocations are restored.
+    pub fn restore_spent(&self, spent: &[SpentByUser], there: &TakeOver) {
+        let mut held = self.lock();
+        for SpentByUser { user, spent } in spent.iter().filter(|of| !of.spent.is_nothing(there)) {
+            let entry = held.entry(user);
+            entry.user.meter().restore(spent, there);
+            if entry.count == 0 && !entry.remembered {
+                entry.remembered = true;
+                held.remembered.push_back(user.clone());
+                held.forget(|_| false);
+            }
         }
-        let Some(entry) = held.users.get_mut(user) else { return Err(QuotaError::User) };
+    }
+
+    fn one_more(self: &Arc<Self>, held: &mut Held, user: &UserId) -> QuotaTicket {
+        held.in_all += 1;
+        let entry = held.entry(user);
         entry.count += 1;
-        let user = Arc::clone(&entry.user);
-        Ok(QuotaTicket { quota: Arc::clone(self), user, is_first: known == 0 })
+        let (user, is_first) = (Arc::clone(&entry.user), entry.count == 1);
+        held.holders += usize::from(is_first);
+        QuotaTicket { quota: Arc::clone(self), user, is_first }
     }
 
     /// How many users hold an allocation now.
@@ -125,7 +161,25 @@ impl Quota {
     }
 }
 
+/// What a user has spent at some moment, for another process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpentByUser {
+    /// The user.
+    pub user: UserId,
+    /// In all its allocations together.
+    pub spent: Spent,
+}
+
 impl Held {
+    /// A user's, made where there is none.
+    fn entry(&mut self, user: &UserId) -> &mut Entry {
+        self.users.entry(user.clone()).or_insert_with(|| Entry {
+            count: 0,
+            remembered: false,
+            user: Arc::new(User { id: user.clone(), meter: Meter::default() }),
+        })
+    }
+
     /// Forgets users from the front, for as long as they may be.
     fn forget(&mut self, may_be: impl Fn(&Meter) -> bool) {
         while let Some(user) = self.remembered.front() {
@@ -202,111 +256,4 @@ impl Drop for QuotaTicket {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::rates::{Each, RateLimits, Rates};
-    use super::*;
-
-    const NOW: Tick = Tick(1000);
-
-    fn id(name: &str) -> UserId {
-        UserId::of_tests(name)
-    }
-
-    #[test]
-    fn a_name_in_two_realms_is_two_users() {
-        let quota = Arc::new(Quota::new(1, 0));
-        let elsewhere = UserId::new(&"example.net".into(), "alice");
-        let here = quota.take(&id("alice"), NOW).unwrap();
-        let there = quota.take(&elsewhere, NOW).unwrap();
-        assert!(here.is_first() && there.is_first());
-        assert_eq!(quota.users(), 2);
-        assert_eq!(quota.take(&elsewhere, NOW).unwrap_err(), QuotaError::User);
-        drop(there);
-        assert!(quota.take(&id("alice"), NOW).is_err() && quota.take(&elsewhere, NOW).is_ok());
-    }
-
-    #[test]
-    fn a_user_is_stopped_at_the_limit_and_others_are_not() {
-        let quota = Arc::new(Quota::new(2, 0));
-        let first = quota.take(&id("alice"), NOW).unwrap();
-        let second = quota.take(&id("alice"), NOW).unwrap();
-        assert!(first.is_first() && !second.is_first());
-        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::User);
-        assert!(quota.take(&id("bob"), NOW).is_ok());
-        drop(first);
-        assert!(quota.take(&id("alice"), NOW).is_ok());
-    }
-
-    #[test]
-    fn the_limit_in_all_holds_over_users() {
-        let quota = Arc::new(Quota::new(2, 3));
-        let held = ["alice", "alice", "bob"].map(|user| quota.take(&id(user), NOW).unwrap());
-        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::User);
-        assert_eq!(quota.take(&id("bob"), NOW).unwrap_err(), QuotaError::All);
-        assert_eq!(quota.take(&id("carol"), NOW).unwrap_err(), QuotaError::All);
-        assert_eq!(quota.users(), 2);
-        drop(held);
-        assert!(quota.take(&id("carol"), NOW).is_ok());
-    }
-
-    #[test]
-    fn other_limits_end_nothing_and_hold_for_the_next() {
-        let quota = Arc::new(Quota::new(2, 0));
-        let held = [quota.take(&id("alice"), NOW).unwrap(), quota.take(&id("alice"), NOW).unwrap()];
-        quota.follow(&Quota::new(1, 0));
-        assert_eq!(quota.users(), 1);
-        assert!(quota.take(&id("alice"), NOW).is_err());
-        quota.follow(&Quota::new(3, 2));
-        assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::All);
-        quota.follow(&Quota::new(3, 3));
-        assert!(quota.take(&id("alice"), NOW).is_ok());
-        drop(held);
-        assert_eq!(quota.users(), 0);
-    }
-
-    #[test]
-    fn users_without_allocations_take_no_memory() {
-        let quota = Arc::new(Quota::new(2, 0));
-        for n in 0..1000 {
-            drop(quota.take(&id(&format!("user{n}")), NOW));
-        }
-        assert_eq!(quota.users(), 0);
-        assert!(quota.lock().users.is_empty() && quota.lock().remembered.is_empty());
-    }
-
-    /// Spends a second's worth for `user`; returns how many packets that are.
-    fn spend(quota: &Arc<Quota>, user: &str, now: Tick) -> usize {
-        let packets = Each { user: 5, ..Each::default() };
-        let limits = RateLimits::new(Rates { packets, ..Rates::default() });
-        let ticket = quota.take(&id(user), now).unwrap();
-        let direction = super::super::rates::Direction::ToPeers;
-        let own = Meter::default();
-        (0..99).filter(|_| limits.packet(now, direction, 1, &own, ticket.meter()).is_ok()).count()
-    }
-
-    #[test]
-    fn who_comes_anew_has_not_more_to_spend() {
-        let quota = Arc::new(Quota::new(2, 0));
-        assert_eq!(spend(&quota, "alice", NOW), 5);
-        for _ in 0..3 {
-            assert_eq!(spend(&quota, "alice", NOW), 0);
-        }
-        assert_eq!((quota.users(), quota.lock().remembered.len()), (0, 1));
-        assert_eq!(spend(&quota, "bob", NOW), 5);
-        let later = Tick(NOW.0 + 1000);
-        let carol = quota.take(&id("carol"), later).unwrap();
-        assert_eq!(quota.lock().users.len(), 1, "the others are forgotten");
-        drop(carol);
-        assert_eq!(spend(&quota, "alice", later), 5);
-    }
-
-    #[test]
-    fn the_memory_for_users_that_left_is_bounded() {
-        let quota = Arc::new(Quota::new(2, 0));
-        for n in 0..3 * REMEMBERED {
-            assert_eq!(spend(&quota, &format!("user{n}"), NOW), 5);
-        }
-        let held = quota.lock();
-        assert_eq!((held.users.len(), held.remembered.len()), (REMEMBERED, REMEMBERED));
-    }
-}
+mod tests;

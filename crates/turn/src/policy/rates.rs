@@ -7,16 +7,11 @@
 //! bytes: another limit takes it over as it is.
 //= 8656-5-bandwidth
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::quota::{QuotaTicket, User};
+use super::meter::{Counted, Direction, Meter};
 use crate::clock::Tick;
-use crate::user::UserId;
-
-/// How often the log hears that a limit holds packets back.
-const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Intervals are counted in parts of a nanosecond: 2^16 of them.
 const FRACTION_BITS: u32 = 16;
@@ -30,28 +25,6 @@ pub enum Scope {
     User,
     /// All allocations.
     All,
-}
-
-/// What a limit counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counted {
-    /// Bytes of application data, each direction by itself.
-    Bytes,
-    /// Packets, each direction by itself.
-    Packets,
-    /// Addresses that an allocation had no permission for, and TCP connections to peers.
-    NewPeers,
-    /// Allocations that a user asks for, whether there is a port for them or not.
-    Allocations,
-}
-
-/// Which way data go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// From the client to its peers.
-    ToPeers,
-    /// From the peers to their client.
-    ToClient,
 }
 
 /// One limit of each scope, a second. 0 is no limit.
@@ -87,69 +60,11 @@ pub struct Exceeded {
     pub counted: Counted,
 }
 
-/// What one allocation, one user, or all together have spent. Bytes and packets have a bucket for
-/// each direction.
-#[derive(Debug, Default)]
-pub struct Meter {
-    /// Nanoseconds: when each bucket is whole again.
-    whole_again: [AtomicU64; 6],
-    /// Packets held back since the last line of the log, and when there may be another.
-    held_back: AtomicU64,
-    next_line: AtomicU64,
-}
-
-const fn bucket(counted: Counted, direction: Direction) -> usize {
-    match counted {
-        Counted::Bytes => direction as usize,
-        Counted::Packets => 2 + direction as usize,
-        Counted::NewPeers => 4,
-        Counted::Allocations => 5,
-    }
-}
-
-/// How much time a bucket holds.
-const fn window(counted: Counted) -> u64 {
-    match counted {
-        Counted::Bytes | Counted::Packets => 1_000_000_000,
-        Counted::NewPeers => 3_000_000_000,
-        Counted::Allocations => 10_000_000_000,
-    }
-}
-
-const fn nanoseconds(Tick(now): Tick) -> u64 {
-    now.saturating_mul(1_000_000)
-}
-
-impl Meter {
-    /// How long nothing more is to be had of a bucket.
-    fn spent_for(&self, now: Tick, counted: Counted, direction: Direction) -> u64 {
-        let whole_again = self.whole_again.get(bucket(counted, direction));
-        let ahead = whole_again.map_or(0, |at| at.load(Relaxed)).saturating_sub(nanoseconds(now));
-        // At a whole window nothing is left: what remains above it has to pass.
-        (ahead + 1).saturating_sub(window(counted))
-    }
-
-    fn charge(&self, now: Tick, counted: Counted, direction: Direction, nanos: u64) {
-        let Some(whole_again) = self.whole_again.get(bucket(counted, direction)) else { return };
-        let more = |at: u64| Some(at.max(nanoseconds(now)).saturating_add(nanos));
-        let _ = whole_again.fetch_update(Relaxed, Relaxed, more); // never fails: always Some
-    }
-
-    /// Whether all of it may be forgotten.
-    pub(super) fn is_whole(&self, now: Tick) -> bool {
-        self.whole_again.iter().all(|at| at.load(Relaxed) <= nanoseconds(now))
-    }
-
-    /// Notes that something is held back. Returns how much since the last time it did, where the
-    /// log should hear of it: once a minute.
-    pub fn hold_back(&self, now: Tick) -> Option<u64> {
-        self.held_back.fetch_add(1, Relaxed);
-        let next = self.next_line.load(Relaxed);
-        let then = (now + LINE_EVERY).0;
-        let mine =
-            now.0 >= next && self.next_line.compare_exchange(next, then, Relaxed, Relaxed).is_ok();
-        mine.then(|| self.held_back.swap(0, Relaxed))
-    }
+/// What one unit costs, in parts of a nanosecond; 0 is no limit.
+const fn interval_of(per_second: u32) -> u64 {
+    let second = 1_000_000_000_u64 << FRACTION_BITS;
+    // Rounded up here and below: what is over does not become another packet.
+    if per_second == 0 { 0 } else { second.div_ceil(per_second as u64) }
 }
 
 /// The limits in force, and what has been spent in all. Shared by all shards.
@@ -168,28 +83,25 @@ impl RateLimits {
     /// With these limits, nothing spent.
     #[must_use]
     pub fn new(rates: Rates) -> Self {
-        let interval = |per_second: u32| {
-            let second = 1_000_000_000_u64 << FRACTION_BITS;
-            // Rounded up here and below: what is over does not become another packet.
-            let interval = second.div_ceil(u64::from(per_second.max(1)));
-            AtomicU64::new(if per_second == 0 { 0 } else { interval })
-        };
-        let each = |each: Each| [each.allocation, each.user, each.in_all].map(interval);
-        let Rates { bytes, packets, new_peers, allocations } = rates;
-        Self {
-            on: AtomicBool::new((bytes, packets) != (Each::default(), Each::default())),
-            intervals: [each(bytes), each(packets), each(new_peers), each(allocations)],
+        let limits = Self {
+            on: AtomicBool::new(false),
+            intervals: Default::default(),
             all: Meter::default(),
-        }
+        };
+        limits.set(rates);
+        limits
     }
 
-    /// Takes over the limits of `other`, at once and for everybody. What is spent is spent.
-    pub fn follow(&self, other: &Self) {
-        let (mine, theirs) = (self.intervals.as_flattened(), other.intervals.as_flattened());
-        for (mine, theirs) in mine.iter().zip(theirs) {
-            mine.store(theirs.load(Relaxed), Relaxed);
+    /// Has other limits hold, at once and for everybody. What is spent is spent.
+    pub fn set(&self, rates: Rates) {
+        let Rates { bytes, packets, new_peers, allocations } = rates;
+        for (each, mine) in [bytes, packets, new_peers, allocations].iter().zip(&self.intervals) {
+            let per_second = [each.allocation, each.user, each.in_all];
+            for (interval, per_second) in mine.iter().zip(per_second) {
+                interval.store(interval_of(per_second), Relaxed);
+            }
         }
-        self.on.store(other.on.load(Relaxed), Relaxed);
+        self.on.store((bytes, packets) != (Each::default(), Each::default()), Relaxed);
     }
 
     /// Whether packets are to be judged at all.
@@ -267,7 +179,7 @@ impl RateLimits {
 
     /// Another worker may take between the look and the charge. So a limit can be overdrawn by a
     /// packet of each, which is then paid back like any other.
-    fn take(
+    pub(super) fn take(
         &self,
         now: Tick,
         direction: Direction,
@@ -305,52 +217,6 @@ impl RateLimits {
                 }
             }
         }
-    }
-}
-
-/// The limits as they hold for a TCP connection of one allocation, whose bytes no shard sees.
-#[derive(Clone, Debug)]
-pub struct StreamLimit {
-    rates: Arc<RateLimits>,
-    allocation: Arc<Meter>,
-    user: Arc<User>,
-}
-
-impl StreamLimit {
-    /// Of an allocation that has spent this, and its user.
-    #[must_use]
-    pub fn new(rates: &Arc<RateLimits>, allocation: &Arc<Meter>, ticket: &QuotaTicket) -> Self {
-        let (rates, allocation) = (Arc::clone(rates), Arc::clone(allocation));
-        Self { rates, allocation, user: Arc::clone(ticket.holder()) }
-    }
-
-    /// Takes `len` bytes, or answers how long to wait and for which limit. Streams have no packets:
-    /// the limits of those do not hold for them.
-    ///
-    /// # Errors
-    /// With the limit that is reached, and when it will not be any more.
-    pub fn take(
-        &self,
-        now: Tick,
-        direction: Direction,
-        len: usize,
-    ) -> Result<(), (Exceeded, Duration)> {
-        if !self.rates.is_on() {
-            return Ok(());
-        }
-        let meters = [&*self.allocation, self.user.meter(), &self.rates.all];
-        self.rates.take(now, direction, &[(Counted::Bytes, len as u64)], meters)
-    }
-
-    /// The user, where the log should hear of a limit that slows its streams.
-    #[must_use]
-    pub fn to_be_told(&self, now: Tick, exceeded: Exceeded) -> Option<&UserId> {
-        let meter = match exceeded.scope {
-            Scope::Allocation => &*self.allocation,
-            Scope::User => self.user.meter(),
-            Scope::All => &self.rates.all,
-        };
-        meter.hold_back(now).map(|_| self.user.id())
     }
 }
 
@@ -431,32 +297,26 @@ mod tests {
         });
         let meters = (&Meter::default(), &Meter::default());
         assert_eq!(pass(&limits, 9, 100, meters), 3);
-        limits.follow(&RateLimits::new(Rates {
-            packets: Each { allocation: 10, ..Each::default() },
-            ..Rates::default()
-        }));
+        let packets = Each { allocation: 10, ..Each::default() };
+        limits.set(Rates { packets, ..Rates::default() });
         assert_eq!(pass(&limits, 9, 100, meters), 7);
     }
 
     #[test]
     fn other_limits_hold_at_once_and_keep_what_is_spent() {
-        let rates = |bytes| {
-            RateLimits::new(Rates {
-                bytes: Each { user: bytes, ..Each::default() },
-                ..Rates::default()
-            })
-        };
-        let (limits, meters) = (rates(0), (&Meter::default(), &Meter::default()));
+        let rates =
+            |bytes| Rates { bytes: Each { user: bytes, ..Each::default() }, ..Rates::default() };
+        let (limits, meters) = (RateLimits::new(rates(0)), (&Meter::default(), &Meter::default()));
         assert!(!limits.is_on());
-        limits.follow(&rates(1000));
+        limits.set(rates(1000));
         assert!(limits.is_on());
         assert_eq!(pass(&limits, 9, 100, meters), 10);
-        limits.follow(&rates(10_000));
+        limits.set(rates(10_000));
         assert_eq!(pass(&limits, 9, 100, meters), 0, "spent is spent");
         assert_eq!(pass(&limits, 509, 100, meters), 50);
-        limits.follow(&rates(1000));
+        limits.set(rates(1000));
         assert_eq!(pass(&limits, 1009, 100, meters), 5);
-        limits.follow(&rates(0));
+        limits.set(rates(0));
         assert!(!limits.is_on());
     }
 
@@ -490,16 +350,7 @@ mod tests {
         assert_eq!(refused, Exceeded { scope: Scope::User, counted: Counted::Allocations });
         assert_eq!((made(1009, &alice), made(3009, &alice)), (20, 40));
         assert_eq!(made(99_000, &alice), 200, "no more than that");
-        limits.follow(&RateLimits::new(Rates::default()));
+        limits.set(Rates::default());
         assert_eq!(made(99_000, &alice), 999, "0 is no limit");
-    }
-
-    #[test]
-    fn the_log_hears_of_it_once_a_minute_with_the_number() {
-        let meter = Meter::default();
-        let told = |at| meter.hold_back(Tick(at));
-        assert_eq!(told(5), Some(1));
-        assert_eq!((told(6), told(60_004)), (None, None));
-        assert_eq!(told(60_005), Some(3));
     }
 }

@@ -4,7 +4,6 @@
 use super::rates::{limited, reload_rates};
 use super::tcp_allocations::rig as tcp_rig;
 use super::*;
-use crate::policy::{PortPool, Quota};
 use crate::{Cause, DropReason};
 
 /// In whose name the request was that failed last, and why it did.
@@ -123,9 +122,9 @@ fn allocations_in_all_are_508_and_those_of_a_user_486() {
     clients[0].refresh(0).assert_ok();
     second.allocate();
     // The operator raises it, and lowers it: what runs goes on.
-    rig.reload(|_, rules| rules.quota.follow(&Quota::new(9, 4)));
+    rig.reload(|_, rules| rules.quota.set_limits(9, 4));
     third.allocate();
-    rig.reload(|_, rules| rules.quota.follow(&Quota::new(1, 1)));
+    rig.reload(|_, rules| rules.quota.set_limits(1, 1));
     third.refresh(600).assert_ok();
     rig.client("192.0.2.1:97", "bob").allocation().send().assert_error(486);
     rig.rest_client("192.0.2.1:96", "carol", 99).allocation().send().assert_error(508);
@@ -258,7 +257,7 @@ fn a_late_packet_of_a_former_peer_reaches_no_new_client() {
     // The operator changes the rest: it holds for ports given back from then on.
     others[3].refresh(0).assert_ok();
     rig.reload(|_, rules| {
-        rules.ports.follow(&PortPool::new(rules.ports.range(), seconds(0)));
+        rules.ports.set_quarantine(seconds(0));
     });
     others[0].refresh(0).assert_ok();
     assert_ne!(others[3].allocate(), relayed);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::DropReason;
-use crate::policy::{Counted, Exceeded, RateLimits, Rates, Scope};
+use crate::policy::{Counted, Exceeded, Rates, Scope};
 
 /// Ten packets of this size are a limit of 10,000 bytes.
 const PACKET: [u8; 1000] = [7; 1000];
@@ -54,8 +54,8 @@ fn held_back(rig: &Rig) -> Vec<(String, Exceeded, u64)> {
 pub(super) fn reload_rates(rig: &Rig, set: impl FnOnce(&mut Rates)) {
     let mut rates = Rates::default();
     set(&mut rates);
-    // As net::Shared::in_place_of does.
-    rig.reload(|_, rules| rules.rates.follow(&RateLimits::new(rates)));
+    // As net::Shared::renewed does.
+    rig.reload(|_, rules| rules.rates.set(rates));
 }
 
 #[test]

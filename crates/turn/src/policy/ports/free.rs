@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{PortRange, Wish};
+use super::range::PortRange;
 use crate::clock::Tick;
 
 /// Ports that end their rest in one look. Each look gives away one port or two, so those whose rest is
@@ -16,6 +16,17 @@ const RESTED_AT_A_TIME: usize = 64;
 
 /// The bits of even ports in a word: words begin at a multiple of 64.
 const EVEN: u64 = 0x5555_5555_5555_5555;
+
+/// Which port an allocation asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Any.
+    Any,
+    /// An even one (EVEN-PORT).
+    Even,
+    /// An even one whose next is free, which is reserved (EVEN-PORT with the R bit).
+    EvenAndNext,
+}
 
 /// Until when a free port is better not used, and why. Ordered as ports are chosen where none has
 /// rested: of the used ones the one whose last use is longest ago, and last of all those where a
@@ -35,6 +46,11 @@ impl Rest {
     /// Because some other process had it a moment ago.
     pub(super) const fn elsewhere(Tick(until): Tick) -> Self {
         Self(until | Self::ELSEWHERE)
+    }
+
+    /// Whether some other process had it.
+    pub(super) const fn is_elsewhere(self) -> bool {
+        self.0 & Self::ELSEWHERE != 0
     }
 
     /// When it ends.
@@ -63,7 +79,7 @@ pub(super) struct FreePorts {
 impl FreePorts {
     /// All ports of a range, rested.
     pub(super) fn all_of(range: PortRange) -> Self {
-        let words = range.last / 64 - range.first / 64 + 1;
+        let words = range.last() / 64 - range.first() / 64 + 1;
         let mut free = Self {
             range,
             rests: vec![None; range.len() as usize].into(),
@@ -73,13 +89,18 @@ impl FreePorts {
             resting_even: BTreeSet::new(),
             resting_pairs: BTreeSet::new(),
         };
-        (range.first..=range.last).for_each(|port| free.give_back(port, Rest::default()));
+        (range.first()..=range.last()).for_each(|port| free.give_back(port, Rest::default()));
         free
     }
 
     /// How many there are.
     pub(super) const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Those that rest.
+    pub(super) fn resting(&self) -> impl Iterator<Item = (Rest, u16)> {
+        self.resting.iter().copied()
     }
 
     /// Chooses a port: `random` among those that fit and have rested, otherwise the one of those that
@@ -98,7 +119,7 @@ impl FreePorts {
             return resting.first().map(|(_, port)| *port);
         }
         let mut nth = random % number;
-        let mut base = u32::from(self.range.first / 64) * 64;
+        let mut base = u32::from(self.range.first() / 64) * 64;
         for word in &self.rested {
             let word = fits(*word);
             if nth < word.count_ones() {
@@ -128,7 +149,7 @@ impl FreePorts {
     }
 
     fn rest_of(&self, port: u16) -> Option<Rest> {
-        let offset = port.checked_sub(self.range.first)?;
+        let offset = port.checked_sub(self.range.first())?;
         self.rests.get(usize::from(offset)).copied().flatten()
     }
 
@@ -154,7 +175,7 @@ impl FreePorts {
     fn change(&mut self, port: u16, new: Option<Rest>) {
         let even = port & !1;
         let old_pair = self.rest_of_pair(even);
-        let Some(offset) = port.checked_sub(self.range.first) else { return };
+        let Some(offset) = port.checked_sub(self.range.first()) else { return };
         let Some(slot) = self.rests.get_mut(usize::from(offset)) else { return };
         let old = std::mem::replace(slot, new);
         let new_pair = self.rest_of_pair(even);
@@ -175,7 +196,7 @@ impl FreePorts {
         if old_pair != new_pair {
             moved(&mut self.resting_pairs, even, old_pair, new_pair);
         }
-        let word = usize::from(port / 64 - self.range.first / 64);
+        let word = usize::from(port / 64 - self.range.first() / 64);
         if let Some(word) = self.rested.get_mut(word) {
             let bit = 1 << (port % 64);
             *word = if new == Some(Rest::default()) { *word | bit } else { *word & !bit };

@@ -29,12 +29,12 @@ pub(super) struct Reservations {
 }
 
 #[derive(Debug)]
-struct Reservation {
-    port: u16,
-    user: UserId,
-    expires: Tick,
+pub(super) struct Reservation {
+    pub(super) port: u16,
+    pub(super) user: UserId,
+    pub(super) expires: Tick,
     /// Of the port before it was reserved.
-    rest: Rest,
+    pub(super) rest: Rest,
 }
 
 impl Reservations {
@@ -47,7 +47,29 @@ impl Reservations {
 
     /// Holds `port` for `user` from now on.
     pub(super) fn add(&mut self, token: Token, user: &UserId, port: u16, rest: Rest, now: Tick) {
-        let expires = now + RESERVATION_LIFETIME;
+        self.hold(token, user, port, rest, now + RESERVATION_LIFETIME);
+    }
+
+    /// Whether there is one of this token.
+    pub(super) fn has(&self, token: Token) -> bool {
+        self.by_token.contains_key(&token)
+    }
+
+    /// All of them, in the order in which they run out.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Token, &Reservation)> {
+        let of = |(_, token): &(Tick, Token)| Some((*token, self.by_token.get(token)?));
+        self.by_end.iter().filter_map(of)
+    }
+
+    /// Holds `port` for `user` until `expires`.
+    pub(super) fn hold(
+        &mut self,
+        token: Token,
+        user: &UserId,
+        port: u16,
+        rest: Rest,
+        expires: Tick,
+    ) {
         let Entry::Vacant(place) = self.by_token.entry(token) else { return };
         place.insert(Reservation { port, user: user.clone(), expires, rest });
         self.by_end.insert((expires, token));

@@ -132,9 +132,8 @@ fn a_port_in_quarantine_is_not_given_while_there_is_another() {
 #[test]
 fn another_quarantine_holds_for_ports_given_back_from_then_on() {
     let pool = pool(50000, 50001);
-    let range = pool.range();
     pool.lease(Family::V4, Wish::Any, 0, 0, NOW).unwrap().retire(NOW);
-    pool.follow(&PortPool::new(range, Duration::from_secs(10)));
+    pool.set_quarantine(Duration::from_secs(10));
     pool.lease(Family::V4, Wish::Any, 0, 0, NOW).unwrap().retire(NOW);
     let next = |at| pool.lease(Family::V4, Wish::Any, 0, 0, at).unwrap().port();
     assert_eq!((next(after(10)), next(after(119))), (50001, 50001));

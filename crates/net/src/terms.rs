@@ -1,0 +1,121 @@
+//! What a configuration sets for the workers: at the start, and anew with each reload.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::limit_names::LimitNames;
+use super::shared::Shared;
+use taciturn_turn::auth::{Authenticator, NonceKeys};
+use taciturn_turn::policy::{
+    AnswerLimit, Connections, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, PortRange, Quota,
+    RateLimits, Rates,
+};
+use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
+
+/// Limits on what is counted over all workers. A reload changes them where they are, so that what is counted
+/// goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Allocations of one user at a time.
+    pub allocations_per_user: u32,
+    /// Allocations of all users at a time; 0 is no limit.
+    pub allocations: u32,
+    /// Bytes, packets, new peers and new allocations a second.
+    pub rates: Rates,
+    /// How long a relay port rests that was used.
+    pub port_quarantine: Duration,
+    /// Connections of clients at a time, and peer connections of TCP allocations (RFC 6062).
+    pub connections: u32,
+    /// Connections of clients from one address at a time.
+    pub connections_per_address: u32,
+    /// How long a nonce is good.
+    pub nonce_lifetime: Duration,
+}
+
+/// All that a reload replaces.
+#[derive(Debug)]
+pub struct Terms {
+    /// Bounds and addresses.
+    pub settings: Settings,
+    /// Credentials.
+    pub authenticator: Authenticator,
+    /// Peers.
+    pub peers: PeerPolicy,
+    /// Answers to sources that have proven nothing.
+    pub answers: AnswerLimit,
+    /// Wrong credentials of one source.
+    pub failures: FailureLimit,
+    /// Handshakes of TLS and DTLS.
+    pub handshakes: HandshakeLimit,
+    /// What is counted.
+    pub limits: Limits,
+    /// What the log calls the limits that clients meet.
+    pub limit_names: LimitNames,
+    /// How long a worker lets packets gather where they come often and one by one. Zero is not at
+    /// all.
+    pub wake_delay: Duration,
+}
+
+impl Terms {
+    /// For workers that start, with nothing in use: ports out of `range`.
+    #[must_use]
+    pub fn begin(self, range: PortRange, nonces: NonceKeys, tickets: TicketKey) -> Shared {
+        let limits = self.limits;
+        let rules = Rules {
+            authenticator: Arc::new(self.authenticator),
+            nonces: Arc::new(nonces),
+            peers: Arc::new(self.peers),
+            ports: Arc::new(PortPool::new(range, limits.port_quarantine)),
+            quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
+            rates: Arc::new(RateLimits::new(limits.rates)),
+            answers: Arc::new(self.answers),
+            failures: Arc::new(self.failures),
+            connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
+            tickets: Arc::new(tickets),
+            mobile: Arc::default(),
+        };
+        Shared {
+            settings: self.settings,
+            rules,
+            connections: Arc::new(Connections::new(
+                limits.connections,
+                limits.connections_per_address,
+            )),
+            handshakes: Arc::new(self.handshakes),
+            limit_names: self.limit_names,
+            wake_delay: self.wake_delay,
+        }
+    }
+
+    /// For workers that run, in place of `before`: ports, nonce keys, and counts of what is there stay, and
+    /// have other limits from now on. So does the relay address, which allocations are on.
+    #[must_use]
+    pub fn in_place_of(self, before: &Shared) -> Shared {
+        let (limits, rules) = (self.limits, &before.rules);
+        rules.nonces.set_lifetime(limits.nonce_lifetime);
+        rules.quota.set_limits(limits.allocations_per_user, limits.allocations);
+        rules.rates.set(limits.rates);
+        rules.ports.set_quarantine(limits.port_quarantine);
+        rules.connection_ids.set_limit(limits.connections as usize);
+        before.connections.set_limits(limits.connections, limits.connections_per_address);
+        Shared {
+            settings: Settings {
+                relay_addresses: before.settings.relay_addresses,
+                ..self.settings
+            },
+            rules: Rules {
+                authenticator: Arc::new(self.authenticator),
+                peers: Arc::new(self.peers),
+                // What was spent is given back: only the operator can cause a reload.
+                answers: Arc::new(self.answers),
+                failures: Arc::new(self.failures),
+                ..rules.clone()
+            },
+            connections: Arc::clone(&before.connections),
+            // As with answers.
+            handshakes: Arc::new(self.handshakes),
+            limit_names: self.limit_names,
+            wake_delay: self.wake_delay,
+        }
+    }
+}

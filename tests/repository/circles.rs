@@ -13,31 +13,7 @@ use testkit::program::repository;
 use super::modules::{Crate, Edges, circles};
 
 /// The circles there still are: the root of the crate, and the files of the circle below the root's directory.
-const ALLOWED: &[(&str, &[&str])] = &[
-    (
-        "crates/config/src/lib.rs",
-        &[
-            "address.rs",
-            "check.rs",
-            "coturn/mod.rs",
-            "coturn/places.rs",
-            "coturn/translate.rs",
-            "coturn/write.rs",
-            "credentials.rs",
-            "lib.rs",
-            "listeners.rs",
-            "nat_discovery.rs",
-            "redirect.rs",
-            "secrets.rs",
-            "tls.rs",
-        ],
-    ),
-    (
-        "crates/turn/src/lib.rs",
-        &["policy/ports.rs", "policy/ports/free.rs", "policy/ports/reservations.rs"],
-    ),
-    ("crates/turn/src/lib.rs", &["policy/quota.rs", "policy/rates.rs"]),
-];
+const ALLOWED: &[(&str, &[&str])] = &[];
 
 /// The roots of the crates of the workspace.
 pub(crate) fn roots() -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use super::assemble::LostPorts;
+use super::assemble::lost_ports::LostPorts;
 use super::collected::Collected;
 
 /// What the settings leave as coturn has it by default.

@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
-use super::Outcome;
 use super::databases::Database;
 use super::place::Place;
+use super::setting::{Outcome, Setting};
 
 /// A value and the places it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,4 +141,14 @@ pub(super) fn same(text: impl Into<String>) -> Judgement {
 
 pub(super) fn lost(text: impl Into<String>) -> Judgement {
     Ok(Outcome::Unsupported(text.into()))
+}
+
+/// What comes of all settings together.
+pub(super) struct Translated {
+    pub(super) draft: Draft,
+    pub(super) settings: Vec<Setting>,
+    /// What coturn serves without a line for it, and this server does not.
+    pub(super) absent: Vec<String>,
+    /// Commands that print what databases hold.
+    pub(super) commands: Vec<String>,
 }

@@ -3,8 +3,9 @@
 use zeroize::Zeroizing;
 
 use super::grammar::Line;
-use super::options::{self, Takes};
+use super::options::Takes;
 use super::place::Place;
+use super::table;
 
 /// Short options and the long ones that they stand for.
 const SHORT: &[(char, &str)] = &[
@@ -67,15 +68,15 @@ fn wants_value(name: &str) -> bool {
     if OPTIONAL.contains(&name) {
         return false;
     }
-    options::find(name).is_some_and(|option| !matches!(option.takes, Takes::Switch | Takes::Flag))
+    table::find(name).is_some_and(|option| !matches!(option.takes, Takes::Switch | Takes::Flag))
 }
 
 /// The long option that is meant: this one, or the only one that begins so.
 fn long_name(given: &str) -> Option<&'static str> {
-    if let Some(exact) = options::names().find(|name| *name == given) {
+    if let Some(exact) = table::names().find(|name| *name == given) {
         return Some(exact);
     }
-    let mut begin_so = options::names().filter(|name| name.starts_with(given));
+    let mut begin_so = table::names().filter(|name| name.starts_with(given));
     begin_so.next().filter(|_| begin_so.next().is_none())
 }
 
@@ -119,8 +120,7 @@ impl CommandLine {
         cluster: &'a str,
         next: impl FnOnce() -> Option<&'a str>,
     ) {
-        let mut letters = cluster.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in cluster.char_indices() {
             let attached = cluster.get(at + letter.len_utf8()..).filter(|rest| !rest.is_empty());
             if letter == 'n' {
                 self.no_file = true;
@@ -165,10 +165,10 @@ mod tests {
     #[test]
     fn every_short_option_is_one_of_the_table() {
         for (letter, name) in SHORT {
-            assert!(options::find(name).is_some(), "-{letter} {name}");
+            assert!(table::find(name).is_some(), "-{letter} {name}");
         }
         for name in OPTIONAL {
-            assert!(options::find(name).is_some(), "{name}");
+            assert!(table::find(name).is_some(), "{name}");
         }
     }
 

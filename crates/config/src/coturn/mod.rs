@@ -16,34 +16,27 @@ mod options;
 mod peer_nets;
 mod place;
 mod report;
+mod setting;
+mod sources;
 mod table;
 mod translate;
 mod write;
 
-use std::fmt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::error::{Findings, Source};
-use translate::Translated;
+use collected::Translated;
 
 use super::{ConfigErrors, Environment, Generate, Loaded, ServerArgs};
 
 pub use command_line::CommandLine;
-pub use options::{CoturnOption, Effect, Fate, OPTIONS, Takes};
+pub use options::{CoturnOption, Effect, Fate, Takes};
 pub use place::Place;
-
-/// What coturn is configured by.
-#[derive(Clone, Copy, Default)]
-pub struct Sources<'a> {
-    /// The text of turnserver.conf; empty where there is none.
-    pub file: &'a str,
-    /// coturn's command line. Its options win over the file's, and add to lists.
-    pub arguments: Option<&'a CommandLine>,
-    /// Whether credentials are taken over that everybody can guess.
-    pub allow_weak_credentials: bool,
-}
+pub use setting::{Outcome, Setting};
+pub use sources::Sources;
+pub use table::OPTIONS;
 
 /// coturn's configuration in our terms.
 #[derive(Clone, Debug)]
@@ -56,58 +49,6 @@ pub struct Translation {
     pub absent: Vec<String>,
     /// Commands that print what coturn's databases hold, as this server takes it.
     pub commands: Vec<String>,
-}
-
-/// What became of one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    /// Where it stands.
-    pub place: Place,
-    /// The option's name; empty where the line could be anything, a secret for one.
-    pub option: String,
-    /// What became of it.
-    pub outcome: Outcome,
-    /// What else is to be said about the line.
-    pub remarks: Vec<String>,
-}
-
-/// What became of one line of turnserver.conf.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is in the new file, as this key.
-    Mapped(String),
-    /// It can be left out, because ...
-    NotNeeded(String),
-    /// It has no effect here; what to do instead.
-    Unsupported(String),
-    /// Neither coturn nor we know it.
-    Unknown(String),
-    /// It cannot be taken over as it is, and without it the server would do what it must not.
-    Error(String),
-}
-
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.place.fmt(f)?;
-        if !self.option.is_empty() {
-            write!(f, ", {}", self.option)?;
-        }
-        write!(f, ": {}", self.outcome.words())
-    }
-}
-
-impl Outcome {
-    /// What is said of the setting: the key, or why.
-    #[must_use]
-    pub fn words(&self) -> &str {
-        match self {
-            Self::Mapped(text)
-            | Self::NotNeeded(text)
-            | Self::Unsupported(text)
-            | Self::Unknown(text)
-            | Self::Error(text) => text,
-        }
-    }
 }
 
 impl Translation {

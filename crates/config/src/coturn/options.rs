@@ -1,7 +1,6 @@
 //! What a row of the table of coturn's options is made of. The rows are in [`table`](super::table).
 
 use super::collected::{Collected, Given, Judgement};
-pub use super::table::OPTIONS;
 
 /// What an option's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,48 +49,4 @@ pub struct CoturnOption {
     pub fate: Fate,
     /// What becomes of a switch that is off, where that is not the same here anyway.
     pub off: Option<Fate>,
-}
-
-/// The option of this name. Names are case-sensitive, as coturn has them.
-#[must_use]
-pub(super) fn find(name: &str) -> Option<&'static CoturnOption> {
-    OPTIONS.iter().find(|option| option.names.contains(&name))
-}
-
-/// Every name, aliases as well.
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    OPTIONS.iter().flat_map(|option| option.names.iter().copied())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema;
-
-    /// The names in coturn 4.17.1's own table of long options, then those of older releases.
-    fn listed() -> Vec<&'static str> {
-        let list = include_str!("../../../../tests/fixtures/coturn-options.txt");
-        list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
-    }
-
-    #[test]
-    fn every_option_of_coturn_has_one_row_and_there_are_no_others() {
-        let (mut theirs, mut ours) = (listed(), names().collect::<Vec<_>>());
-        assert_eq!(theirs.len(), 143 + 15);
-        theirs.sort_unstable();
-        ours.sort_unstable();
-        assert_eq!(ours, theirs);
-    }
-
-    #[test]
-    fn options_that_are_taken_over_lead_to_keys_that_exist() {
-        for option in OPTIONS {
-            let Fate::Taken(key, _) = option.fate else { continue };
-            let known = match key.strip_prefix("listen.") {
-                Some(name) => schema::LISTEN_KEYS.contains(&name),
-                None => schema::find(key).is_some(),
-            };
-            assert!(known, "{}: {key}", option.names[0]);
-        }
-    }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::Translation;
 use super::place::{Place, places};
-use super::{Outcome, Setting, Translation};
+use super::setting::{Outcome, Setting};
 
 type Chosen = fn(&Outcome) -> bool;
 

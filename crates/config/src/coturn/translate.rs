@@ -1,23 +1,15 @@
 //! Settings of coturn's, one after the other, into a [`Draft`] of ours.
 
-use super::collected::{Collected, Draft, Given};
+use super::collected::{Collected, Given, Translated};
 use super::command_line::CommandLine;
 use super::grammar::{self, Line};
-use super::options::{self, CoturnOption, Fate, Takes};
+use super::options::{CoturnOption, Fate, Takes};
 use super::place::Place;
-use super::{Outcome, Setting, Sources};
+use super::setting::{Outcome, Setting};
+use super::sources::Sources;
+use super::table;
 use crate::placeholder::placeholder;
 use crate::schema::nearest;
-
-/// What comes of all settings together.
-pub(super) struct Translated {
-    pub(super) draft: Draft,
-    pub(super) settings: Vec<Setting>,
-    /// What coturn serves without a line for it, and this server does not.
-    pub(super) absent: Vec<String>,
-    /// Commands that print what databases hold.
-    pub(super) commands: Vec<String>,
-}
 
 /// Reads the whole of a turnserver.conf, and of a command line, whose options win.
 pub(super) fn translate(sources: &Sources<'_>) -> Translated {
@@ -39,7 +31,7 @@ pub(super) fn translate(sources: &Sources<'_>) -> Translated {
                     .into(),
             );
         }
-        match options::find(&line.name) {
+        match table::find(&line.name) {
             Some(option) => {
                 setting.outcome = judge(&mut collected, option, line, &mut setting.remarks);
             }
@@ -64,7 +56,7 @@ pub(super) fn translate(sources: &Sources<'_>) -> Translated {
 /// be a secret on a line of its own.
 fn unknown(name: &str) -> (String, Outcome) {
     let plain = name.trim_start_matches('-').to_ascii_lowercase().replace('_', "-");
-    let near = if plain.len() <= 60 { nearest(&plain, options::names()) } else { None };
+    let near = if plain.len() <= 60 { nearest(&plain, table::names()) } else { None };
     let words = match near {
         Some(near) => format!("coturn has no such option and ignores the line; {near} was meant?"),
         None => "coturn has no such option and ignores the line".to_owned(),
@@ -144,8 +136,9 @@ fn judge(
 fn placeholder_in(value: &str) -> Option<&str> {
     let parts = value.split_once(':').or_else(|| value.split_once('/'));
     let parts = parts.filter(|(first, _)| !first.is_empty());
-    placeholder(value)
-        .or_else(|| parts.and_then(|(first, second)| placeholder(first).or(placeholder(second))))
+    placeholder(value).or_else(|| {
+        parts.and_then(|(first, second)| placeholder(first).or_else(|| placeholder(second)))
+    })
 }
 
 /// Those that coturn's container image fills in, and that guides cross out.

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::collected::{Draft, Sourced};
 use super::place::{Place, places};
-use super::{Outcome, Setting};
+use super::setting::{Outcome, Setting};
 
 /// Networks that proxies are in, where coturn trusts everybody.
 const PROXIES: &str =

@@ -71,7 +71,7 @@ impl Service {
         })?;
         let root = documents.first().unwrap_or(&Yaml::BadValue);
         let (name, service) = choose(root, name)?;
-        let directory = file.parent().unwrap_or(Path::new(""));
+        let directory = file.parent().unwrap_or_else(|| Path::new(""));
         let dotenv = variables_of(&directory.join(".env"));
         let outer = |name: &str| std::env::var(name).ok().or_else(|| dotenv.get(name).cloned());
         let mut read = Self::default();
@@ -233,14 +233,10 @@ fn unwrapped(words: Vec<String>) -> Vec<String> {
     }
     let ends =
         |word: &String| ["&&", "||", "|", ";", "&"].contains(&word.as_str()) || word.contains('>');
-    if script_ends(&words, ends) {
-        words.truncate(words.iter().position(ends).unwrap_or(words.len()));
+    if let Some(end) = words.iter().position(ends) {
+        words.truncate(end);
     }
     words
-}
-
-fn script_ends(words: &[String], ends: impl Fn(&String) -> bool) -> bool {
-    words.iter().any(ends)
 }
 
 fn environment(service: &Yaml, directory: &Path, outer: Lookup<'_>) -> BTreeMap<String, String> {

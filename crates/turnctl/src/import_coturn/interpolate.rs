@@ -12,6 +12,7 @@ pub(super) fn from_shell(text: &str, value_of: &dyn Fn(&str) -> Option<String>) 
     replaced(text, value_of, false)
 }
 
+// The places of slices come from `find` and from the lengths of ASCII names: they are bounds of characters.
 fn replaced(text: &str, value_of: &dyn Fn(&str) -> Option<String>, doubled: bool) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;

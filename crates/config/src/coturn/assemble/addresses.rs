@@ -7,7 +7,7 @@ use taciturn_turn::policy::PortRange;
 use super::super::collected::{Collected, Sourced};
 use super::super::place::Place;
 use super::super::{Outcome, Setting};
-use super::set;
+use super::outcomes::set;
 
 impl Collected {
     /// The addresses of this server that the settings name.

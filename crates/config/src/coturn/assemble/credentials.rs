@@ -6,7 +6,7 @@ use super::super::collected::{Collected, Sourced};
 use super::super::databases::Database;
 use super::super::place::Place;
 use super::super::{Outcome, Setting};
-use super::{remark, set};
+use super::outcomes::{remark, set};
 
 impl Collected {
     /// Returns the commands that print what databases hold, where that matters.

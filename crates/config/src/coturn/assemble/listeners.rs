@@ -8,24 +8,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::super::collected::{Collected, DraftListen};
 use super::super::{Outcome, Setting};
-use super::{remark, set_option};
+use super::lost_ports::LostPorts;
+use super::outcomes::{remark, set_option};
 
 /// The transport that serves plain packets and DTLS on one UDP port. `None`: there is none yet, and DTLS is
 /// named as lost where coturn serves both.
 const UDP_AND_DTLS: Option<&str> = None;
-
-/// What coturn serves that the new listeners do not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct LostPorts {
-    /// UDP ports on which coturn serves DTLS.
-    pub(in super::super) dtls: Vec<u16>,
-    /// UDP ports on which coturn serves plain packets, but here DTLS is served.
-    pub(in super::super) plain: Vec<u16>,
-    /// UDP ports that lie within the relay ports.
-    pub(in super::super) taken: Vec<u16>,
-    /// Whether coturn also listens on the next port of each, for RFC 5780.
-    pub(in super::super) next: bool,
-}
 
 /// What coturn serves, and where.
 struct Served {

@@ -3,14 +3,13 @@
 mod addresses;
 mod credentials;
 mod listeners;
+pub(super) mod lost_ports;
+mod outcomes;
 mod peers;
 
-pub(super) use self::listeners::LostPorts;
 use super::absent::absent;
-use super::collected::Collected;
-use super::place::Place;
-use super::translate::Translated;
-use super::{Outcome, Setting};
+use super::collected::{Collected, Translated};
+use super::setting::Setting;
 
 impl Collected {
     /// Puts together what depends on more than one setting.
@@ -26,28 +25,5 @@ impl Collected {
         let lost_ports = self.put_listeners_together(&mut settings);
         let absent = absent(&self, lost_ports);
         Translated { draft: self.draft, settings, absent, commands }
-    }
-}
-
-/// Changes what was said of what stands there.
-fn set(settings: &mut [Setting], places: &[Place], outcome: Outcome) {
-    for setting in settings.iter_mut().filter(|setting| places.contains(&setting.place)) {
-        setting.outcome = outcome.clone();
-    }
-}
-
-/// Adds a remark to what was said of what stands there.
-fn remark(settings: &mut [Setting], place: Place, text: impl Into<String>) {
-    if let Some(setting) = settings.iter_mut().find(|setting| setting.place == place) {
-        setting.remarks.push(text.into());
-    }
-}
-
-/// Changes what was said of this option, but for errors.
-fn set_option(settings: &mut [Setting], name: &str, outcome: Outcome) {
-    for setting in settings.iter_mut().filter(|setting| setting.option == name) {
-        if !matches!(setting.outcome, Outcome::Error(_)) {
-            setting.outcome = outcome.clone();
-        }
     }
 }

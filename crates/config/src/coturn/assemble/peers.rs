@@ -10,7 +10,7 @@ use taciturn_turn::policy::built_in_rule;
 use super::super::collected::{Collected, PeerRange, Sourced};
 use super::super::peer_nets::{self, Forbidden, LOOPBACK};
 use super::super::{Outcome, Setting};
-use super::{remark, set};
+use super::outcomes::{remark, set};
 
 /// So many networks are named in a sentence.
 const NAMED: usize = 6;

@@ -93,7 +93,9 @@ impl Rig {
             failures: Arc::new(FailureLimit::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
+            requests: Arc::default(),
             mobile: Arc::default(),
+            ..Settings::default()
         };
         let settings = Settings {
             relay_addresses,

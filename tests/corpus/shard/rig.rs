@@ -95,7 +95,6 @@ impl Rig {
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             requests: Arc::default(),
             mobile: Arc::default(),
-            ..Settings::default()
         };
         let settings = Settings {
             relay_addresses,
@@ -107,13 +106,8 @@ impl Rig {
             max_peer_connections: MAX_CONNECTIONS,
             ports_reserved_percent: 0,
             rfc8489_over_udp: setup.rfc8489_over_udp,
-            redirect: None,
             icmp_errors: true,
-            nat_discovery: None,
-            rfc3489: false,
-            mobility: false,
-            software: true,
-            keep_removed: false,
+            ..Settings::default()
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };

@@ -254,6 +254,7 @@ crates/net/src, admin/ is src/admin.) For each call above:
   2. Read the function and its callers: what bounds how often somebody outside gets there? If nothing
      does, ask a budget before the call. There are
        answers to strangers        answer_budget::answers, Gate::answers_stranger (policy/unverified.rs)
+       requests of one client      takes_request (policy/requests.rs)
        wrong credentials           answer_budget::judges (policy/failures.rs)
        handshakes                  Gate (net/handshakes.rs, policy/handshakes.rs)
        connections                 Connections::take (policy/connections.rs)

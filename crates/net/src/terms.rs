@@ -72,6 +72,7 @@ impl Terms {
             failures: Arc::new(self.failures),
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),
+            requests: Arc::default(),
             mobile: Arc::default(),
         };
         Shared {

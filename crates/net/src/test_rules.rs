@@ -35,6 +35,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        requests: Arc::default(),
         mobile: Arc::default(),
     }
 }
@@ -42,21 +43,11 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
 pub(super) fn settings() -> Settings {
     Settings {
         relay_addresses: [Some(RelayAddress::plain(Ipv4Addr::LOCALHOST.into())), None],
-        max_lifetime: Duration::from_secs(3600),
         max_permissions: 10,
         max_channels: 10,
-        rfc5766_channels: false,
-        tcp_relay: false,
-        rfc8489_over_udp: false,
-        redirect: None,
-        icmp_errors: false,
-        nat_discovery: None,
-        rfc3489: false,
-        mobility: false,
-        software: true,
-        keep_removed: false,
         max_peer_connections: 0,
         ports_reserved_percent: 0,
+        ..Settings::default()
     }
 }
 

@@ -47,6 +47,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        requests: Arc::default(),
         mobile: Arc::default(),
     }
 }
@@ -55,21 +56,11 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
 pub fn settings(own: IpAddr) -> Settings {
     Settings {
         relay_addresses: [Some(RelayAddress::plain(own)), None],
-        max_lifetime: Duration::from_secs(3600),
         max_permissions: 128,
         max_channels: 64,
-        rfc5766_channels: false,
-        tcp_relay: false,
         max_peer_connections: 16,
         ports_reserved_percent: 0,
-        rfc8489_over_udp: false,
-        redirect: None,
-        icmp_errors: false,
-        nat_discovery: None,
-        rfc3489: false,
-        mobility: false,
-        software: true,
-        keep_removed: false,
+        ..Settings::default()
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which requests are answered at all. An answer to a source that has proven nothing may go to somebody who
 //! asked nothing, and a source that fails again and again is guessing.
 //!
-//! Whatever is answered or judged before a credential was found good asks a budget here.
+//! Whatever is answered or judged before a credential was found good asks a budget here, and so does each
+//! request of a client that has a credential.
 
 use super::clock::Tick;
 use super::parts::Parts;
@@ -44,6 +45,15 @@ pub(super) fn answers(
             Admission::Withheld => false,
         },
         _ => answers.admits_proven(now, from),
+    }
+}
+
+/// Returns whether one more request of a client with a good nonce is judged at all, before anything is
+/// computed for it. A nonce that has reached the client has come with it, so nobody else spends its budget.
+pub(super) fn takes_request(parts: &mut Parts, now: Tick, client: &Client) -> bool {
+    match parts.allocations.entry_of(client) {
+        Some(mut allocation) => allocation.requests.take(now),
+        None => parts.rules.requests.take(now, client.remote.0),
     }
 }
 

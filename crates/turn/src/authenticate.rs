@@ -1,7 +1,7 @@
 //! Who sent a request (RFC 8489 section 9.2.4), and whose an allocation is (RFC 8656 section 5).
 
 use super::allocations::Allocation;
-use super::answer_budget::{Source, answers, count_failure, judges};
+use super::answer_budget::{Source, answers, count_failure, judges, takes_request};
 use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
 use super::clock::{Now, Tick};
 use super::context::{Context, Request};
@@ -99,6 +99,9 @@ pub(super) fn authenticate<O: Outside>(
         return Err(turned_down(cx, request, source, failure));
     }
     let client = request.client;
+    if !takes_request(cx.parts, cx.now.tick, &client) {
+        return Err(Unproven::Dropped(DropReason::RequestRate));
+    }
     if let Some(own) = cx.parts.allocations.of(&client)
         && let Some(proven) =
             prove_by_allocation(&cx.parts.rules, cx.now, request, own, &credential)

@@ -42,25 +42,12 @@
 //!     failures: Arc::new(FailureLimit::new(10)),
 //!     connection_ids: Arc::new(ConnectionIds::new(16)),
 //!     tickets: Arc::new(TicketKey::new([3; 32].into())),
+//!     requests: Arc::default(),
 //!     mobile: Arc::default(),
 //! };
 //! let settings = Settings {
 //!     relay_addresses: [Some(RelayAddress::plain(relay)), None],
-//!     max_lifetime: Duration::from_secs(3600),
-//!     max_permissions: 128,
-//!     max_channels: 64,
-//!     rfc5766_channels: false,
-//!     tcp_relay: false,
-//!     max_peer_connections: 16,
-//!     ports_reserved_percent: 10,
-//!     rfc8489_over_udp: false,
-//!     redirect: None,
-//!     icmp_errors: false,
-//!     nat_discovery: None,
-//!     rfc3489: false,
-//!     mobility: false,
-//!     software: true,
-//!     keep_removed: false,
+//!     ..Settings::default()
 //! };
 //! // A server would open sockets here, and ask the operating system for randomness.
 //! let (mut shard, mut outside) = (Shard::new(settings, rules), Recorder::default());

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
 use super::mobile_allocations::MobileAllocations;
-use super::policy::{AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits};
+use super::policy::{
+    AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits, RequestLimit,
+};
 use super::ticket::TicketKey;
 
 /// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
@@ -29,6 +31,8 @@ pub struct Rules {
     pub answers: Arc<AnswerLimit>,
     /// Wrong credentials of one source.
     pub failures: Arc<FailureLimit>,
+    /// Requests of one client without an allocation.
+    pub requests: Arc<RequestLimit>,
     /// The peer connections of TCP allocations.
     pub connection_ids: Arc<ConnectionIds>,
     /// What tickets of mobility are sealed with.

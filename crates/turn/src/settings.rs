@@ -45,6 +45,30 @@ pub struct Settings {
     pub software: bool,
 }
 
+/// As a server has them that is configured for nothing else, without a relay address.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            relay_addresses: [None; 2],
+            max_lifetime: Duration::from_secs(3600),
+            max_permissions: 256,
+            max_channels: 256,
+            rfc5766_channels: false,
+            tcp_relay: false,
+            max_peer_connections: 32,
+            ports_reserved_percent: 10,
+            rfc8489_over_udp: false,
+            redirect: None,
+            icmp_errors: false,
+            nat_discovery: None,
+            rfc3489: false,
+            mobility: false,
+            keep_removed: false,
+            software: true,
+        }
+    }
+}
+
 impl Settings {
     /// The address that relayed transport addresses of a family are made on.
     pub(super) fn relay_address(&self, family: Family) -> Option<RelayAddress> {

@@ -93,6 +93,7 @@ impl Rig {
             failures: Arc::new(FailureLimit::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
+            requests: Arc::default(),
             mobile: Arc::default(),
         };
         let settings = Settings {
@@ -105,13 +106,8 @@ impl Rig {
             max_peer_connections: MAX_CONNECTIONS,
             ports_reserved_percent: 0,
             rfc8489_over_udp: setup.rfc8489_over_udp,
-            redirect: None,
             icmp_errors: true,
-            nat_discovery: None,
-            rfc3489: false,
-            mobility: false,
-            software: true,
-            keep_removed: false,
+            ..Settings::default()
         };
         let udp = Via::Udp(0);
         let stream = |connection| Via::Stream { connection, listener: 1 };

@@ -12,7 +12,7 @@ use crate::auth::Origin;
 use crate::channel_route::ChannelRoute;
 use crate::clock::Tick;
 use crate::effects::DataPath;
-use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket};
+use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket, RequestBudget};
 use crate::statistics::Statistics;
 use crate::traffic::{Traffic, Usage};
 use crate::types::{Carrier, Client, PeerAddr, RelayId};
@@ -59,6 +59,8 @@ pub(crate) struct Allocation {
     pub(crate) active: Tick,
     /// What is answered on its 5-tuple without a credential.
     pub(crate) answers: AllocationAnswers,
+    /// What is judged on its 5-tuple.
+    pub(crate) requests: RequestBudget,
     pub(crate) kind: Kind,
 }
 
@@ -135,6 +137,7 @@ impl Allocation {
             traffic: Traffic::default(),
             active: now,
             answers: AllocationAnswers::default(),
+            requests: RequestBudget::default(),
             kind: foundation.kind,
         }
     }

@@ -11,6 +11,7 @@ mod ports;
 mod quota;
 mod rates;
 mod repeats;
+mod requests;
 mod source_budget;
 mod stream_limit;
 mod unverified;
@@ -26,6 +27,7 @@ pub use ports::{
 };
 pub use quota::{Quota, QuotaError, QuotaTicket, SpentByUser, User};
 pub use rates::{Each, Exceeded, RateLimits, Rates, Scope};
+pub use requests::{REQUESTS_PER_SECOND, RequestBudget, RequestLimit};
 pub use source_budget::{SourceBudget, subscriber};
 pub use stream_limit::StreamLimit;
 pub use unverified::{Admission, AllocationAnswers, AnswerLimit};

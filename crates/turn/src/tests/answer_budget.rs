@@ -211,3 +211,48 @@ fn who_sends_in_the_name_of_a_session_gets_fifty_answers_a_second() {
         alice.refresh(600).assert_ok();
     }
 }
+
+/// How many of 5,000 requests at one moment are answered.
+fn served(client: &TestClient) -> usize {
+    let is_answered =
+        |_: &usize| matches!(client.request(Method::REFRESH).outcome(), Outcome::Reply(_));
+    (0..5000).filter(is_answered).count()
+}
+
+#[test]
+fn a_client_has_a_thousand_requests_a_second_judged_and_its_neighbours_theirs() {
+    let rig = Rig::new();
+    let (alice, second) = (rig.alice(), rig.client("192.0.2.1:2", "alice"));
+    alice.allocate();
+    alice.bind(CHANNEL, PEER);
+    // A hundred peers at once, each with a permission and a channel, are not near it.
+    for n in 0..100 {
+        alice.try_permit(&[&format!("8.8.4.{n}:1")]).assert_ok();
+        alice.refresh(600).assert_ok();
+    }
+    let first = served(&alice);
+    assert!((2700..3000).contains(&first), "{first}");
+    assert_eq!(served(&alice), 0);
+    let dropped = rig.shard(|shard| shard.statistics().dropped[DropReason::RequestRate as usize]);
+    assert_eq!(dropped, 10_000 - first as u64);
+    // Data pass, and so do the requests of others, of the same user as well.
+    alice.channel_data(CHANNEL, b"x").assert_reaches(PEER, b"x");
+    second.allocate();
+    rig.bob().allocate();
+    rig.advance(seconds(1));
+    assert_eq!(served(&alice), 1000);
+}
+
+#[test]
+fn a_client_without_an_allocation_has_a_thousand_requests_a_second_judged() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    // Each costs an HMAC all the same.
+    alice.refresh(600).assert_error(437);
+    let first = served(&alice);
+    assert!((2990..=3000).contains(&first), "{first}");
+    assert_eq!(served(&alice), 0);
+    rig.bob().allocate();
+    rig.advance(seconds(1));
+    assert_eq!(served(&alice), 1000);
+}

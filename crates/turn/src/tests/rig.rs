@@ -82,6 +82,7 @@ impl Rig {
             failures: Arc::new(FailureLimit::new(setup.failures)),
             connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
             tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+            requests: Arc::default(),
             mobile: Arc::default(),
         };
         let settings = Settings {

@@ -8,19 +8,13 @@ use ipnet::IpNet;
 use taciturn_turn::policy::is_public;
 
 use super::error::Note;
+use super::placeholder::placeholder;
 use super::read::{Item, Reader};
 use super::{ExternalIp, Listen, RelayAddress, Transport};
 
 /// Whether `text` is what a guide tells its reader to replace.
 pub(super) fn is_placeholder(text: &str) -> bool {
-    let text = text.trim().to_ascii_lowercase();
-    let marked = text.contains('<') && text.contains('>');
-    let worded = ["your_", "your-ip", "your.ip", "yourip", "your-domain", "your.domain"]
-        .iter()
-        .chain(&["yourdomain", "change_me", "change-me", "changeme", "placeholder"])
-        .any(|word| text.contains(word));
-    let dots = text.contains('.') && text.chars().all(|c| c == 'x' || c == '.');
-    marked || worded || dots || ["1.2.3.4", "a.b.c.d"].contains(&text.as_str())
+    placeholder(text).is_some()
 }
 
 /// Whether `name` looks like a name that DNS can hold and the Internet can ask for: labels with
@@ -81,17 +75,35 @@ pub(super) fn external_ip(reader: &mut Reader<'_>) -> ExternalIp {
                 address.public
             );
             reader.findings.notes.push(Note::warning(text));
-        } else if !is_public(address.public) {
-            let text = format!(
-                "external_ip {0} is no public address: only clients in the same network will \
-                 reach the relay. Behind a 1:1 NAT write external_ip = \"PUBLIC/{0}\"",
-                address.public
+        } else if is_public(address.local) && !is_public(address.public) {
+            let RelayAddress { public, local } = address;
+            let message = format!(
+                "\"{public}/{local}\": the two are the wrong way round, {local} is the public one"
             );
-            reader.findings.notes.push(Note::warning(text));
+            reader.error(item, message, &format!("write \"{local}/{public}\""));
+        } else if !is_public(address.public) {
+            reader.findings.notes.push(Note::warning(in_one_network(address.public)));
         }
         given.push(address);
     }
     if given.is_empty() { ExternalIp::Auto } else { ExternalIp::Given(given) }
+}
+
+/// What a relayed address means that the Internet cannot reach.
+fn in_one_network(ip: IpAddr) -> String {
+    format!(
+        "external_ip {ip} is no public address: only clients in the same network (LAN or VPN) will reach the relay. \
+         Peers in private networks are denied until peers.allow names them: for a server of this network alone, add \
+         the network to peers.allow, like allow = [\"{net}\"]; see docs/networks.md. If there is a 1:1 NAT, write \
+         external_ip = \"PUBLIC/{ip}\"",
+        net = network_around(ip)
+    )
+}
+
+/// The usual network of a private address.
+fn network_around(ip: IpAddr) -> IpNet {
+    let length = if ip.is_ipv4() { 24 } else { 64 };
+    IpNet::new(ip, length).map_or_else(|_| ip.into(), |net| net.trunc())
 }
 
 fn is_example(ip: IpAddr) -> bool {
@@ -315,17 +327,6 @@ pub(super) fn default_listeners(tls: bool) -> Vec<Listen> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn placeholders_of_guides_are_recognised() {
-        for text in ["X.X.X.X", "x.x.x.x", "YOUR_IP", "<your ip>", "1.2.3.4", "turn.yourdomain.com"]
-        {
-            assert!(is_placeholder(text), "{text}");
-        }
-        for text in ["203.0.113.7", "turn.domain.org", "your-town.org", "x.org", "xxx"] {
-            assert!(!is_placeholder(text), "{text}");
-        }
-    }
 
     #[test]
     fn dns_names_have_dots_and_are_no_addresses() {

@@ -15,6 +15,7 @@ use super::read::Reader;
 use super::{
     Admin, Auth, Config, Generate, Limits, Listen, Peers, Process, Protocol, Tuning, address,
     credentials, listeners, log_format, log_level, nat_discovery, redirect, removal, secrets, tls,
+    unfilled,
 };
 
 /// Bytes a second in each direction: Opus at 64 kbit/s, with its RTP headers.
@@ -94,6 +95,7 @@ pub(super) fn check(
         Some(item) => Some(PathBuf::from(item.text.trim())),
         None => Some(secrets::default_control_socket(env, &config.state_dir)),
     };
+    unfilled::report(settings, reader.findings);
     config
 }
 

@@ -10,8 +10,9 @@ use tracing::{debug, info, warn};
 
 use super::log_budget::LogBudget;
 use taciturn_stun::ErrorCode;
+use taciturn_turn::auth::is_in_milliseconds;
 use taciturn_turn::clock::Tick;
-use taciturn_turn::policy::Exceeded;
+use taciturn_turn::policy::{Exceeded, allow_line};
 use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, Via};
 
 pub(super) use super::log_budget::{Kind, NO_SOURCE};
@@ -31,10 +32,20 @@ impl EventLog {
         transport: impl Fn(Via) -> &'static str,
     ) {
         match event {
-            Event::Allocated { client, username, relayed, lifetime } => debug!(
-                client = %client.remote, transport = transport(client.via), user = username,
-                relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
-            ),
+            Event::Allocated { client, username, relayed, lifetime } => {
+                debug!(
+                    client = %client.remote, transport = transport(client.via), user = username,
+                    relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
+                );
+                let forever = is_in_milliseconds(username);
+                if forever && self.budget.may_write(Kind::Credential, client.remote.0.ip(), now) {
+                    warn!(
+                        client = %client.remote, user = username,
+                        "the time in this username is in milliseconds: the credential is good for thousands of \
+                         years. Whatever makes it must take seconds (in JavaScript: Math.floor(Date.now() / 1000))"
+                    );
+                }
+            }
             Event::Ended { client, username, relayed, traffic, lived, reason } => {
                 // Browsers make many allocations and use one: only those get a line.
                 if *traffic == Traffic::default() {
@@ -85,10 +96,27 @@ impl EventLog {
                 if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(
                         client = %client.remote, %peer,
-                        rule = "an address of this server, but no relay port", "peer refused"
+                        rule = "an address of this server, but no relay port",
+                        hint = format!("if a media server on this machine is meant: {}", allow_line(*peer)),
+                        "peer refused"
                     );
                 }
             }
+            Event::ForeignNonce { client } => {
+                if self.budget.may_write(Kind::Nonce, client.remote.0.ip(), now) {
+                    info!(
+                        client = %client.remote, transport = transport(client.via),
+                        "nonce refused (438): it was made for another address or port, by another server, or before \
+                         the last start. Where it goes on, something changes the client's port between packets, such \
+                         as a UDP proxy or a load balancer: it must keep one for each client"
+                    );
+                }
+            }
+            Event::ClassicBinding { client } => debug!(
+                client = %client.remote, transport = transport(client.via),
+                "Binding request without the magic cookie (RFC 3489) dropped; protocol.rfc3489 = true answers such \
+                 clients over UDP"
+            ),
             Event::HeldBack { client, username, exceeded, packets } => {
                 if self.budget.may_write(Kind::Rate, client.remote.0.ip(), now) {
                     warn!(

@@ -33,6 +33,10 @@ pub(super) enum Kind {
     Peer,
     /// No port, no place in a quota.
     Capacity,
+    /// A nonce was refused.
+    Nonce,
+    /// A credential that was made wrongly.
+    Credential,
     /// Connections that were turned away.
     Connection,
     /// Packets and streams beyond a rate.
@@ -53,10 +57,12 @@ struct Allowance {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Authentication,
         Self::Peer,
         Self::Capacity,
+        Self::Nonce,
+        Self::Credential,
         Self::Connection,
         Self::Rate,
         Self::Socket,
@@ -69,6 +75,8 @@ impl Kind {
             Self::Authentication => "authentication failures",
             Self::Peer => "refused peers",
             Self::Capacity => "requests beyond a limit",
+            Self::Nonce => "refused nonces",
+            Self::Credential => "credentials that were made wrongly",
             Self::Connection => "connections turned away",
             Self::Rate => "limits that packets are beyond",
             Self::Socket => "sockets that are not to be had",

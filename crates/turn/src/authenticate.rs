@@ -108,7 +108,11 @@ impl Shard {
                 *count += 1;
             }
             let failure = Failure::challenge(ErrorCode::STALE_NONCE);
-            return Err(self.refuse(request, source, failure));
+            let refused = self.refuse(request, source, failure);
+            if stale == NonceError::Foreign && matches!(refused, Unproven::Refused(_)) {
+                outside.event(Event::ForeignNonce { client: request.client });
+            }
+            return Err(refused);
         }
         if let Some(proven) = self.prove_by_allocation(request, &credential) {
             return Ok(proven);

@@ -82,6 +82,11 @@ impl From<BadAttribute> for Failure {
     }
 }
 
+/// Whether `packet`, which has no magic cookie, is a Binding request otherwise.
+fn is_classic_binding(packet: &[u8]) -> bool {
+    packet.starts_with(&[0, 1])
+}
+
 impl Shard {
     /// Takes a STUN message from a client.
     pub(super) fn stun(
@@ -97,6 +102,10 @@ impl Shard {
             Ok(message) => message,
             Err(Malformed::Cookie) if self.settings.rfc3489 => {
                 return self.classic_binding(now, client, packet, reply);
+            }
+            Err(Malformed::Cookie) if is_classic_binding(packet) => {
+                outside.event(Event::ClassicBinding { client });
+                return Verdict::Drop(DropReason::Classic);
             }
             Err(_) => return Verdict::Drop(DropReason::Malformed),
         };

@@ -281,11 +281,13 @@ pub enum DropReason {
     TotalRate,
     /// A request from a source with too many wrong credentials.
     WrongCredentials,
+    /// A Binding request without the magic cookie (RFC 3489), which is off.
+    Classic,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -299,6 +301,7 @@ impl DropReason {
         Self::UserRate,
         Self::TotalRate,
         Self::WrongCredentials,
+        Self::Classic,
     ];
 
     /// Its name among the metrics.
@@ -318,6 +321,7 @@ impl DropReason {
             Self::UserRate => "user_rate",
             Self::TotalRate => "total_rate",
             Self::WrongCredentials => "wrong_credentials",
+            Self::Classic => "rfc3489",
         }
     }
 }

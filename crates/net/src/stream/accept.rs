@@ -16,12 +16,13 @@ use tokio_rustls::server::TlsStream;
 
 use super::conversation::{Guest, converse, lost_its_place};
 use super::handshake::{NoHandshake, shake_hands};
+use super::misdirected::{self, Expected};
 use super::rewound::Rewound;
 use super::{Door, Line, Speaks, StreamSettings};
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::Refused;
 use crate::patience::HANDSHAKE_TIME;
-use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
+use crate::proxy_protocol::{MAX_V2_LEN, Parsed, ProxyError, parse};
 use crate::worker::Core;
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
@@ -142,7 +143,9 @@ impl Arrival {
     async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         // On the heap, for its room is needed no longer once the client is in. A connection spends
         // its life idle, and there are many.
-        let Some(arrived) = Box::pin(self.arrive(stream, from)).await? else { return Ok(()) };
+        let arrived = Box::pin(self.arrive(stream, from)).await;
+        let arrived = arrived.inspect_err(|error| self.tell_misdirected(from, error))?;
+        let Some(arrived) = arrived else { return Ok(()) };
         let Arrived { client, local, stream, head, ticket, since } = arrived;
         let welcome = tokio::select! {
             biased;
@@ -160,6 +163,9 @@ impl Arrival {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
+        if let Err(error) = &outcome {
+            self.tell_misdirected(client, error);
+        }
         if ticket.is_lost() {
             let name = &self.settings.name;
             let text = format_args!(
@@ -169,6 +175,15 @@ impl Arrival {
             self.core.warn(Kind::Connection, client.ip(), text);
         }
         outcome
+    }
+
+    /// A connection was closed that carries something else than it should: a line, as far as there is a budget.
+    fn tell_misdirected(&self, client: SocketAddr, error: &io::Error) {
+        if let Some(what) = misdirected::of(error) {
+            let name = &self.settings.name;
+            let text = format_args!("{name}: the connection of {client} is closed: {what}");
+            self.core.warn(Kind::Connection, client.ip(), text);
+        }
     }
 
     /// Finds out for whom a connection is, and takes a place for it. `None` for one that is turned
@@ -223,17 +238,23 @@ impl Arrival {
             head.extend(first);
         }
         let is_tls = head.first() == Some(&TLS_HANDSHAKE);
+        if matches!(self.settings.speaks, Speaks::Tls(_)) && !is_tls {
+            // What has come with the first byte tells what it is.
+            let mut more = [0; 64];
+            if let Ok(read) = stream.try_read(&mut more) {
+                head.extend_from_slice(more.get(..read).unwrap_or_default());
+            }
+            return Err(misdirected::found(&head, Expected::Tls));
+        }
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
                 Welcome::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
             (Speaks::Plain | Speaks::Either(_), false) => Welcome::Plain(stream),
-            (Speaks::Tls(_), false) => {
-                return Err(io::Error::other("no TLS on a listener for TLS"));
-            }
+            (Speaks::Tls(_), false) => return Err(misdirected::found(&[], Expected::Tls)),
             (Speaks::Plain, true) => {
-                return Err(io::Error::other("TLS on a listener for plain TCP"));
+                return Err(misdirected::found(&[TLS_HANDSHAKE], Expected::Stun));
             }
         };
         Ok(Some(stream))
@@ -324,7 +345,11 @@ async fn read_proxy_header(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        match parse(head).map_err(io::Error::other)? {
+        let parsed = parse(head).map_err(|error| match error {
+            ProxyError::NoHeader => misdirected::found(head, Expected::ProxyHeader),
+            error => io::Error::other(error),
+        })?;
+        match parsed {
             Parsed::Incomplete => {}
             Parsed::Done { len, source } => {
                 head.drain(..len.min(head.len()));

@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::accept::UNSENT_RECORDS;
 use super::line::UNREAD_ANSWERS;
+use super::misdirected::{self, Expected};
 use super::{Door, Line};
 use crate::patience::{FIRST_MESSAGE, STRANGER};
 use crate::tcp_relay::BoundPeer;
@@ -192,6 +193,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
 
     /// Hands whole messages to the shard, and keeps what is not done.
     fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
+        let spoken = self.spoken;
+        self.take_framed(bytes, messages).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                let head = if self.unread.is_empty() { bytes } else { &self.unread };
+                let expected = match self.guest.line.transport() {
+                    _ if spoken => Expected::NextMessage,
+                    "tls" => Expected::StunInTls,
+                    _ => Expected::Stun,
+                };
+                misdirected::found(head, expected)
+            }
+            _ => error,
+        })
+    }
+
+    fn take_framed(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
         let client = self.guest.client;
         if self.unread.is_empty() {
             let taken = self.core.read_stream(client, bytes, messages)?;
@@ -215,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             self.unread.shrink_to(KEPT);
         } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
             if needed > if self.settled { LONGEST } else { LONGEST_BEFORE } {
-                return Err(io::Error::other("a message over the limit"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a message over the limit"));
             }
         } else {
             self.more = true;

@@ -10,6 +10,7 @@ mod conversation;
 mod door;
 mod handshake;
 mod line;
+mod misdirected;
 mod rewound;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ mod budget;
 mod connections;
 mod failures;
 mod handshakes;
+mod own_services;
 mod peers;
 mod ports;
 mod quota;
@@ -15,6 +16,7 @@ mod strangers;
 pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};
+pub use own_services::allow_line;
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,

@@ -37,6 +37,8 @@ pub(super) enum Happened {
         method: Method,
         code: u16,
     },
+    ForeignNonce,
+    ClassicBinding,
     HeldBack {
         username: String,
         key: &'static str,
@@ -56,6 +58,8 @@ impl Happened {
             Event::AuthenticationFailed { username, reason, .. } => {
                 Self::AuthenticationFailed { username: username.into(), reason }
             }
+            Event::ForeignNonce { .. } => Self::ForeignNonce,
+            Event::ClassicBinding { .. } => Self::ClassicBinding,
             Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
             Event::HeldBack { username, exceeded, packets, .. } => {
                 Self::HeldBack { username: username.into(), key: exceeded.key(), packets }

@@ -4,7 +4,7 @@
 //! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh),
 //! [`capacity`] (why there is no allocation, or no further one), [`relay`] (its address),
 //! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
-//! [`quality`] (sizes, loss, times), [`security`]; [`homeserver`] asks where to look, [`verdict`]
+//! [`lan`], [`quality`] (sizes, loss, times), [`security`]; [`stun`] for URIs without a relay; [`homeserver`] asks where to look, [`verdict`]
 //! says what it comes to. Each test is a finding with a fixed id.
 
 mod args;
@@ -14,12 +14,14 @@ mod data;
 pub(crate) mod dns;
 mod homeserver;
 mod http;
+mod lan;
 mod outside;
 mod quality;
 mod reach;
 mod relay;
 mod security;
 mod session;
+mod stun;
 mod tls;
 mod uris;
 mod verdict;
@@ -63,6 +65,8 @@ struct Plan {
     credentials: Credentials,
     /// Whether a finding says already why the credentials have ended.
     expiry_explained: bool,
+    /// Why no client begins a call with these URIs, whatever the servers say.
+    hindered: Option<String>,
     expect_ports: Option<PortRange>,
     echo: Option<String>,
     extra_roots: Vec<CertificateDer<'static>>,
@@ -80,6 +84,7 @@ impl Default for Plan {
             origin: Origin::User,
             credentials: Credentials::None,
             expiry_explained: false,
+            hindered: None,
             expect_ports: None,
             echo: None,
             extra_roots: Vec::new(),
@@ -167,12 +172,15 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
     let deadline = Instant::now() + plan.total;
     let mut report = Report { sections: plan.before.clone(), ..Report::default() };
     if plan.uris.is_empty() {
+        report.verdicts = verdict::of(&[], plan.hindered.as_deref(), plan.origin);
         return report;
     }
     let mut names = Section::new("Names and URIs");
-    let uris = uris::judge(&plan.uris, plan.origin, &mut names);
+    let judged = uris::judge(&plan.uris, plan.origin, &mut names);
+    let uris = judged.good;
     say("looking up names ...");
     let resolved = dns::resolve(&uris, &mut names).await;
+    names.findings.extend(dns::local_network(&uris, &resolved, plan.origin));
     let mut targets = targets(&uris, &resolved);
     if targets.len() > MOST_TARGETS {
         let title = format!("of {} addresses the first {MOST_TARGETS} are tested", targets.len());
@@ -204,22 +212,34 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
         let mut section = Section::new(format!("{} at {}", target.uri, target.address.ip()));
         section.findings.clone_from(&reached.findings);
         let mut outcome = Outcome::default();
+        let mut finished = true;
         if reached.usable {
             say(&format!("testing {} ...", section.heading));
             let test = session::test(&mut run, target, &mut section);
             match timeout_at(deadline, test).await {
                 Ok(done) => outcome = done,
-                Err(_) => section.push(out_of_time(plan)),
+                Err(_) => {
+                    section.push(out_of_time(plan));
+                    finished = false;
+                }
             }
         }
         report.sections.push(section);
-        tested.push(Tested { target, reached, outcome });
+        tested.push(Tested { target, reached, outcome, finished });
     }
+    stun::test(&judged.stun, plan.patience, &mut report).await;
     if plan.security {
         secure(&mut run, &tested, deadline, say, &mut report).await;
     }
     let logged_in = !matches!(plan.credentials, Credentials::None);
-    report.verdicts = verdict::of(&tested, logged_in);
+    let hindered = judged.hindered.as_deref().or(plan.hindered.as_deref());
+    let mut rows = verdict::rows(&uris, &resolved, &tested, logged_in);
+    if plan.origin == Origin::Homeserver {
+        for row in rows.iter_mut().filter(|row| uris::leads_home(&row.uri)) {
+            row.way = verdict::Way::Fails;
+        }
+    }
+    report.verdicts = verdict::of(&rows, hindered, plan.origin);
     report.facts.insert("measured".into(), Value::Array(std::mem::take(&mut run.measured)));
     let shown = |(target, reached): (&Target, &Reached)| {
         json!({

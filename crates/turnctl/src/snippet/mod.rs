@@ -2,6 +2,7 @@
 
 mod homeservers;
 mod machine;
+mod media;
 mod meetings;
 mod memory;
 mod systemd;
@@ -11,8 +12,10 @@ use std::io::Write;
 
 use taciturn_config::homeserver::{self, BlockOptions};
 use taciturn_config::uris::{self, Host};
-use taciturn_config::{Config, Environment, Listen, Secret, Transport};
+use taciturn_config::{Config, Environment, ExternalIp, Listen, Secret, Transport};
 use taciturn_net::external;
+use taciturn_turn::auth::StaticKey;
+use taciturn_turn::policy::allow_line;
 
 use super::{CtlError, ServerFiles, host_argument};
 
@@ -65,6 +68,28 @@ pub enum Target {
     Galene,
     /// Any WebRTC page: iceServers, valid for a day (JSON)
     Webrtc,
+    /// BigBlueButton: turn-stun-servers.xml (XML)
+    Bbb,
+    /// Janus: janus.jcfg, with a static user (libconfig)
+    Janus,
+    /// Kurento: WebRtcEndpoint.conf.ini, with a static user
+    Kurento,
+    /// OpenVidu 2: .env
+    Openvidu,
+    /// go2rtc, also in Frigate: go2rtc.yaml, with a static user (YAML)
+    Go2rtc,
+    /// Home Assistant: configuration.yaml, with a static user (YAML)
+    HomeAssistant,
+    /// MiroTalk: .env, with a static user
+    Mirotalk,
+    /// Rocket.Chat: a setting, with a static user
+    Rocketchat,
+    /// PeerJS: options of new Peer, with a static user (JSON)
+    Peerjs,
+    /// mediamtx (WHIP, WHEP): mediamtx.yml (YAML)
+    Mediamtx,
+    /// live777 (WHIP, WHEP): live777.toml, with a static user (TOML)
+    Live777,
     /// Traefik: a TCP router in the dynamic configuration (YAML)
     Traefik,
     /// Docker Compose: compose.yaml (YAML)
@@ -112,6 +137,12 @@ pub enum SnippetError {
          secret_files in [auth]"
     )]
     NoSecret,
+    /// No static user whose password is known is configured.
+    #[error(
+        "this target takes one name and one password that never end, and no static user is configured with its \
+         password. Add one to users in [auth], for this target alone: users = [\"{0}:PASSWORD\"]"
+    )]
+    NoUser(&'static str),
     /// The secret is not UTF-8.
     #[error("the shared secret is not text, and the snippet can only hold text")]
     NotText,
@@ -203,6 +234,29 @@ impl<'a> Facts<'a> {
         std::str::from_utf8(self.secret()?.secret.expose()).map_err(|_| SnippetError::NotText)
     }
 
+    /// For targets that take one name and one password: those of the first static user.
+    fn static_user(&self) -> Result<(&'a str, &'a str), SnippetError> {
+        let mut users = self.config.auth.users.iter();
+        let known = users.find_map(|user| match &user.key {
+            StaticKey::Password(password) => Some((user.name.as_str(), password.as_str())),
+            StaticKey::Md5(_) => None,
+        });
+        known.ok_or(SnippetError::NoUser("media"))
+    }
+
+    /// What to set if the target runs on the relay's own machine.
+    fn same_machine(&self, who: &str) -> String {
+        let address = match &self.config.external_ip {
+            ExternalIp::Given(given) => given.first().map(|address| allow_line(address.public)),
+            ExternalIp::Auto => None,
+        };
+        let line = address.unwrap_or_else(|| "peers.allow = [\"PUBLIC-ADDRESS\"]".to_owned());
+        format!(
+            "If {who} runs on this machine, taciturn needs {line}, or clients behind the relay do not reach it (that \
+             opens all UDP ports of that address to them; docs/networks.md)"
+        )
+    }
+
     /// For targets that can read it from a file.
     fn given(&self) -> Result<Given<'a>, SnippetError> {
         if self.inline {
@@ -255,6 +309,17 @@ fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {
         Target::Mattermost => meetings::mattermost(facts)?,
         Target::Galene => meetings::galene(facts)?,
         Target::Webrtc => meetings::webrtc(facts)?,
+        Target::Bbb => media::bbb(facts)?,
+        Target::Janus => media::janus(facts)?,
+        Target::Kurento => media::kurento(facts)?,
+        Target::Openvidu => media::openvidu(facts)?,
+        Target::Go2rtc => media::go2rtc(facts)?,
+        Target::HomeAssistant => media::home_assistant(facts)?,
+        Target::Mirotalk => media::mirotalk(facts)?,
+        Target::Rocketchat => media::rocketchat(facts)?,
+        Target::Peerjs => media::peerjs(facts)?,
+        Target::Mediamtx => media::mediamtx(facts)?,
+        Target::Live777 => media::live777(facts)?,
         Target::Traefik => machine::traefik(facts)?,
         Target::Compose => machine::compose(facts),
         Target::Systemd => systemd::systemd(facts),

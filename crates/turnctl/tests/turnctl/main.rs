@@ -11,4 +11,5 @@ mod health;
 mod homeserver_snippet;
 mod import_coturn;
 mod init;
+mod secrets_unseen;
 mod snippet;

@@ -40,6 +40,8 @@ const KNOWN: &[&str] = &[
 fn is_known(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     KNOWN.contains(&lower.as_str())
+        || (lower.starts_with('<') && lower.ends_with('>'))
+        || (lower.starts_with('[') && lower.ends_with(']'))
 }
 
 /// What makes a password easy to guess; `None` when nothing does.

@@ -136,9 +136,9 @@ fn judge(http: &Http, base: &str, response: &Response, asked: &mut Asked) {
     }
     if asked.uris.is_empty() {
         let what = match answer.get("uris") {
-            Some(_) => "its list of URIs is empty",
-            None if answer.is_empty() => "its answer is empty: {}",
-            None => "its answer has no uris",
+            Some(Value::Array(_)) => "its list of URIs is empty",
+            _ if answer.is_empty() => "its answer is empty: {}",
+            _ => "its answer has no uris",
         };
         section.push(not_configured(http, base, what));
         return;

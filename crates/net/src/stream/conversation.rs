@@ -169,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 return Poll::Pending;
             }
             if self.more {
-                self.take(&[], &mut messages)?;
+                self.take_or_explain(&[], &mut messages)?;
             } else {
                 let mut room = core.room();
                 let most = if self.settled { room.len() } else { READ_BEFORE };
@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 if buffer.filled().is_empty() {
                     return Poll::Ready(Ok(()));
                 }
-                self.take(buffer.filled(), &mut messages)?;
+                self.take_or_explain(buffer.filled(), &mut messages)?;
             }
             if self.bound.is_some() {
                 return Poll::Ready(Ok(()));
@@ -191,10 +191,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         Poll::Pending
     }
 
-    /// Hands whole messages to the shard, and keeps what is not done.
-    fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
+    /// As [`Self::take`]; for what is no message it says what it is instead.
+    fn take_or_explain(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
         let spoken = self.spoken;
-        self.take_framed(bytes, messages).map_err(|error| match error.kind() {
+        self.take(bytes, messages).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => {
                 let head = if self.unread.is_empty() { bytes } else { &self.unread };
                 let expected = match self.guest.line.transport() {
@@ -208,7 +208,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         })
     }
 
-    fn take_framed(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
+    /// Hands whole messages to the shard, and keeps what is not done.
+    fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
         let client = self.guest.client;
         if self.unread.is_empty() {
             let taken = self.core.read_stream(client, bytes, messages)?;

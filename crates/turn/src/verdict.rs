@@ -113,11 +113,13 @@ pub enum DropReason {
     TotalRate,
     /// A request from a source with too many wrong credentials.
     WrongCredentials,
+    /// A Binding request without the magic cookie (RFC 3489), which is off.
+    Classic,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -131,6 +133,7 @@ impl DropReason {
         Self::UserRate,
         Self::TotalRate,
         Self::WrongCredentials,
+        Self::Classic,
     ];
 
     /// Its name among the metrics.
@@ -150,6 +153,7 @@ impl DropReason {
             Self::UserRate => "user_rate",
             Self::TotalRate => "total_rate",
             Self::WrongCredentials => "wrong_credentials",
+            Self::Classic => "rfc3489",
         }
     }
 }

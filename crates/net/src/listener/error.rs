@@ -30,7 +30,7 @@ fn explain(address: SocketAddr, protocol: &str, error: &io::Error) -> String {
         ),
         io::ErrorKind::PermissionDenied => format!(
             "ports below 1024 need CAP_NET_BIND_SERVICE. Give it to the service, or use a port \
-             above {port}"
+             above 1023"
         ),
         _ => error.to_string(),
     }

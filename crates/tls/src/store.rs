@@ -306,7 +306,7 @@ impl CertStore {
             slots.push(Slot { source, chain, seen, settled: None, failure, since });
         }
         let chains = Chains::of(&slots).filter(|_| fresh > 0);
-        let chains = chains.ok_or(first_error.unwrap_or(CertError::NoSources))?;
+        let chains = chains.ok_or_else(|| first_error.unwrap_or(CertError::NoSources))?;
         Ok(Self {
             chains: ArcSwap::from_pointee(chains),
             watched: Mutex::new(Watched { slots, generation }),

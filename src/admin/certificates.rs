@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use taciturn_config::{Change, Config, Listen};
 use taciturn_net::{DtlsSettings, DtlsUnavailable};
-use taciturn_tls::{CertError, CertSource, CertStore, ReloadOutcome};
+use taciturn_tls::{CertError, CertSource, CertStore, ReloadOutcome, Warning};
 
 /// Why the certificates of a configuration cannot be used, in words.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +155,10 @@ impl Certificates {
         let expected: Vec<&str> = host.into_iter().collect();
         for store in self.all() {
             for finding in store.findings(SystemTime::now(), &expected) {
-                tracing::warn!("{finding}");
+                match finding.warning {
+                    Warning::NotServed { .. } => tracing::error!("{finding}"),
+                    _ => tracing::warn!("{finding}"),
+                }
             }
         }
     }
@@ -164,7 +167,9 @@ impl Certificates {
     pub fn poll(&self) {
         for outcome in self.all().flat_map(|store| store.poll()) {
             match outcome {
-                ReloadOutcome::Kept { .. } => tracing::error!("{outcome}"),
+                ReloadOutcome::Kept { .. } | ReloadOutcome::LeftOut { .. } => {
+                    tracing::error!("{outcome}")
+                }
                 _ => tracing::info!("{outcome}"),
             }
         }

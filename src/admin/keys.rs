@@ -3,6 +3,9 @@
 //! The protocol knows limits by type alone, and tells clients of them in its own terms. What an operator reads
 //! names the key, and this is the one place that knows which.
 
+use std::net::IpAddr;
+
+use taciturn_config::allow_line;
 use taciturn_net::LimitNames;
 use taciturn_turn::Cause;
 use taciturn_turn::policy::{Counted, Exceeded, Refusal, Scope};
@@ -11,7 +14,13 @@ use taciturn_turn::policy::{Counted, Exceeded, Refusal, Scope};
 const DENIED_PEERS: &str = "peers.deny";
 
 /// The names of the limits in the log.
-pub const LIMIT_NAMES: LimitNames = LimitNames { cause, rate, denied_peers: DENIED_PEERS };
+pub const LIMIT_NAMES: LimitNames =
+    LimitNames { cause, rate, denied_peers: DENIED_PEERS, allow_peer };
+
+/// The setting that allows clients to relay to `address`.
+fn allow_peer(address: IpAddr) -> Option<String> {
+    Some(allow_line(address))
+}
 
 /// The keys that bear on a refused request.
 fn cause(cause: Cause) -> Option<&'static str> {

@@ -11,6 +11,7 @@ mod icmp_errors;
 mod logs;
 mod metrics;
 mod mobility;
+mod networks;
 mod own_addresses;
 mod process_rights;
 mod rates;

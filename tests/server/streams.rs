@@ -271,3 +271,71 @@ async fn a_listener_without_proxy_takes_no_proxy_header() {
     client.write(b"PROXY TCP4 192.0.2.7 203.0.113.9 4711 443\r\n").await;
     assert!(client.read().await.is_none());
 }
+
+/// Connections that carry something else than their listener expects: each leaves one line that says what to change,
+/// and not one for each byte or each try.
+#[tokio::test]
+async fn what_a_listener_does_not_expect_is_named_in_the_log() {
+    let certificate = TestCertificate::new();
+    let proxied = "transport = \"tcp\"\nname = \"proxied\"\nproxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\"]";
+    let listeners = [
+        "transport = \"tcp\"\nname = \"plain\"",
+        "transport = \"tls\"\nname = \"secure\"",
+        proxied,
+    ];
+    let mut server = Server::configured(&configuration(
+        &listeners,
+        &format!("{PEERS}{}", certificate.section()),
+    ));
+    let [plain, secure, proxied] = [0, 1, 2].map(|n| server.listeners[n].0);
+    let stun = b"\x00\x01\x00\x00\x21\x12\xa4\x42tttttttttttt";
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc0\0\x02\x02\x04\xd2\x01\xbb";
+    for (address, bytes, words) in [
+        (
+            plain,
+            &b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n"[..],
+            "plain: connection from|set proxy_protocol = true",
+        ),
+        (plain, v2, "plain: connection from|set proxy_protocol = true"),
+        (plain, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "plain: connection from|it speaks HTTP"),
+        (plain, b"SSH-2.0-OpenSSH_9.2\r\n", "plain: connection from|it speaks SSH"),
+        (
+            plain,
+            b"\x16\x03\x01\x00\x7a\x01\x00",
+            "plain: connection from|TLS on a listener for plain TCP",
+        ),
+        (plain, &[0x80; 40], "plain: connection from|neither STUN nor ChannelData"),
+        (secure, stun, "secure: connection from|plain STUN on a listener for TLS"),
+        (secure, b"GET / HTTP/1.1\r\n\r\n", "secure: connection from|it speaks HTTP"),
+        (
+            secure,
+            b"PROXY TCP4 192.0.2.1 192.0.2.2 1234 443\r\n",
+            "secure: connection from|set proxy_protocol = true",
+        ),
+        (proxied, stun, "proxied: connection from|sends no PROXY protocol header"),
+    ] {
+        let (listener, words) = words.split_once('|').unwrap();
+        let before = server.logged(words);
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut rest = Vec::new();
+        // Closed, or reset where something was left unread.
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.unwrap();
+        server.wait_for_log(words, before + 1);
+        assert!(server.has_logged(listener), "{listener}");
+    }
+    // Bytes behind whole messages, by a client with an allocation.
+    let mut client = tcp(plain).await;
+    client.allocate().await;
+    drop(client);
+    // A flood of them has its budget.
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(plain).await.unwrap();
+        let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await;
+        let _ = timeout(PATIENCE, stream.read_to_end(&mut Vec::new())).await.unwrap();
+    }
+    let log = server.log();
+    let lines = log.lines().filter(|line| line.contains("it speaks HTTP")).count();
+    assert!(lines < 60, "{lines} lines");
+    assert!(!log.contains("authentication failed"), "fail2ban bans nobody for it: {log}");
+}

@@ -16,7 +16,9 @@ use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protoc
 use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
-use super::{credentials, external, listeners, nat_discovery, rates, redirect, secrets, tls};
+use super::{
+    credentials, external, listeners, nat_discovery, rates, redirect, secrets, tls, unfilled,
+};
 
 /// The realm when none is configured.
 const DEFAULT_REALM: &str = "taciturn";
@@ -60,7 +62,10 @@ pub(super) fn check(
     };
     rates::warn_of_slow_ones(&config.limits, reader);
     refuse_unused_tcp_relay(&config, reader);
-    Config { nat_discovery: nat_discovery::nat_discovery(reader, &config.listen), ..config }
+    let config =
+        Config { nat_discovery: nat_discovery::nat_discovery(reader, &config.listen), ..config };
+    unfilled::report(settings, reader.findings);
+    config
 }
 
 fn auth(reader: &mut Reader<'_>, env: &Environment, realm: &str) -> Auth {

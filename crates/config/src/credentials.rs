@@ -7,6 +7,7 @@ use taciturn_turn::auth::{
 };
 
 use super::error::Note;
+use super::placeholder::placeholder;
 use super::read::{Item, Reader};
 use super::secret::Secret;
 
@@ -41,7 +42,6 @@ fn is_known(text: &str) -> bool {
     KNOWN.contains(&lower.as_str())
         || (lower.starts_with('<') && lower.ends_with('>'))
         || (lower.starts_with('[') && lower.ends_with(']'))
-        || super::address::is_placeholder(&lower)
 }
 
 /// What makes a password easy to guess; `None` when nothing does.
@@ -50,6 +50,8 @@ fn weak_password(name: &str, password: &str) -> Option<&'static str> {
         Some("the password equals the name")
     } else if is_known(password) {
         Some("the password is one of the example passwords that everybody tries first")
+    } else if placeholder(password).is_some() {
+        Some("the password is a placeholder of a template or a guide: everybody knows it")
     } else if password.chars().count() < SHORTEST_PASSWORD {
         Some("the password is shorter than 8 characters")
     } else {
@@ -61,6 +63,8 @@ fn weak_password(name: &str, password: &str) -> Option<&'static str> {
 pub(super) fn weak_secret(secret: &str) -> Option<&'static str> {
     if is_known(secret) {
         Some("is one of the example secrets that everybody tries first")
+    } else if placeholder(secret).is_some() {
+        Some("is a placeholder of a template or a guide: everybody knows it")
     } else if secret.chars().count() < SHORTEST_SECRET {
         Some("is shorter than 16 characters")
     } else {
@@ -115,6 +119,7 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             _ if name.chars().any(char::is_control) => Some("has a control character in its name"),
             // RFC 8489 section 9.2.2 takes them off what a client sends.
             _ if bare(name) != name => Some("has quotes around its name"),
+            _ if placeholder(name).is_some() => Some("has a placeholder as its name"),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -161,6 +166,13 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             let what = item.key.clone();
             report_weak(reader, &item, allow_weak, &what, weakness);
         }
+        if holds_a_further_user(password) {
+            reader.findings.notes.push(Note::warning(format!(
+                "{}: the password seems to hold a further NAME:PASSWORD. Neither a comma nor a blank separates \
+                 users: write one a line, or a list: [\"NAME:PASSWORD\", \"NAME:PASSWORD\"]",
+                item.key
+            )));
+        }
         users.push(StaticUser { name: name.to_owned(), key });
     }
     if let Some(user) = users.iter().find(|user| matches!(user.key, StaticKey::Md5(_))) {
@@ -171,6 +183,25 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
         )));
     }
     users
+}
+
+/// Whether a separator and another `NAME:PASSWORD` stand in `password`: `PW1,bob:PW2`.
+fn holds_a_further_user(password: &str) -> bool {
+    password.split([',', ';', ' ']).skip(1).any(|part| {
+        let is_name = |name: &str| {
+            name.chars().all(|c| c.is_alphanumeric() || "._-@".contains(c))
+                && name.chars().any(char::is_alphabetic)
+        };
+        part.split_once(':').is_some_and(|(name, rest)| is_name(name) && rest.len() >= 3)
+    })
+}
+
+/// Whether `secret` looks like two or more that a comma or a semicolon separates.
+fn holds_several(secret: &str) -> bool {
+    let parts: Vec<_> = secret.split([',', ';']).map(str::trim).collect();
+    let of_generators = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+    parts.len() > 1
+        && parts.iter().all(|p| p.len() >= SHORTEST_SECRET && p.chars().all(of_generators))
 }
 
 fn md5_key(hex: &str) -> Option<[u8; 16]> {
@@ -197,6 +228,13 @@ pub(super) fn secrets(reader: &mut Reader<'_>, allow_weak: bool) -> Vec<Secret> 
             let what = item.key.clone();
             report_weak(reader, &item, allow_weak, &what, weakness);
         }
+        if holds_several(&item.text) {
+            reader.findings.notes.push(Note::warning(format!(
+                "{}: this looks like several secrets, and is taken as one. Neither a comma nor a semicolon \
+                 separates secrets: write one a line, or a list: [\"SECRET\", \"SECRET\"]",
+                item.key
+            )));
+        }
         let secret = SharedSecret::new(item.text.as_bytes());
         secrets.push(Secret { secret, path: None, generated: false });
     }
@@ -220,6 +258,36 @@ mod tests {
         assert!(weak_secret("[your secret key here]").is_some());
         assert!(weak_secret("fifteen-letters").is_some());
         assert!(weak_secret("sixteen--letters").is_none());
+    }
+
+    #[test]
+    fn placeholders_are_weak_wherever_a_credential_stands() {
+        for text in [
+            "${TURN_SHARED_SECRET}",
+            "{{ coturn_static_auth_secret }}",
+            "__TURNSERVER_PWD__",
+            "$turn_secret",
+        ] {
+            assert!(weak_secret(text).unwrap().contains("placeholder"), "{text}");
+            assert!(weak_password("bob", text).unwrap().contains("placeholder"), "{text}");
+        }
+    }
+
+    #[test]
+    fn several_users_and_secrets_in_one_value_are_noticed() {
+        for password in
+            ["correct-horse,bob:battery", "PW1 bob:PW2", "PW1; bob:PW2", "PW1,@bob.x:PW2"]
+        {
+            assert!(holds_a_further_user(password), "{password}");
+        }
+        for password in ["correct,horse", "a:b:c", "8,1:22222", "correct horse: battery", "x,y:"] {
+            assert!(!holds_a_further_user(password), "{password}");
+        }
+        assert!(holds_several("0123456789abcdef0123,fedcba98765432100123"));
+        assert!(
+            !holds_several("0123456789abcdef0123,short") && !holds_several("0123456789abcdef0123")
+        );
+        assert!(!holds_several("correct horse battery, staple them all together"));
     }
 
     #[test]

@@ -222,6 +222,11 @@ impl Findings {
         });
     }
 
+    /// Whether a problem was found in what was written at `origin`.
+    pub(super) fn has_error_at(&self, origin: &Origin) -> bool {
+        self.problems.iter().any(|found| found.origin == *origin)
+    }
+
     /// The system refused something about the last problem, for this reason.
     pub(super) fn caused_by(&mut self, cause: Option<io::ErrorKind>) {
         if let Some(last) = self.problems.last_mut() {

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use ipnet::IpNet;
+
 use taciturn_turn::RelayAddress;
 use taciturn_turn::policy::is_public;
 
@@ -49,17 +51,35 @@ pub(super) fn external_ip(reader: &mut Reader<'_>) -> ExternalIp {
                 address.public
             );
             reader.findings.notes.push(Note::warning(text));
-        } else if !is_public(address.public) {
-            let text = format!(
-                "external_ip {0} is no public address: only clients in the same network will \
-                 reach the relay. Behind a 1:1 NAT write external_ip = \"PUBLIC/{0}\"",
-                address.public
+        } else if is_public(address.local) && !is_public(address.public) {
+            let RelayAddress { public, local } = address;
+            let message = format!(
+                "\"{public}/{local}\": the two are the wrong way round, {local} is the public one"
             );
-            reader.findings.notes.push(Note::warning(text));
+            reader.error(item, message, &format!("write \"{local}/{public}\""));
+        } else if !is_public(address.public) {
+            reader.findings.notes.push(Note::warning(in_one_network(address.public)));
         }
         given.push(address);
     }
     if given.is_empty() { ExternalIp::Auto } else { ExternalIp::Given(given) }
+}
+
+/// What a relayed address means that the Internet cannot reach.
+fn in_one_network(ip: IpAddr) -> String {
+    format!(
+        "external_ip {ip} is no public address: only clients in the same network (LAN or VPN) will reach the relay. \
+         Peers in private networks are denied until peers.allow names them: for a server of this network alone, add \
+         the network to peers.allow, like allow = [\"{net}\"]; see docs/networks.md. If there is a 1:1 NAT, write \
+         external_ip = \"PUBLIC/{ip}\"",
+        net = network_around(ip)
+    )
+}
+
+/// The usual network of a private address.
+fn network_around(ip: IpAddr) -> IpNet {
+    let length = if ip.is_ipv4() { 24 } else { 64 };
+    IpNet::new(ip, length).map_or_else(|_| ip.into(), |net| net.trunc())
 }
 
 fn is_example(ip: IpAddr) -> bool {

@@ -46,6 +46,7 @@ mod settings;
 mod shown;
 mod tls;
 mod transport;
+mod unfilled;
 pub mod uris;
 mod value;
 
@@ -63,6 +64,7 @@ pub use keys::{
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
+pub use networks::allow_line;
 pub use placeholder::placeholder;
 pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;

@@ -16,31 +16,48 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The key `log.level`: a level, or levels by module, in tracing's syntax: `info,taciturn::net=debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct LogFilter(String);
+pub struct LogFilter {
+    written: String,
+    effective: String,
+}
 
 impl LogFilter {
-    /// As it was written.
+    /// What this build can log of it: released builds hold no lines below `debug`, and tracing writes a warning for
+    /// programmers where it is asked for them.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.effective
+    }
+
+    fn of(written: &str, has_trace: bool) -> Self {
+        let part = |part: &str| match part.rsplit_once('=') {
+            _ if has_trace => part.to_owned(),
+            Some((module, level)) if level.trim().eq_ignore_ascii_case("trace") => {
+                format!("{module}=debug")
+            }
+            None if part.trim().eq_ignore_ascii_case("trace") => "debug".to_owned(),
+            _ => part.to_owned(),
+        };
+        let effective = written.split(',').map(part).collect::<Vec<_>>().join(",");
+        Self { written: written.to_owned(), effective }
     }
 }
 
 impl Default for LogFilter {
     fn default() -> Self {
-        Self("info".to_owned())
+        Self::of("info", true)
     }
 }
 
 impl fmt::Display for LogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.written)
     }
 }
 
 impl fmt::Debug for LogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.written)
     }
 }
 
@@ -78,8 +95,10 @@ impl FromStr for LogFilter {
                 return Err(bad(part, &format!("\"{part}\" is no level")));
             }
         }
-        match EnvFilter::try_new(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
+        // As the manifest of the server has it (release_max_level_debug).
+        let filter = Self::of(text, cfg!(debug_assertions));
+        match EnvFilter::try_new(filter.as_str()) {
+            Ok(_) => Ok(filter),
             Err(_) => Err(bad(text, &format!("\"{text}\" is no level and no filter"))),
         }
     }
@@ -105,13 +124,24 @@ impl Value for LogFilter {
 
 impl Shown for LogFilter {
     fn words(&self) -> Words {
-        Words::One(self.0.clone())
+        Words::One(self.written.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trace_is_debug_where_a_build_has_no_lines_for_it() {
+        let effective = |written| LogFilter::of(written, false).as_str().to_owned();
+        assert_eq!(effective("trace"), "debug");
+        assert_eq!(effective("TRACE"), "debug");
+        assert_eq!(effective("rustls=trace,info"), "rustls=debug,info");
+        assert_eq!(effective("info,taciturn::net=debug"), "info,taciturn::net=debug");
+        assert_eq!(LogFilter::of("trace", true).as_str(), "trace");
+        assert_eq!(LogFilter::of("trace", false).to_string(), "trace", "shown as it was written");
+    }
 
     #[test]
     fn levels_and_filters_are_taken() {

@@ -24,6 +24,12 @@ pub(super) fn peer_ranges(reader: &mut Reader<'_>, key: &'static str) -> Vec<IpN
     ranges
 }
 
+/// Returns the setting that lets clients relay to a program at `address`, such as a media server on this machine.
+#[must_use]
+pub fn allow_line(address: IpAddr) -> String {
+    format!("peers.allow = [\"{address}\"]")
+}
+
 /// Reads a network, or a single address as a network of one.
 fn network(reader: &mut Reader<'_>, item: &Item) -> Option<IpNet> {
     let text = item.text.trim();

@@ -73,7 +73,7 @@ impl EventCounts {
                 self.refused.add(name, 1);
             }
             // Each of the packets is counted by the shard.
-            Event::HeldBack { .. } => {}
+            Event::HeldBack { .. } | Event::ForeignNonce { .. } | Event::ClassicBinding { .. } => {}
             Event::RequestFailed { code, .. } => {
                 if let Some(count) = self.errors.get_mut(usize::from(code.number())) {
                     *count += 1;

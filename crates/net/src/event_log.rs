@@ -11,6 +11,7 @@ use tracing::{debug, info, warn};
 use super::limit_names::LimitNames;
 use super::log_budget::LogBudget;
 use taciturn_stun::ErrorCode;
+use taciturn_turn::auth::is_in_milliseconds;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Exceeded;
 use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, UserId, Via};
@@ -38,10 +39,20 @@ impl EventLog {
         transport: impl Fn(Via) -> &'static str,
     ) {
         match event {
-            Event::Allocated { client, user, relayed, lifetime } => debug!(
-                client = %client.remote, transport = transport(client.via), user = user.name(),
-                relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
-            ),
+            Event::Allocated { client, user, relayed, lifetime } => {
+                debug!(
+                    client = %client.remote, transport = transport(client.via), user = user.name(),
+                    relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
+                );
+                let forever = is_in_milliseconds(user.name());
+                if forever && self.budget.may_write(Kind::Credential, client.remote.0.ip(), now) {
+                    warn!(
+                        client = %client.remote, user = user.name(),
+                        "the time in this username is in milliseconds: the credential is valid for thousands of \
+                         years. Whatever makes it must take seconds (in JavaScript: Math.floor(Date.now() / 1000))"
+                    );
+                }
+            }
             Event::Ended { client, user, relayed, traffic, lived, reason } => {
                 // Browsers make many allocations and use one: only those get a line.
                 if *traffic == Traffic::default() {
@@ -92,10 +103,26 @@ impl EventLog {
                 if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(
                         client = %client.remote, %peer,
-                        rule = "an address of this server that is not a live relay port", "peer refused"
+                        rule = "an address of this server that is not a live relay port",
+                        hint = self.names.own_service_hint(*peer), "peer refused"
                     );
                 }
             }
+            Event::ForeignNonce { client } => {
+                if self.budget.may_write(Kind::Nonce, client.remote.0.ip(), now) {
+                    info!(
+                        client = %client.remote, transport = transport(client.via),
+                        "nonce refused (438): it was made for another address or port, by another server, or before \
+                         the last start. If this goes on, something changes the client's port between packets, such \
+                         as a UDP proxy or a load balancer: it must keep one port for each client"
+                    );
+                }
+            }
+            Event::ClassicBinding { client } => debug!(
+                client = %client.remote, transport = transport(client.via),
+                "Binding request without the magic cookie (RFC 3489) dropped; with protocol.rfc3489 = true such \
+                 clients are answered over UDP"
+            ),
             Event::HeldBack { client, user, exceeded, packets } => {
                 if self.budget.may_write(Kind::Rate, client.remote.0.ip(), now) {
                     warn!(

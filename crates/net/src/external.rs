@@ -137,7 +137,8 @@ impl Host {
             return;
         };
         external.notes.push(format!(
-            "{private} is not a public address: only clients in this network can be relayed to. For \
+            "{private} is not a public address: only clients in this network (LAN or VPN) can be relayed to, and \
+             private peers are denied until peers.allow names them (docs/networks.md). For \
              calls over the Internet set external_ip to the public address; if that is translated \
              to this host (1:1 NAT, most clouds), set external_ip = \"PUBLIC/{private}\""
         ));

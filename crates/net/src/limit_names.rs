@@ -1,5 +1,7 @@
 //! What the log calls the limits that clients meet.
 
+use std::net::IpAddr;
+
 use taciturn_turn::Cause;
 use taciturn_turn::policy::{Exceeded, Refusal};
 
@@ -13,12 +15,19 @@ pub struct LimitNames {
     pub rate: fn(Exceeded) -> &'static str,
     /// What denies peers beside the built-in rules.
     pub denied_peers: &'static str,
+    /// The setting that allows clients to relay to an address; `None` where nothing can be configured.
+    pub allow_peer: fn(IpAddr) -> Option<String>,
 }
 
 /// Without a configuration there are no keys.
 impl Default for LimitNames {
     fn default() -> Self {
-        Self { cause: |_| None, rate: |_| "rate", denied_peers: Refusal::CONFIGURED }
+        Self {
+            cause: |_| None,
+            rate: |_| "rate",
+            denied_peers: Refusal::CONFIGURED,
+            allow_peer: |_| None,
+        }
     }
 }
 
@@ -29,6 +38,12 @@ impl LimitNames {
             Some(keys) => format!("{reason} ({keys})"),
             None => reason.to_owned(),
         }
+    }
+
+    /// How to let clients reach a program at `own`, an address of this server.
+    pub(super) fn own_service_hint(&self, own: IpAddr) -> Option<String> {
+        (self.allow_peer)(own)
+            .map(|setting| format!("if a media server on this machine is meant: {setting}"))
     }
 
     /// The rule that refused a peer.

@@ -33,6 +33,10 @@ pub(super) enum Kind {
     Peer,
     /// No port, no place in a quota.
     Capacity,
+    /// A nonce was refused.
+    Nonce,
+    /// A credential whose time is in milliseconds.
+    Credential,
     /// Refused connections.
     Connection,
     /// Packets and streams over a rate.
@@ -53,10 +57,12 @@ struct Allowance {
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Authentication,
         Self::Peer,
         Self::Capacity,
+        Self::Nonce,
+        Self::Credential,
         Self::Connection,
         Self::Rate,
         Self::Socket,
@@ -69,6 +75,8 @@ impl Kind {
             Self::Authentication => "authentication failures",
             Self::Peer => "refused peers",
             Self::Capacity => "requests over a limit",
+            Self::Nonce => "refused nonces",
+            Self::Credential => "credentials with a time in milliseconds",
             Self::Connection => "refused connections",
             Self::Rate => "packets over a limit",
             Self::Socket => "socket errors",

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::error::Category;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::chain::CertifiedChain;
@@ -23,13 +24,14 @@ use super::pem::PemText;
 /// The largest acme.json that is read, in bytes; a certificate takes about 12,000.
 const MAX_LEN: u64 = 64 * 1024 * 1024;
 
+/// Each part is read by itself, so that one that is odd takes nothing else with it. Strings and parts are borrowed
+/// from the file's bytes, which are wiped after use.
 #[derive(Deserialize)]
 struct Resolver<'a> {
     #[serde(borrow, rename = "Certificates", default)]
-    certificates: Option<Vec<Entry<'a>>>,
+    certificates: Option<Vec<&'a RawValue>>,
 }
 
-/// Strings are borrowed from the file's bytes, which are wiped after use.
 #[derive(Deserialize)]
 struct Entry<'a> {
     #[serde(borrow)]
@@ -38,6 +40,13 @@ struct Entry<'a> {
     certificate: Cow<'a, str>,
     #[serde(borrow)]
     key: Cow<'a, str>,
+}
+
+/// What is left of an entry that is no [`Entry`].
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    domain: Domain<'a>,
 }
 
 #[derive(Deserialize)]
@@ -71,6 +80,10 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, CertError> {
     }
     files.sort();
     if files.is_empty() {
+        let is_file_s_name = path.extension().is_some_and(|extension| extension == "json");
+        if is_file_s_name {
+            return Err(CertError::NotAFile { path: path.into(), directory: true });
+        }
         return Err(CertError::NoAcmeFiles { path: path.into() });
     }
     Ok(files)
@@ -78,26 +91,36 @@ pub(super) fn files(path: &Path) -> Result<Vec<PathBuf>, CertError> {
 
 /// The certificate for `domain` that expires last, of all resolvers and files of `path`.
 ///
-/// One damaged file fails the whole: it may be the one that holds the newest certificate, being
-/// written right now. An empty file among several is a resolver that has done nothing yet.
+/// A file, a resolver or an entry that cannot be read is left out, and the certificate says so
+/// ([`CertifiedChain::left_out`]): the others are not to blame. If nothing is found without it, it is the error. An
+/// empty file among several is a resolver that has done nothing yet.
 pub(super) fn load(path: &Path, domain: &str) -> Result<CertifiedChain, CertError> {
     let files = files(path)?;
     let alone = files.len() == 1;
     let mut found = Search::default();
     for file in files {
-        match files::read(&file, MAX_LEN) {
-            Ok(bytes) => found.look_in(&file, &bytes, domain)?,
-            Err(CertError::Empty { .. }) if !alone => {}
-            Err(error) => return Err(error),
+        let looked = match files::read(&file, MAX_LEN) {
+            Ok(bytes) => found.look_in(&file, &bytes, domain),
+            Err(CertError::Empty { .. }) if !alone => Ok(()),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(()) => {}
+            Err(error) if alone => return Err(error),
+            Err(error) => {
+                found.left_out.push(error.to_string());
+                found.damaged.get_or_insert(error);
+            }
         }
     }
-    match (found.best, found.failure) {
-        (Some(best), _) => Ok(best),
+    let Search { best, failure, damaged, others, left_out } = found;
+    match (best, failure.or(damaged)) {
+        (Some(best), _) => Ok(best.with_left_out(left_out)),
         (None, Some(failure)) => Err(failure),
         (None, None) => Err(CertError::NotInAcme {
             path: path.into(),
             domain: domain.into(),
-            names: found.others.into_iter().collect(),
+            names: others.into_iter().collect(),
         }),
     }
 }
@@ -107,28 +130,89 @@ struct Search {
     best: Option<CertifiedChain>,
     /// The first entry that has the name but cannot be used.
     failure: Option<CertError>,
+    /// The first file that cannot be read, or resolver or entry of nobody knows which name.
+    damaged: Option<CertError>,
     others: BTreeSet<String>,
+    /// What was passed over, in words.
+    left_out: Vec<String>,
 }
 
 impl Search {
     fn look_in(&mut self, file: &Path, bytes: &[u8], domain: &str) -> Result<(), CertError> {
-        let resolvers: BTreeMap<String, Option<Resolver<'_>>> =
+        let resolvers: BTreeMap<Cow<'_, str>, &RawValue> =
             serde_json::from_slice(bytes).map_err(|error| json_error(file, &error))?;
-        let entries = resolvers.into_values().flatten().filter_map(|r| r.certificates).flatten();
-        for entry in entries {
-            if !entry.domain.names().any(|name| fit(name, domain).is_some()) {
-                self.others.extend(entry.domain.names().map(str::to_owned));
+        // Traefik 1: one account at the top, and names of fields that differ.
+        if resolvers
+            .keys()
+            .any(|key| ["Certificates", "DomainsCertificate", "Account"].contains(&&**key))
+        {
+            return Err(CertError::TraefikOne { path: file.into() });
+        }
+        for (name, resolver) in resolvers {
+            if resolver.get() == "null" {
                 continue;
             }
-            match chain(file, &entry) {
-                Ok(chain) if self.best.as_ref().is_none_or(|b| ends(b) < ends(&chain)) => {
-                    self.best = Some(chain);
+            let odd = |what| CertError::OddPart { path: file.into(), what };
+            match serde_json::from_str::<Resolver<'_>>(resolver.get()) {
+                Ok(resolver) => {
+                    for (n, entry) in resolver.certificates.into_iter().flatten().enumerate() {
+                        self.entry(
+                            file,
+                            &format!("entry {} of resolver {name}", n + 1),
+                            entry,
+                            domain,
+                        );
+                    }
                 }
-                Ok(_) => {}
-                Err(error) => self.failure = self.failure.take().or(Some(error)),
+                Err(_) => self.pass_over(odd(format!("resolver {name}"))),
             }
         }
         Ok(())
+    }
+
+    fn entry(&mut self, file: &Path, place: &str, raw: &RawValue, domain: &str) {
+        let odd = |what| CertError::OddPart { path: file.into(), what };
+        let fits = |of: &Domain<'_>| of.names().any(|name| fit(name, domain).is_some());
+        let entry = match serde_json::from_str::<Entry<'_>>(raw.get()) {
+            Ok(entry) => entry,
+            Err(_) if raw.get().contains("\"Domain\"") => {
+                return self.pass_over(CertError::TraefikOne { path: file.into() });
+            }
+            Err(_) => {
+                let named = serde_json::from_str::<Named<'_>>(raw.get()).ok();
+                let Some(Named { domain: of }) = named else {
+                    return self.pass_over(odd(place.to_owned()));
+                };
+                let error = odd(format!("the entry of {} (no certificate or no key)", of.main));
+                if fits(&of) {
+                    self.failure = self.failure.take().or(Some(error));
+                } else {
+                    self.left_out.push(error.to_string());
+                    self.others.extend(of.names().map(str::to_owned));
+                }
+                return;
+            }
+        };
+        if !fits(&entry.domain) {
+            self.others.extend(entry.domain.names().map(str::to_owned));
+            return;
+        }
+        match chain(file, &entry) {
+            Ok(chain) if self.best.as_ref().is_none_or(|b| ends(b) < ends(&chain)) => {
+                self.best = Some(chain);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.left_out.push(error.to_string());
+                self.failure = self.failure.take().or(Some(error));
+            }
+        }
+    }
+
+    /// Something of nobody knows which name: the error, if there is nothing else.
+    fn pass_over(&mut self, error: CertError) {
+        self.left_out.push(error.to_string());
+        self.damaged.get_or_insert(error);
     }
 }
 

@@ -41,6 +41,8 @@ pub struct CertifiedChain {
     key: PrivateKey,
     facts: Facts,
     generation: u64,
+    /// What its source holds besides that cannot be read, in words.
+    left_out: Vec<String>,
 }
 
 /// The facts that the checks and the choice by name need, read once.
@@ -99,7 +101,18 @@ impl CertifiedChain {
             rsa_bits: rsa_bits(leaf),
         };
         let served = Arc::new(CertifiedKey::new(certs, signing));
-        Ok(Self { served, key, facts, generation: 0 })
+        Ok(Self { served, key, facts, generation: 0, left_out: Vec::new() })
+    }
+
+    /// Notes what else stands in its source and was passed over.
+    pub(super) fn with_left_out(self, left_out: Vec<String>) -> Self {
+        Self { left_out, ..self }
+    }
+
+    /// What its source holds besides that cannot be read, each in a sentence without a full stop.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// The certificates in DER, the server's own first. Never empty.

@@ -162,6 +162,23 @@ pub enum CertError {
         /// Where, counted from 1.
         column: usize,
     },
+    /// What Traefik 1 wrote.
+    #[error(
+        "{} is of Traefik 1, whose form is not read: let Traefik 2 or 3 make a new one, or export the certificate \
+         to PEM files (traefik-certs-dumper) and name those with cert and key", path.display()
+    )]
+    TraefikOne {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A resolver or an entry of acme.json that is not shaped as Traefik writes it.
+    #[error("{}: {what} is not shaped like Traefik's acme.json", path.display())]
+    OddPart {
+        /// The file.
+        path: PathBuf,
+        /// Which part.
+        what: String,
+    },
     /// An entry of acme.json whose value is not base64.
     #[error("{place}: the value of `{field}` is not base64")]
     BadBase64 {

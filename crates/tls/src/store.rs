@@ -35,6 +35,13 @@ struct Chains {
 }
 
 impl Chains {
+    /// Those that there are; `None` where there is none.
+    fn of(slots: &[Slot]) -> Option<Self> {
+        let mut chains = slots.iter().filter_map(|slot| slot.chain.clone());
+        let first = chains.next()?;
+        Some(Self { first, more: chains.collect() })
+    }
+
     fn iter(&self) -> impl Iterator<Item = &Arc<CertifiedChain>> {
         std::iter::once(&self.first).chain(&self.more)
     }
@@ -82,7 +89,14 @@ fn best<'a, T>(
     best.0
 }
 
+/// Whether `new` is older than what is in use because a part of its source cannot be read now: it may be the part
+/// with the newest certificate, being written.
+fn is_step_back(old: &CertifiedChain, new: &CertifiedChain) -> bool {
+    !new.left_out().is_empty() && new.facts().not_after < old.facts().not_after
+}
+
 struct Watched {
+    /// In the order of the sources.
     slots: Vec<Slot>,
     generation: u64,
 }
@@ -90,6 +104,8 @@ struct Watched {
 /// The state of one source, for the operator.
 struct Slot {
     source: CertSource,
+    /// Its certificate; none as long as it could not be read.
+    chain: Option<Arc<CertifiedChain>>,
     /// The files as the last look saw them.
     seen: Vec<(PathBuf, Stamp)>,
     /// The files whose content is in use, once two looks agreed on them.
@@ -135,6 +151,13 @@ pub enum ReloadOutcome {
         /// Where it was looked for.
         source: CertSource,
     },
+    /// It could not be loaded, and never could: other certificates are served in its place.
+    LeftOut {
+        /// Where it was looked for.
+        source: CertSource,
+        /// Why.
+        error: CertError,
+    },
     /// It could not be loaded. The last valid one stays in use; the next poll tries again.
     Kept {
         /// Where it was looked for.
@@ -163,6 +186,9 @@ impl fmt::Display for ReloadOutcome {
                 write!(f, ", its certificate is unchanged")
             }
             Self::Unchanged { source } => write!(f, "certificate of {source} is unchanged"),
+            Self::LeftOut { source, error } => {
+                write!(f, "certificate of {source} rejected, the others are served: {error}")
+            }
             Self::Kept { source, error, chain } => write!(
                 f,
                 "certificate of {source} rejected, the last valid one (until {}) stays in use: \
@@ -189,14 +215,15 @@ impl fmt::Display for Finding {
 }
 
 impl CertStore {
-    /// Loads every source; at least one is needed.
+    /// Loads every source. One that gives no certificate is left out, and tried again by
+    /// [`poll`](Self::poll); [`findings`](Self::findings) names it.
     ///
     /// # Errors
     ///
-    /// The first source that gives no certificate: at its start a server should say so and end,
-    /// not run without.
+    /// If no source gives a certificate, the error of the first: at its start a server should say so and end, not
+    /// run without.
     pub fn open(sources: Vec<CertSource>) -> Result<Self, CertError> {
-        Self::open_after(0, sources)
+        Self::open_after(0, sources, |_| None)
     }
 
     /// Loads other sources, for [`take_over`](Self::take_over): so that they can be looked at before
@@ -207,7 +234,12 @@ impl CertStore {
     /// As [`open`](Self::open).
     pub fn successor(&self, sources: Vec<CertSource>) -> Result<Self, CertError> {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        Self::open_after(watched.generation, sources)
+        let known = |source: &CertSource| {
+            let slot =
+                watched.slots.iter().find(|slot| slot.source.to_string() == source.to_string());
+            slot.and_then(|slot| slot.chain.clone())
+        };
+        Self::open_after(watched.generation, sources, known)
     }
 
     /// Serves from now on what its successor has. Connections keep what they began with. Answers
@@ -216,15 +248,17 @@ impl CertStore {
     pub fn take_over(&self, successor: &Self) -> Vec<ReloadOutcome> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let mut theirs = successor.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = self.all();
         let mut outcomes = Vec::new();
-        for (new, theirs) in successor.all().into_iter().zip(&mut theirs.slots) {
+        for theirs in &mut theirs.slots {
             // The name of a source has its certificate in it, and not the path of the key.
             let name = theirs.source.to_string();
-            let mut known = watched.slots.iter().zip(&ours);
-            let known = known.find(|(slot, _)| slot.source.to_string() == name);
-            let Some((slot, old)) = known else { continue };
+            let slot = watched.slots.iter().find(|slot| slot.source.to_string() == name);
+            let (Some(slot), Some(new)) = (slot, theirs.chain.clone()) else { continue };
             let source = theirs.source.clone();
+            let Some(old) = &slot.chain else {
+                outcomes.push(ReloadOutcome::Replaced { source, chain: new });
+                continue;
+            };
             if !old.same_certificates_as(&new) {
                 outcomes.push(ReloadOutcome::Replaced { source, chain: new });
                 continue;
@@ -241,21 +275,40 @@ impl CertStore {
         outcomes
     }
 
-    fn open_after(mut generation: u64, sources: Vec<CertSource>) -> Result<Self, CertError> {
-        let mut chains = Vec::with_capacity(sources.len());
+    /// `known`: the certificate of the same source that is in use.
+    fn open_after(
+        mut generation: u64,
+        sources: Vec<CertSource>,
+        known: impl Fn(&CertSource) -> Option<Arc<CertifiedChain>>,
+    ) -> Result<Self, CertError> {
         let mut slots = Vec::with_capacity(sources.len());
+        let (mut first_error, mut fresh) = (None, 0);
         for source in sources {
             // Looked at before it is read: a change in between is seen by the next poll.
             let seen = source.stamps();
             generation += 1;
-            chains.push(Arc::new(load(&source)?.with_generation(generation)));
+            let known = known(&source);
+            let (chain, failure) = match load(&source) {
+                Ok(loaded) if known.as_ref().is_some_and(|old| is_step_back(old, &loaded)) => {
+                    (known, None)
+                }
+                Ok(loaded) => (Some(Arc::new(loaded.with_generation(generation))), None),
+                Err(error) => {
+                    let text = error.to_string();
+                    first_error.get_or_insert(error);
+                    fresh -= 1;
+                    // The last good one stays; the next poll tries again, and tells why.
+                    if known.is_some() { (known, None) } else { (None, Some(text)) }
+                }
+            };
+            fresh += 1;
             let since = SystemTime::now();
-            slots.push(Slot { source, seen, settled: None, failure: None, since });
+            slots.push(Slot { source, chain, seen, settled: None, failure, since });
         }
-        let mut chains = chains.into_iter();
-        let first = chains.next().ok_or(CertError::NoSources)?;
+        let chains = Chains::of(&slots).filter(|_| fresh > 0);
+        let chains = chains.ok_or_else(|| first_error.unwrap_or(CertError::NoSources))?;
         Ok(Self {
-            chains: ArcSwap::from_pointee(Chains { first, more: chains.collect() }),
+            chains: ArcSwap::from_pointee(chains),
             watched: Mutex::new(Watched { slots, generation }),
         })
     }
@@ -276,14 +329,15 @@ impl CertStore {
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = watched.slots.iter().zip(self.all());
-        all.map(|(slot, chain)| Report {
-            source: slot.source.clone(),
-            chain,
-            since: slot.since,
-            failure: slot.failure.clone(),
-        })
-        .collect()
+        let report = |slot: &Slot| {
+            Some(Report {
+                source: slot.source.clone(),
+                chain: slot.chain.clone()?,
+                since: slot.since,
+                failure: slot.failure.clone(),
+            })
+        };
+        watched.slots.iter().filter_map(report).collect()
     }
 
     /// Reasons for which clients reject the chains at the time `now`: about each certificate, and which of the
@@ -293,9 +347,16 @@ impl CertStore {
         let watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let chains = self.chains.load();
         let mut findings = Vec::new();
-        for (slot, chain) in watched.slots.iter().zip(chains.iter()) {
+        for slot in &watched.slots {
             let found = |warning| Finding { source: slot.source.clone(), warning };
+            let Some(chain) = &slot.chain else {
+                let why = slot.failure.clone().unwrap_or_default();
+                findings.push(found(Warning::NotServed { why }));
+                continue;
+            };
             findings.extend(chain.warnings(now, None).into_iter().map(found));
+            let passed_over = chain.left_out().iter().cloned();
+            findings.extend(passed_over.map(|what| found(Warning::PassedOver { what })));
             let exposed = slot.source.exposed_keys().into_iter();
             findings.extend(exposed.map(|key| found(Warning::ExposedKey { key })));
         }
@@ -361,28 +422,32 @@ impl CertStore {
     fn refresh(&self, due: impl Fn(&mut Slot) -> bool) -> Vec<(ReloadOutcome, bool)> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let Watched { slots, generation } = &mut *watched;
-        let mut chains: Vec<_> = self.all();
         let mut outcomes = Vec::new();
         let mut swap = false;
-        for (slot, chain) in slots.iter_mut().zip(&mut chains) {
+        for slot in slots.iter_mut() {
             if !due(slot) {
                 continue;
             }
             let source = slot.source.clone();
+            let old = slot.chain.clone();
+            let is_old = |loaded: &CertifiedChain| {
+                old.as_ref().is_some_and(|old| loaded.same_as(old) || is_step_back(old, loaded))
+            };
             outcomes.push(match load(&slot.source) {
-                Ok(loaded) if loaded.same_as(chain) => {
+                Ok(loaded) if is_old(&loaded) => {
                     let recovered = slot.failure.take().is_some();
                     (ReloadOutcome::Unchanged { source }, recovered)
                 }
                 Ok(loaded) => {
-                    let certificate = !loaded.same_certificates_as(chain);
+                    let certificate = old.is_none_or(|old| !loaded.same_certificates_as(&old));
                     *generation += 1;
-                    *chain = Arc::new(loaded.with_generation(*generation));
+                    let chain = Arc::new(loaded.with_generation(*generation));
+                    slot.chain = Some(Arc::clone(&chain));
                     slot.failure = None;
                     swap = true;
                     if certificate {
                         slot.since = SystemTime::now();
-                        (ReloadOutcome::Replaced { source, chain: Arc::clone(chain) }, true)
+                        (ReloadOutcome::Replaced { source, chain }, true)
                     } else {
                         (ReloadOutcome::KeyReplaced { source }, true)
                     }
@@ -391,13 +456,16 @@ impl CertStore {
                     let text = error.to_string();
                     let news = slot.failure.as_ref() != Some(&text);
                     slot.failure = Some(text);
-                    (ReloadOutcome::Kept { source, error, chain: Arc::clone(chain) }, news)
+                    let outcome = match old {
+                        Some(chain) => ReloadOutcome::Kept { source, error, chain },
+                        None => ReloadOutcome::LeftOut { source, error },
+                    };
+                    (outcome, news)
                 }
             });
         }
-        let mut chains = chains.into_iter();
-        if swap && let Some(first) = chains.next() {
-            self.chains.store(Arc::new(Chains { first, more: chains.collect() }));
+        if swap && let Some(chains) = Chains::of(slots) {
+            self.chains.store(Arc::new(chains));
         }
         outcomes
     }

@@ -55,6 +55,16 @@ pub enum Warning {
         /// The names that it is valid for.
         names: Vec<String>,
     },
+    /// It cannot be read, and the server runs with its other certificates.
+    NotServed {
+        /// Why.
+        why: String,
+    },
+    /// Its source holds something else that cannot be read.
+    PassedOver {
+        /// What, and why.
+        what: String,
+    },
     /// Every user of this machine can read its private key.
     ExposedKey {
         /// The file.
@@ -100,6 +110,14 @@ impl fmt::Display for Warning {
                 "certificate number {number} of the chain was not issued by the one after it: \
                  clients may refuse it. Put the server's first, then its issuer, and so on"
             ),
+            Self::NotServed { why } => write!(
+                f,
+                "this certificate is not served, the others are: {why}. It is taken up without a restart once it \
+                 can be read"
+            ),
+            Self::PassedOver { what } => {
+                write!(f, "left out: {what}. The certificate that is needed is served")
+            }
             Self::SelfSigned => write!(
                 f,
                 "the certificate is self-signed: browsers and apps refuse it for turns: without \

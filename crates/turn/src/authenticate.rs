@@ -96,7 +96,11 @@ pub(super) fn authenticate<O: Outside>(
     if let Err(stale) = fresh {
         cx.parts.statistics.count_stale(stale);
         let failure = Failure::challenge(ErrorCode::STALE_NONCE);
-        return Err(turned_down(cx, request, source, failure));
+        let refused = turned_down(cx, request, source, failure);
+        if stale == NonceError::Foreign && matches!(refused, Unproven::Refused(_)) {
+            cx.outside.event(Event::ForeignNonce { client: request.client });
+        }
+        return Err(refused);
     }
     let client = request.client;
     if !takes_request(cx.parts, cx.now.tick, &client) {

@@ -11,6 +11,7 @@ use super::connection_bind::connection_bind;
 use super::context::{Context, Request};
 use super::create_permission::create_permission;
 use super::effects::Outside;
+use super::event::Event;
 use super::failure::{Extra, Failure};
 use super::mobility::{Moved, used, used_by};
 use super::parked::{Answered, Outcome, ParkedRequest};
@@ -25,6 +26,11 @@ use taciturn_stun::{Class, Malformed, Message, Method};
 /// Bytes of the longest answer to a parked request.
 const LONGEST_ANSWER: usize = 2048;
 
+/// Returns true if `packet`, which has no magic cookie, is a Binding request otherwise.
+fn is_classic_binding(packet: &[u8]) -> bool {
+    packet.starts_with(&[0, 1])
+}
+
 /// Takes a STUN message from a client.
 pub(super) fn stun<O: Outside>(
     cx: &mut Context<'_, O>,
@@ -37,6 +43,10 @@ pub(super) fn stun<O: Outside>(
         Ok(message) => message,
         Err(Malformed::Cookie) if cx.parts.settings.rfc3489 => {
             return classic_binding(cx.parts, cx.now.tick, client, packet, reply);
+        }
+        Err(Malformed::Cookie) if is_classic_binding(packet) => {
+            cx.outside.event(Event::ClassicBinding { client });
+            return Verdict::Drop(DropReason::Classic);
         }
         Err(_) => return Verdict::Drop(DropReason::Malformed),
     };

@@ -109,6 +109,16 @@ pub enum Event<'a> {
         /// Why.
         reason: Denied,
     },
+    /// A nonce was refused with 438 that this server has not made for this client, or not since its start.
+    ForeignNonce {
+        /// Whose.
+        client: Client,
+    },
+    /// A Binding request of RFC 3489 was dropped, because those are off.
+    ClassicBinding {
+        /// Whose.
+        client: Client,
+    },
     /// A peer was refused with 403.
     PeerRefused {
         /// To whom.

@@ -115,11 +115,13 @@ pub enum DropReason {
     WrongCredentials,
     /// Beyond the requests that one client has judged in a second.
     RequestRate,
+    /// A Binding request without the magic cookie (RFC 3489), which is off.
+    Classic,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -134,6 +136,7 @@ impl DropReason {
         Self::TotalRate,
         Self::WrongCredentials,
         Self::RequestRate,
+        Self::Classic,
     ];
 
     /// Its name among the metrics.
@@ -154,6 +157,7 @@ impl DropReason {
             Self::TotalRate => "total_rate",
             Self::WrongCredentials => "wrong_credentials",
             Self::RequestRate => "request_rate",
+            Self::Classic => "rfc3489",
         }
     }
 }

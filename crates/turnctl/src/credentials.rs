@@ -17,6 +17,8 @@ Examples:
   turnctl credentials --config /etc/taciturn/taciturn.toml --user alice --ttl 12h
   turnctl credentials --json
       iceServers for RTCPeerConnection.
+  turnctl credentials --format link
+      Link header fields for WHIP and WHEP clients (RFC 9725).
 
 The password is derived from the shared secret of the server, which does not have to run. Running
 calls outlive the credentials they were started with.";
@@ -48,6 +50,42 @@ pub struct CredentialsArgs {
     /// Print iceServers as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// How to print them
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        conflicts_with = "json"
+    )]
+    pub format: Format,
+}
+
+/// How credentials are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// iceServers for RTCPeerConnection, as --json
+    Json,
+    /// Link header fields of a WHIP or WHEP server (RFC 9725), one a line
+    Link,
+}
+
+/// A Link header field for each URI (RFC 9725 section 4.6).
+fn links(urls: &[String], credentials: &Credentials) -> String {
+    // A quoted-string of RFC 9110 section 5.6.4.
+    let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+    let link = |url: &String| {
+        format!(
+            "Link: <{url}>; rel=\"ice-server\"; username={}; credential={}; credential-type=\"password\"\n",
+            quoted(&credentials.username),
+            quoted(&credentials.password)
+        )
+    };
+    urls.iter().map(link).collect()
 }
 
 /// Why there are no credentials.
@@ -127,7 +165,10 @@ pub(super) fn run(
     if host == Host::Placeholder {
         writeln!(err, "warning: the address of this server is not known: pass --host NAME")?;
     }
-    if args.json {
+    if args.format == Format::Link {
+        return Ok(out.write_all(links(&urls, &credentials).as_bytes())?);
+    }
+    if args.json || args.format == Format::Json {
         let server = json!({
             "urls": urls,
             "username": credentials.username,
@@ -196,6 +237,17 @@ mod tests {
         let made = made("@alice:domain.org").ok().unwrap();
         assert_eq!(made.username, "1700000000:@alice:domain.org");
         assert_eq!(made.password.as_str(), "50TfR1MtIiRPp/Eno7I1arJ4dzs=");
+    }
+
+    #[test]
+    fn links_are_header_fields_of_rfc_9725() {
+        let made = made("a \"b\" \\c").ok().unwrap();
+        let urls = ["turn:turn.domain.org:3478?transport=udp".to_owned()];
+        let text = links(&urls, &made);
+        let expected = "Link: <turn:turn.domain.org:3478?transport=udp>; rel=\"ice-server\"; \
+             username=\"1700000000:a \\\"b\\\" \\\\c\"; credential=\"";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("; credential-type=\"password\"\n"), "{text}");
     }
 
     #[test]

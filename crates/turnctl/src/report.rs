@@ -186,10 +186,16 @@ impl Report {
         self.findings().filter(|finding| finding.status == status).count()
     }
 
-    /// 0 where all is well, 1 where there are warnings, 2 where something fails.
+    /// 0 where all is well, 1 where there are warnings, 2 where something fails: by the worst of the findings and
+    /// of the verdicts.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if self.count(Status::Fail) > 0 { 2 } else { u8::from(self.count(Status::Warn) > 0) }
+        let statuses = self.findings().map(|finding| finding.status);
+        match statuses.chain(self.verdicts.iter().map(|(status, _)| *status)).max() {
+            Some(Status::Fail) => 2,
+            Some(Status::Warn) => 1,
+            _ => 0,
+        }
     }
 
     /// The report as JSON: `summary`, `sections` with their `findings`, `verdicts`, and the facts.
@@ -363,6 +369,15 @@ mod tests {
         assert_eq!(report(vec![pass.clone(), skip]).exit_code(), 0);
         assert_eq!(report(vec![warn.clone(), pass]).exit_code(), 1);
         assert_eq!(report(vec![fail, warn]).exit_code(), 2);
+    }
+
+    #[test]
+    fn a_verdict_counts_as_a_finding_does() {
+        let mut report = report(vec![Finding::pass("a", "A")]);
+        for (status, code) in [(Status::Skip, 0), (Status::Warn, 1), (Status::Fail, 2)] {
+            report.verdicts = vec![(Status::Pass, "one".into()), (status, "two".into())];
+            assert_eq!(report.exit_code(), code);
+        }
     }
 
     #[test]

@@ -112,7 +112,7 @@ fn records(entered: &mut Entered<'_>, number: u32) {
         let packet = decrypted.bytes().get(start..start + len).unwrap_or_default();
         let verdict = shard.from_client(now, client, packet, reply, out);
         if let Some(dtls_client) = out.resources.clients.dtls.client(number) {
-            if !matches!(verdict, Verdict::Drop(DropReason::Malformed)) {
+            if !matches!(verdict, Verdict::Drop(DropReason::Malformed | DropReason::Classic)) {
                 dtls_client.note_message();
             }
             if !dtls_client.settled

@@ -28,7 +28,10 @@ pub(crate) fn read(
         let (len, padded) = match Frame::of(rest) {
             Frame::Whole { len, padded } => (len, padded),
             Frame::Incomplete { .. } => break Ok(()),
-            Frame::Foreign => break Err(io::Error::other("neither STUN nor ChannelData")),
+            Frame::Foreign => {
+                let what = "neither STUN nor ChannelData";
+                break Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
         };
         *messages -= 1;
         let packet = rest.get(..len).unwrap_or_default();

@@ -28,10 +28,9 @@ fn explain(address: SocketAddr, protocol: &str, error: &io::Error) -> String {
              [::]:{port} for all",
             address.ip()
         ),
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 need CAP_NET_BIND_SERVICE. Give it to the service, or use a port \
-             above {port}"
-        ),
+        io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need CAP_NET_BIND_SERVICE. Give it to the service, or use a port above 1023".to_owned()
+        }
         _ => error.to_string(),
     }
 }

@@ -18,6 +18,7 @@ use tokio_rustls::server::TlsStream;
 use super::connection::{Accepted, Messages, UNSENT_RECORDS, lost_its_place};
 use super::handshake::NoHandshake;
 use super::listener_handle::ListenerHandle;
+use super::misdirected::{self, Expected};
 use super::receive_buffer::OverTcp;
 use super::rewound::Rewound;
 use super::send_queue::SendQueue;
@@ -25,7 +26,7 @@ use super::settings::{Speaks, StreamSettings};
 use super::{connection, handshake, receive_buffer};
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::{Gate, Refused};
-use crate::proxy_protocol::{MAX_V2_LEN, Parsed, parse};
+use crate::proxy_protocol::{MAX_V2_LEN, Parsed, ProxyError, parse};
 use crate::timeouts::HANDSHAKE_TIME;
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
@@ -164,7 +165,9 @@ impl<H: Host> Incoming<H> {
     async fn serve(self, stream: TcpStream, from: SocketAddr) -> io::Result<()> {
         // On the heap, because its memory is needed no longer once the connection is accepted. Most connections are
         // idle, and there are many.
-        let Some(admitted) = Box::pin(self.admit(stream, from)).await? else { return Ok(()) };
+        let admitted = Box::pin(self.admit(stream, from)).await;
+        let admitted = admitted.inspect_err(|error| self.report_misdirected(from, error))?;
+        let Some(admitted) = admitted else { return Ok(()) };
         let Admitted { client, local, stream, head, ticket, since } = admitted;
         let established = tokio::select! {
             biased;
@@ -182,6 +185,9 @@ impl<H: Host> Incoming<H> {
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
+        if let Err(error) = &outcome {
+            self.report_misdirected(client, error);
+        }
         if ticket.is_lost() {
             let name = &self.settings.name;
             let text = format_args!(
@@ -191,6 +197,16 @@ impl<H: Host> Incoming<H> {
             self.worker.warn(Kind::Connection, client.ip(), text);
         }
         outcome
+    }
+
+    /// Logs that a connection was closed because it carries something else than it should, within the budget of its
+    /// source.
+    fn report_misdirected(&self, client: SocketAddr, error: &io::Error) {
+        if let Some(what) = misdirected::of(error) {
+            let name = &self.settings.name;
+            let text = format_args!("{name}: connection from {client} closed: {what}");
+            self.worker.warn(Kind::Connection, client.ip(), text);
+        }
     }
 
     /// Finds out who the client of a connection is, and takes a place for it. `None` if the connection is closed
@@ -247,17 +263,23 @@ impl<H: Host> Incoming<H> {
             head.extend(first);
         }
         let is_tls = head.first() == Some(&TLS_HANDSHAKE);
+        if matches!(self.settings.speaks, Speaks::Tls(_)) && !is_tls {
+            // What has come with the first byte shows what it is.
+            let mut more = [0; 64];
+            if let Ok(read) = stream.try_read(&mut more) {
+                head.extend_from_slice(more.get(..read).unwrap_or_default());
+            }
+            return Err(misdirected::found(&head, Expected::Tls));
+        }
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
                 Established::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
             }
             (Speaks::Plain | Speaks::Either(_), false) => Established::Tcp(stream),
-            (Speaks::Tls(_), false) => {
-                return Err(io::Error::other("plain TCP on a listener for TLS"));
-            }
+            (Speaks::Tls(_), false) => return Err(misdirected::found(&[], Expected::Tls)),
             (Speaks::Plain, true) => {
-                return Err(io::Error::other("TLS on a listener for plain TCP"));
+                return Err(misdirected::found(&[TLS_HANDSHAKE], Expected::Stun));
             }
         };
         Ok(Some(stream))
@@ -351,7 +373,11 @@ async fn read_proxy_header(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         head.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        match parse(head).map_err(io::Error::other)? {
+        let parsed = parse(head).map_err(|error| match error {
+            ProxyError::NoHeader => misdirected::found(head, Expected::ProxyHeader),
+            error => io::Error::other(error),
+        })?;
+        match parsed {
             Parsed::Incomplete => {}
             Parsed::Done { len, source } => {
                 head.drain(..len.min(head.len()));

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::listener_handle::ListenerHandle;
+use super::misdirected::{self, Expected};
 use super::receive_buffer::{self, OverTcp};
 use super::send_queue::{SendQueue, UNREAD_ANSWERS};
 use crate::tcp_relay::unbound::BoundPeer;
@@ -198,7 +199,7 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
                 return Poll::Pending;
             }
             if self.more {
-                self.take(&[], &mut messages)?;
+                self.take_or_explain(&[], &mut messages)?;
             } else {
                 let mut read_buffer = worker.read_buffer();
                 let most = if self.settled { read_buffer.len() } else { READ_BEFORE };
@@ -207,7 +208,7 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
                 if buffer.filled().is_empty() {
                     return Poll::Ready(Ok(()));
                 }
-                self.take(buffer.filled(), &mut messages)?;
+                self.take_or_explain(buffer.filled(), &mut messages)?;
             }
             if self.bound.is_some() {
                 return Poll::Ready(Ok(()));
@@ -218,6 +219,23 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
         }
         context.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// As [`Self::take`]; for what is no message, the error says what it is instead.
+    fn take_or_explain(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
+        let spoken = self.spoken;
+        self.take(bytes, messages).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                let head = if self.unread.is_empty() { bytes } else { &self.unread };
+                let expected = match self.accepted.queue.transport() {
+                    _ if spoken => Expected::NextMessage,
+                    "tls" => Expected::StunInTls,
+                    _ => Expected::Stun,
+                };
+                misdirected::found(head, expected)
+            }
+            _ => error,
+        })
     }
 
     /// Hands whole messages to the shard, and keeps what is not done.
@@ -245,7 +263,7 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
             self.unread.shrink_to(KEPT);
         } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
             if needed > if self.settled { LONGEST } else { LONGEST_BEFORE } {
-                return Err(io::Error::other("message too long"));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
             }
         } else {
             self.more = true;

@@ -9,6 +9,7 @@ pub(crate) mod accept;
 pub(crate) mod connection;
 mod handshake;
 pub(crate) mod listener_handle;
+mod misdirected;
 mod receive_buffer;
 mod rewound;
 pub(crate) mod send_queue;

@@ -169,8 +169,86 @@ fn a_directory_of_acme_files_is_searched_as_one() {
     write("acme.json.bak", "no JSON");
     assert_eq!(look(dir.path(), "turn.a.org").unwrap().not_after(), at(2033, 1, 1));
 
-    // The newest may be in the file that is being written: nothing older is taken instead.
+    // One that is damaged is named, and the rest is served.
     write("acme-http.json", "{");
+    let chain = look(dir.path(), "turn.a.org").unwrap();
+    assert_eq!(chain.not_after(), at(2032, 1, 1));
+    assert!(
+        matches!(chain.left_out(), [one] if one.contains("acme-http.json")),
+        "{:?}",
+        chain.left_out()
+    );
+    // If the rest has nothing, it is the error.
+    write("acme-dns.json", &json!({ "le": resolver(Value::Null) }).to_string());
     let error = look(dir.path(), "turn.a.org").unwrap_err();
     assert!(matches!(error, CertError::TruncatedJson { .. }), "{error}");
+}
+
+/// Entries, resolvers and files of others: whatever they hold, the wanted name is served.
+#[test]
+fn what_belongs_to_others_takes_nothing_down() {
+    let ca = Ca::new();
+    let ours = ca.leaf(&["turn.a.org"]).acme_entry("turn.a.org", &[]);
+    let domain = json!({ "main": "*.*.b.org" });
+    for odd in [
+        json!({ "domain": domain, "certificate": null, "key": null, "Store": "default" }),
+        json!({ "domain": domain }),
+        json!({ "domain": domain, "certificate": 7, "key": [] }),
+        json!({ "domain": { "main": "b.org", "sans": null }, "certificate": "", "key": "" }),
+        json!({ "domain": { "main": "b.org" }, "certificate": "no base64!", "key": "s3cret" }),
+        json!({ "domain": null, "certificate": "x", "key": "s3cret" }),
+        json!({ "domain": "b.org", "certificate": "x", "key": "s3cret" }),
+        json!({ "Domain": { "Main": "b.org" }, "Certificate": "x", "Key": "s3cret" }),
+        json!(null),
+        json!("s3cret"),
+        json!([]),
+    ] {
+        for entries in [json!([odd, ours]), json!([ours, odd])] {
+            let text = json!({ "le": resolver(entries) }).to_string();
+            let chain = find(&text, "turn.a.org").unwrap_or_else(|error| panic!("{odd}: {error}"));
+            assert_eq!(chain.names(), ["turn.a.org"]);
+            assert!(!format!("{:?}", chain.left_out()).contains("s3cret"));
+        }
+        let text = json!({ "le": resolver(json!([odd])) }).to_string();
+        let error = find(&text, "turn.a.org").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+    for resolver_of_others in
+        [json!("s3cret"), json!({ "Certificates": "s3cret" }), json!([1]), json!(7), json!({})]
+    {
+        let text = json!({ "aa": resolver_of_others, "le": resolver(json!([ours])) }).to_string();
+        find(&text, "turn.a.org").unwrap_or_else(|error| panic!("{resolver_of_others}: {error}"));
+    }
+    // A missing certificate of the wanted name is an error that names it.
+    let missing = json!({ "domain": { "main": "turn.a.org" }, "certificate": null, "key": null });
+    let text = json!({ "le": resolver(json!([missing])) }).to_string();
+    let error = find(&text, "turn.a.org").unwrap_err().to_string();
+    assert!(error.contains("the entry of turn.a.org (no certificate or no key)"), "{error}");
+}
+
+#[test]
+fn the_forms_of_traefik_1_are_named() {
+    let entry =
+        json!({ "Domain": { "Main": "turn.a.org", "SANs": null }, "Certificate": "x", "Key": "y" });
+    let account = json!({ "Email": "", "Registration": {}, "PrivateKey": "" });
+    for text in [
+        json!({ "Account": account, "Certificates": [entry], "HTTPChallenges": {} }),
+        json!({ "acme": { "Account": account, "Certificates": [entry] } }),
+        json!({ "Email": "", "PrivateKey": "", "DomainsCertificate": { "Certs": [] } }),
+    ] {
+        let error = find(&text.to_string(), "turn.a.org").unwrap_err().to_string();
+        assert!(error.contains("is of Traefik 1"), "{error}");
+    }
+}
+
+#[test]
+fn a_directory_in_place_of_acme_json_is_what_docker_makes() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("acme.json");
+    fs::create_dir(&path).unwrap();
+    let error = look(&path, "turn.a.org").unwrap_err().to_string();
+    assert!(
+        error.contains("a directory (Docker makes one when the file to mount does not exist"),
+        "{error}"
+    );
 }

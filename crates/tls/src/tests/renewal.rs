@@ -244,13 +244,87 @@ fn findings_cover_all_sources_and_each_expected_name_once() {
 }
 
 #[test]
-fn a_store_does_not_open_without_every_certificate() {
+fn a_store_does_not_open_without_any_certificate() {
     assert!(matches!(CertStore::open(Vec::new()), Err(CertError::NoSources)));
     let dir = tempdir().unwrap();
-    Ca::new().leaf(&["one.org"]).write(dir.path());
-    let gone = dir.path().join("gone");
-    let error = CertStore::open(vec![certbot(dir.path()), certbot(&gone)]).unwrap_err();
+    let gone = |name: &str| certbot(&dir.path().join(name));
+    let error = CertStore::open(vec![gone("gone"), gone("lost")]).unwrap_err();
     assert!(error.to_string().contains("gone/fullchain.pem"), "{error}");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_and_the_others_are_served() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let place = |name: &str| {
+        fs::create_dir_all(dir.path().join(name)).unwrap();
+        dir.path().join(name)
+    };
+    ca.leaf(&["one.org"]).write(&place("one"));
+    let sources = || vec![certbot(&place("two")), certbot(&place("one"))];
+    let store = CertStore::open(sources()).unwrap();
+    assert_eq!(store.current(Some("two.org")).names(), ["one.org"]);
+    assert_eq!(store.reports().len(), 1);
+    let named = |store: &CertStore| {
+        let findings = store.findings(at(2030, 7, 1), &["one.org"]);
+        findings
+            .iter()
+            .any(|f| matches!(&f.warning, Warning::NotServed { why } if why.contains("two")))
+    };
+    assert!(named(&store));
+    assert!(poll_twice(&store).is_empty(), "it has been told at the start");
+    // It comes: it is served, in its place.
+    ca.leaf(&["two.org"]).write(&place("two"));
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(Some("two.org")).names(), ["two.org"]);
+    assert_eq!(store.current(None).names(), ["two.org"], "the first source is the default");
+    assert!(!named(&store));
+    // It goes: a reload keeps the last good one, and does not refuse the rest.
+    fs::write(place("two").join("fullchain.pem"), "nothing").unwrap();
+    ca.leaf_until(&["one.org"], 2034).write(&place("one"));
+    let successor = store.successor(sources()).unwrap();
+    let outcomes = store.take_over(&successor);
+    assert!(outcomes.iter().any(|o| matches!(o, ReloadOutcome::Replaced { .. })), "{outcomes:?}");
+    assert_eq!(store.current(Some("two.org")).names(), ["two.org"]);
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Kept { .. }), "and says why");
+    // With a source that it has not known, too.
+    let mut more = sources();
+    more.push(certbot(&place("three")));
+    assert!(named(&CertStore::open(sources()).unwrap()));
+    assert!(store.successor(more).is_ok());
+    // Nothing can be read: refused.
+    fs::write(place("one").join("fullchain.pem"), "nothing").unwrap();
+    assert!(store.successor(sources()).is_err());
+}
+
+#[test]
+fn a_file_that_is_being_written_does_not_bring_an_older_certificate_back() {
+    let (ca, dir) = (Ca::new(), tempdir().unwrap());
+    let text = |year| {
+        let entry = ca.leaf_until(&["turn.a.org"], year).acme_entry("turn.a.org", &[]);
+        json!({ "le": { "Certificates": [entry] } }).to_string()
+    };
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+    write("acme-dns.json", &text(2031));
+    write("acme-http.json", &text(2032));
+    let sources =
+        || vec![CertSource::Acme { path: dir.path().into(), domain: "turn.a.org".into() }];
+    let store = CertStore::open(sources()).unwrap();
+    write("acme-http.json", "{");
+    assert!(poll_twice(&store).is_empty());
+    assert_eq!(store.current(None).not_after(), at(2032, 1, 1));
+    let successor = store.successor(sources()).unwrap();
+    assert_eq!(successor.current(None).not_after(), at(2032, 1, 1));
+    // At a start there is no other: it is served, and the damaged file is named.
+    let started = CertStore::open(sources()).unwrap();
+    assert_eq!(started.current(None).not_after(), at(2031, 1, 1));
+    let findings = started.findings(at(2030, 7, 1), &[]);
+    assert!(
+        findings.iter().any(|f| f.to_string().contains("acme-http.json ends in the middle")),
+        "{findings:?}"
+    );
+    write("acme-http.json", &text(2033));
+    assert!(matches!(one(poll_twice(&store)), ReloadOutcome::Replaced { .. }));
+    assert_eq!(store.current(None).not_after(), at(2033, 1, 1));
 }
 
 #[test]

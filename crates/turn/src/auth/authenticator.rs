@@ -41,6 +41,8 @@ pub enum Claim<'a> {
 pub enum Denied {
     /// No static user of this name, and no shared secret could have made it.
     UnknownUser,
+    /// A shared secret has made the password, and the name holds no time that it ends at.
+    NoExpiry,
     /// The name is known, or has the REST form, but no key fits.
     WrongPassword,
     /// A REST credential that was good.
@@ -59,7 +61,7 @@ impl Denied {
     pub const fn name(self) -> &'static str {
         let [unknown_user, wrong_password, expired] = Self::NAMES;
         match self {
-            Self::UnknownUser => unknown_user,
+            Self::UnknownUser | Self::NoExpiry => unknown_user,
             Self::WrongPassword => wrong_password,
             Self::Expired { .. } => expired,
         }
@@ -70,6 +72,9 @@ impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::UnknownUser => f.write_str("unknown user"),
+            Self::NoExpiry => f.write_str(
+                "the password is right, but the part of the username before the colon is no whole number of seconds",
+            ),
             Self::WrongPassword => f.write_str("wrong password or secret"),
             Self::Expired { seconds } => write!(f, "credential expired {seconds} s ago"),
         }
@@ -252,7 +257,11 @@ impl Authenticator {
             return Ok(grant);
         }
         let Some(rest) = RestName::parse(username) else {
-            return Err(if known.is_some() { Denied::WrongPassword } else { Denied::UnknownUser });
+            return Err(match (known, made_by_secret) {
+                (Some(_), _) => Denied::WrongPassword,
+                (None, Some(_)) if !username.is_empty() => Denied::NoExpiry,
+                (None, _) => Denied::UnknownUser,
+            });
         };
         let Some((key, origin)) = made_by_secret else {
             let possible = known.is_some() || !self.secrets.is_empty();
@@ -349,7 +358,14 @@ mod tests {
 
     #[test]
     fn a_name_without_expiry_is_no_rest_credential_even_with_the_secret() {
-        assert_eq!(with_secret("mallory", "new secret").unwrap_err(), Denied::UnknownUser);
+        for name in ["mallory", "1700000600.5:alice", "1.7e9:alice", "-1700000600:alice"] {
+            assert_eq!(with_secret(name, "new secret").unwrap_err(), Denied::NoExpiry, "{name}");
+            // Who does not hold the secret is told of nothing in the log.
+            assert_eq!(with_secret(name, "guess").unwrap_err(), Denied::UnknownUser, "{name}");
+        }
+        let (known, reason) = (Denied::NoExpiry.name(), Denied::NoExpiry.to_string());
+        assert_eq!(known, "unknown_user");
+        assert!(reason.contains("no whole number of seconds"), "{reason}");
     }
 
     #[test]

@@ -69,6 +69,16 @@ impl<'a> RestName<'a> {
     }
 }
 
+/// From here on a time in seconds is beyond the year 5000: it is one in milliseconds.
+const MILLISECONDS: u64 = 100_000_000_000;
+
+/// Whether the time in `username` can only be one in milliseconds, so that the credential is good for thousands of
+/// years.
+#[must_use]
+pub fn is_in_milliseconds(username: &str) -> bool {
+    RestName::parse(username).is_some_and(|name| name.expires >= MILLISECONDS)
+}
+
 /// Decimal digits only: `u64::from_str` would take a leading `+` as well.
 fn seconds(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -98,6 +108,14 @@ mod tests {
         assert_eq!(parse("alice:1700000000"), Some((1_700_000_000, "alice")));
         assert_eq!(parse("1700000000"), Some((1_700_000_000, "")));
         assert_eq!(parse("1700000000:"), Some((1_700_000_000, "")));
+    }
+
+    #[test]
+    fn milliseconds_are_told_from_seconds() {
+        assert!(is_in_milliseconds("1796025845000:x") && is_in_milliseconds("x:1796025845000"));
+        for name in ["1796025845:x", "99999999999:x", "x", "", "1796025845.5:x"] {
+            assert!(!is_in_milliseconds(name), "{name}");
+        }
     }
 
     #[test]

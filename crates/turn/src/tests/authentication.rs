@@ -192,7 +192,9 @@ fn without_a_nonce_that_is_good_a_wrong_password_is_not_told_from_a_right_one() 
                 assert_eq!(asks("nobody", nonce, &guess("guess")), right);
             }
         }
-        assert_eq!(rig.events(), [], "nothing was judged, so nothing is told or counted");
+        let told = rig.events();
+        let judged = told.iter().any(|event| *event != Happened::ForeignNonce);
+        assert!(!judged, "nothing was judged, so nothing is told or counted: {told:?}");
         let fresh = nonce_for(client);
         assert_eq!(asks("alice", &fresh, &guess("guess")).0, 401);
         assert_eq!(rig.events().len(), 1);
@@ -230,7 +232,7 @@ fn a_failure_is_reported_only_of_an_address_that_a_good_nonce_was_made_for() {
     let guess = long_term_key("alice", "example.org", "guess");
     elsewhere.raw(&signed("alice", &nonce, &guess)).reply();
     alice.raw(&signed("alice", b"made up", &guess)).reply();
-    assert_eq!(rig.events(), []);
+    assert_eq!(rig.events(), [Happened::ForeignNonce, Happened::ForeignNonce]);
     alice.raw(&signed("alice", &nonce, &guess)).reply();
     assert_eq!(rig.events().len(), 1);
     rig.advance(seconds(3601));

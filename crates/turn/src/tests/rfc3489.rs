@@ -28,7 +28,18 @@ fn a_change_request_is_420() {
 
 #[test]
 fn by_default_there_is_silence() {
-    Rig::new().alice().raw(REQUEST).assert_dropped(DropReason::Malformed);
+    let rig = Rig::new();
+    rig.alice().raw(REQUEST).assert_dropped(DropReason::Classic);
+    // As Asterisk, pystun and old telephones send it, with whatever attributes.
+    for more in [&[0, 6, 0, 4, b'n', b'a', b'm', b'e'][..], &[0, 3, 0, 4, 0, 0, 0, 6]] {
+        let mut request = [REQUEST, more].concat();
+        request[3] = more.len() as u8;
+        rig.alice().raw(&request).assert_dropped(DropReason::Classic);
+    }
+    // Anything else without the cookie is no STUN.
+    let mut other = REQUEST.to_vec();
+    other[1] = 3;
+    rig.alice().raw(&other).assert_dropped(DropReason::Malformed);
 }
 
 #[test]

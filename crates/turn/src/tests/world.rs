@@ -40,6 +40,8 @@ pub(super) enum Happened {
         method: Method,
         code: u16,
     },
+    ForeignNonce,
+    ClassicBinding,
     HeldBack {
         username: String,
         exceeded: Exceeded,
@@ -59,6 +61,8 @@ impl Happened {
             Event::AuthenticationFailed { username, reason, .. } => {
                 Self::AuthenticationFailed { username: username.into(), reason }
             }
+            Event::ForeignNonce { .. } => Self::ForeignNonce,
+            Event::ClassicBinding { .. } => Self::ClassicBinding,
             Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
             Event::HeldBack { user, exceeded, packets, .. } => {
                 Self::HeldBack { username: user.name().into(), exceeded, packets }

@@ -200,7 +200,7 @@ pub enum BenchError {
     #[error("the server requires credentials: pass --user NAME or --secret-file FILE")]
     NoLogin,
     /// The certificate is bad.
-    #[error("the server's certificate: {0}; pass --ca FILE, or --any-certificate")]
+    #[error("the server's certificate: {}; pass --ca FILE, or --any-certificate", crate::client::tls_words::of(.0))]
     Certificate(rustls::Error),
     /// Peers of this machine cannot be reached.
     #[error(

@@ -55,7 +55,7 @@ pub struct CheckArgs {
     /// Access token for the homeserver. Everybody on this machine can see it in ps: prefer
     /// --token-file, TURNCTL_TOKEN or the prompt
     #[arg(long, value_name = "TOKEN", requires = "homeserver")]
-    pub token: Option<String>,
+    pub token: Option<Hidden>,
 
     /// File with the access token; - is standard input
     #[arg(long, value_name = "FILE", requires = "homeserver", conflicts_with = "token")]
@@ -183,6 +183,7 @@ impl CheckArgs {
             }
             plan.credentials = asked.credentials;
             plan.expiry_explained = asked.expiry_explained;
+            plan.hindered = asked.hindered;
             plan.before.push(asked.section);
         } else if let Some(file) = &self.config {
             let files = ServerFiles { config: Some(file.clone()), ..ServerFiles::default() };
@@ -199,7 +200,7 @@ impl CheckArgs {
 
     fn token(&self, env: &Environment) -> Result<Zeroizing<String>, CheckError> {
         if let Some(token) = &self.token {
-            return Ok(Zeroizing::new(token.clone()));
+            return Ok(token.0.clone());
         }
         if let Some(file) = &self.token_file {
             return secret("--token-file", file);
@@ -238,6 +239,24 @@ impl CheckArgs {
             plan.before.push(section);
         }
         Ok(())
+    }
+}
+
+/// A secret of the command line. `Debug` does not show it.
+#[derive(Clone)]
+pub struct Hidden(Zeroizing<String>);
+
+impl std::str::FromStr for Hidden {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
     }
 }
 
@@ -357,6 +376,12 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_in_the_debug_output_of_the_arguments() {
+        let token: Hidden = "s3cret".parse().unwrap();
+        assert_eq!(format!("{token:?}"), "(hidden)");
+    }
 
     #[test]
     fn a_password_is_not_in_the_debug_output_of_a_login() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::time::timeout;
 
+use super::uris::Origin;
 use crate::client::TurnUri;
 use crate::report::{Finding, Section};
 use taciturn_stun::canonical_ip;
@@ -125,6 +126,38 @@ fn of_address(host: &str, ip: IpAddr) -> Option<Finding> {
     )
 }
 
+/// What Chrome makes of a TURN server in the local network. A literal address is judged as a name is: Chrome goes by
+/// the address.
+pub(super) fn local_network(
+    uris: &[TurnUri],
+    resolved: &[Vec<SocketAddr>],
+    origin: Origin,
+) -> Option<Finding> {
+    let mut pairs =
+        uris.iter().zip(resolved).flat_map(|(u, list)| list.iter().map(move |a| (u, a)));
+    let of_clients = |uri: &TurnUri| uri.ip().is_none() || origin == Origin::Homeserver;
+    let (uri, address) =
+        pairs.find(|(uri, a)| of_clients(uri) && !is_public(a.ip()) && !a.ip().is_unspecified())?;
+    Some(
+        Finding::info(
+            "local-network-access",
+            format!("{} leads to {}: Chrome may ask its user before it goes there", uri.host, address.ip()),
+        )
+        .why(
+            "Chrome asks for the permission \"local network access\" before a page from the Internet reaches \
+             private or loopback addresses. For WebRTC, TURN servers included, this is a setting \
+             (chrome://flags/#local-network-access-check-webrtc), off in the versions this was written for. \
+             Where it is on and the user declines, there is no relay.",
+        )
+        .fix(format!(
+            "Grant it in the page's site settings (Local network access); a company allows its pages by the \
+             policy LocalNetworkAccessAllowedForUrls. Or let {} lead to the public address at home as well, if \
+             the router reaches it from inside (hairpin NAT).",
+            uri.host
+        )),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,6 +169,21 @@ mod tests {
             assert!(is_cloudflare(net.network()) && is_cloudflare(net.broadcast()), "{net}");
         }
         assert!(!is_cloudflare("8.8.8.8".parse().unwrap()));
+    }
+
+    #[test]
+    fn chrome_may_ask_for_addresses_of_the_local_network() {
+        let found = |uri: &str, ip: &str, origin| {
+            let address = SocketAddr::new(ip.parse().unwrap(), 3478);
+            local_network(&[uri.parse().unwrap()], &[vec![address]], origin)
+                .map(|finding| finding.id)
+        };
+        for ip in ["192.168.1.5", "10.0.0.5", "100.64.0.5", "fd00::5", "127.0.1.1", "169.254.1.5"] {
+            assert!(found("turn:turn.example.org", ip, Origin::User).is_some(), "{ip}");
+        }
+        assert!(found("turn:192.168.1.5", "192.168.1.5", Origin::Homeserver).is_some());
+        assert!(found("turn:192.168.1.5", "192.168.1.5", Origin::User).is_none());
+        assert!(found("turn:turn.example.org", "9.9.9.9", Origin::Homeserver).is_none());
     }
 
     #[tokio::test]

@@ -29,6 +29,8 @@ pub(super) struct Asked {
     pub(super) credentials: Credentials,
     /// Whether a finding says already why the credentials do not last.
     pub(super) expiry_explained: bool,
+    /// Why no client begins a call with this answer.
+    pub(super) hindered: Option<String>,
 }
 
 /// Asks `/voip/turnServer` as a client does, and judges the answer.
@@ -38,6 +40,7 @@ pub(super) fn ask(http: &Http, given: &str, token: &str) -> Asked {
         uris: Vec::new(),
         credentials: Credentials::None,
         expiry_explained: false,
+        hindered: None,
     };
     let given = given.trim_end_matches('/');
     let given = if given.contains("://") { given.to_owned() } else { format!("https://{given}") };
@@ -54,6 +57,9 @@ pub(super) fn ask(http: &Http, given: &str, token: &str) -> Asked {
         Ok(response) if response.status == 200 => judge(http, &base, &response, &mut asked),
         Ok(response) => asked.section.push(refused(http, &base, &response)),
         Err(error) => asked.section.push(unreachable(&base, &error)),
+    }
+    if asked.uris.is_empty() && asked.hindered.is_none() {
+        asked.hindered = Some("the homeserver names no TURN server, see above".into());
     }
     asked
 }
@@ -104,23 +110,50 @@ fn is_here(base: &str) -> bool {
 
 fn judge(http: &Http, base: &str, response: &Response, asked: &mut Asked) {
     let section = &mut asked.section;
-    let Ok(answer) = serde_json::from_str::<Value>(&response.body) else {
-        section.push(no_homeserver(base, "its answer is no JSON"));
-        return;
+    let answer = match serde_json::from_str::<Value>(&response.body) {
+        Ok(Value::Object(answer)) => answer,
+        Ok(_) => {
+            section.push(no_homeserver(base, "its answer is JSON of another shape"));
+            return;
+        }
+        Err(_) => {
+            section.push(no_homeserver(base, no_json(&response.body)));
+            return;
+        }
     };
     let text = |name: &str| answer.get(name).and_then(Value::as_str).unwrap_or_default();
-    let uris = answer.get("uris").and_then(Value::as_array).cloned().unwrap_or_default();
-    asked.uris = uris.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+    // The answer itself is never shown: it holds a password.
+    match answer.get("uris") {
+        Some(Value::Array(uris)) if uris.iter().all(Value::is_string) => {
+            asked.uris = uris.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        }
+        Some(Value::Null) | None => {}
+        Some(_) => {
+            section.push(no_list());
+            asked.hindered = Some("clients find no list of URIs in the homeserver's answer".into());
+            return;
+        }
+    }
     if asked.uris.is_empty() {
-        section.push(not_configured(http, base, &answer.to_string()));
+        let what = match answer.get("uris") {
+            Some(Value::Array(_)) => "its list of URIs is empty",
+            _ if answer.is_empty() => "its answer is empty: {}",
+            _ => "its answer has no uris",
+        };
+        section.push(not_configured(http, base, what));
         return;
     }
     let (username, password) = (text("username"), text("password"));
     let ttl = answer.get("ttl").and_then(Value::as_u64);
-    let shown = ttl.map_or_else(|| "no ttl".to_owned(), |ttl| format!("ttl {ttl} s"));
+    let shown = match (ttl, answer.get("ttl")) {
+        (Some(ttl), _) => format!("ttl {ttl} s"),
+        (None, None | Some(Value::Null)) => "no ttl".to_owned(),
+        (None, Some(_)) => "a ttl that is no whole number".to_owned(),
+    };
     let title = format!("it names {} as user \"{username}\", {shown}", asked.uris.join(", "));
     section.push(Finding::pass("turn-configured", title));
     if username.is_empty() || password.is_empty() {
+        asked.hindered = Some("browsers refuse a TURN server without username or password".into());
         section.push(
             Finding::fail("answer-incomplete", "the answer has no username or no password")
                 .why("the browser refuses such a server (InvalidAccessError), so no call starts.")
@@ -139,7 +172,10 @@ fn judge(http: &Http, base: &str, response: &Response, asked: &mut Asked) {
         }
         None => static_credentials(),
     });
-    let ttl = ttl.unwrap_or_default();
+    let Some(ttl) = ttl else {
+        section.push(without_ttl(&shown));
+        return;
+    };
     if let Some(finding) = of_ttl(ttl) {
         asked.expiry_explained = finding.id == "ttl-milliseconds";
         section.push(finding);
@@ -154,6 +190,32 @@ fn judge(http: &Http, base: &str, response: &Response, asked: &mut Asked) {
     } else if response.date.is_some() {
         section.push(Finding::pass("clock", "the clocks of this machine and the homeserver agree"));
     }
+}
+
+/// What an answer is that is no JSON.
+fn no_json(body: &str) -> &'static str {
+    match body.trim_start() {
+        "" => "its answer is empty",
+        text if text.starts_with('<') => {
+            "it answers with a web page, as the reverse proxy or the web client in front of it does"
+        }
+        _ => "its answer is no JSON",
+    }
+}
+
+fn no_list() -> Finding {
+    Finding::fail("uris-no-list", "uris in the homeserver's answer is no list of texts")
+        .why("clients go through a list; with anything else there they set up no TURN server, or fail.")
+        .fix(
+            "turn_uris must be a list, also for one URI. In homeserver.yaml, then restart Synapse:\n  \
+             turn_uris: [\"turn:turn.example.org:3478?transport=udp\"]",
+        )
+}
+
+fn without_ttl(shown: &str) -> Finding {
+    Finding::warn("ttl-missing", format!("the homeserver's answer has {shown}"))
+        .why("the ttl is missing: clients do not know when to ask for a new password, and it is required.")
+        .fix("Update the homeserver. In Synapse set in homeserver.yaml, and restart it:\n  turn_user_lifetime: 24h")
 }
 
 fn of_ttl(ttl: u64) -> Option<Finding> {
@@ -224,7 +286,7 @@ fn refused(http: &Http, base: &str, response: &Response) -> Finding {
     let code = body.get("errcode").and_then(Value::as_str).unwrap_or_default();
     let shown = if code.is_empty() { response.status.to_string() } else { code.to_owned() };
     match (response.status, code) {
-        (404, "M_NOT_FOUND") => not_configured(http, base, "404 M_NOT_FOUND"),
+        (404, "M_NOT_FOUND") => not_configured(http, base, "it answers 404 M_NOT_FOUND"),
         (401, _) => Finding::fail(
             "token-refused",
             format!("the homeserver refuses the token ({shown})"),
@@ -240,6 +302,19 @@ fn refused(http: &Http, base: &str, response: &Response) -> Finding {
         (429, _) => Finding::fail("homeserver-busy", "the homeserver asks for patience (429)")
             .why("clients are put off like this, too.")
             .fix("Wait a minute, and run the check again."),
+        (301 | 302 | 303 | 307 | 308, _) => redirected(base, response),
+        (502..=504, "") => Finding::fail(
+            "homeserver-down",
+            format!(
+                "the reverse proxy of {base} answers {}: the homeserver behind it does not",
+                response.status
+            ),
+        )
+        .why("clients get no TURN server, and nothing else either.")
+        .fix("Start the homeserver, or correct the address that the proxy passes requests on to."),
+        (200..=399 | 404 | 405, "") if response.body.trim_start().starts_with('<') => {
+            no_homeserver(base, &format!("{} ({})", no_json(&response.body), response.status))
+        }
         (200..=399 | 404 | 405, _) => no_homeserver(base, &format!("it answers {shown}")),
         _ => Finding::fail(
             "homeserver-error",
@@ -262,6 +337,19 @@ fn no_homeserver(base: &str, what: &str) -> Finding {
         )
 }
 
+fn redirected(base: &str, response: &Response) -> Finding {
+    let to = response.location.as_deref().unwrap_or_default();
+    let to = to.split(['?', '#']).next().unwrap_or_default();
+    let place = to.find("/_matrix/").and_then(|at| to.get(..at)).unwrap_or(to);
+    let title = format!("{base} redirects the request ({}) to {place}", response.status);
+    Finding::fail("homeserver-redirect", title)
+        .why("a browser sends no access token to another address, so clients get no TURN server by it.")
+        .fix(format!(
+            "Pass that address, and let .well-known/matrix/client and the settings of the clients name it, or let \
+             the proxy pass /_matrix on without a redirect:\n  turnctl check --homeserver {place}"
+        ))
+}
+
 fn unreachable(base: &str, error: &HttpError) -> Finding {
     if let HttpError::Certificate(fault) = error {
         return Finding::fail(
@@ -279,7 +367,7 @@ fn unreachable(base: &str, error: &HttpError) -> Finding {
         .fix(format!("Try it by hand:\n  curl -v {base}/_matrix/client/versions"))
 }
 
-fn not_configured(http: &Http, base: &str, answer: &str) -> Finding {
+fn not_configured(http: &Http, base: &str, what: &str) -> Finding {
     let software = http.get(&format!("{base}/_matrix/federation/v1/version"), None).ok();
     let software = software.and_then(|response| serde_json::from_str::<Value>(&response.body).ok());
     let software = software.and_then(|v| Some(v.pointer("/server/name")?.as_str()?.to_owned()));
@@ -298,10 +386,7 @@ fn not_configured(http: &Http, base: &str, answer: &str) -> Finding {
              configuration. This prints the block:\n  turnctl homeserver-snippet"
         }
     };
-    Finding::fail(
-        "no-turn-configured",
-        format!("{name} names no TURN server (it answers {answer})"),
-    )
+    Finding::fail("no-turn-configured", format!("{name} names no TURN server: {what}"))
     .why(
         "clients then have no relay at all; Element may ask whether it may use turn.matrix.org, \
              which relays nothing either.",

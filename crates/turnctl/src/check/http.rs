@@ -1,11 +1,14 @@
 //! One GET, with a bound on its time and on what is read.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Error};
+
+use crate::client::tls_words;
 
 /// What one request is given, from the name to the last byte.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -20,13 +23,15 @@ pub(super) struct Response {
     /// The server's time of the answer, in seconds since 1970.
     pub(super) date: Option<u64>,
     pub(super) body: String,
+    /// Where a redirect leads.
+    pub(super) location: Option<String>,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HttpError {
     /// The certificate is not trusted.
-    #[error("{0}")]
+    #[error("{}", tls_words::of_certificate(.0))]
     Certificate(rustls::CertificateError),
     /// No TLS.
     #[error("TLS fails: {0}")]
@@ -34,6 +39,17 @@ pub(super) enum HttpError {
     /// No such name.
     #[error("there is no such host")]
     Name,
+    /// Nothing listens there.
+    #[error("nothing listens there: the connection is refused")]
+    Refused,
+    /// It ended before the answer.
+    #[error("the connection ended before an answer came")]
+    Cut,
+    /// Something else than HTTP answers, or TLS is spoken on the port.
+    #[error(
+        "what answers there is no HTTP: is it a port for TLS (https://), or another program's?"
+    )]
+    NotHttp,
     /// Too slow.
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Slow,
@@ -85,13 +101,23 @@ fn get(agent: &Agent, url: &str, token: Option<&str>) -> Result<Response, HttpEr
     if let Some(token) = token {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    let mut response = request.call().map_err(explain)?;
+    // A token goes to the address that was named, and to no other.
+    let config = request.config();
+    let config = if token.is_some() {
+        config.max_redirects(0).max_redirects_will_error(false)
+    } else {
+        config
+    };
+    let mut response = config.build().call().map_err(explain)?;
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    let location = location.map(str::to_owned);
     let date = response.headers().get("date").and_then(|value| value.to_str().ok());
     let date = date.and_then(|text| httpdate::parse_http_date(text).ok());
     let seconds = |date: SystemTime| Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs());
     Ok(Response {
         status: response.status().as_u16(),
         date: date.and_then(seconds),
+        location,
         body: response
             .body_mut()
             .with_config()
@@ -105,15 +131,26 @@ fn get(agent: &Agent, url: &str, token: Option<&str>) -> Result<Response, HttpEr
 fn explain(error: Error) -> HttpError {
     let of_tls = |error: &rustls::Error| match error {
         rustls::Error::InvalidCertificate(fault) => HttpError::Certificate(fault.clone()),
-        other => HttpError::Tls(other.to_string()),
+        other => HttpError::Tls(tls_words::of(other)),
     };
     match &error {
         Error::Rustls(tls) => of_tls(tls),
         Error::Io(io) => {
             let tls = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            tls.map_or_else(|| HttpError::Other(io.to_string()), of_tls)
+            match (tls, io.kind()) {
+                (Some(tls), _) => of_tls(tls),
+                (None, ErrorKind::ConnectionRefused) => HttpError::Refused,
+                (
+                    None,
+                    ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe,
+                ) => HttpError::Cut,
+                (None, ErrorKind::TimedOut) => HttpError::Slow,
+                (None, _) => HttpError::Other(io.to_string()),
+            }
         }
         Error::HostNotFound => HttpError::Name,
+        Error::ConnectionFailed => HttpError::Refused,
+        Error::Protocol(_) => HttpError::NotHttp,
         Error::Timeout(_) => HttpError::Slow,
         other => HttpError::Other(other.to_string()),
     }

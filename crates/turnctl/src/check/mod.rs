@@ -4,8 +4,8 @@
 //! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh),
 //! [`capacity`] (why there is no allocation, or no further one), [`relay`] (its address),
 //! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
-//! [`quality`] (sizes, loss, times), [`security`]; [`homeserver`] asks where to look, [`verdict`]
-//! says what it comes to. Each test is a finding with a fixed id.
+//! [`lan`] (an address of this network), [`quality`] (sizes, loss, times), [`security`]; [`stun`] for URIs without a
+//! relay; [`homeserver`] asks where to look, [`verdict`] says what it comes to. Each test is a finding with a fixed id.
 
 mod args;
 mod capacity;
@@ -15,6 +15,7 @@ pub(crate) mod dns;
 mod entering;
 mod homeserver;
 mod http;
+mod lan;
 mod milliseconds;
 mod outside;
 mod quality;
@@ -23,6 +24,7 @@ mod relay;
 mod run;
 mod security;
 mod session;
+mod stun;
 mod tls;
 mod uris;
 mod verdict;
@@ -39,6 +41,7 @@ use self::milliseconds::ms;
 use self::reach::{Reached, Target};
 use self::run::{Plan, Run};
 use self::session::Outcome;
+use self::uris::Origin;
 use self::verdict::Tested;
 use super::CtlError;
 use super::client::{Roots, Spoken, TurnUri};
@@ -97,12 +100,15 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
     let deadline = Instant::now() + plan.total;
     let mut report = Report { sections: plan.before.clone(), ..Report::default() };
     if plan.uris.is_empty() {
+        report.verdicts = verdict::of(&[], plan.hindered.as_deref(), plan.origin);
         return report;
     }
     let mut names = Section::new("Names and URIs");
-    let uris = uris::judge(&plan.uris, plan.origin, &mut names);
+    let judged = uris::judge(&plan.uris, plan.origin, &mut names);
+    let uris = judged.good;
     say("looking up names ...");
     let resolved = dns::resolve(&uris, &mut names).await;
+    names.findings.extend(dns::local_network(&uris, &resolved, plan.origin));
     let mut targets = targets(&uris, &resolved);
     if targets.len() > MOST_TARGETS {
         let title = format!("of {} addresses the first {MOST_TARGETS} are tested", targets.len());
@@ -134,22 +140,34 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
         let mut section = Section::new(format!("{} at {}", target.uri, target.address.ip()));
         section.findings.clone_from(&reached.findings);
         let mut outcome = Outcome::default();
+        let mut finished = true;
         if reached.usable {
             say(&format!("testing {} ...", section.heading));
             let test = session::test(&mut run, target, &mut section);
             match timeout_at(deadline, test).await {
                 Ok(done) => outcome = done,
-                Err(_) => section.push(out_of_time(plan)),
+                Err(_) => {
+                    section.push(out_of_time(plan));
+                    finished = false;
+                }
             }
         }
         report.sections.push(section);
-        tested.push(Tested { target, reached, outcome });
+        tested.push(Tested { target, reached, outcome, finished });
     }
+    stun::test(&judged.stun, plan.patience, &mut report).await;
     if plan.security {
         secure(&mut run, &tested, deadline, say, &mut report).await;
     }
     let logged_in = !matches!(plan.credentials, Credentials::None);
-    report.verdicts = verdict::of(&tested, logged_in);
+    let hindered = judged.hindered.as_deref().or(plan.hindered.as_deref());
+    let mut rows = verdict::rows(&uris, &resolved, &tested, logged_in);
+    if plan.origin == Origin::Homeserver {
+        for row in rows.iter_mut().filter(|row| uris::leads_home(&row.uri)) {
+            row.way = verdict::Way::Fails;
+        }
+    }
+    report.verdicts = verdict::of(&rows, hindered, plan.origin);
     report.facts.insert("measured".into(), Value::Array(std::mem::take(&mut run.measured)));
     let shown = |(target, reached): (&Target, &Reached)| {
         json!({

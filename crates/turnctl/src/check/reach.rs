@@ -131,6 +131,15 @@ async fn one(target: &Target, roots: &Roots, patience: Duration) -> Reached {
         // RFC 8489 section 6.2.1 (Karn): of a request sent twice the round trip is not known.
         reached.rtt = (answer.sends == 1).then_some(answer.took);
     }
+    if target.uri.spoken() == Spoken::Udp
+        && let Some(mapped) = reached.mapped
+        && let Ok((again, _)) = client.binding().await
+        && again != mapped
+    {
+        reached.usable = false;
+        reached.findings.push(port_changes(target, mapped, again));
+        return reached;
+    }
     let first = reached.findings.len();
     reached.findings.insert(0, answered(target, &reached));
     if let Some(hidden) = reached.mapped.and_then(|mapped| client_hidden(target, mapped)) {
@@ -164,6 +173,27 @@ fn client_hidden(target: &Target, mapped: SocketAddr) -> Option<Finding> {
              PROXY protocol and switch it on in the server (taciturn: proxy_protocol = true).",
         )
     })
+}
+
+/// Two requests of one socket that arrive from two places: no nonce and no allocation is good for the second.
+fn port_changes(target: &Target, first: SocketAddr, second: SocketAddr) -> Finding {
+    Finding::fail(
+        "client-port-changes",
+        format!(
+            "{} sees two packets of this machine at {first} and {second}: something changes the client's port \
+             between packets",
+            target.shown()
+        ),
+    )
+    .why(
+        "the server knows a client by its address and port, so each packet is one of a new client: it answers 438, \
+         and no allocation comes about.",
+    )
+    .fix(
+        "A UDP proxy or load balancer must keep one port for each client: in nginx remove proxy_responses (1 ends \
+         the session with the first answer) and set proxy_timeout to 10m. Or let UDP reach the server without a \
+         proxy.",
+    )
 }
 
 fn stun_only(target: &Target) -> Finding {

@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) credentials: Credentials,
     /// Whether a finding says already why the credentials have ended.
     pub(super) expiry_explained: bool,
+    /// Why no client begins a call with these URIs, whatever the servers say.
+    pub(super) hindered: Option<String>,
     pub(super) expect_ports: Option<PortRange>,
     pub(super) echo: Option<String>,
     pub(super) extra_roots: Vec<CertificateDer<'static>>,
@@ -43,6 +45,7 @@ impl Default for Plan {
             origin: Origin::User,
             credentials: Credentials::None,
             expiry_explained: false,
+            hindered: None,
             expect_ports: None,
             echo: None,
             extra_roots: Vec::new(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::credentials::{Credentials, LIFETIME};
 use super::entering::{another, open_relay};
 use super::reach::Target;
-use super::{Run, capacity, data, outside, quality, relay};
+use super::{Run, capacity, data, lan, outside, quality, relay};
 use crate::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
 use crate::report::{Finding, Section, Status};
 use taciturn_stun::Family;
@@ -34,6 +34,7 @@ pub(super) async fn test(run: &mut Run<'_>, target: &Target, section: &mut Secti
     let private = address.iter().any(|finding| finding.id == "relay-private");
     section.findings.extend(address);
     section.push(refresh(&mut a).await);
+    section.findings.extend(lan::test(run, target, &mut a, &allocation).await);
     let second = second(run, target, section).await;
     let closed = if private {
         outcome.media = Some(false);
@@ -206,6 +207,18 @@ fn explain(run: &Run<'_>, error: &ClientError, challenge: &Challenge) -> Finding
                      use-auth-secret switches such users off."
                 ))
             }
+        }
+        Some(438) => {
+            Finding::fail("nonce-refused", "the server refuses the nonce that it has just given, again and again (438)")
+                .why(
+                    "a nonce is good for one client address and port, at one server: something changes the \
+                     client's port between packets, or packets go to several servers in turn.",
+                )
+                .fix(
+                    "A proxy or load balancer must keep one port, and one server, for each client (nginx: without \
+                     proxy_responses; balancers: by the source address). If the server was restarted just now, \
+                     run the check again.",
+                )
         }
         Some(440 | 443) => {
             Finding::fail("family-unsupported", format!("the server relays no IPv4: {error}"))

@@ -7,7 +7,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 
-use crate::client::ServerCertificate;
+use crate::client::{ServerCertificate, tls_words};
 use crate::report::Finding;
 
 /// Warn when a certificate ends sooner: renewal is usually tried 30 days before.
@@ -83,7 +83,8 @@ fn fault(host: &str, leaf: &X509Certificate<'_>, length: usize, error: &Error) -
         Finding::fail(id, title).why("every client ends a turns: connection there.")
     };
     let Error::InvalidCertificate(error) = error else {
-        return fail("tls-certificate", format!("the certificate of {host} is refused: {error}"))
+        let words = tls_words::of(error);
+        return fail("tls-certificate", format!("the certificate of {host} is refused: {words}"))
             .fix("Have a new certificate issued.");
     };
     match error {
@@ -119,7 +120,9 @@ fn fault(host: &str, leaf: &X509Certificate<'_>, length: usize, error: &Error) -
                  public one:\n  certbot certonly --standalone -d {host}"
             ))
         }
-        CertificateError::UnknownIssuer if leaf.issuer() == leaf.subject() => fail(
+        // What openssl req -x509 makes by default is of an authority (CA:TRUE), and refused for that first.
+        CertificateError::UnknownIssuer | CertificateError::Other(_)
+            if leaf.issuer() == leaf.subject() => fail(
             "tls-self-signed",
             format!("the certificate of {host} is signed by itself, so nobody trusts it"),
         )
@@ -149,12 +152,23 @@ fn fault(host: &str, leaf: &X509Certificate<'_>, length: usize, error: &Error) -
             "Take a public one:\n  certbot certonly --standalone -d {host}\nFor an authority of your \
              own pass --ca FILE."
         )),
+        CertificateError::Other(_) if leaf.is_ca() => fail(
+            "tls-authority",
+            format!("the certificate of {host} is that of an authority (CA:TRUE), and not of a server"),
+        )
+        .fix(
+            "Serve the certificate that the authority has issued for the server, and the authority's behind it. \
+             One of your own is made with basicConstraints=CA:FALSE.",
+        ),
         CertificateError::Revoked => {
             fail("tls-revoked", format!("the certificate of {host} is revoked"))
                 .fix("Have a new one issued.")
         }
-        other => fail("tls-certificate", format!("the certificate of {host} is refused: {other}"))
-            .fix("Have a new certificate issued."),
+        other => {
+            let words = tls_words::of_certificate(other);
+            fail("tls-certificate", format!("the certificate of {host} is refused: {words}"))
+                .fix("Have a new certificate issued.")
+        }
     }
 }
 
@@ -185,12 +199,15 @@ fn date(time: &x509_parser::time::ASN1Time) -> String {
 pub(super) fn handshake(host: &str, error: &Error) -> Finding {
     match error {
         Error::InvalidMessage(_) => not_spoken(host),
-        error => Finding::fail("tls-handshake", format!("TLS with {host} fails: {error}"))
-            .why("no turns: connection comes about.")
-            .fix(
-                "Look into the server's log. TLS 1.2 or 1.3 is needed; an \"alert\" is the server's \
+        error => Finding::fail(
+            "tls-handshake",
+            format!("TLS with {host} fails: {}", tls_words::of(error)),
+        )
+        .why("no turns: connection comes about.")
+        .fix(
+            "Look into the server's log. TLS 1.2 or 1.3 is needed; an \"alert\" is the server's \
                  own refusal, often a certificate and key that do not belong together.",
-            ),
+        ),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::client::TurnUri;
 use crate::client::uri::Scheme;
 use crate::report::{Finding, Section};
+use taciturn_stun::canonical_ip;
 
 /// Where a URI comes from, for what to change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,21 +14,45 @@ pub(super) enum Origin {
     Homeserver,
 }
 
-/// Judges all of them; hands over those that a client would use.
-pub(super) fn judge(texts: &[String], origin: Origin, section: &mut Section) -> Vec<TurnUri> {
+/// What is left of a list of URIs.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// Those of a relay that a client would try.
+    pub(super) good: Vec<TurnUri>,
+    /// Those for STUN alone.
+    pub(super) stun: Vec<TurnUri>,
+    /// Why browsers refuse the whole list.
+    pub(super) hindered: Option<String>,
+}
+
+/// Judges all of them.
+pub(super) fn judge(texts: &[String], origin: Origin, section: &mut Section) -> Judged {
     let before = section.findings.len();
-    let mut good: Vec<TurnUri> = Vec::new();
+    let mut judged = Judged::default();
+    let Judged { good, stun, hindered } = &mut judged;
     for text in texts {
         match text.parse::<TurnUri>() {
-            Err(fault) => section.push(
-                Finding::fail("uri-form", format!("{text}: {fault}"))
-                    .why(
-                        "one bad URI makes the browser refuse all of them (SyntaxError from \
-                         RTCPeerConnection), so no call starts at all.",
-                    )
-                    .fix(fix_of(origin, "turn:HOST:3478?transport=udp")),
-            ),
+            Err(fault) => {
+                hindered.get_or_insert_with(|| {
+                    format!("browsers refuse the whole list because of {text}")
+                });
+                section.push(
+                    Finding::fail("uri-form", format!("{text}: {fault}"))
+                        .why(
+                            "one bad URI makes the browser refuse all of them (SyntaxError from \
+                             RTCPeerConnection), so no call starts at all.",
+                        )
+                        .fix(fix_of(origin, "turn:HOST:3478?transport=udp")),
+                );
+            }
+            Ok(uri) if uri.scheme == Scheme::Stun => {
+                section.push(no_relay(&uri, origin));
+                stun.push(uri);
+            }
             Ok(uri) => {
+                if leads_home(&uri) && origin == Origin::Homeserver {
+                    section.push(home(&uri));
+                }
                 section.findings.extend(of_port(&uri, origin));
                 let same = |other: &TurnUri| {
                     (&other.host, other.port, other.spoken(), other.scheme)
@@ -61,7 +86,38 @@ pub(super) fn judge(texts: &[String], origin: Origin, section: &mut Section) -> 
             if good.len() == 1 { "the URI is".into() } else { format!("{} URIs are", good.len()) };
         section.push(Finding::pass("uri-form", format!("{number} as browsers take them")));
     }
-    good
+    judged
+}
+
+/// Whether every client finds itself there, and no server.
+pub(super) fn leads_home(uri: &TurnUri) -> bool {
+    let name = uri.host.trim_end_matches('.').to_ascii_lowercase();
+    let ip = uri.ip().map(canonical_ip);
+    name == "localhost"
+        || name.ends_with(".localhost")
+        || ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified())
+}
+
+/// Whether browsers use the port of a URI at all.
+pub(super) fn is_used(uri: &TurnUri) -> bool {
+    matches!(uri.port, 53 | 80 | 443) || uri.port >= 1024
+}
+
+fn home(uri: &TurnUri) -> Finding {
+    let title = format!("{uri} leads every client to itself, and to no server");
+    Finding::fail("uri-loopback", title)
+        .why("the homeserver hands it to clients on other machines: they find nothing there, and get no relay.")
+        .fix(fix_of(Origin::Homeserver, "turn:turn.example.org:3478?transport=udp"))
+}
+
+fn no_relay(uri: &TurnUri, origin: Origin) -> Finding {
+    let example = uri.text.split_once(':').map_or("", |(_, rest)| rest);
+    Finding::warn("uri-stun", format!("{uri} is a STUN URI: there is no relay by it"))
+        .why(
+            "STUN tells a client its public address and no more. Where no direct way leads to the other \
+             side, the call fails.",
+        )
+        .fix(fix_of(origin, &format!("turn:{example}")))
 }
 
 fn fix_of(origin: Origin, example: &str) -> String {
@@ -75,8 +131,7 @@ fn fix_of(origin: Origin, example: &str) -> String {
 }
 
 fn of_port(uri: &TurnUri, origin: Origin) -> Option<Finding> {
-    let taken = matches!(uri.port, 53 | 80 | 443) || uri.port >= 1024;
-    (!taken).then(|| {
+    (!is_used(uri)).then(|| {
         Finding::fail("uri-port", format!("{uri}: browsers never use port {}", uri.port))
             .why(
                 "of the ports below 1024 they take 53, 80 and 443 only, and skip other servers \
@@ -119,7 +174,7 @@ mod tests {
     fn ids(uris: &[&str]) -> (Vec<&'static str>, usize) {
         let mut section = Section::default();
         let texts: Vec<_> = uris.iter().map(|uri| (*uri).to_owned()).collect();
-        let good = judge(&texts, Origin::Homeserver, &mut section);
+        let good = judge(&texts, Origin::Homeserver, &mut section).good;
         (section.findings.iter().map(|finding| finding.id).collect(), good.len())
     }
 
@@ -132,7 +187,7 @@ mod tests {
         ];
         let mut section = Section::default();
         let texts: Vec<_> = usual.iter().map(|uri| (*uri).to_owned()).collect();
-        assert_eq!(judge(&texts, Origin::User, &mut section).len(), 3);
+        assert_eq!(judge(&texts, Origin::User, &mut section).good.len(), 3);
         assert_eq!(section.findings[0].status, crate::report::Status::Pass);
     }
 
@@ -145,6 +200,49 @@ mod tests {
         let five: Vec<_> = (1..=5).map(|n| format!("turn:h{n}.org")).collect();
         let five: Vec<_> = five.iter().map(String::as_str).collect();
         assert_eq!(ids(&five), (vec!["uri-many"], 5));
+    }
+
+    #[test]
+    fn one_bad_uri_hinders_all_of_them() {
+        let judged = |uris: &[&str]| {
+            let texts: Vec<_> = uris.iter().map(|uri| (*uri).to_owned()).collect();
+            judge(&texts, Origin::User, &mut Section::default())
+        };
+        for bad in ["turn:h.org;3478", "turn://h.org", "turn:h.org:x", "https://h.org", "h.org", ""]
+        {
+            for list in [&[bad][..], &["turn:i.org", bad], &[bad, "turn:i.org"]] {
+                let hindered = judged(list).hindered;
+                assert!(hindered.is_some_and(|why| why.contains(bad)), "{list:?}");
+            }
+        }
+        assert!(judged(&["turn:h.org", "stun:h.org", "turns:h.org"]).hindered.is_none());
+    }
+
+    #[test]
+    fn stun_uris_are_no_relays() {
+        assert_eq!(ids(&["stun:h.org:3478"]), (vec!["uri-stun"], 0));
+        assert_eq!(ids(&["stun:h.org", "turn:h.org"]), (vec!["uri-stun"], 1));
+    }
+
+    #[test]
+    fn a_homeserver_must_not_send_clients_to_themselves() {
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.localhost",
+            "127.0.0.1",
+            "127.1.2.3",
+            "[::1]",
+            "0.0.0.0",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+        ] {
+            assert_eq!(ids(&[&format!("turn:{host}:3478")]).0, ["uri-loopback"], "{host}");
+            let mut section = Section::default();
+            judge(&[format!("turn:{host}:3478")], Origin::User, &mut section);
+            assert!(section.findings.iter().all(|f| f.id != "uri-loopback"), "{host}");
+        }
+        assert_eq!(ids(&["turn:localhost.example.org"]).0, ["uri-form"]);
     }
 
     #[test]

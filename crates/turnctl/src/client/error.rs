@@ -30,7 +30,7 @@ pub enum ClientError {
     #[error("the reply is not STUN: {0}")]
     NotStun(String),
     /// TLS was not agreed on.
-    #[error("TLS failed: {0}")]
+    #[error("TLS failed: {}", super::tls_words::of(.0))]
     Tls(rustls::Error),
     /// An error response.
     #[error("{} was refused: {code} {reason}", .method.name())]

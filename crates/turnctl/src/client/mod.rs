@@ -10,6 +10,7 @@ mod error;
 mod session;
 mod shortage;
 mod tls;
+pub(crate) mod tls_words;
 pub mod uri;
 
 pub use answer::{Allocation, Answer, Challenge, Incoming, Opened};

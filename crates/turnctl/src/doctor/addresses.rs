@@ -33,7 +33,7 @@ pub(super) fn section(config: &Config, offline: bool) -> Section {
             return section;
         }
     };
-    section.findings.extend(relay(&external));
+    section.findings.extend(relay(&external, config));
     let Host::Known(name) = Host::of(config, None, external::public_source()) else {
         return section;
     };
@@ -55,7 +55,7 @@ pub(super) fn section(config: &Config, offline: bool) -> Section {
     section
 }
 
-fn relay(external: &External) -> Vec<Finding> {
+fn relay(external: &External, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     for address in external.addresses.iter().flatten() {
         let nat = if address.public == address.local {
@@ -64,14 +64,19 @@ fn relay(external: &External) -> Vec<Finding> {
             format!(" (bound to {})", address.local)
         };
         let title = format!("relaying on {}{nat}", address.public);
+        let for_one_network = config.peers.allow.iter().any(|net| net.contains(&address.public));
         findings.push(if is_public(address.public) {
             Finding::pass("external-address", title)
+        } else if for_one_network {
+            let title = format!("{title}, for one network alone: peers.allow names it");
+            Finding::info("external-address", title)
         } else {
             Finding::fail("external-private", format!("{title}, which is not public"))
-                .why("The other side of a call sends to this address, and it leads nowhere.")
+                .why("From the Internet this address leads nowhere; in a LAN or VPN the server denies private peers.")
                 .fix(
                     "Write the public address; behind a 1:1 NAT (most clouds) both:\n  \
-                      external_ip = \"PUBLIC/PRIVATE\"",
+                      external_ip = \"PUBLIC/PRIVATE\"\nFor a server of a LAN or VPN alone, allow that network, \
+                     as docs/networks.md has it:\n  peers.allow = [\"10.0.0.0/24\"]",
                 )
         });
     }
@@ -134,6 +139,7 @@ fn dns(name: &str, found: &[IpAddr], own: &[IpAddr]) -> Vec<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::report::Status;
     use super::*;
     use taciturn_turn::RelayAddress;
 
@@ -161,8 +167,13 @@ mod tests {
             own: vec![],
             notes: vec!["192.168.1.5 is not a public address: only".into()],
         };
-        let ids = |text| relay(&external(text)).iter().map(|f| f.id).collect::<Vec<_>>();
-        assert_eq!(ids("192.168.1.5"), ["external-private"]);
-        assert_eq!(ids("9.9.9.9"), ["external-address"]);
+        let found = |text, toml| {
+            let config = Config::from_toml(toml).unwrap().config;
+            relay(&external(text), &config).iter().map(|f| (f.id, f.status)).collect::<Vec<_>>()
+        };
+        assert_eq!(found("192.168.1.5", ""), [("external-private", Status::Fail)]);
+        assert_eq!(found("9.9.9.9", ""), [("external-address", Status::Pass)]);
+        let lan = "peers.allow = [\"192.168.1.0/24\"]";
+        assert_eq!(found("192.168.1.5", lan), [("external-address", Status::Info)]);
     }
 }

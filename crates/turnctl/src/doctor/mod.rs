@@ -5,6 +5,7 @@ mod certificates;
 mod firewall;
 mod listeners;
 mod machine;
+mod media;
 mod nft;
 mod ntp;
 mod ports;
@@ -73,6 +74,7 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
     report.sections.extend(certificates::section(&config));
     let server = sockets.as_ref().ok().and_then(|sockets| listeners::server(&config, sockets));
     let sockets = sockets.unwrap_or_default();
+    report.sections.extend(media::section(&config, world, sockets));
     let mut section = machine::section(&config, world, sockets, server);
     if let Some(host) = &args.ntp {
         section.push(ntp::finding(host));

@@ -1,7 +1,8 @@
 //! What a snippet is made of, and why there may be none.
 
 use taciturn_config::uris::{self, Host};
-use taciturn_config::{Config, Listen, Secret, Transport};
+use taciturn_config::{Config, ExternalIp, Listen, Secret, Transport, allow_line};
+use taciturn_turn::auth::StaticKey;
 
 use crate::CtlError;
 
@@ -17,6 +18,12 @@ pub enum SnippetError {
          secret_files in [auth]"
     )]
     NoSecret,
+    /// No static user whose password is known is configured.
+    #[error(
+        "this target takes one name and one password that never end, and no static user is configured with its \
+         password. Add one to users in [auth], for this target alone: users = [\"{0}:PASSWORD\"]"
+    )]
+    NoUser(&'static str),
     /// The secret is not UTF-8.
     #[error("the shared secret is not text, and the snippet can only hold text")]
     NotText,
@@ -112,6 +119,29 @@ impl<'a> Facts<'a> {
     /// For targets that take the secret as text only.
     pub(super) fn text(&self) -> Result<&'a str, SnippetError> {
         std::str::from_utf8(self.secret()?.secret.expose()).map_err(|_| SnippetError::NotText)
+    }
+
+    /// For targets that take one name and one password: those of the first static user.
+    pub(super) fn static_user(&self) -> Result<(&'a str, &'a str), SnippetError> {
+        let mut users = self.config.auth.users.iter();
+        let known = users.find_map(|user| match &user.key {
+            StaticKey::Password(password) => Some((user.name.as_str(), password.as_str())),
+            StaticKey::Md5(_) => None,
+        });
+        known.ok_or(SnippetError::NoUser("media"))
+    }
+
+    /// What to set if the target runs on the relay's own machine.
+    pub(super) fn same_machine(&self, who: &str) -> String {
+        let address = match &self.config.external_ip {
+            ExternalIp::Given(given) => given.first().map(|address| allow_line(address.public)),
+            ExternalIp::Auto => None,
+        };
+        let line = address.unwrap_or_else(|| "peers.allow = [\"PUBLIC-ADDRESS\"]".to_owned());
+        format!(
+            "If {who} runs on this machine, taciturn needs {line}, or clients behind the relay do not reach it (that \
+             opens all UDP ports of that address to them; docs/networks.md)"
+        )
     }
 
     /// For targets that can read it from a file.

@@ -43,8 +43,11 @@ pub(super) fn livekit(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     }
     Ok(Snippet::new(
         text,
-        "livekit.yaml, merged with its section rtc; restart LiveKit. Its own port range \
-         (port_range_start, port_range_end) must not overlap relay_ports on the same machine",
+        format!(
+            "livekit.yaml, merged with its section rtc; restart LiveKit. Its own port range \
+             (port_range_start, port_range_end) must not overlap relay_ports on the same machine. {}",
+            facts.same_machine("LiveKit")
+        ),
     ))
 }
 
@@ -98,7 +101,13 @@ pub(super) fn jitsi(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     if let Some(port) = facts.udp() {
         let _ = write!(text, "STUN_HOST={host}\nSTUN_PORT={port}\n");
     }
-    Ok(Snippet::new(text, "the file .env of docker-jitsi-meet; recreate its containers"))
+    Ok(Snippet::new(
+        text,
+        format!(
+            "the file .env of docker-jitsi-meet; recreate its containers. {}",
+            facts.same_machine("Jitsi Videobridge")
+        ),
+    ))
 }
 
 pub(super) fn prosody(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {

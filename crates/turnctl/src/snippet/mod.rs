@@ -3,6 +3,7 @@
 mod facts;
 mod homeservers;
 mod machine;
+mod media;
 mod meetings;
 mod memory;
 mod systemd;
@@ -65,6 +66,28 @@ pub enum Target {
     Galene,
     /// Any WebRTC page: iceServers, valid for a day (JSON)
     Webrtc,
+    /// BigBlueButton: turn-stun-servers.xml (XML)
+    Bbb,
+    /// Janus: janus.jcfg, with a static user (libconfig)
+    Janus,
+    /// Kurento: WebRtcEndpoint.conf.ini, with a static user
+    Kurento,
+    /// OpenVidu 2: .env
+    Openvidu,
+    /// go2rtc, also in Frigate: go2rtc.yaml, with a static user (YAML)
+    Go2rtc,
+    /// Home Assistant: configuration.yaml, with a static user (YAML)
+    HomeAssistant,
+    /// MiroTalk: .env, with a static user
+    Mirotalk,
+    /// Rocket.Chat: a setting, with a static user
+    Rocketchat,
+    /// PeerJS: options of new Peer, with a static user (JSON)
+    Peerjs,
+    /// mediamtx (WHIP, WHEP): mediamtx.yml (YAML)
+    Mediamtx,
+    /// live777 (WHIP, WHEP): live777.toml, with a static user (TOML)
+    Live777,
     /// Traefik: a TCP router in the dynamic configuration (YAML)
     Traefik,
     /// Docker Compose: compose.yaml (YAML)
@@ -127,6 +150,17 @@ fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {
         Target::Mattermost => meetings::mattermost(facts)?,
         Target::Galene => meetings::galene(facts)?,
         Target::Webrtc => meetings::webrtc(facts)?,
+        Target::Bbb => media::bbb(facts)?,
+        Target::Janus => media::janus(facts)?,
+        Target::Kurento => media::kurento(facts)?,
+        Target::Openvidu => media::openvidu(facts)?,
+        Target::Go2rtc => media::go2rtc(facts)?,
+        Target::HomeAssistant => media::home_assistant(facts)?,
+        Target::Mirotalk => media::mirotalk(facts)?,
+        Target::Rocketchat => media::rocketchat(facts)?,
+        Target::Peerjs => media::peerjs(facts)?,
+        Target::Mediamtx => media::mediamtx(facts)?,
+        Target::Live777 => media::live777(facts)?,
         Target::Traefik => machine::traefik(facts)?,
         Target::Compose => machine::compose(facts),
         Target::Systemd => systemd::systemd(facts),

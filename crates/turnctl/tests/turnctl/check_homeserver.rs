@@ -93,7 +93,9 @@ fn uris(server: &Server) -> Vec<String> {
 }
 
 fn asked(pages: Vec<Page>) -> Checked {
+    // The TURN servers of these tests are on loopback, which no homeserver should hand out.
     check(&["--homeserver", &homeserver(pages)], &[("TURNCTL_TOKEN", TOKEN)])
+        .apart_from(&["uri-loopback"])
 }
 
 /// With a real server whose answer the test may bend.
@@ -108,7 +110,7 @@ fn a_healthy_homeserver_and_server_have_no_finding() {
     let server = turn();
     let checked = asked_with(&server, |_| ());
     checked.is_healthy();
-    for id in ["turn-configured", "username-form", "ttl", "clock", "uri-form", "login"] {
+    for id in ["turn-configured", "username-form", "ttl", "clock", "login"] {
         assert!(checked.passed(id), "{id}: {}", checked.printed);
     }
     for id in ["refresh", "relay-to-relay", "mtu", "quality", "wrong-login", "private-peers"] {
@@ -240,8 +242,76 @@ fn refusals_of_the_homeserver_are_told_apart() {
     let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let base = format!("http://{nobody}");
     check(&["--homeserver", &base], &wrong).fails_with("homeserver-unreachable");
-    let web = Page { path: TURN, status: 200, clock: 0, body: "<html>Welcome</html>".into() };
-    asked(vec![web]).fails_with("homeserver-path");
+    let page =
+        |status, body: &str| asked(vec![Page { path: TURN, status, clock: 0, body: body.into() }]);
+    for (status, body, words) in [
+        (200, "<html>Welcome</html>", "web page"),
+        (404, "<html>Not found</html>", "web page"),
+        (200, "", "is empty"),
+        (200, "ok", "no JSON"),
+        (200, "[]", "another shape"),
+        (200, "\"turn:h.org\"", "another shape"),
+    ] {
+        let checked = page(status, body);
+        checked.fails_with("homeserver-path");
+        assert!(
+            checked.words("homeserver-path").contains(words),
+            "{status} {body}: {}",
+            checked.printed
+        );
+    }
+    for status in [502, 503, 504] {
+        page(status, "<html>Bad Gateway</html>").fails_with("homeserver-down");
+    }
+    page(308, "").fails_with("homeserver-redirect");
+}
+
+#[test]
+fn answers_of_a_wrong_shape_are_told_apart_and_never_shown() {
+    let server = turn();
+    for (uris_of, ttl, id, words) in [
+        (json!("turn:h.org:3478"), json!(86400), "uris-no-list", "turn_uris must be a list"),
+        (json!({ "0": "turn:h.org" }), json!(86400), "uris-no-list", "turn_uris must be a list"),
+        (json!([1, 2]), json!(86400), "uris-no-list", "turn_uris must be a list"),
+        (json!([]), json!(86400), "no-turn-configured", "list of URIs is empty"),
+        (json!(null), json!(86400), "no-turn-configured", "has no uris"),
+    ] {
+        let mut password = String::new();
+        let checked = asked_with(&server, |body| {
+            password = body["password"].as_str().unwrap().to_owned();
+            body["uris"] = uris_of.clone();
+            body["ttl"] = ttl.clone();
+        });
+        checked.fails_with(id);
+        assert!(checked.words(id).contains(words), "{}", checked.printed);
+        assert!(!checked.printed.contains(&password), "{}", checked.printed);
+        assert_eq!(checked.report["verdicts"][0]["status"], "fail", "{}", checked.printed);
+    }
+    for ttl in [json!(null), json!("86400"), json!(1.5), json!(-1)] {
+        let checked = asked_with(&server, |body| body["ttl"] = ttl.clone());
+        checked.warns_of("ttl-missing");
+        assert!(!checked.printed.contains("good for 0 s"), "{}", checked.printed);
+    }
+    let checked = asked_with(&server, |body| {
+        body.as_object_mut().unwrap().remove("username");
+    });
+    checked.fails_with("answer-incomplete");
+    assert_eq!(checked.report["verdicts"][0]["status"], "fail", "{}", checked.printed);
+}
+
+#[test]
+fn a_homeserver_that_sends_clients_to_themselves_fails() {
+    let server = turn();
+    let port = server.listener("udp").port();
+    for host in ["localhost", "127.0.0.1"] {
+        let mut body = answer(&[format!("turn:{host}:{port}")], SECRET, 86400, 0);
+        body["ttl"] = json!(86400);
+        let base = homeserver(vec![turn_server(&body)]);
+        let checked = check(&["--homeserver", &base], &[("TURNCTL_TOKEN", TOKEN)]);
+        assert_eq!(checked.code, 2, "{}", checked.printed);
+        assert!(checked.faults().contains(&"uri-loopback"), "{}", checked.printed);
+        assert_eq!(checked.report["verdicts"][0]["status"], "fail", "{}", checked.printed);
+    }
 }
 
 #[test]

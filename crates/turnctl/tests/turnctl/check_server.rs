@@ -50,6 +50,96 @@ fn a_healthy_server_has_no_finding() {
     assert_eq!(verdict["status"], "pass", "{verdict}");
 }
 
+/// The statuses of the verdicts, each once.
+fn verdicts(checked: &Checked) -> Vec<&str> {
+    let lines =
+        checked.report["verdicts"].as_array().unwrap_or_else(|| panic!("{}", checked.printed));
+    lines.iter().map(|line| line["status"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_bad_uri_beside_a_good_one_ends_every_call() {
+    let server = server();
+    let bad = server.address.to_string().replace(':', ";");
+    for order in [true, false] {
+        let (good, bad) = (format!("turn:{}", server.address), format!("turn:{bad}"));
+        let uris = if order { [bad.as_str(), &good] } else { [good.as_str(), &bad] };
+        let file = secret_file(&server, SECRET);
+        let checked = check(&[&uris[..], &["--secret-file", &file]].concat(), &[]);
+        checked.fails_with("uri-form");
+        assert_eq!(verdicts(&checked), ["fail"], "{}", checked.printed);
+    }
+    let alone = check(&["turn:127.0.0.1;3478"], &[]);
+    alone.fails_with("uri-form");
+    assert_eq!(verdicts(&alone), ["fail"], "{}", alone.printed);
+}
+
+#[test]
+fn a_stun_uri_is_no_relay() {
+    let server = server();
+    let (stun, file) = (format!("stun:{}", server.address), secret_file(&server, SECRET));
+    let checked = check(&[&stun, "--secret-file", &file], &[]);
+    assert_eq!(checked.faults(), ["uri-stun"], "{}", checked.printed);
+    assert_eq!((checked.code, verdicts(&checked)), (2, vec!["fail"]), "{}", checked.printed);
+    assert!(checked.passed("stun") && !checked.passed("login"), "{}", checked.printed);
+    let turn = format!("turn:{}", server.address);
+    let both = check(&[&stun, &turn, "--secret-file", &file], &[]);
+    both.warns_of("uri-stun");
+    assert_eq!(verdicts(&both)[0], "pass", "{}", both.printed);
+}
+
+#[test]
+fn calls_work_over_tcp_where_udp_is_closed() {
+    let toml = configuration(&format!("auth.secrets = [\"{SECRET}\"]"));
+    let server = Server::configured(&toml.replace("\"udp\"", "\"tcp\""));
+    let address = server.listener("tcp");
+    let file = secret_file(&server, SECRET);
+    let (udp, tcp) = (format!("turn:{address}"), format!("turn:{address}?transport=tcp"));
+    let checked = check(&[&udp, &tcp, "--secret-file", &file], &[]);
+    checked.fails_with("port-refused");
+    let open = &checked.report["verdicts"][0];
+    assert_eq!(open["status"], "warn", "{open}");
+    assert!(open["text"].as_str().unwrap().contains("calls work over TCP"), "{open}");
+    // TLS alone, and it fails: no call works.
+    let alone = check(&[&format!("turns:{address}")], &[]);
+    alone.fails_with("tls-not-spoken");
+    assert_eq!(verdicts(&alone)[0], "fail", "{}", alone.printed);
+}
+
+#[test]
+fn a_proxy_that_changes_the_client_s_port_is_named() {
+    let server = server();
+    let front = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (proxy, behind) = (front.local_addr().unwrap(), server.address);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 2048];
+        while let Ok((len, client)) = front.recv_from(&mut buffer) {
+            // Each datagram leaves by a port of its own, as with nginx and proxy_responses 1.
+            let Ok(socket) = UdpSocket::bind("127.0.0.1:0") else { continue };
+            let (request, front) = (buffer[..len].to_vec(), front.try_clone().unwrap());
+            std::thread::spawn(move || {
+                socket.set_read_timeout(Some(std::time::Duration::from_secs(2))).unwrap();
+                socket.send_to(&request, behind).unwrap();
+                let mut answer = [0; 2048];
+                if let Ok((len, _)) = socket.recv_from(&mut answer) {
+                    let _ = front.send_to(&answer[..len], client);
+                }
+            });
+        }
+    });
+    let file = secret_file(&server, SECRET);
+    let checked = check(&[&format!("turn:{proxy}"), "--secret-file", &file], &[]);
+    checked.fails_with("client-port-changes");
+    assert!(
+        checked
+            .words("client-port-changes")
+            .contains("something changes the client's port between packets"),
+        "{}",
+        checked.printed
+    );
+    assert_eq!(verdicts(&checked)[0], "fail", "{}", checked.printed);
+}
+
 #[test]
 fn a_wrong_secret_is_named() {
     let server = server();
@@ -290,6 +380,19 @@ fn a_certificate_that_signs_itself_is_named() {
     std::fs::write(tls.path("cert.pem"), made.cert.pem()).unwrap();
     std::fs::write(tls.path("key.pem"), made.signing_key.serialize_pem()).unwrap();
     tls.check(&tls_server(tls.directory.path())).fails_with("tls-self-signed");
+}
+
+#[test]
+fn a_certificate_as_openssl_makes_it_by_default_is_named() {
+    let tls = Tls::new();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    std::fs::write(tls.path("cert.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    std::fs::write(tls.path("key.pem"), key.serialize_pem()).unwrap();
+    let checked = tls.check(&tls_server(tls.directory.path()));
+    checked.fails_with("tls-self-signed");
+    assert!(!checked.printed.contains("CaUsed"), "{}", checked.printed);
 }
 
 #[test]

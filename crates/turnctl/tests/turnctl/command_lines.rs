@@ -52,8 +52,8 @@ fn typed_in(line: &str) -> Vec<Vec<String>> {
     let commands = line.split(['|', ';']).flat_map(|part| part.split("&&"));
     commands
         .map(|command| {
-            let words = command.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
-            words.take_while(|word| !word.starts_with(['>', '<'])).map(str::to_owned).collect()
+            let words = shlex::split(command).unwrap_or_default().into_iter();
+            words.take_while(|word| !word.starts_with(['>', '<'])).collect()
         })
         .filter(|words: &Vec<String>| {
             words.first().is_some_and(|word| ["turnctl", "taciturn"].contains(&word.as_str()))

@@ -13,4 +13,5 @@ mod import_coturn;
 mod import_coturn_options;
 mod import_coturn_reports;
 mod init;
+mod secrets_unseen;
 mod snippet;

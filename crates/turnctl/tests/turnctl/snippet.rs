@@ -188,6 +188,86 @@ fn proxy_and_containers_read_theirs() {
     );
 }
 
+/// Of `server.toml`: the static user.
+const NAME: &str = "media";
+const PASSWORD: &str = "correct horse \"battery\"";
+
+#[test]
+fn media_servers_read_what_they_need() {
+    let mediamtx = yaml("mediamtx", &[]);
+    let servers = mediamtx["webrtcICEServers2"].as_vec().unwrap();
+    assert_eq!(servers[0]["url"].as_str(), Some("stun:turn.domain.org:3478"));
+    for (server, uri) in servers[1..].iter().zip(URIS) {
+        assert_eq!(server["url"].as_str(), Some(uri));
+        assert_eq!(server["username"].as_str(), Some("AUTH_SECRET"));
+        assert_eq!(server["password"].as_str(), Some(SECRET));
+    }
+    let go2rtc = &yaml("go2rtc", &[])["webrtc"]["ice_servers"][0];
+    assert_eq!(strings(&go2rtc["urls"]), URIS);
+    assert_eq!(go2rtc["username"].as_str(), Some(NAME));
+    assert_eq!(go2rtc["credential"].as_str(), Some(PASSWORD));
+    let home = yaml("home-assistant", &[]);
+    let servers = home["web_rtc"]["ice_servers"].as_vec().unwrap();
+    assert_eq!(servers.len(), URIS.len());
+    for (server, uri) in servers.iter().zip(URIS) {
+        assert_eq!(server["url"].as_str(), Some(uri));
+        assert_eq!(server["credential"].as_str(), Some(PASSWORD));
+    }
+    let live777 = &toml("live777", &[])["ice_servers"][0];
+    assert_eq!(live777["urls"].as_array().unwrap().len(), URIS.len());
+    assert_eq!(live777["credential"].as_str(), Some(PASSWORD));
+    let peerjs = json("peerjs");
+    let server = &peerjs["config"]["iceServers"][0];
+    assert_eq!(server["urls"][0], URIS[0]);
+    assert_eq!(server["credential"], PASSWORD);
+    let openvidu = snippet("openvidu", &[]);
+    let list = openvidu.trim().strip_prefix("OPENVIDU_WEBRTC_ICE_SERVERS=").unwrap();
+    let list: Vec<String> = serde_json::from_str(list).unwrap();
+    assert_eq!(list[2], format!("url={},staticAuthSecret={SECRET}", URIS[2]));
+    let bbb = snippet("bbb", &[]);
+    assert_eq!(bbb.matches("<bean ").count(), bbb.matches("</bean>").count());
+    assert!(bbb.contains("value=\"a &quot;quoted&quot; secret's $value\"/>"), "{bbb}");
+    for uri in URIS {
+        assert!(bbb.contains(&format!("<constructor-arg index=\"1\" value=\"{uri}\"/>")), "{bbb}");
+    }
+    let rocket = snippet("rocketchat", &[]);
+    assert!(rocket.contains("@turn:turn.domain.org:3478, "), "{rocket}");
+}
+
+#[test]
+fn a_media_server_on_this_machine_is_told_of_peers_allow() {
+    for target in ["livekit", "jitsi", "bbb", "janus", "go2rtc", "mediamtx", "live777"] {
+        let output = run(&[target, "--config", "server.toml"]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains("peers.allow = [\"203.0.113.7\"]"), "{target}: {told}");
+    }
+}
+
+#[test]
+fn who_needs_a_static_user_is_told_how_to_make_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("taciturn.toml");
+    fs::write(&file, "host = \"turn.domain.org\"\nauth.secrets = [\"a secret of some length\"]\n")
+        .unwrap();
+    for target in [
+        "janus",
+        "kurento",
+        "go2rtc",
+        "home-assistant",
+        "mirotalk",
+        "rocketchat",
+        "peerjs",
+        "live777",
+    ] {
+        let output = run(&[target, "--config", file.to_str().unwrap()]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && told.contains("users = [\"media:PASSWORD\"]"),
+            "{target}: {told}"
+        );
+    }
+}
+
 /// What a shell would pass to each command, a line each: `command|argument|argument`.
 fn arguments(script: &str, commands: &[&str]) -> String {
     let functions: String = commands

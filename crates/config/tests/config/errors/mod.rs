@@ -4,6 +4,7 @@
 mod addresses;
 mod certificates;
 mod listeners;
+mod placeholders;
 mod secrets;
 
 use taciturn_config::{Config, Environment, ServerArgs};

@@ -33,6 +33,11 @@ pub enum SnippetError {
     /// The target speaks plain TURN.
     #[error("this target needs a listener with transport = \"udp\" or \"tcp\"")]
     NoPlainListener,
+    /// The target takes neither names nor IPv6.
+    #[error(
+        "this target takes an IPv4 address, no name, and external_ip names none: pass --host ADDRESS"
+    )]
+    NoIpv4,
     /// Traefik has nowhere to pass connections on to.
     #[error(
         "no listener takes connections from a proxy. Add one to the configuration, with the network \

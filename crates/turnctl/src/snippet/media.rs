@@ -2,13 +2,15 @@
 //! user.
 
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;
+use taciturn_config::ExternalIp;
 
-use super::text::{env, yaml};
+use super::text::{env, libconfig, percent, yaml};
 use super::{Facts, Snippet, SnippetError};
 
-/// BigBlueButton 2.4 to 3.0 make credentials that end from the shared secret.
+/// BigBlueButton makes credentials that end from the shared secret.
 pub(super) fn bbb(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let secret = xml(facts.text()?);
     let mut text = String::new();
@@ -46,46 +48,65 @@ pub(super) fn bbb(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     Ok(Snippet::new(
         text,
         format!(
-            "/etc/bigbluebutton/turn-stun-servers.xml, in place of its beans; then `bbb-conf --restart`. {}",
+            "/etc/bigbluebutton/turn-stun-servers.xml, in place of its beans; then `bbb-conf --restart`. If \
+             bbb-web cannot read that file, it takes the packaged one and tells its log alone. {}",
             facts.same_machine("BigBlueButton's media servers (FreeSWITCH, mediasoup)")
         ),
     ))
 }
 
-/// Janus 1.x is a client of the relay itself, with one name and one password.
+/// Janus is a client of the relay itself, with one name and one password.
 pub(super) fn janus(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (port, udp, _) = facts.plain()?;
     let (name, password) = facts.static_user()?;
     let host = facts.host.to_string();
-    let text = format!(
-        "nat: {{\n  stun_server = {0}\n  stun_port = {port}\n  turn_server = {0}\n  turn_port = {port}\n  \
-         turn_type = \"{1}\"\n  turn_user = {2}\n  turn_pwd = {3}\n}}\n",
-        quoted(host.trim_matches(['[', ']'])),
+    let host = libconfig(host.trim_matches(['[', ']']));
+    let mut text = String::from("nat: {\n");
+    // Over UDP only. Janus ends at its start if it gets no response.
+    if udp {
+        let _ = write!(text, "  stun_server = {host}\n  stun_port = {port}\n");
+    }
+    let _ = write!(
+        text,
+        "  turn_server = {host}\n  turn_port = {port}\n  turn_type = \"{}\"\n  turn_user = {}\n  turn_pwd = {}\n}}\n",
         if udp { "udp" } else { "tcp" },
-        quoted(name),
-        quoted(password),
+        libconfig(name),
+        libconfig(password),
     );
     Ok(Snippet::new(
         text,
         format!(
-            "janus.jcfg, merged with its section nat; restart Janus. Browsers get their own iceServers from the page: \
-             `turnctl snippet webrtc`. {}",
+            "janus.jcfg, merged with its section nat; restart Janus. Only if Janus itself is behind a firewall that \
+             clients do not get through: browsers get their own iceServers from the page, `turnctl snippet webrtc`. {}",
             facts.same_machine("Janus")
         ),
     ))
 }
 
-/// Kurento 6 and 7.
+/// Kurento matches the address against digits and dots: it takes neither names nor IPv6.
 pub(super) fn kurento(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (port, udp, _) = facts.plain()?;
     let (name, password) = facts.static_user()?;
+    let address = ipv4(facts).ok_or(SnippetError::NoIpv4)?;
     let transport = if udp { "udp" } else { "tcp" };
-    let text = format!("turnURL={name}:{password}@{}:{port}?transport={transport}\n", facts.host);
+    let text = format!("turnURL={name}:{password}@{address}:{port}?transport={transport}\n");
     Ok(Snippet::new(
         text,
-        "/etc/kurento/modules/kurento/WebRtcEndpoint.conf.ini; restart kurento-media-server. It wants an address, no \
-         name: pass --host ADDRESS",
+        "/etc/kurento/modules/kurento/WebRtcEndpoint.conf.ini; restart kurento-media-server. In Docker the variable \
+         KMS_TURN_URL takes what follows turnURL=. The password must hold no colon",
     ))
+}
+
+/// The IPv4 address of this server: the host, if it is one, else the external one.
+fn ipv4(facts: &Facts<'_>) -> Option<Ipv4Addr> {
+    let host = facts.host.to_string().parse().ok();
+    host.or_else(|| match &facts.config.external_ip {
+        ExternalIp::Given(given) => given.iter().find_map(|address| match address.public {
+            IpAddr::V4(v4) => Some(v4),
+            IpAddr::V6(_) => None,
+        }),
+        ExternalIp::Auto => None,
+    })
 }
 
 /// OpenVidu 2 makes credentials that end. OpenVidu 3 is LiveKit.
@@ -97,11 +118,11 @@ pub(super) fn openvidu(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     Ok(Snippet::new(
         text,
         "/opt/openvidu/.env of OpenVidu 2; then `./openvidu restart`. OpenVidu 3 is LiveKit: `turnctl snippet livekit`. \
-         The secret must hold no comma and no quote",
+         The secret must hold no comma, quote, backslash or dollar sign",
     ))
 }
 
-/// go2rtc 1.9, also the one in Home Assistant and Frigate.
+/// go2rtc, also the one in Frigate. Its list replaces the default one, which has STUN servers.
 pub(super) fn go2rtc(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (name, password) = facts.static_user()?;
     let mut text = String::from("webrtc:\n  ice_servers:\n    - urls:\n");
@@ -109,16 +130,25 @@ pub(super) fn go2rtc(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         let _ = writeln!(text, "        - {}", yaml(uri));
     }
     let _ = write!(text, "      username: {}\n      credential: {}\n", yaml(name), yaml(password));
+    // Where the candidate stun:8555, which Frigate sets by default, gets its address from.
+    if let Some(port) = facts.udp() {
+        let _ = write!(
+            text,
+            "    - urls:\n        - {}\n",
+            yaml(&format!("stun:{}:{port}", facts.host))
+        );
+    }
     Ok(Snippet::new(
         text,
         format!(
-            "go2rtc.yaml (in Frigate below the key go2rtc of config.yml); restart it. {}",
+            "go2rtc.yaml (in Frigate below the key go2rtc of config.yml); restart it. go2rtc itself uses the relay; its \
+             own pages have a list of their own. {}",
             facts.same_machine("go2rtc")
         ),
     ))
 }
 
-/// Home Assistant since 2024.12: the integration web_rtc hands these to browsers and apps.
+/// Home Assistant: the integration web_rtc passes these to browsers, apps and go2rtc.
 pub(super) fn home_assistant(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (name, password) = facts.static_user()?;
     let mut text = String::from("web_rtc:\n  ice_servers:\n");
@@ -133,11 +163,12 @@ pub(super) fn home_assistant(facts: &Facts<'_>) -> Result<Snippet, SnippetError>
     }
     Ok(Snippet::new(
         text,
-        "configuration.yaml of Home Assistant; restart it. The camera's side is go2rtc: `turnctl snippet go2rtc`",
+        "configuration.yaml of Home Assistant; restart it. Releases up to 2026.1 read ice_servers below webrtc in \
+         the section homeassistant instead. Home Assistant passes the list to its go2rtc as well",
     ))
 }
 
-/// MiroTalk P2P and SFU.
+/// MiroTalk P2P. MiroTalk SFU has no setting for ICE servers.
 pub(super) fn mirotalk(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (name, password) = facts.static_user()?;
     let uri = facts.uris()?.first().map_or("", String::as_str);
@@ -153,30 +184,31 @@ pub(super) fn mirotalk(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         env(name),
         env(password)
     );
-    Ok(Snippet::new(text, "the file .env of MiroTalk; restart it. It takes one TURN server"))
-}
-
-/// Rocket.Chat takes names and passwords in front of the URI.
-pub(super) fn rocketchat(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
-    let (name, password) = facts.static_user()?;
-    let stun = facts.udp().map(|port| format!("stun:{}:{port}", facts.host));
-    let plain: Vec<_> = [(facts.udp(), "turn"), (facts.tls(), "turns")]
-        .into_iter()
-        .filter_map(|(port, scheme)| {
-            Some(format!("{name}:{password}@{scheme}:{}:{}", facts.host, port?))
-        })
-        .collect();
-    if plain.is_empty() {
-        return Err(SnippetError::NoListener);
-    }
-    let text = stun.into_iter().chain(plain).collect::<Vec<_>>().join(", ") + "\n";
     Ok(Snippet::new(
         text,
-        "Rocket.Chat: Administration, Settings, WebRTC, STUN/TURN Servers. Name and password must hold none of : @ ,",
+        "the file .env of MiroTalk P2P; restart it. It takes one TURN server. Name and password must hold no single \
+         quote. MiroTalk SFU takes no ICE servers",
     ))
 }
 
-/// PeerJS 1.x: an option of `new Peer`.
+/// Rocket.Chat takes names and passwords in front of the URI, percent-encoded, and commas between the servers.
+pub(super) fn rocketchat(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
+    let (name, password) = facts.static_user()?;
+    let user = format!("{}:{}", percent(name), percent(password));
+    let stun = facts.udp().map(|port| format!("stun:{}:{port}", facts.host));
+    let turn = facts.uris()?.iter().map(|uri| {
+        // UDP is what a turn URI means by itself.
+        format!("{user}@{}", uri.strip_suffix("?transport=udp").unwrap_or(uri))
+    });
+    let text = stun.into_iter().chain(turn).collect::<Vec<_>>().join(", ") + "\n";
+    Ok(Snippet::new(
+        text,
+        "Rocket.Chat: Administration, Settings, the setting VoIP_TeamCollab_Ice_Servers of its own voice calls (they need \
+         a licence); releases that still have the section WebRTC: WebRTC_Servers. The list is public, with the password",
+    ))
+}
+
+/// PeerJS: an option of `new Peer`, which replaces its default servers.
 pub(super) fn peerjs(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (name, password) = facts.static_user()?;
     let config = json!({ "config": { "iceServers": [{
@@ -189,7 +221,7 @@ pub(super) fn peerjs(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     ))
 }
 
-/// mediamtx 1.x makes credentials that end for the name AUTH_SECRET.
+/// mediamtx makes credentials that end for the name AUTH_SECRET. It has had clientOnly since 1.7.0.
 pub(super) fn mediamtx(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let secret = yaml(facts.text()?);
     let mut text = String::from("webrtcICEServers2:\n");
@@ -212,22 +244,28 @@ pub(super) fn mediamtx(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     ))
 }
 
-/// live777 hands these to its WHIP and WHEP clients.
+/// live777 passes these to its WHIP and WHEP clients. Its list replaces the default one, which has a STUN server.
 pub(super) fn live777(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     let (name, password) = facts.static_user()?;
     let uris: Vec<_> = facts.uris()?.iter().map(|uri| super::toml(uri)).collect();
-    let text = format!(
+    let mut text = format!(
         "[[ice_servers]]\nurls = [{}]\nusername = {}\ncredential = {}\n",
         uris.join(", "),
         super::toml(name),
         super::toml(password)
     );
-    Ok(Snippet::new(text, format!("live777.toml; restart it. {}", facts.same_machine("live777"))))
-}
-
-/// A string of libconfig.
-fn quoted(text: &str) -> String {
-    super::toml(text)
+    if let Some(port) = facts.udp() {
+        let uri = super::toml(&format!("stun:{}:{port}", facts.host));
+        let _ = write!(text, "\n[[ice_servers]]\nurls = [{uri}]\n");
+    }
+    Ok(Snippet::new(
+        text,
+        format!(
+            "live777.toml (its unit reads /etc/live777/live777.toml), in place of its ice_servers; restart it. liveman \
+             makes credentials that end: secret, urls and ttl in [extra_ice.coturn] of liveman.toml. {}",
+            facts.same_machine("live777")
+        ),
+    ))
 }
 
 fn xml(text: &str) -> String {
@@ -236,8 +274,65 @@ fn xml(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use taciturn_config::Config;
+    use taciturn_config::uris::Host;
+
+    use super::{Facts, SnippetError, janus, kurento, rocketchat};
+
+    fn configured(more: &str) -> Config {
+        let users = "[auth]\nusers = [\"media:p@ss, word\"]\n";
+        Config::from_toml(&format!("{more}\n{users}")).unwrap().config
+    }
+
+    fn facts<'a>(config: &'a Config, host: &str) -> Facts<'a> {
+        Facts::of(config, Host::Known(host.to_owned()))
+    }
+
     #[test]
     fn xml_attributes_hold_any_secret() {
         assert_eq!(super::xml("a\"b<c>&d'"), "a&quot;b&lt;c&gt;&amp;d'");
+    }
+
+    #[test]
+    fn kurento_gets_an_ipv4_address_or_nothing() {
+        let none = configured("");
+        let v6 = configured("external_ip = \"2001:4860:4860::8888\"");
+        let v4 = configured("external_ip = \"203.0.113.7\"");
+        for (config, host, address) in [
+            (&none, "198.51.100.7", Some("198.51.100.7")),
+            (&none, "turn.domain.org", None),
+            (&v6, "2001:4860:4860::8888", None),
+            (&v6, "turn.domain.org", None),
+            (&v4, "turn.domain.org", Some("203.0.113.7")),
+            (&v4, "2001:4860:4860::8888", Some("203.0.113.7")),
+        ] {
+            let made = kurento(&facts(config, host)).map(|snippet| snippet.text);
+            let expected = address
+                .map(|address| format!("turnURL=media:p@ss, word@{address}:3478?transport=udp\n"));
+            assert_eq!(made, expected.ok_or(SnippetError::NoIpv4), "{host}");
+        }
+    }
+
+    #[test]
+    fn janus_asks_no_stun_server_that_does_not_listen_on_udp() {
+        let both = configured("");
+        let tcp = configured("listen = [\"tcp:0.0.0.0:3478\"]");
+        for (config, kind, stun) in [(&both, "udp", true), (&tcp, "tcp", false)] {
+            let text = janus(&facts(config, "turn.domain.org")).unwrap().text;
+            assert!(text.contains(&format!("turn_type = \"{kind}\"\n")), "{text}");
+            assert_eq!(text.contains("stun_"), stun, "{text}");
+        }
+    }
+
+    #[test]
+    fn rocketchat_splits_the_list_where_it_was_joined() {
+        let config = configured("listen = [\"udp:0.0.0.0:3478\", \"tcp:0.0.0.0:3478\"]");
+        let text = rocketchat(&facts(&config, "turn.domain.org")).unwrap().text;
+        let servers: Vec<_> = text.trim().split(',').map(str::trim).collect();
+        let user = "media:p%40ss%2C%20word";
+        let (udp, tcp) = ("turn:turn.domain.org:3478", "turn:turn.domain.org:3478?transport=tcp");
+        let expected =
+            ["stun:turn.domain.org:3478".into(), format!("{user}@{udp}"), format!("{user}@{tcp}")];
+        assert_eq!(servers, expected);
     }
 }

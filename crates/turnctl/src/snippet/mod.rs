@@ -78,7 +78,7 @@ pub enum Target {
     Go2rtc,
     /// Home Assistant: configuration.yaml, with a static user (YAML)
     HomeAssistant,
-    /// MiroTalk: .env, with a static user
+    /// MiroTalk P2P: .env, with a static user
     Mirotalk,
     /// Rocket.Chat: a setting, with a static user
     Rocketchat,

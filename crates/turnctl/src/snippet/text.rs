@@ -23,6 +23,30 @@ pub(super) fn lua(text: &str) -> String {
     in_double_quotes(text, escape)
 }
 
+/// A libconfig string, which knows escapes of one byte.
+pub(super) fn libconfig(text: &str) -> String {
+    let escape = |c: char, quoted: &mut String| {
+        let mut bytes = [0; 4];
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            let _ = write!(quoted, "\\x{byte:02X}");
+        }
+    };
+    in_double_quotes(text, escape)
+}
+
+/// A part of a URI: everything but unreserved characters percent-encoded (RFC 3986 section 2.3).
+pub(super) fn percent(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
 fn in_double_quotes(text: &str, control: impl Fn(char, &mut String)) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
@@ -64,6 +88,9 @@ mod tests {
         let text = "a\"b\\c\u{7f}d'e$f";
         assert_eq!(toml(text), "\"a\\\"b\\\\c\\u007Fd'e$f\"");
         assert_eq!(lua(text), "\"a\\\"b\\\\c\\127d'e$f\"");
+        assert_eq!(libconfig(text), "\"a\\\"b\\\\c\\x7Fd'e$f\"");
+        assert_eq!(percent(text), "a%22b%5Cc%7Fd%27e%24f");
+        assert_eq!(percent("a:b@c,d%é-._~"), "a%3Ab%40c%2Cd%25%C3%A9-._~");
         assert_eq!(shell(text), format!("'{}'", "a\"b\\c\u{7f}d'\\''e$f"));
         assert_eq!(env(text), format!("'{}'", "a\"b\\c\u{7f}d\\'e$f"));
         assert_eq!((shell("plain-1"), env("plain-1")), ("plain-1".into(), "plain-1".into()));

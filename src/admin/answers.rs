@@ -2,8 +2,8 @@
 
 use std::io;
 
-use super::board::Board;
 use super::listeners::Closing;
+use super::server_handle::ServerHandle;
 use super::unix_time::unix;
 use taciturn_control::{
     CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
@@ -14,14 +14,14 @@ use taciturn_stun::Family;
 ///
 /// # Errors
 /// If a worker has ended.
-pub(super) async fn status(board: &Board) -> io::Result<Status> {
-    let now = board.workers.count().await?;
-    let health = board.health();
-    let certificates = board.served().chains().into_iter().map(|chain| CertificateSummary {
+pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
+    let now = server.workers.count().await?;
+    let health = server.health();
+    let certificates = server.certificates().chains().into_iter().map(|chain| CertificateSummary {
         names: chain.names().to_vec(),
         expires_at: unix(chain.not_after()),
     });
-    let closing = board.closing().await?.into_iter().map(|(listener, clients)| {
+    let closing = server.closing().await?.into_iter().map(|(listener, clients)| {
         let Closing { name, address, transport, .. } = listener;
         ClosingListener {
             name,
@@ -36,14 +36,14 @@ pub(super) async fn status(board: &Board) -> io::Result<Status> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: health.started(),
         ready: health.is_ready(),
-        workers: board.workers.number() as u64,
+        workers: server.workers.number() as u64,
         allocations: now.allocations as u64,
-        users: board.quota.users() as u64,
-        connections: board.connections.open() as u64,
-        relay_ports: u64::from(board.ports.range().len()),
+        users: server.quota.users() as u64,
+        connections: server.connections.open() as u64,
+        relay_ports: u64::from(server.ports.range().len()),
         relay_ports_used: PortsUsed {
-            ipv4: u64::from(board.ports.used(Family::V4)),
-            ipv6: u64::from(board.ports.used(Family::V6)),
+            ipv4: u64::from(server.ports.used(Family::V4)),
+            ipv6: u64::from(server.ports.used(Family::V6)),
         },
         traffic: traffic(relayed),
         last_reload: ReloadOutcome {

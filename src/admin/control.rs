@@ -19,8 +19,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use super::answers;
-use super::asker::Asker;
-use super::board::Board;
+use super::control_peer::ControlPeer;
+use super::server_handle::ServerHandle;
 use taciturn_config::LogFilter;
 use taciturn_control::{
     Answer, Error, ErrorKind, LONGEST_REQUEST, Line, Request, decode_request, encode_line,
@@ -86,12 +86,16 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
 ///
 /// # Errors
 /// When the runtime does not take the socket.
-pub fn start(socket: StdListener, board: Board, orders: mpsc::Sender<Order>) -> io::Result<()> {
-    tokio::spawn(serve(UnixListener::from_std(socket)?, board, orders));
+pub fn start(
+    socket: StdListener,
+    server: ServerHandle,
+    orders: mpsc::Sender<Order>,
+) -> io::Result<()> {
+    tokio::spawn(serve(UnixListener::from_std(socket)?, server, orders));
     Ok(())
 }
 
-async fn serve(socket: UnixListener, board: Board, orders: mpsc::Sender<Order>) {
+async fn serve(socket: UnixListener, server: ServerHandle, orders: mpsc::Sender<Order>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(place) = Arc::clone(&room).acquire_owned().await else { return };
@@ -99,21 +103,21 @@ async fn serve(socket: UnixListener, board: Board, orders: mpsc::Sender<Order>) 
             sleep(EXHAUSTED).await;
             continue;
         };
-        let (board, orders) = (board.clone(), orders.clone());
+        let (server, orders) = (server.clone(), orders.clone());
         tokio::spawn(async move {
             let _place = place;
             // A client that goes away, or is too slow, gets no answer.
-            let _ = timeout(CONNECTION_TIME, converse(stream, &board, &orders)).await;
+            let _ = timeout(CONNECTION_TIME, converse(stream, &server, &orders)).await;
         });
     }
 }
 
 async fn converse(
     stream: UnixStream,
-    board: &Board,
+    server: &ServerHandle,
     orders: &mpsc::Sender<Order>,
 ) -> io::Result<()> {
-    let asker = Asker::of(&stream);
+    let asker = ControlPeer::of(&stream);
     let (read, mut write) = stream.into_split();
     let mut read_so_far = Vec::new();
     let limited = read.take(LONGEST_REQUEST as u64);
@@ -121,8 +125,8 @@ async fn converse(
     let request = whole_line(&read_so_far, LONGEST_REQUEST).map_err(Error::from);
     let outcome = match request.and_then(|line| decode_request(line, VERSION)) {
         Ok(request) => {
-            Asker::log(asker, &request);
-            answer(request, board, orders, &mut write).await
+            ControlPeer::log(asker, &request);
+            answer(request, server, orders, &mut write).await
         }
         Err(error) => Err(error),
     };
@@ -135,16 +139,16 @@ async fn say(write: &mut (impl AsyncWrite + Unpin), line: Line) -> io::Result<()
 
 /// Writes a line for each allocation; returns how many there are.
 async fn list_sessions(
-    board: &Board,
+    server: &ServerHandle,
     user: Option<String>,
     write: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<u64> {
     let whose = Whose { user, client: None };
     let mut listed = 0;
-    for worker in 0..board.workers.number() {
+    for worker in 0..server.workers.number() {
         let mut from = Some(0);
         while let Some(at) = from {
-            let (sessions, next) = board.workers.sessions(worker, &whose, at).await?;
+            let (sessions, next) = server.workers.sessions(worker, &whose, at).await?;
             for session in &sessions {
                 say(write, Line::Session(answers::session(session))).await?;
                 listed += 1;
@@ -158,17 +162,17 @@ async fn list_sessions(
 /// Does what is asked. Lines before the last one go to `write`.
 async fn answer(
     request: Request,
-    board: &Board,
+    server: &ServerHandle,
     orders: &mpsc::Sender<Order>,
     write: &mut (impl AsyncWrite + Unpin),
 ) -> Result<Answer, Error> {
     let internal = |error: io::Error| Error::new(ErrorKind::Internal, error);
     match request {
         Request::Sessions { user } => {
-            list_sessions(board, user, write).await.map(Answer::Sessions).map_err(internal)
+            list_sessions(server, user, write).await.map(Answer::Sessions).map_err(internal)
         }
         Request::Status => {
-            let status = answers::status(board).await.map_err(internal)?;
+            let status = answers::status(server).await.map_err(internal)?;
             Ok(Answer::Status(Box::new(status)))
         }
         Request::Kick { user: None, client: None } => {
@@ -176,7 +180,7 @@ async fn answer(
             Err(Error::new(ErrorKind::InvalidArgument, text))
         }
         Request::Kick { user, client } => {
-            let kicked = board.workers.kick(&Whose { user, client }).await.map_err(internal)?;
+            let kicked = server.workers.kick(&Whose { user, client }).await.map_err(internal)?;
             tracing::info!(allocations = kicked, "ended by the operator");
             Ok(Answer::Kicked(kicked as u64))
         }
@@ -193,7 +197,9 @@ async fn answer(
             let wanted = filter.map(|filter| (filter, within));
             obeyed(orders, |done| Order::LogLevel(wanted, done)).await
         }
-        Request::Certs => Ok(Answer::Certificates(board.served().describe(SystemTime::now()))),
+        Request::Certs => {
+            Ok(Answer::Certificates(server.certificates().describe(SystemTime::now())))
+        }
     }
 }
 

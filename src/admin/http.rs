@@ -15,10 +15,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-use super::board::Board;
 use super::cached::Cached;
-use super::guests::{Asked, Guests};
+use super::http_connections::{Asked, HttpConnections};
 use super::metrics;
+use super::server_handle::ServerHandle;
 use taciturn_net::Snapshot;
 
 /// How long one connection may take, its answer included: a second for the request, and what the workers
@@ -52,22 +52,22 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
 ///
 /// # Errors
 /// When the runtime does not take the socket.
-pub fn start(socket: std::net::TcpListener, board: Board) -> std::io::Result<SocketAddr> {
+pub fn start(socket: std::net::TcpListener, server: ServerHandle) -> std::io::Result<SocketAddr> {
     let bound = socket.local_addr()?;
-    tokio::spawn(serve(TcpListener::from_std(socket)?, board));
+    tokio::spawn(serve(TcpListener::from_std(socket)?, server));
     Ok(bound)
 }
 
 /// The state that all connections share.
 struct Site {
-    board: Board,
+    server: ServerHandle,
     counts: Cached<Arc<Snapshot>>,
     alive: Cached<()>,
 }
 
-async fn serve(socket: TcpListener, board: Board) {
-    let site = Arc::new(Site { board, counts: Cached::default(), alive: Cached::default() });
-    let mut guests = Guests::default();
+async fn serve(socket: TcpListener, server: ServerHandle) {
+    let site = Arc::new(Site { server, counts: Cached::default(), alive: Cached::default() });
+    let mut guests = HttpConnections::default();
     loop {
         let Ok((stream, _)) = socket.accept().await else {
             sleep(EXHAUSTED).await;
@@ -101,12 +101,12 @@ async fn answer(
     }
     // Each page is a question to the workers: one that hangs is not live. Health does without their
     // counts, which cost a system call for each of their sockets.
-    let workers = &site.board.workers;
+    let workers = &site.server.workers;
     let answered = match request.uri().path() {
         "/metrics" => {
             let count = async { workers.count().await.map(Arc::new) };
             let counts = timeout(WORKER_TIME, site.counts.get(count)).await;
-            counts.map(|counts| counts.map(|now| metrics::page(&site.board, &now)))
+            counts.map(|counts| counts.map(|now| metrics::page(&site.server, &now)))
         }
         "/live" | "/ready" => {
             let alive = timeout(WORKER_TIME, site.alive.get(workers.ping())).await;
@@ -123,7 +123,7 @@ async fn answer(
     };
     Ok(match request.uri().path() {
         "/metrics" => page(StatusCode::OK, METRICS, text),
-        "/ready" if !site.board.health().is_ready() => {
+        "/ready" if !site.server.health().is_ready() => {
             page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned())
         }
         _ => page(StatusCode::OK, TEXT, text),

@@ -5,20 +5,20 @@
 use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
-use super::board::Board;
 use super::keys::peer_rule;
+use super::server_handle::ServerHandle;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_stun::Family;
 use taciturn_turn::auth::NonceError;
 use taciturn_turn::{Carrier, DropReason};
 
 /// Writes all of them.
-pub(super) fn page(board: &Board, now: &Snapshot) -> String {
+pub(super) fn page(server: &ServerHandle, now: &Snapshot) -> String {
     let mut page = Page::default();
     relayed(&mut page, now);
     happened(&mut page, now);
-    held(&mut page, board, now);
-    server(&mut page, board);
+    held(&mut page, server, now);
+    process(&mut page, server);
     page.0
 }
 
@@ -98,16 +98,16 @@ fn happened(page: &mut Page, now: &Snapshot) {
     }
 }
 
-fn held(page: &mut Page, board: &Board, now: &Snapshot) {
+fn held(page: &mut Page, server: &ServerHandle, now: &Snapshot) {
     page.family("taciturn_allocations", GAUGE, "Current allocations.");
     page.sample(&[], now.allocations);
     page.family("taciturn_users", GAUGE, "Users with at least one allocation.");
-    page.sample(&[], board.quota.users());
+    page.sample(&[], server.quota.users());
     page.family("taciturn_connections", GAUGE, "Current TCP, TLS and DTLS connections.");
-    page.sample(&[], board.connections.open());
+    page.sample(&[], server.connections.open());
     let help = "Connections refused because of a limit.";
     page.family("taciturn_refused_connections_total", COUNTER, help);
-    let [in_all, per_address] = board.connections.refused();
+    let [in_all, per_address] = server.connections.refused();
     for (limit, count) in [
         ("connections", in_all),
         ("connections_per_address", per_address),
@@ -118,20 +118,20 @@ fn held(page: &mut Page, board: &Board, now: &Snapshot) {
     }
     let help = "Connections without an allocation closed to make room for others.";
     page.family("taciturn_evicted_connections_total", COUNTER, help);
-    page.sample(&[], board.connections.evicted());
+    page.sample(&[], server.connections.evicted());
     let help = "Relay ports leased or reserved.";
     page.family("taciturn_relay_ports_used", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
-        page.sample(&[("family", name)], board.ports.used(family));
+        page.sample(&[("family", name)], server.ports.used(family));
     }
     page.family("taciturn_relay_ports", GAUGE, "Relay ports configured, for each address family.");
-    page.sample(&[], board.ports.range().len());
+    page.sample(&[], server.ports.range().len());
 }
 
-fn server(page: &mut Page, board: &Board) {
+fn process(page: &mut Page, server: &ServerHandle) {
     let help = "Expiry time of a certificate, in seconds since 1970.";
     page.family("taciturn_certificate_expiry_timestamp_seconds", GAUGE, help);
-    let chains = board.served().chains().into_iter();
+    let chains = server.certificates().chains().into_iter();
     let mut expiries: Vec<_> = chains
         .map(|chain| {
             let name = chain.names().first().cloned().unwrap_or_default();
@@ -145,7 +145,7 @@ fn server(page: &mut Page, board: &Board) {
     for (name, until) in expiries {
         page.sample(&[("name", &name)], until);
     }
-    let health = board.health();
+    let health = server.health();
     page.family("taciturn_reloads_total", COUNTER, "Configuration reloads, by result.");
     for (result, count) in ["applied", "refused"].into_iter().zip(health.reloads()) {
         page.sample(&[("result", result)], count);
@@ -160,7 +160,7 @@ fn server(page: &mut Page, board: &Board) {
     let help = "1 if the relayed address of the family is on this machine, otherwise 0.";
     page.family("taciturn_relayed_address_present", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
-        if board.relayed[family as usize] {
+        if server.relayed[family as usize] {
             page.sample(&[("family", name)], u8::from(health.has_relayed(family)));
         }
     }
@@ -171,9 +171,9 @@ fn server(page: &mut Page, board: &Board) {
     page.sample(&[], health.started());
     let help = "Log lines lost because nobody read them in time.";
     page.family("taciturn_lost_log_lines_total", COUNTER, help);
-    page.sample(&[], board.log.lost());
+    page.sample(&[], server.log.lost());
     page.family("taciturn_workers", GAUGE, "Worker threads.");
-    page.sample(&[], board.workers.number());
+    page.sample(&[], server.workers.number());
     page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
 }

@@ -5,29 +5,29 @@
 #![forbid(unsafe_code)]
 
 mod answers;
-mod asker;
-mod board;
 mod cached;
+mod certificate_report;
 mod certificates;
 pub mod control;
-mod guests;
+mod control_peer;
 pub mod http;
+mod http_connections;
 mod keys;
 mod listeners;
 mod log_lines;
 mod log_sink;
 mod metrics;
 mod reload_plan;
-mod served;
+mod server_handle;
 mod sockets;
 mod unix_time;
 
-pub use board::{Board, Health};
+pub use certificate_report::CertificateReport;
 pub use certificates::{CertificateError, Certificates, Renewed, Successors};
 pub use keys::LIMIT_NAMES;
 pub use listeners::{Closing, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
 pub use log_sink::LogSink;
 pub use reload_plan::ReloadPlan;
-pub use served::Served;
+pub use server_handle::{Health, ServerHandle};
 pub use sockets::InTheWay;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use taciturn::admin::Board;
+use taciturn::admin::ServerHandle;
 use taciturn_net::external::{External, local_addresses};
 use taciturn_net::{AddressNotices, AddressWatch, OwnAddresses, Running};
 use taciturn_turn::policy::is_public;
@@ -89,13 +89,13 @@ impl InUse {
         &mut self,
         addresses: &mut Addresses,
         running: &Running,
-        board: &Board,
+        server: &ServerHandle,
     ) -> Result<(), Failure> {
         let mut new = addresses.read();
         // Others are denied whether they are here or not: each container brings some.
         new.retain(|ip| is_public(*ip));
         addresses.tell_relayed(&self.external);
-        board.health().set_relayed_missing(addresses.missing.iter());
+        server.health().set_relayed_missing(addresses.missing.iter());
         self.external.own = addresses.own.all();
         if new.is_empty() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taciturn::admin::Board;
+use taciturn::admin::ServerHandle;
 use taciturn::admin::control::Messages;
 use taciturn_control::{Error, ErrorKind};
 
@@ -18,25 +18,25 @@ enum State {
 
 /// Lets the server end with its last allocation.
 pub(super) struct Drainer {
-    board: Board,
+    server: ServerHandle,
     state: State,
 }
 
 impl Drainer {
     /// The state of a server that creates allocations.
-    pub(super) const fn new(board: Board) -> Self {
-        Self { board, state: State::Serving }
+    pub(super) const fn new(server: ServerHandle) -> Self {
+        Self { server, state: State::Serving }
     }
 
     /// Stops creating allocations, and lets the existing ones run for at most `within`. If the server is
     /// draining already, this replaces the time limit.
     pub(super) async fn start(&mut self, within: Option<Duration>) -> Messages {
-        self.board.workers().drain(true).await.map_err(internal)?;
-        self.board.health().set_ready(false);
+        self.server.workers().drain(true).await.map_err(internal)?;
+        self.server.health().set_ready(false);
         // A limit that the clock cannot represent means no limit.
         let until = within.and_then(|within| Instant::now().checked_add(within));
         self.state = until.map_or(State::UntilEmpty, State::Until);
-        let running = self.board.workers().count().await.map_err(internal)?;
+        let running = self.server.workers().count().await.map_err(internal)?;
         let message = format!("draining: {} allocations left", running.allocations);
         tracing::info!("{message}");
         Ok(vec![message])
@@ -47,8 +47,8 @@ impl Drainer {
         if matches!(self.state, State::Serving) {
             return Ok(vec!["the server was not draining".to_owned()]);
         }
-        self.board.workers().drain(false).await.map_err(internal)?;
-        self.board.health().set_ready(true);
+        self.server.workers().drain(false).await.map_err(internal)?;
+        self.server.health().set_ready(true);
         self.state = State::Serving;
         let message = "draining cancelled: the server creates new allocations again";
         tracing::info!("{message}");
@@ -62,7 +62,7 @@ impl Drainer {
             State::UntilEmpty => false,
             State::Until(end) => end <= Instant::now(),
         };
-        is_over || self.board.workers().count().await.is_ok_and(|now| now.allocations == 0)
+        is_over || self.server.workers().count().await.is_ok_and(|now| now.allocations == 0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the running server works with. A reload replaces it.
 
-use taciturn::admin::{Board, Certificates, ListenerTable, Served};
+use taciturn::admin::{CertificateReport, Certificates, ListenerTable, ServerHandle};
 use taciturn_config::Config;
 use taciturn_config::uris::Host;
 use taciturn_net::external::External;
@@ -32,8 +32,8 @@ impl InUse {
     }
 
     /// The certificates, for the operator.
-    pub(super) fn served(&self) -> Served {
-        Served::new(&self.config, &self.certificates, self.host())
+    pub(super) fn certificate_report(&self) -> CertificateReport {
+        CertificateReport::new(&self.config, &self.certificates, self.host())
     }
 
     fn host(&self) -> Option<String> {
@@ -46,13 +46,13 @@ impl InUse {
     pub(super) async fn close_emptied(
         &mut self,
         running: &Running,
-        board: &Board,
+        server: &ServerHandle,
     ) -> Result<(), Failure> {
         let retired = self.listeners.retired();
         if retired.is_empty() {
             return Ok(());
         }
-        let clients = board.workers().clients_of(&retired).await?;
+        let clients = server.workers().clients_of(&retired).await?;
         let emptied = retired.into_iter().zip(clients).filter(|(_, clients)| *clients == 0);
         let emptied: Vec<_> = emptied.map(|(id, _)| id).collect();
         let changes: Vec<_> = emptied.iter().map(|id| ListenerChange::Close(*id)).collect();
@@ -64,7 +64,7 @@ impl InUse {
                 "listener \"{name}\" is closed: it was removed, and has no clients left"
             );
         }
-        board.close(self.listeners.closing());
+        server.close(self.listeners.closing());
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taciturn::admin::Board;
+use taciturn::admin::ServerHandle;
 use taciturn::admin::control::{Messages, Order};
 use taciturn::notify::Supervisor;
 use taciturn_net::Running;
@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// A running server.
 pub(super) struct Live<'a> {
     pub(super) running: &'a Running,
-    pub(super) board: Board,
+    pub(super) server: ServerHandle,
     pub(super) in_use: InUse,
     pub(super) addresses: Addresses,
     pub(super) log: Log,
@@ -75,15 +75,15 @@ impl Live<'_> {
                 }
                 _ = look.tick() => {
                     self.log.look();
-                    self.in_use.close_emptied(self.running, &self.board).await?;
+                    self.in_use.close_emptied(self.running, &self.server).await?;
                     if self.drainer.is_finished().await {
                         return Ok(());
                     }
                 }
                 _ = housekeeping.tick() => self.keep_house()?,
                 () = self.addresses.changed() => {
-                    let Self { in_use, addresses, running, board, .. } = self;
-                    in_use.follow_addresses(addresses, running, board).await?;
+                    let Self { in_use, addresses, running, server, .. } = self;
+                    in_use.follow_addresses(addresses, running, server).await?;
                 }
                 _ = heartbeat.tick() => {
                     supervisor.beat(self.running.beat(), &status(&self.in_use.shared.rules));

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::ErrorKind;
 
 use taciturn::admin::control::Messages;
-use taciturn::admin::{Board, Moved, ReloadPlan};
+use taciturn::admin::{Moved, ReloadPlan, ServerHandle};
 use taciturn_config::{Change, Config};
 use taciturn_control::{Error, ErrorKind as Kind};
 use taciturn_net::{BindError, ListenerChange, Listeners, Running};
@@ -24,7 +24,7 @@ use super::rules::terms;
 pub(super) struct Reloader<'a> {
     pub(super) invocation: &'a Invocation,
     pub(super) running: &'a Running,
-    pub(super) board: Board,
+    pub(super) server: ServerHandle,
     pub(super) notes: Notes,
     /// The restrictions of the process.
     pub(super) given_up: Confined,
@@ -49,7 +49,7 @@ impl Reloader<'_> {
         log: &mut Log,
     ) -> Messages {
         let outcome = self.take_up(in_use, addresses, log).await;
-        self.board.health().reloaded(outcome.is_ok());
+        self.server.health().reloaded(outcome.is_ok());
         match outcome {
             Ok(TakenUp { changes, unchanged, removed }) => {
                 let nothing = no_change(&unchanged);
@@ -109,9 +109,9 @@ impl Reloader<'_> {
         in_use.shared = shared;
         in_use.certificates = certificates;
         in_use.listeners = moved.table;
-        self.board.close(in_use.listeners.closing());
+        self.server.close(in_use.listeners.closing());
         in_use.renew_dtls();
-        self.board.serve(in_use.served());
+        self.server.serve(in_use.certificate_report());
         self.notes.tell(&loaded.notes);
         if let Err(error) = log.configure(&in_use.config.log.level) {
             tracing::error!("log level: {error}");

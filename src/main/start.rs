@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use taciturn::admin::control::Order;
-use taciturn::admin::{self, Board, Certificates, ListenerTable};
+use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
 use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp};
@@ -197,16 +197,20 @@ impl<'a> Confined<'a> {
         }
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
-        let board =
-            Board::new(running.workers(), &in_use.shared, in_use.served(), log.sink().clone());
+        let server = ServerHandle::new(
+            running.workers(),
+            &in_use.shared,
+            in_use.certificate_report(),
+            log.sink().clone(),
+        );
         let (orderer, orders) = channel(1);
         let addresses = {
             let _inside = runtime.enter();
             if let Some(socket) = metrics {
-                start_metrics(socket, &board);
+                start_metrics(socket, &server);
             }
             if let Some(socket) = control {
-                admin::control::start(socket, board.clone(), orderer.clone())?;
+                admin::control::start(socket, server.clone(), orderer.clone())?;
             }
             Addresses::new(notices, &in_use.external)
         };
@@ -220,7 +224,7 @@ impl<'a> Confined<'a> {
             running,
             in_use,
             addresses,
-            board,
+            server,
             orders,
             _orderer: orderer,
             given_up,
@@ -229,8 +233,8 @@ impl<'a> Confined<'a> {
 }
 
 /// Serves metrics and health. Within a runtime.
-fn start_metrics(socket: TcpListener, board: &Board) {
-    match admin::http::start(socket, board.clone()) {
+fn start_metrics(socket: TcpListener, server: &ServerHandle) {
+    match admin::http::start(socket, server.clone()) {
         Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
         Err(error) => tracing::warn!("no metrics: {error}"),
     }
@@ -247,7 +251,7 @@ pub(crate) struct Started<'a> {
     running: Running,
     in_use: InUse,
     addresses: Addresses,
-    board: Board,
+    server: ServerHandle,
     orders: Receiver<Order>,
     /// Kept so that the channel stays open if there is no control socket.
     _orderer: Sender<Order>,
@@ -263,14 +267,14 @@ impl Started<'_> {
         let reloader = Reloader {
             invocation: self.invocation,
             running: &self.running,
-            board: self.board.clone(),
+            server: self.server.clone(),
             notes: self.notes,
             given_up: self.given_up,
         };
         let mut live = Live {
             running: &self.running,
-            drainer: Drainer::new(self.board.clone()),
-            board: self.board,
+            drainer: Drainer::new(self.server.clone()),
+            server: self.server,
             in_use: self.in_use,
             addresses: self.addresses,
             log: self.log,

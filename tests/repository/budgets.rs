@@ -107,7 +107,7 @@ const KINDS: &[(&str, &[&str])] = &[
             r"\.(slow_client|slowed_down|long_messages)\(",
             r"\boutside\s*\.event\(",
             r"\breport\(",
-            r"\bAsker::log\(",
+            r"\bControlPeer::log\(",
         ],
     ),
 ];

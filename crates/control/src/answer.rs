@@ -165,7 +165,7 @@ pub struct Certificate {
     /// Whether it has expired.
     pub expired: bool,
     /// Since when the server uses it, in seconds since 1970.
-    pub taken_up_at: i64,
+    pub in_use_since: i64,
     /// Why the file that is there now is not in use instead, where that is so.
     #[serde(default)]
     pub renewal_failure: Option<String>,

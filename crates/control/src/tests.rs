@@ -103,7 +103,7 @@ fn certificate() -> Certificate {
         expires_at: 1_800_000_000,
         days_left: 60,
         expired: false,
-        taken_up_at: 1_700_000_000,
+        in_use_since: 1_700_000_000,
         renewal_failure: Some("the key is encrypted".into()),
         warnings: vec!["the certificate is self-signed".into()],
     }
@@ -139,7 +139,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             last(Ok(Answer::Certificates(vec![certificate()]))),
             good(
-                r#""certificates":[{"names":["turn.example.org"],"issuer":"CN=R11","listeners":["calls"],"source":"certbot","path":"/etc/letsencrypt/live/turn","begins_at":-1,"expires_at":1800000000,"days_left":60,"expired":false,"taken_up_at":1700000000,"renewal_failure":"the key is encrypted","warnings":["the certificate is self-signed"]}]"#,
+                r#""certificates":[{"names":["turn.example.org"],"issuer":"CN=R11","listeners":["calls"],"source":"certbot","path":"/etc/letsencrypt/live/turn","begins_at":-1,"expires_at":1800000000,"days_left":60,"expired":false,"in_use_since":1700000000,"renewal_failure":"the key is encrypted","warnings":["the certificate is self-signed"]}]"#,
             ),
         ),
     ];

@@ -50,7 +50,7 @@ fn print(certificates: &[Certificate], out: &mut dyn Write) -> std::io::Result<(
         };
         line("expires", &format!("{}, {left}", date(certificate.expires_at)))?;
         line("source", &format!("{}, {}", certificate.source, certificate.path))?;
-        line("in use since", &date(certificate.taken_up_at))?;
+        line("in use since", &date(certificate.in_use_since))?;
         match &certificate.renewal_failure {
             Some(failure) => line("renewal", &format!("FAILED, this one stays in use: {failure}"))?,
             None => line("renewal", "ok: the newest one is in use")?,
@@ -89,7 +89,7 @@ mod tests {
             expires_at: 1_800_000_000,
             days_left,
             expired,
-            taken_up_at: 1_700_000_000,
+            in_use_since: 1_700_000_000,
             renewal_failure: None,
             warnings: vec!["the certificate is self-signed".to_owned()],
         }

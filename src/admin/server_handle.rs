@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
+use super::certificate_report::CertificateReport;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
-use super::served::Served;
 use taciturn_net::{Shared, Workers};
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
@@ -16,14 +16,14 @@ use taciturn_turn::policy::{Connections, PortPool, Quota};
 
 /// Clones are handles to the same one.
 #[derive(Clone, Debug)]
-pub struct Board {
+pub struct ServerHandle {
     pub(super) workers: Workers,
     pub(super) ports: Arc<PortPool>,
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
     /// The families that are relayed.
     pub(super) relayed: [bool; 2],
-    served: Arc<ArcSwap<Served>>,
+    certificates: Arc<ArcSwap<CertificateReport>>,
     closing: Arc<ArcSwap<Vec<Closing>>>,
     pub(super) health: Arc<Health>,
     pub(super) log: LogSink,
@@ -50,11 +50,16 @@ pub(super) struct Reload {
     pub(super) at: u64,
 }
 
-impl Board {
+impl ServerHandle {
     /// Of a server that has just begun. What is asked here stays through reloads, but for the
-    /// certificates, see [`Board::serve`], and listeners that were removed, see [`Board::close`].
+    /// certificates, see [`ServerHandle::serve`], and listeners that were removed, see [`ServerHandle::close`].
     #[must_use]
-    pub fn new(workers: Workers, shared: &Shared, served: Served, log: LogSink) -> Self {
+    pub fn new(
+        workers: Workers,
+        shared: &Shared,
+        certificates: CertificateReport,
+        log: LogSink,
+    ) -> Self {
         let started = unix_now();
         Self {
             workers,
@@ -62,7 +67,7 @@ impl Board {
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
             relayed: shared.settings.relay_addresses.map(|address| address.is_some()),
-            served: Arc::new(ArcSwap::from_pointee(served)),
+            certificates: Arc::new(ArcSwap::from_pointee(certificates)),
             closing: Arc::default(),
             health: Arc::new(Health {
                 ready: AtomicBool::new(true),
@@ -82,13 +87,13 @@ impl Board {
     }
 
     /// Other certificates, or other listeners that serve them.
-    pub fn serve(&self, served: Served) {
-        self.served.store(Arc::new(served));
+    pub fn serve(&self, certificates: CertificateReport) {
+        self.certificates.store(Arc::new(certificates));
     }
 
     /// The certificates as of now.
-    pub(super) fn served(&self) -> Arc<Served> {
-        self.served.load_full()
+    pub(super) fn certificates(&self) -> Arc<CertificateReport> {
+        self.certificates.load_full()
     }
 
     /// The listeners that were removed and close when their clients have left.

@@ -11,11 +11,11 @@ const MOST: usize = 16;
 
 /// Those that are open, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Guests(VecDeque<Guest>);
+pub(super) struct HttpConnections(VecDeque<HttpConnection>);
 
 /// One connection.
 #[derive(Debug)]
-struct Guest {
+struct HttpConnection {
     task: AbortHandle,
     asked: Asked,
 }
@@ -30,7 +30,7 @@ impl Asked {
     }
 }
 
-impl Guests {
+impl HttpConnections {
     /// Takes a connection in. Where there are too many, the oldest is closed that has not sent its
     /// request, or the oldest of all.
     pub(super) fn add(&mut self, task: AbortHandle, asked: Asked) {
@@ -41,7 +41,7 @@ impl Guests {
                 guest.task.abort();
             }
         }
-        self.0.push_back(Guest { task, asked });
+        self.0.push_back(HttpConnection { task, asked });
     }
 }
 
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    fn come(guests: &mut Guests, asks: bool) -> JoinHandle<()> {
+    fn come(guests: &mut HttpConnections, asks: bool) -> JoinHandle<()> {
         let (task, asked) = (tokio::spawn(pending()), Asked::default());
         if asks {
             asked.note();
@@ -70,7 +70,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_half_request_makes_room_for_a_newcomer() {
-        let mut guests = Guests::default();
+        let mut guests = HttpConnections::default();
         let mut tasks: Vec<_> = (0..MOST).map(|n| come(&mut guests, n < 2)).collect();
         assert_eq!(closed(&tasks).await, [0; 0]);
         tasks.push(come(&mut guests, false));
@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_all_wait_for_their_answers_the_oldest_goes() {
-        let mut guests = Guests::default();
+        let mut guests = HttpConnections::default();
         let tasks: Vec<_> = (0..=MOST).map(|_| come(&mut guests, true)).collect();
         assert_eq!(closed(&tasks).await, [0]);
         assert_eq!(guests.0.len(), MOST);

@@ -6,13 +6,13 @@ use taciturn_control::Request;
 
 /// The process at the other end, as the kernel knows it (SO_PEERCRED).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asker {
+pub(super) struct ControlPeer {
     uid: u32,
     /// 0 if it is in a PID namespace that is not visible from this one.
     pid: i32,
 }
 
-impl Asker {
+impl ControlPeer {
     /// `None` where the system does not tell.
     pub(super) fn of(stream: &UnixStream) -> Option<Self> {
         let known = stream.peer_cred().ok()?;

@@ -13,14 +13,14 @@ const DAY_SECONDS: i64 = 86400;
 
 /// Every certificate store, and who serves it.
 #[derive(Debug)]
-pub struct Served {
+pub struct CertificateReport {
     /// The name that clients ask for, if known.
     host: Option<String>,
     /// The names of the listeners, and what they serve.
     stores: Vec<(Vec<String>, Arc<CertStore>)>,
 }
 
-impl Served {
+impl CertificateReport {
     /// The certificates that a server with this configuration serves; `host` is the name that clients ask for.
     #[must_use]
     pub fn new(config: &Config, certificates: &Certificates, host: Option<String>) -> Self {
@@ -59,7 +59,7 @@ impl Served {
                     expires_at: unix(chain.not_after()),
                     days_left: left_seconds.div_euclid(DAY_SECONDS),
                     expired: left_seconds < 0,
-                    taken_up_at: unix(since),
+                    in_use_since: unix(since),
                     renewal_failure: failure,
                     warnings: of_it.map(|finding| finding.warning.to_string()).collect(),
                 });

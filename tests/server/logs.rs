@@ -188,6 +188,18 @@ impl Unread {
         Self { child, log, address, metrics, _state: state }
     }
 
+    /// Has it write more than the pipe and the server hold: at this level each request is a line. Each client
+    /// sends fewer requests than one client may have served at once.
+    async fn fill_log(&self) {
+        while self.lost() == 0 {
+            let mut client = StreamClient::new(TcpStream::connect(self.address).await.unwrap());
+            client.allocate().await;
+            for _ in 0..500 {
+                client.bind(channel(), "127.0.0.1:9".parse().unwrap()).await;
+            }
+        }
+    }
+
     /// Lines that were lost, as its metrics say.
     fn lost(&self) -> u64 {
         let mut stream = std::net::TcpStream::connect(&self.metrics).unwrap();
@@ -216,12 +228,8 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_call() {
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let at = peer.local_addr().unwrap();
     assert_eq!(server.lost(), 0);
-    // At this level each request is a line: more than the pipe and the server hold.
-    while server.lost() == 0 {
-        for _ in 0..500 {
-            alice.bind(channel(), at).await;
-        }
-    }
+    alice.bind(channel(), at).await;
+    server.fill_log().await;
     alice.send(channel(), b"still relayed").await;
     let mut data = [0; 100];
     let len = timeout(PATIENCE, peer.recv(&mut data)).await.unwrap().unwrap();
@@ -239,14 +247,7 @@ async fn a_log_that_nobody_reads_costs_lines_and_no_call() {
 #[tokio::test]
 async fn a_server_whose_log_nobody_reads_ends_when_it_is_told_to() {
     let mut server = Unread::start();
-    let mut alice = StreamClient::new(TcpStream::connect(server.address).await.unwrap());
-    alice.allocate().await;
-    let at = "127.0.0.1:9".parse().unwrap();
-    while server.lost() == 0 {
-        for _ in 0..500 {
-            alice.bind(channel(), at).await;
-        }
-    }
+    server.fill_log().await;
     let pid = rustix::process::Pid::from_child(&server.child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert!(server.child.wait().unwrap().success());

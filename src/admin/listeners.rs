@@ -307,7 +307,7 @@ mod tests {
         let gone = moved(&first, &["udp [::]:1 other"]).unwrap();
         assert_eq!(short(&gone), [('+', 2), ('-', 0), ('-', 1)]);
         let back = moved(&gone.table, &["udp [::]:3478 u", "tcp [::]:3478 t"]).unwrap();
-        // A listener for connections has closed its socket, and is made anew.
+        // A listener for connections has closed its socket, and is opened again.
         assert_eq!(short(&back), [('+', 3), ('^', 0), ('-', 2)]);
         assert_eq!(back.table.retired(), [ListenerId(1), ListenerId(2)]);
     }

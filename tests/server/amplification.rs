@@ -292,5 +292,5 @@ fn amplification_is_what_the_document_says() {
         .lines()
         .filter(|line| cfg!(feature = "dtls") || !line.contains("ClientHello of DTLS"))
         .collect();
-    assert_eq!(told.join("\n") + "\n", measured, "UPDATE_GOLDEN=1 writes it anew");
+    assert_eq!(told.join("\n") + "\n", measured, "UPDATE_GOLDEN=1 rewrites it");
 }

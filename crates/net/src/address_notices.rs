@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(start.elapsed().as_secs(), 2);
     }
 
-    /// Others may be served first, again and again, and the time does not begin anew.
+    /// Others may be served first, again and again, and the time does not start again.
     #[tokio::test(start_paused = true)]
     async fn who_is_interrupted_while_waiting_misses_nothing() {
         let mut watch = AddressNotices(Err(io::ErrorKind::PermissionDenied.into())).watch();

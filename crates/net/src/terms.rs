@@ -1,4 +1,4 @@
-//! What a configuration sets for the workers: at the start, and anew with each reload.
+//! What a configuration sets for the workers: at the start, and again with each reload.
 
 use std::sync::Arc;
 use std::time::Duration;

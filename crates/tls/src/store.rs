@@ -393,7 +393,7 @@ impl CertStore {
     /// written is seldom even read. A source that failed is tried again each time.
     //
     // Not inotify: it reports nothing through some bind mounts and network file systems, must be
-    // set anew for every link and directory on the way to a swapped symlink, loses its watch when a
+    // set again for every link and directory on the way to a swapped symlink, loses its watch when a
     // file is replaced, and cannot tell the end of an in-place write such as Traefik's. Polling
     // what the links resolve to works in all of these. (A single file that is bind-mounted into a
     // container keeps showing the old inode after it is replaced on the host: that nothing can

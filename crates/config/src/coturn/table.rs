@@ -162,7 +162,7 @@ pub const OPTIONS: &[CoturnOption] = &[
         &["stateless-nonce-secret"],
         Secret,
         Same(
-            "the key of the nonces is made anew at each start: a client that comes with an old nonce gets a \
+            "the key of the nonces is generated at each start: a client that comes with an old nonce gets a \
              new one, and asks again by itself",
         ),
     ),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use taciturn_turn::clock::Tick;
 
-/// How long a refusal is remembered. What is asked anew costs one call that fails.
+/// How long a refusal is remembered. Asking again costs one call that fails.
 const AGAIN_AFTER: Duration = Duration::from_secs(300);
 
 /// How many destinations are remembered. Where more are refused it is the device that does, and all

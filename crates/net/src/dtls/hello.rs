@@ -102,7 +102,7 @@ impl<'a> ClientHello<'a> {
     }
 }
 
-/// Returns true if `datagram` is one whole, unencrypted ClientHello: what a client sends that starts anew
+/// Returns true if `datagram` is one whole, unencrypted ClientHello: what a client sends that starts again
 /// from an address that already has a connection (see [`super::Connection::is_restart`]).
 #[must_use]
 pub fn is_client_hello(datagram: &[u8]) -> bool {

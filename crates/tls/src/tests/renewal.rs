@@ -96,7 +96,7 @@ fn what_a_successor_has_renewed_is_told_and_a_key_that_does_not_fit_is_none() {
     fs::copy(&key, &other).unwrap();
     let outcome = taken(&other).to_string();
     assert!(outcome.contains("other.pem, its certificate is unchanged"), "{outcome}");
-    assert_eq!(store.reports()[0].since, since, "the certificate has not begun anew");
+    assert_eq!(store.reports()[0].since, since, "the certificate has not started again");
     fs::write(&other, EC_PKCS8).unwrap();
     assert!(matches!(one(poll_twice(&store)), ReloadOutcome::KeyReplaced { .. }));
 
@@ -337,7 +337,7 @@ fn a_report_has_since_when_a_certificate_is_in_use_and_why_there_is_no_newer_one
     // SystemTime has nanoseconds, and a successor is opened later.
     let again = store.successor(vec![certbot(dir.path())]).unwrap();
     assert!(matches!(one(store.take_over(&again)), ReloadOutcome::Unchanged { .. }));
-    assert_eq!(since(&store), first, "the same certificate has not begun anew");
+    assert_eq!(since(&store), first, "the same certificate has not started again");
     fs::write(dir.path().join("privkey.pem"), "no key").unwrap();
     assert!(matches!(one(store.reload()), ReloadOutcome::Kept { .. }));
     let report = store.reports().remove(0);

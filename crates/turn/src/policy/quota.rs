@@ -45,7 +45,7 @@ impl User {
 }
 
 /// Counts the allocations of each user over all shards. Users that hold one take memory, and for
-/// as long as it matters those that have spent of a rate: nobody gets a fresh one by coming anew.
+/// as long as it matters those that have spent of a rate: nobody gets a fresh one by coming back.
 #[derive(Debug)]
 pub struct Quota {
     per_user: AtomicU32,

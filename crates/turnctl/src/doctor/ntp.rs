@@ -61,7 +61,7 @@ fn read(question: &[u8; 48], answer: &[u8]) -> Option<u64> {
     let ours = answer.get(24..32)? == question.get(40..48)?;
     let seconds = u32::from_be_bytes(answer.get(40..44)?.try_into().ok()?);
     let seconds = u64::from(seconds);
-    // The counter began anew in 2036.
+    // The counter started again in 2036.
     let seconds = if seconds < EPOCH { seconds + (1 << 32) } else { seconds };
     (mode == 4 && (1..16).contains(&stratum) && ours && answer.len() >= 48).then(|| seconds - EPOCH)
 }

@@ -1,5 +1,5 @@
 //! `turnctl import-coturn` as a program, and the translations that it makes, held against files
-//! in `tests/golden/coturn`. `UPDATE_GOLDEN=1` writes them anew.
+//! in `tests/golden/coturn`. `UPDATE_GOLDEN=1` rewrites them.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;
@@ -23,7 +23,7 @@ fn hold(name: &str, actual: &str) {
         fs::write(&path, actual).unwrap();
     }
     let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "{name} differs; UPDATE_GOLDEN=1 writes it anew");
+    assert_eq!(actual, expected, "{name} differs; UPDATE_GOLDEN=1 rewrites it");
 }
 
 fn turnctl(args: &[&str]) -> Output {

@@ -1,5 +1,5 @@
 //! `turnctl snippet` for every target: held against files in `tests/golden/snippets`
-//! (`UPDATE_GOLDEN=1` writes them anew), and read by a parser of the target's language.
+//! (`UPDATE_GOLDEN=1` rewrites them), and read by a parser of the target's language.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;
@@ -81,7 +81,7 @@ fn every_snippet_is_as_it_was() {
                 fs::write(&path, &text).unwrap();
             }
             let expected = fs::read_to_string(&path).unwrap_or_default();
-            assert_eq!(text, expected, "{file} differs; UPDATE_GOLDEN=1 writes it anew");
+            assert_eq!(text, expected, "{file} differs; UPDATE_GOLDEN=1 rewrites it");
         }
     }
 }

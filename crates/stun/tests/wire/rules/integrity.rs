@@ -184,7 +184,7 @@ fn fingerprint_must_be_last() {
     assert_eq!(Message::parse(&bytes).unwrap_err(), Malformed::AfterFingerprint);
 }
 
-/// Computes the first FINGERPRINT anew, over the final length field.
+/// Computes the first FINGERPRINT again, over the final length field.
 fn with_right_fingerprint(mut bytes: Vec<u8>) -> Vec<u8> {
     let at = bytes.windows(4).position(|four| four == [0x80, 0x28, 0, 4]).unwrap();
     let value = crc32fast::hash(&bytes[..at]) ^ 0x5354_554e;

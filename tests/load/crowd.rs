@@ -266,7 +266,7 @@ async fn a_call_beside_idle_and_slow_connections_loses_nothing() {
     let log = server.log();
     // A few lines tell of one each, the last one of all others.
     let told = log.lines().filter(|line| line.contains("client too slow; media dropped")).count();
-    let rest = log.lines().filter(|line| line.contains("media that clients have lost"));
+    let rest = log.lines().filter(|line| line.contains("dropped media"));
     let number = |line: &str| -> usize {
         let (_, number) = line.split_once("lines=").unwrap();
         number.split(' ').next().unwrap().parse().unwrap()

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::assemble::lost_ports::LostPorts;
 use super::collected::Collected;
+use super::peer_nets;
 
 /// What the settings leave as coturn has it by default.
 pub(super) fn absent(collected: &Collected, lost: LostPorts) -> Vec<String> {
@@ -118,7 +119,8 @@ fn peers(texts: &mut Vec<String>, collected: &Collected) {
         texts.push("peers with multicast addresses: they get 403".to_owned());
     }
     // There may be more own addresses than the settings name.
-    if !is_denied("198.51.100.1") {
+    let denied: Vec<_> = collected.denied_nets().copied().collect();
+    if !peer_nets::without(&peer_nets::everything(), &denied).is_empty() {
         texts.push(
             "other ports of this machine as peers, but at addresses that peers.allow holds: a media server on this \
              machine (Jitsi, LiveKit, BigBlueButton, Janus) gets 403. If there is one, add this server's public address \

@@ -11,6 +11,11 @@ const V4_LAST: Ipv4Addr = Ipv4Addr::BROADCAST;
 const V6_FIRST: Ipv6Addr = Ipv6Addr::UNSPECIFIED;
 const V6_LAST: Ipv6Addr = Ipv6Addr::from_bits(u128::MAX);
 
+/// All addresses of both families.
+pub(super) fn everything() -> [IpNet; 2] {
+    [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())]
+}
+
 /// A peer range as coturn takes it, `FIRST-LAST` or one address, as networks.
 ///
 /// coturn takes `0.0.0.0` and `::` for "any address", at either end: a range from or to it has no

@@ -177,6 +177,10 @@ fn a_media_server_on_the_own_address_is_reached_where_coturn_reached_it() {
         denied.contains("this denies every peer with an IPv4 address, as it does in coturn"),
         "{denied}"
     );
+    // Without a bound at its end, it holds half of IPv4 and all of IPv6.
+    let half = of("denied-peer-ip=128.0.0.0-0.0.0.0\n").summary();
+    assert!(half.contains("this denies every peer with an IPv6 address"), "{half}");
+    assert!(half.contains("other ports of this machine as peers"), "{half}");
 }
 
 #[test]

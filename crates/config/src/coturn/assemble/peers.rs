@@ -103,13 +103,16 @@ impl Collected {
     }
 
     fn deny(&mut self, range: &PeerRange, settings: &mut [Setting]) {
-        let everything = range.nets.iter().any(|net| net.prefix_len() == 0);
-        if everything {
-            let family = match range.nets.as_slice() {
-                [IpNet::V4(_)] => " with an IPv4 address",
-                [IpNet::V6(_)] => " with an IPv6 address",
-                _ => "",
-            };
+        let holds_all = |is_v4: bool| {
+            range.nets.iter().any(|net| net.prefix_len() == 0 && net.addr().is_ipv4() == is_v4)
+        };
+        let family = match (holds_all(true), holds_all(false)) {
+            (true, true) => Some(""),
+            (true, false) => Some(" with an IPv4 address"),
+            (false, true) => Some(" with an IPv6 address"),
+            (false, false) => None,
+        };
+        if let Some(family) = family {
             remark(
                 settings,
                 range.place,
@@ -134,7 +137,7 @@ impl Collected {
             set(settings, &[range.place], Outcome::NotNeeded(text));
             return;
         }
-        if !everything && range.nets.iter().any(covers_own) {
+        if family.is_none() && range.nets.iter().any(covers_own) {
             let allowed: Vec<IpNet> = self.draft.allow.iter().map(|net| net.value).collect();
             let lost = own.iter().any(|ip| {
                 peer_nets::any_contains(&range.nets, *ip) && !peer_nets::any_contains(&allowed, *ip)

@@ -240,6 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn of_ports_that_serve_both_each_scheme_names_its_usual_one() {
+        for listen in [["auto:[::]:3478", "auto:[::]:5349"], ["auto:[::]:5349", "auto:[::]:3478"]] {
+            let yaml = shared(&format!(
+                "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\nlisten = {listen:?}\n"
+            ));
+            let usual = ["turn:h.org:3478?transport=tcp", "turns:h.org:5349?transport=tcp"];
+            assert_eq!(uris(&yaml), usual);
+        }
+    }
+
+    #[test]
     fn port_behind_a_proxy_is_not_advertised_but_told_of() {
         let toml = format!(
             "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\n\

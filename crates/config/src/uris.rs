@@ -74,12 +74,20 @@ fn serving<'a>(
     config.listen.iter().filter(serves)
 }
 
-/// The port of the first listener that serves one of `transports`. The port behind a proxy is not
+/// The port of the first listener that serves one of `transports`; if that serves both plain TURN and TLS, and another
+/// one on the usual port of the scheme (RFC 8656 section 2.2) does too, of that one. The port behind a proxy is not
 /// the one that clients reach.
 #[must_use]
 pub fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
+    let is_plain = transports.iter().any(|transport| !transport.is_secure());
+    let usual = if is_plain { 3478 } else { 5349 };
     // Port 0 is "any free port": nobody can be told which.
-    serving(config, transports, false).map(|listen| listen.address.port()).find(|port| *port != 0)
+    let reached = || serving(config, transports, false).filter(|listen| listen.address.port() != 0);
+    let first = reached().next()?;
+    let both = |listen: &&Listen| listen.transport == Transport::Auto;
+    let better = reached().filter(both).find(|listen| listen.address.port() == usual);
+    let better = better.filter(|_| both(&first));
+    Some(better.unwrap_or(first).address.port())
 }
 
 /// What is to be said about listeners behind a proxy: their URIs are not known here. `None` when

@@ -74,6 +74,7 @@ const KINDS: &[(&str, &[&str])] = &[
         &[
             r"\bopen\w*_relay\(",
             r"\bSocket::new\(",
+            r"\btcp_socket::open\(",
             r"\bUdpSocket::bind\(",
             r"\bTcp(Listener|Stream)::(bind|connect)\(",
             r"\.connect(_peer)?\(",

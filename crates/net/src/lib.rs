@@ -39,6 +39,7 @@ mod shared;
 mod sockets;
 mod stream;
 mod tcp_relay;
+mod tcp_socket;
 mod terms;
 #[cfg(test)]
 mod test_rules;

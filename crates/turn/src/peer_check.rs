@@ -34,16 +34,7 @@ pub(super) fn public_address(
     family: Family,
     peer: SocketAddr,
 ) -> SocketAddr {
-    match settings.relay_address(family) {
-        Some(RelayAddress { public, local })
-            if local != public
-                && peer.ip() == local
-                && rules.ports.is_live(family, peer.port()) =>
-        {
-            SocketAddr::new(public, peer.port())
-        }
-        _ => peer,
-    }
+    public_side(settings, family, peer, |port| rules.ports.is_live(family, port))
 }
 
 /// As [`public_address`], for the TCP connections of this server's own relays.
@@ -53,9 +44,19 @@ pub(super) fn public_tcp_address(
     family: Family,
     peer: SocketAddr,
 ) -> SocketAddr {
+    public_side(settings, family, peer, |port| rules.ports.is_live_for_tcp(family, port))
+}
+
+#[inline]
+fn public_side(
+    settings: &Settings,
+    family: Family,
+    peer: SocketAddr,
+    is_live: impl FnOnce(u16) -> bool,
+) -> SocketAddr {
     match settings.relay_address(family) {
         Some(RelayAddress { public, local })
-            if peer.ip() == local && rules.ports.is_live_for_tcp(family, peer.port()) =>
+            if local != public && peer.ip() == local && is_live(peer.port()) =>
         {
             SocketAddr::new(public, peer.port())
         }

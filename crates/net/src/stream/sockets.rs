@@ -4,10 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
 use super::settings::StreamSettings;
 use crate::listener::id::ListenerId;
+use crate::tcp_socket;
 
 /// A listening socket of one worker.
 #[derive(Debug)]
@@ -22,20 +21,20 @@ pub(crate) struct StreamListener {
 const BACKLOG: i32 = 1024;
 
 /// Bytes that the kernel takes from a connection beyond what its client has room for. What a client
-/// does not read waits in its line, which drops media, and not in megabytes of the kernel's.
+/// does not read waits in its send queue, which drops media, and not in megabytes of the kernel's.
 #[cfg(target_os = "linux")]
 const UNSENT: u32 = 32 * 1024;
 
 /// Fails if another program has the port: a bind without SO_REUSEPORT shows it. SO_REUSEADDR lets a restarted
 /// server have it although old connections linger.
 pub(crate) fn probe(address: SocketAddr) -> io::Result<()> {
-    let socket = open(address)?;
+    let socket = tcp_socket::open(address)?;
     socket.bind(&address.into())?;
     socket.listen(1)
 }
 
 pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = open(address)?;
+    let socket = tcp_socket::open(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
     // Connections that are accepted inherit it.
@@ -43,17 +42,6 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
-}
-
-fn open(address: SocketAddr) -> io::Result<Socket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 #[cfg(all(test, target_os = "linux"))]

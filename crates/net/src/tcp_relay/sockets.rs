@@ -8,8 +8,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::TcpKeepalive;
 use tokio::net::TcpSocket;
+
+use crate::tcp_socket;
 
 /// Peers that wait to be accepted. The task that accepts is never long away.
 const BACKLOG: i32 = 16;
@@ -18,7 +20,7 @@ const BACKLOG: i32 = 16;
 const KEEPALIVE: Duration = Duration::from_secs(120);
 
 pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = open(address)?;
+    let socket = tcp_socket::open(address)?;
     socket.bind(&address.into())?;
     socket.set_reuse_port(true)?;
     socket.listen(BACKLOG)?;
@@ -26,7 +28,7 @@ pub(super) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 }
 
 pub(super) fn outgoing(local: SocketAddr) -> io::Result<TcpSocket> {
-    let socket = open(local)?;
+    let socket = tcp_socket::open(local)?;
     socket.set_reuse_port(true)?;
     socket.bind(&local.into())?;
     Ok(TcpSocket::from_std_stream(socket.into()))
@@ -37,18 +39,6 @@ pub(super) fn prepare(stream: &tokio::net::TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE);
     socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
-}
-
-fn open(address: SocketAddr) -> io::Result<Socket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of an allocation that had the port before linger on it.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
 }
 
 #[cfg(test)]
@@ -62,7 +52,7 @@ mod tests {
     #[test]
     fn a_port_that_somebody_listens_on_is_not_shared() {
         for reuse_port in [false, true] {
-            let other = open(anywhere()).unwrap();
+            let other = tcp_socket::open(anywhere()).unwrap();
             other.set_reuse_port(reuse_port).unwrap();
             other.bind(&anywhere().into()).unwrap();
             other.listen(1).unwrap();

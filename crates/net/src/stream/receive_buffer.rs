@@ -21,38 +21,31 @@ const CLIENT_FIXED: usize = 1024 * 1024;
 
 /// A stream over a TCP socket, whatever is spoken on it.
 pub(super) trait OverTcp {
-    /// The socket; `None` for a stream that has none.
-    fn socket(&self) -> Option<SockRef<'_>>;
+    /// Returns that socket.
+    fn socket(&self) -> SockRef<'_>;
 }
 
 impl OverTcp for TcpStream {
-    fn socket(&self) -> Option<SockRef<'_>> {
-        Some(SockRef::from(self))
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(self)
     }
 }
 
 impl<S: OverTcp> OverTcp for Rewound<S> {
-    fn socket(&self) -> Option<SockRef<'_>> {
+    fn socket(&self) -> SockRef<'_> {
         self.inner().socket()
     }
 }
 
 impl<S: OverTcp> OverTcp for Box<S> {
-    fn socket(&self) -> Option<SockRef<'_>> {
+    fn socket(&self) -> SockRef<'_> {
         (**self).socket()
     }
 }
 
 impl<S: OverTcp> OverTcp for TlsStream<S> {
-    fn socket(&self) -> Option<SockRef<'_>> {
+    fn socket(&self) -> SockRef<'_> {
         self.get_ref().0.socket()
-    }
-}
-
-#[cfg(test)]
-impl OverTcp for tokio::io::DuplexStream {
-    fn socket(&self) -> Option<SockRef<'_>> {
-        None
     }
 }
 
@@ -70,7 +63,7 @@ pub(super) fn limit(stream: &TcpStream) -> io::Result<()> {
 /// # Errors
 /// The system's.
 pub(super) fn lift(stream: &impl OverTcp) -> io::Result<()> {
-    let Some(socket) = stream.socket() else { return Ok(()) };
+    let socket = stream.socket();
     socket.set_recv_buffer_size(CLIENT)?;
     if let Err(error) = adjust_again(&socket) {
         tracing::debug!(%error, "the system does not adjust a receive buffer again");

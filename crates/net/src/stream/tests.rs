@@ -1,19 +1,26 @@
 //! Connections in memory, with tokio's clock in the test's hand.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+    split,
+};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, timeout};
 
 use super::accept::Host as _;
 use super::connection::{self, Accepted};
 use super::listener_handle::ListenerHandle;
+use super::receive_buffer::{OverTcp, STRANGER};
 use super::send_queue::{SendQueue, UNREAD_ANSWERS};
 use super::settings::{Speaks, StreamSettings};
 use crate::clock::Clock;
@@ -61,8 +68,10 @@ impl Rig {
     /// A connection that was accepted now. `room` is what is on its way in either direction.
     fn connect(&self, room: usize) -> TestClient {
         let (near, far) = duplex(room);
+        let far = OnSocket::accepted(far);
+        let socket = Rc::clone(&far.socket);
         let served = spawn_local(serve(Rc::clone(&self.core), self.ticket(), far));
-        TestClient { stream: near, served, unread: Vec::new(), nonce: Vec::new() }
+        TestClient { stream: near, socket, served, unread: Vec::new(), nonce: Vec::new() }
     }
 
     fn answered(&self) -> u64 {
@@ -74,8 +83,8 @@ impl Rig {
 async fn serve(
     core: Rc<Core>,
     ticket: ConnectionTicket,
-    stream: DuplexStream,
-) -> Option<std::io::ErrorKind> {
+    stream: OnSocket,
+) -> Option<io::ErrorKind> {
     let queue = Rc::new(SendQueue::new("tcp"));
     let number = core.connect(Rc::clone(&queue));
     let address = (Ipv4Addr::LOCALHOST, 0).into();
@@ -98,9 +107,59 @@ async fn serve(
     outcome.err().map(|error| error.kind())
 }
 
+/// A stream in memory, with a socket that has the options of an accepted connection.
+struct OnSocket {
+    stream: DuplexStream,
+    socket: Rc<Socket>,
+}
+
+impl OnSocket {
+    fn accepted(stream: DuplexStream) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(STRANGER).unwrap();
+        Self { stream, socket: Rc::new(socket) }
+    }
+}
+
+impl OverTcp for OnSocket {
+    fn socket(&self) -> SockRef<'_> {
+        SockRef::from(&*self.socket)
+    }
+}
+
+impl AsyncRead for OnSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for OnSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
 struct TestClient {
     stream: DuplexStream,
-    served: JoinHandle<Option<std::io::ErrorKind>>,
+    /// The server's end.
+    socket: Rc<Socket>,
+    served: JoinHandle<Option<io::ErrorKind>>,
     unread: Vec<u8>,
     nonce: Vec<u8>,
 }
@@ -170,6 +229,20 @@ async fn who_says_nothing_is_left_after_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_kernel_holds_much_only_of_a_client_with_an_allocation() {
+    locally(async {
+        let rig = Rig::new(10);
+        let mut client = rig.connect(4096);
+        let accepted = client.socket.recv_buffer_size().unwrap();
+        client.ask(Method::BINDING, 1).await;
+        assert_eq!(client.socket.recv_buffer_size().unwrap(), accepted);
+        client.allocate(2).await;
+        assert!(client.socket.recv_buffer_size().unwrap() > accepted);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_an_allocation_a_connection_lives_for_a_minute_whatever_it_says() {
     locally(async {
         let rig = Rig::new(10);
@@ -181,7 +254,7 @@ async fn without_an_allocation_a_connection_lives_for_a_minute_whatever_it_says(
         client.ask(Method::BINDING, 8).await;
         client.closed_after().await;
         assert!(about(start.elapsed(), WITHOUT_ALLOCATION), "{:?}", start.elapsed());
-        assert_eq!(client.served.await.unwrap(), Some(std::io::ErrorKind::TimedOut));
+        assert_eq!(client.served.await.unwrap(), Some(io::ErrorKind::TimedOut));
     })
     .await;
 }
@@ -241,7 +314,7 @@ async fn who_does_not_read_is_not_read_either_and_takes_no_more_than_is_told() {
         assert!(kept <= 2 * 4096, "{kept} bytes of requests");
         // It does not keep it beyond its minute either.
         tokio::time::sleep(WITHOUT_ALLOCATION).await;
-        assert_eq!(client.served.await.unwrap(), Some(std::io::ErrorKind::TimedOut));
+        assert_eq!(client.served.await.unwrap(), Some(io::ErrorKind::TimedOut));
     })
     .await;
 }
@@ -252,7 +325,7 @@ async fn a_turn_of_a_connection_without_an_allocation_ends_after_16_messages() {
     let (mut near, far) = duplex(64 * 1024);
     let many: Vec<u8> = (0..300).flat_map(|_| binding(1)).collect();
     near.write_all(&many).await.unwrap();
-    let mut serving = Box::pin(serve(Rc::clone(&rig.core), rig.ticket(), far));
+    let mut serving = Box::pin(serve(Rc::clone(&rig.core), rig.ticket(), OnSocket::accepted(far)));
     for turn in 1..=3 {
         poll_fn(|context| {
             assert!(serving.as_mut().poll(context).is_pending());
@@ -290,7 +363,7 @@ async fn where_all_places_are_taken_who_has_no_allocation_makes_room() {
         stranger.ask(Method::BINDING, 1).await;
         let mut newcomer = rig.connect(4096);
         assert_eq!(stranger.closed_after().await, Duration::ZERO);
-        assert_eq!(stranger.served.await.unwrap(), Some(std::io::ErrorKind::QuotaExceeded));
+        assert_eq!(stranger.served.await.unwrap(), Some(io::ErrorKind::QuotaExceeded));
         newcomer.allocate(1).await;
         assert!(rig.connections.take(Ipv4Addr::LOCALHOST.into()).is_none());
         relaying.ask(Method::BINDING, 9).await;

@@ -47,9 +47,9 @@ pub(super) fn icmp_errors(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// Each relayed address takes a descriptor, and the usual soft limit of 1024 is below the default
-/// range of ports.
-pub(super) fn raise_descriptor_limit(config: &Config) {
+/// Makes room for as many descriptors as the configuration needs. Each relayed address takes one, and the usual soft
+/// limit of 1024 is below the default range of ports.
+pub(super) fn make_room_for_descriptors(config: &Config) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
@@ -59,11 +59,21 @@ pub(super) fn raise_descriptor_limit(config: &Config) {
     let connections = if has_streams { u64::from(config.limits.connections) } else { 0 };
     let connections = if config.protocol.tcp_relay { 2 * connections } else { connections };
     let needed = 2 * u64::from(config.relay_ports.len()) + connections + SPARE_DESCRIPTORS;
-    match getrlimit(Resource::Nofile).current {
-        Some(current) if current < needed => tracing::warn!(
-            "this process may open {current} files, but {needed} are needed for all relay ports and connections. \
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if allowed < needed {
+        tracing::warn!(
+            "this process may open {allowed} files, but {needed} are needed for all relay ports and connections. \
              Set LimitNOFILE={needed} in the systemd unit, or --ulimit nofile={needed} for a container"
-        ),
-        _ => {}
+        );
     }
+    grow_descriptor_table(allowed.min(needed));
+}
+
+/// Lets the table of descriptors have `size` places now. Linux doubles it whenever it is full, and in a process with
+/// threads each time waits until all processors have passed a scheduler tick: a worker that opens the 65th, 257th or
+/// 1025th socket would stand still for about 20 ms, with all calls on it.
+fn grow_descriptor_table(size: u64) {
+    let Ok(last) = i32::try_from(size.saturating_sub(1)) else { return };
+    // Closed at once: the table does not shrink. If it fails, the table grows later.
+    let _ = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), last);
 }

@@ -92,7 +92,7 @@ impl Reloader<'_> {
             successors.map_err(|error| self.explain(&error, |kind| error.is_caused_by(kind)))?;
         let moved = in_use.listeners.successor(&config, successors.certificates())?;
         if changed(&["limits.connections", "protocol.tcp_relay", "listen"]) {
-            checks::raise_descriptor_limit(&config);
+            checks::make_room_for_descriptors(&config);
         }
         let bound = self.listen(&moved, &in_use.config).await?;
         in_use.refresh_addresses(addresses);

@@ -98,7 +98,7 @@ impl<'a> Prepared<'a> {
     /// When a port of a listener cannot be bound. Without a control socket or metrics the server starts
     /// all the same.
     pub(crate) fn bind(self) -> Result<Bound<'a>, Failure> {
-        checks::raise_descriptor_limit(&self.config);
+        checks::make_room_for_descriptors(&self.config);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = runtime.block_on(async { Signals::take() })?;
         let sockets = Listeners::bind(&self.listeners.wanted(), self.config.workers.get())?;

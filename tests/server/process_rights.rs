@@ -24,6 +24,19 @@ fn it_leaves_no_core_dump() {
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
 
+/// A table that grows later holds up a worker for about 20 ms, with all calls on it.
+#[test]
+fn the_table_of_descriptors_has_room_for_all_relay_ports_from_the_start() {
+    let server = Server::configured(
+        "external_ip = \"127.0.0.1\"\nrelay_ports = \"20000-21999\"\n[[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n",
+    );
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let open = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let allowed: u64 = open.split_whitespace().next().unwrap().parse().unwrap();
+    let size: u64 = status(&server, "FDSize").parse().unwrap();
+    assert!(size >= allowed.min(2 * 2000), "{size} of {allowed}");
+}
+
 #[test]
 fn started_as_root_it_becomes_the_configured_user_in_all_its_threads() {
     if !rustix::process::geteuid().is_root() {

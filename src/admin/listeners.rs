@@ -85,7 +85,7 @@ impl ListenerTable {
     /// Those that speak DTLS.
     pub fn dtls(&self) -> impl Iterator<Item = &Arc<DtlsSettings>> {
         self.open.iter().filter_map(|entry| match &entry.wanted {
-            Wanted::Dtls(settings) => Some(settings),
+            Wanted::Dtls(settings) | Wanted::UdpAndDtls(settings) => Some(settings),
             Wanted::Udp(_) | Wanted::Stream(_) => None,
         })
     }
@@ -226,12 +226,13 @@ fn wanted(listen: &Listen, store: Option<&Arc<CertStore>>) -> Result<Wanted, Cer
             transport: listen.transport.name(),
         })
     };
+    let dtls = || -> Result<_, CertificateError> {
+        Ok(Arc::new(DtlsSettings::new(&listen.name, listen.address, store()?)?))
+    };
     let speaks = match listen.transport {
         Transport::Udp => return Ok(Wanted::Udp(listen.address)),
-        Transport::Dtls => {
-            let settings = DtlsSettings::new(&listen.name, listen.address, store()?)?;
-            return Ok(Wanted::Dtls(Arc::new(settings)));
-        }
+        Transport::Dtls => return Ok(Wanted::Dtls(dtls()?)),
+        Transport::UdpAndDtls => return Ok(Wanted::UdpAndDtls(dtls()?)),
         Transport::Tcp => Speaks::Plain,
         Transport::Tls => Speaks::Tls(TlsServer::new(store()?)),
         Transport::Auto => Speaks::Either(TlsServer::new(store()?)),
@@ -327,6 +328,37 @@ mod tests {
         assert!(moved(&gone, &["udp 127.0.0.1:3478 new"]).is_err(), "it has calls still");
         assert!(moved(&first, &["udp [::]:3478 old", "tcp 127.0.0.1:3478 new"]).is_ok());
         assert!(moved(&first, &["udp [::]:3478 old", "udp 127.0.0.2:9 new"]).is_ok());
+    }
+
+    #[test]
+    fn plain_clients_keep_their_socket_where_dtls_comes_and_goes() {
+        let listen = |transport, address: &str| Listen {
+            transport,
+            address: address.parse().unwrap(),
+            ..config(&["udp [::]:3478 u"]).listen.remove(0)
+        };
+        let goes_on = |new, old| same_socket(&listen(new, "[::]:3478"), &listen(old, "[::]:3478"));
+        use Transport::{Auto, Dtls, Tcp, Tls, Udp, UdpAndDtls};
+        for (old, may_become) in [
+            (Udp, &[Udp, UdpAndDtls][..]),
+            (UdpAndDtls, &[Udp, UdpAndDtls]),
+            (Dtls, &[Dtls, UdpAndDtls]),
+            (Tcp, &[Tcp, Tls, Auto]),
+            (Tls, &[Tcp, Tls, Auto]),
+            (Auto, &[Tcp, Tls, Auto]),
+        ] {
+            for new in Transport::ALL {
+                assert_eq!(goes_on(new, old), may_become.contains(&new), "{old:?} {new:?}");
+            }
+        }
+        assert!(!same_socket(&listen(UdpAndDtls, "[::]:3479"), &listen(Udp, "[::]:3478")));
+        let (both, dtls) = (listen(UdpAndDtls, "[::]:3478"), listen(Dtls, "127.0.0.1:3478"));
+        assert!(
+            check_sockets(std::slice::from_ref(&both), &[dtls]).is_err(),
+            "plain clients cannot be told"
+        );
+        assert!(check_sockets(std::slice::from_ref(&both), &[listen(Tcp, "[::]:3478")]).is_ok());
+        assert!(check_sockets(&[listen(Udp, "[::]:3478")], &[both]).is_ok());
     }
 
     #[test]

@@ -41,16 +41,17 @@ pub(super) fn check_sockets(old: &[Listen], new: &[Listen]) -> Result<(), InTheW
     Ok(())
 }
 
-/// Whether two listeners can have the same socket: connections are told apart when they come in,
-/// UDP and DTLS are not the same to a client that is there.
-pub(super) fn same_socket(a: &Listen, b: &Listen) -> bool {
-    let kind = |listen: &Listen| match listen.transport {
-        Transport::Udp => 0,
-        Transport::Dtls => 1,
-        Transport::Tcp | Transport::Tls | Transport::Auto => 2,
+/// Whether the listener `new` can go on with the sockets of `old`: connections are told apart when they come
+/// in, and DTLS clients can be told that their connection ends. Clients of plain UDP that are there cannot.
+pub(super) fn same_socket(new: &Listen, old: &Listen) -> bool {
+    use Transport::{Auto, Dtls, Tcp, Tls, Udp, UdpAndDtls};
+    let goes_on = match old.transport {
+        Udp | UdpAndDtls => matches!(new.transport, Udp | UdpAndDtls),
+        Dtls => matches!(new.transport, Dtls | UdpAndDtls),
+        Tcp | Tls | Auto => matches!(new.transport, Tcp | Tls | Auto),
     };
     // Of several on "any free port" the name says which is meant.
-    kind(a) == kind(b) && a.address == b.address && (has_port(a) || a.name == b.name)
+    goes_on && new.address == old.address && (has_port(new) || new.name == old.name)
 }
 
 /// Whether one cannot be bound while the other is.

@@ -42,7 +42,6 @@ NAMED = [
     (r"relay over TCP", ["RFC 6062"]),
     (r"RFC 3489", ["RFC 3489"]),
     (r"channel 0x7", ["channel numbers from 0x5000"]),
-    (r"DTLS", ["DTLS on", "no DTLS"]),
 ]
 
 
@@ -123,8 +122,19 @@ def binds(port, transport, host=SERVER, cookie=0x2112A442):
 
 
 def dtls(port):
-    command = ["timeout", "1", "openssl", "s_client", "-dtls", "-connect", "%s:%d" % (SERVER, port)]
-    return b"BEGIN CERT" in subprocess.run(command, input=b"", capture_output=True, check=False).stdout
+    """Whether a Binding request within DTLS is answered there."""
+    command = ["timeout", "1", "openssl", "s_client", "-dtls", "-quiet", "-connect", "%s:%d" % (SERVER, port)]
+    client = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        request = message(BINDING)
+        client.stdin.write(request)
+        client.stdin.flush()
+        # Where no answer comes, the end is that of `timeout`.
+        answer = client.stdout.read(20)
+        return answer[:2] == b"\x01\x01" and answer[4:] == request[4:20]
+    finally:
+        client.terminate()
+        client.communicate()
 
 
 def ready(process, ports, seconds=8):

@@ -26,7 +26,7 @@ run_case() {
     judge "$verdict" "$status" "$watched"
 }
 
-# The server's port, or its TLS port for -S.
+# The server's port, or its TLS port for -S; of `mixed` the one for both.
 port_for() {
     local port
     case $1 in
@@ -36,6 +36,10 @@ port_for() {
     both) port=3778 ;;
     discovery) port=3878 ;;
     mobile) port=3978 ;;
+    mixed)
+        printf 4078
+        return
+        ;;
     esac
     shift
     if has_word "$*" -S; then port=$(tls_port "$port"); fi

@@ -34,11 +34,12 @@ credentials() {
 }
 
 transports() {
-    wants udp || echo no-udp
+    wants udp || wants udp+dtls || echo no-udp
     wants tcp || echo no-tcp
     wants tls || echo no-tls
-    wants dtls || echo no-dtls
-    if wants tls || wants dtls; then
+    # Each of coturn's UDP ports serves both.
+    wants dtls || wants udp+dtls || echo no-dtls
+    if wants tls || wants dtls || wants udp+dtls; then
         printf 'cert=%s/server.crt\npkey=%s/server.key\n' "$CERTS" "$CERTS"
     fi
 }

@@ -27,6 +27,7 @@ listeners() {
     local address
     for address in $LISTEN; do
         ! wants udp || listener udp "$address" "$PORT"
+        ! wants udp+dtls || listener udp+dtls "$address" "$PORT"
         [ -z "$NAT_DISCOVERY" ] || listener udp "$address" "$((PORT + 1))"
         ! wants tcp || listener tcp "$address" "$PORT"
         ! wants tls || listener tls "$address" "$TLSPORT"
@@ -86,7 +87,7 @@ CONF
     if [ -n "$MOBILITY" ]; then printf 'mobility = true\n'; fi
     # shellcheck disable=SC2086  # a list of words
     if [ -n "$NAT_DISCOVERY" ]; then printf 'nat_discovery = %s\n' "$(toml_list $NAT_DISCOVERY)"; fi
-    if wants tls || wants dtls; then
+    if wants tls || wants dtls || wants udp+dtls; then
         printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi
 }

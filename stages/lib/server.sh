@@ -37,6 +37,7 @@ all_listeners_open() {
     local address
     for address in $LISTEN; do
         ! wants udp || listening udp "$address" "$PORT" || return 1
+        ! wants udp+dtls || listening udp "$address" "$PORT" || return 1
         ! wants tcp || listening tcp "$address" "$PORT" || return 1
         ! wants tls || listening tcp "$address" "$TLSPORT" || return 1
         ! wants dtls || listening udp "$address" "$TLSPORT" || return 1
@@ -61,8 +62,8 @@ launch() {
 
 # The certificate files, for the transports that need them.
 make_certificates() {
-    if wants tls || wants dtls; then
-        [ -n "$CERTS" ] || die "TRANSPORTS has tls or dtls: set CERTS to a directory for the certificates"
+    if wants tls || wants dtls || wants udp+dtls; then
+        [ -n "$CERTS" ] || die "TRANSPORTS has tls, dtls or udp+dtls: set CERTS to a directory for the certificates"
         "$(dirname "${BASH_SOURCE[0]}")/make-certs.sh" "$CERTS" turn.e2e.test localhost 127.0.0.1 ::1 203.0.113.10
     fi
 }

@@ -274,7 +274,7 @@ fn the_document_is_made_of_table_and_annotations() {
     let table = table();
     let annotations = annotations(&sources());
     let mut wanted = document.clone();
-    for rfc in [8489, 8656, 8016, 5780] {
+    for rfc in [8489, 8656, 8016, 5780, 7983] {
         wanted = filled(&wanted, &format!("rfc{rfc}"), &rules(&table, rfc, &annotations));
     }
     wanted = filled(&wanted, "counts", &counts_table(&table));
@@ -349,6 +349,7 @@ fn counts_table(table: &Table) -> String {
         ("RFC 8656", Some(8656)),
         ("RFC 8016", Some(8016)),
         ("RFC 5780", Some(5780)),
+        ("RFC 7983", Some(7983)),
         ("all", None),
     ] {
         let count = |status| count(table, rfc, status);

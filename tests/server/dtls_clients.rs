@@ -14,13 +14,13 @@ use testkit::stream_client::{PASSWORD, REALM, StreamClient, USER, channel, relay
 use tokio::net::UdpSocket;
 use tokio::time::{sleep, timeout};
 
-const PEERS: &str = "[peers]\nallow = [\"127.0.0.0/8\"]\n";
+pub(super) const PEERS: &str = "[peers]\nallow = [\"127.0.0.0/8\"]\n";
 
 /// A server with a certificate, and what its clients trust.
-struct Site {
-    server: Server,
-    pki: Pki,
-    certificate: tempfile::TempDir,
+pub(super) struct Site {
+    pub(super) server: Server,
+    pub(super) pki: Pki,
+    pub(super) certificate: tempfile::TempDir,
 }
 
 impl Site {
@@ -29,7 +29,7 @@ impl Site {
         Self::listening(&["transport = \"dtls\"\naddress = \"127.0.0.1:0\""], more)
     }
 
-    fn listening(listeners: &[&str], more: &str) -> Self {
+    pub(super) fn listening(listeners: &[&str], more: &str) -> Self {
         let pki = Pki::new(Kind::P256);
         let certificate = tempfile::tempdir().unwrap();
         pki.write(certificate.path());
@@ -37,7 +37,7 @@ impl Site {
         Self { server, pki, certificate }
     }
 
-    fn text(certificate: &std::path::Path, listeners: &[&str], more: &str) -> String {
+    pub(super) fn text(certificate: &std::path::Path, listeners: &[&str], more: &str) -> String {
         let at = certificate.display();
         let mut text = format!(
             "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\n[auth]\nusers = [\"{USER}:{PASSWORD}\"]\n\
@@ -49,11 +49,13 @@ impl Site {
         text
     }
 
+    /// Where it speaks DTLS, alone or beside UDP.
     fn address(&self) -> SocketAddr {
-        self.server.listener("dtls")
+        let mut listeners = self.server.listeners.iter();
+        listeners.find(|(_, spoken)| spoken.ends_with("dtls")).unwrap().0
     }
 
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         Client::new(&self.pki.root)
     }
 
@@ -330,7 +332,16 @@ async fn half_open_connections_make_room_after_ten_seconds() {
 /// Takes some seconds: the server looks at the files every five.
 #[tokio::test]
 async fn a_renewed_certificate_is_served_to_new_connections_while_a_call_goes_on() {
-    let site = Site::new(PEERS);
+    tokio::join!(
+        takes_up_a_renewed_certificate(Site::new(PEERS)),
+        takes_up_a_renewed_certificate(Site::listening(
+            &["transport = \"udp+dtls\"\naddress = \"127.0.0.1:0\""],
+            PEERS
+        )),
+    );
+}
+
+async fn takes_up_a_renewed_certificate(site: Site) {
     let mut call = site.connect().await;
     let relayed = call.allocate().await;
     let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();

@@ -23,4 +23,5 @@ mod server_process;
 mod strangers;
 mod streams;
 mod tcp_relay;
+mod udp_and_dtls;
 mod unproven;

@@ -61,7 +61,7 @@ pub struct ServerArgs {
     #[arg(long, value_name = "FIRST-LAST")]
     pub relay_ports: Option<String>,
 
-    /// Listener, such as udp:[::]:3478; may be repeated; transports are udp, tcp, tls, dtls, auto
+    /// Listener, such as udp:[::]:3478; may be repeated; transports are udp, tcp, tls, dtls, auto, udp+dtls
     #[arg(long, value_name = "TRANSPORT:ADDRESS:PORT")]
     pub listen: Vec<String>,
 

@@ -251,6 +251,30 @@ mod tests {
     }
 
     #[test]
+    fn udp_beside_dtls_is_named_as_udp_and_dtls_by_the_usual_guide_alone() {
+        for (listen, port) in [
+            (&["udp+dtls:[::]:3478", "udp+dtls:[::]:5349"][..], [3478, 5349]),
+            (&["udp+dtls:[::]:5349", "udp+dtls:[::]:3478"], [3478, 5349]),
+            (&["udp+dtls:[::]:443"], [443, 443]),
+            (&["udp:[::]:3480", "udp+dtls:[::]:5349"], [3480, 5349]),
+        ] {
+            let toml = format!(
+                "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\nlisten = {listen:?}\n"
+            );
+            let [plain, secure] = port;
+            assert_eq!(uris(&shared(&toml)), [format!("turn:h.org:{plain}?transport=udp")]);
+            let host = Host::Known("h.org".into());
+            let (article, missing) = uris::of_article(&config(&toml), &host);
+            assert!(
+                article.contains(&format!("turns:h.org:{secure}?transport=udp")),
+                "{article:?}"
+            );
+            assert!(article.contains(&format!("turn:h.org:{plain}?transport=udp")), "{article:?}");
+            assert!(missing.iter().all(|text| text.contains("transport=tcp")), "{missing:?}");
+        }
+    }
+
+    #[test]
     fn port_behind_a_proxy_is_not_advertised_but_told_of() {
         let toml = format!(
             "{SECRET}host = \"h.org\"\ntls.certbot = \"/live/h.org\"\n\

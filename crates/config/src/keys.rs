@@ -366,7 +366,8 @@ key_table! {
     /// [{transport = "tls", address = "[::]:5349", cert = "FILE", key = "FILE"}]
     [listen]
     own {
-        /// udp | tcp | tls | dtls (usually 5349; no browser speaks it) | auto (TCP and TLS on one port).
+        /// udp | tcp | tls | dtls (usually 5349; no browser speaks it) | auto (TCP and TLS on one port) |
+        /// udp+dtls (UDP and DTLS on one port).
         transport: Text, Required r#""udp""#, Applied;
 
         /// [::] is every address of both families.
@@ -375,7 +376,7 @@ key_table! {
         /// Its name in logs and metrics. Default: TRANSPORT:PORT.
         name: Text, Default r#""udp:3478""#, Applied;
 
-        /// A pair of PEM files instead of the certificates of [tls]; for tls, dtls and auto. None by default.
+        /// A pair of PEM files instead of the certificates of [tls]; for tls, dtls, auto and udp+dtls. None by default.
         cert: Path, Example r#""/etc/taciturn/calls.pem""#, Applied;
         key: Path, Example r#""/etc/taciturn/calls.key""#, Applied;
 

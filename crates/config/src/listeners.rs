@@ -20,7 +20,7 @@ use super::transport::Transport;
 
 const EXAMPLE: &str = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"";
 const SHORT: &str = "write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;\n\
-                     transports are udp, tcp, tls, dtls, auto";
+                     transports are udp, tcp, tls, dtls, auto, udp+dtls";
 
 /// A listener, and where what it was made of stands.
 struct Read {
@@ -104,7 +104,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &T
                     listen.address, other.address
                 )
             };
-            reader.findings.error(&origin, key, message, "remove one of them, or change its port");
+            reader.findings.error(&origin, key, message, way_out(other, &listen));
         }
         listeners.push(listen);
     }
@@ -155,7 +155,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
             reader.error(
                 &item,
                 message,
-                "write one of \"udp\", \"tcp\", \"tls\", \"dtls\", \"auto\"",
+                "write one of \"udp\", \"tcp\", \"tls\", \"dtls\", \"auto\" (TCP and TLS), \"udp+dtls\"",
             );
         }
         Some((transport?, item.origin))
@@ -201,7 +201,7 @@ fn own_cert(
     key: Taken,
 ) -> Option<CertSource> {
     if !transport.is_secure() {
-        let help = "remove it; only tls, dtls and auto listeners have a certificate";
+        let help = "remove it; only tls, dtls, auto and udp+dtls listeners have a certificate";
         refuse(reader, transport, [&cert, &key], help);
         return None;
     }
@@ -346,6 +346,18 @@ fn clash_with_relay_ports(
         let help = "a relay port and a listener cannot share a UDP port: change one of them";
         reader.findings.error(origin, key, message, help);
     }
+}
+
+/// What to do about two listeners that want the same port.
+fn way_out(a: &Listen, b: &Listen) -> String {
+    let both = match (a.transport, b.transport) {
+        (Transport::Udp, Transport::Dtls) | (Transport::Dtls, Transport::Udp) => {
+            Transport::UdpAndDtls
+        }
+        (Transport::Tcp, Transport::Tls) | (Transport::Tls, Transport::Tcp) => Transport::Auto,
+        _ => return "remove one of them, or change its port".to_owned(),
+    };
+    format!("write one section for both, with transport = \"{}\", or change a port", both.name())
 }
 
 /// Whether two listeners want the same port of the same address. Port 0 is any free port.

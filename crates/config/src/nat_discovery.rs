@@ -63,7 +63,8 @@ pub(super) fn nat_discovery(reader: &mut Reader<'_>, listen: &[Listen]) -> Optio
 
 /// The first two ports on which every address has a UDP listener.
 fn ports(addresses: &[Option<[RelayAddress; 2]>; 2], listen: &[Listen]) -> Option<[u16; 2]> {
-    let udp = || listen.iter().filter(|listen| listen.transport == Transport::Udp);
+    let speaks_udp = |transport| matches!(transport, Transport::Udp | Transport::UdpAndDtls);
+    let udp = || listen.iter().filter(|listen| speaks_udp(listen.transport));
     let is_served = |port: u16| {
         addresses.iter().flatten().flatten().all(|address| {
             udp().any(|listen| serves(listen.address, SocketAddr::new(address.local, port)))
@@ -115,6 +116,18 @@ mod tests {
         });
         let good = told(r#"["8.8.4.4", "8.8.8.8"]"#, &of_each.concat().concat());
         assert_eq!(good.unwrap(), "Some(([3478, 5000], true, false))");
+    }
+
+    #[test]
+    fn udp_beside_dtls_is_udp_and_dtls_alone_is_not() {
+        let listen = |transport: &str| {
+            let second = LISTEN.replacen("\"udp\"", &format!("\"{transport}\""), 1);
+            format!("tls.certbot = \"/live\"\n{second}")
+        };
+        let list = r#"["8.8.4.4", "8.8.8.8"]"#;
+        let good = told(list, &listen("udp+dtls")).unwrap();
+        assert_eq!(good, "Some(([3478, 3479], true, false))");
+        assert!(told(list, &listen("dtls")).unwrap_err().contains("takes two ports"));
     }
 
     #[test]

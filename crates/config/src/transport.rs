@@ -13,11 +13,14 @@ pub enum Transport {
     Dtls,
     /// TCP and TLS on one port, told apart by the first byte.
     Auto,
+    /// UDP and DTLS on one port, told apart by the first byte of each datagram (RFC 7983).
+    UdpAndDtls,
 }
 
 impl Transport {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls, Self::Auto];
+    pub const ALL: [Self; 6] =
+        [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls, Self::Auto, Self::UdpAndDtls];
 
     /// The transport of this name.
     #[must_use]
@@ -25,7 +28,7 @@ impl Transport {
         Self::ALL.into_iter().find(|transport| transport.name() == name.trim())
     }
 
-    /// Its name in the configuration: `udp`, `tcp`, `tls`, `dtls`, `auto`.
+    /// Its name in the configuration: `udp`, `tcp`, `tls`, `dtls`, `auto`, `udp+dtls`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,18 +37,25 @@ impl Transport {
             Self::Tls => "tls",
             Self::Dtls => "dtls",
             Self::Auto => "auto",
+            Self::UdpAndDtls => "udp+dtls",
         }
     }
 
     /// Whether it needs a certificate.
     #[must_use]
     pub const fn is_secure(self) -> bool {
-        matches!(self, Self::Tls | Self::Dtls | Self::Auto)
+        matches!(self, Self::Tls | Self::Dtls | Self::Auto | Self::UdpAndDtls)
     }
 
     /// Whether it takes a UDP port, not a TCP port.
     #[must_use]
     pub const fn is_datagram(self) -> bool {
-        matches!(self, Self::Udp | Self::Dtls)
+        matches!(self, Self::Udp | Self::Dtls | Self::UdpAndDtls)
+    }
+
+    /// Whether it serves clients both with and without encryption, on one port.
+    #[must_use]
+    pub const fn is_mixed(self) -> bool {
+        matches!(self, Self::Auto | Self::UdpAndDtls)
     }
 }

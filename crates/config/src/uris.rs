@@ -60,7 +60,17 @@ impl fmt::Display for Host {
     }
 }
 
-const TLS: &[Transport] = &[Transport::Tls, Transport::Auto];
+/// The transports that serve plain TURN over UDP.
+pub const UDP: &[Transport] = &[Transport::Udp, Transport::UdpAndDtls];
+
+/// Those that serve it over TCP.
+pub const TCP: &[Transport] = &[Transport::Tcp, Transport::Auto];
+
+/// Those that serve TURN over TLS.
+pub const TLS: &[Transport] = &[Transport::Tls, Transport::Auto];
+
+/// Those that serve it over DTLS.
+const DTLS: &[Transport] = &[Transport::Dtls, Transport::UdpAndDtls];
 
 /// The listeners that serve one of `transports`, either to clients themselves or to a proxy.
 fn serving<'a>(
@@ -74,8 +84,8 @@ fn serving<'a>(
     config.listen.iter().filter(serves)
 }
 
-/// The port of the first listener that serves one of `transports`; if that serves both plain TURN and TLS, and another
-/// one on the usual port of the scheme (RFC 8656 section 2.2) does too, of that one. The port behind a proxy is not
+/// The port of the first listener that serves one of `transports`; if that serves both with and without
+/// encryption, and another one on the usual port of the scheme (RFC 8656 section 2.2) does too, of that one. The port behind a proxy is not
 /// the one that clients reach.
 #[must_use]
 pub fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
@@ -84,7 +94,7 @@ pub fn port(config: &Config, transports: &[Transport]) -> Option<u16> {
     // Port 0 is "any free port": nobody can be told which.
     let reached = || serving(config, transports, false).filter(|listen| listen.address.port() != 0);
     let first = reached().next()?;
-    let both = |listen: &&Listen| listen.transport == Transport::Auto;
+    let both = |listen: &&Listen| listen.transport.is_mixed();
     let better = reached().filter(both).find(|listen| listen.address.port() == usual);
     let better = better.filter(|_| both(&first));
     Some(better.unwrap_or(first).address.port())
@@ -107,11 +117,8 @@ pub fn proxy_hint(config: &Config, host: &Host) -> Option<String> {
 /// browser speaks it to a TURN server, and `turns:` with `transport=udp` is taken for TLS.
 #[must_use]
 pub fn of_listeners(config: &Config, host: &Host) -> Vec<String> {
-    let ways: [(&str, &[Transport], &str); 3] = [
-        ("turn", &[Transport::Udp], "udp"),
-        ("turn", &[Transport::Tcp, Transport::Auto], "tcp"),
-        ("turns", TLS, "tcp"),
-    ];
+    let ways: [(&str, &[Transport], &str); 3] =
+        [("turn", UDP, "udp"), ("turn", TCP, "tcp"), ("turns", TLS, "tcp")];
     ways.into_iter()
         .filter_map(|(scheme, transports, transport)| {
             let port = port(config, transports)?;
@@ -126,12 +133,12 @@ pub fn of_listeners(config: &Config, host: &Host) -> Vec<String> {
 pub fn of_article(config: &Config, host: &Host) -> (Vec<String>, Vec<String>) {
     let ways: [(&str, &[Transport], &str, u16); 4] = [
         ("turns", TLS, "tcp", 5349),
-        ("turns", &[Transport::Dtls], "udp", 5349),
-        ("turn", &[Transport::Tcp, Transport::Auto], "tcp", 3478),
-        ("turn", &[Transport::Udp], "udp", 3478),
+        ("turns", DTLS, "udp", 5349),
+        ("turn", TCP, "tcp", 3478),
+        ("turn", UDP, "udp", 3478),
     ];
-    let secure = port(config, &[Transport::Tls, Transport::Dtls, Transport::Auto]);
-    let plain = port(config, &[Transport::Udp, Transport::Tcp, Transport::Auto]);
+    let secure = port(config, TLS).or_else(|| port(config, DTLS));
+    let plain = port(config, UDP).or_else(|| port(config, TCP));
     let (mut uris, mut missing) = (Vec::new(), Vec::new());
     for (scheme, transports, transport, default) in ways {
         let on = port(config, transports);

@@ -113,9 +113,9 @@ pub struct ClosingListener {
     pub name: String,
     /// Its address and port.
     pub address: String,
-    /// Its transport: `udp`, `tcp`, `tls`, `auto` or `dtls`.
+    /// Its transport: `udp`, `tcp`, `tls`, `auto`, `dtls` or `udp+dtls`.
     pub transport: String,
-    /// For UDP the allocations that are left, otherwise the connections.
+    /// What is left: of plain UDP clients their allocations, otherwise the connections.
     pub clients: u64,
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// Listen on more sockets.
     Listen { listeners: Box<Listeners>, done: oneshot::Sender<io::Result<()>> },
     /// Change listeners.
-    Change { changes: Vec<ListenerChange>, done: oneshot::Sender<()> },
+    Change { changes: Vec<ListenerChange>, done: oneshot::Sender<io::Result<()>> },
     /// Return how many clients these listeners have.
     Clients { of: Vec<ListenerId>, done: oneshot::Sender<Vec<usize>> },
     /// Respond, and do nothing else.

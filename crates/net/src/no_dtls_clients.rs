@@ -40,7 +40,8 @@ impl DtlsSettings {
         Err(DtlsUnavailable(format!(
             "listener \"{name}\": this taciturn was built without the feature `dtls` and cannot \
              serve it. Build it with `cargo build --release --features dtls` (the feature is on \
-             unless --no-default-features is given), or remove the listener"
+             unless --no-default-features is given), write transport = \"udp\" in place of \"udp+dtls\" \
+             (no-dtls in a file of coturn's), or remove the listener"
         )))
     }
 
@@ -78,7 +79,11 @@ impl DtlsClients {
         Err(io::Error::other(format!("{} cannot be served", settings.name)))
     }
 
-    pub(super) fn set(&mut self, _: u16, _: Arc<DtlsSettings>) {}
+    pub(super) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) -> io::Result<()> {
+        self.open(listener, settings)
+    }
+
+    pub(super) fn withdraw(&mut self, _: u16) {}
 
     pub(super) fn retire(&mut self, _: u16, _: bool) {}
 
@@ -86,10 +91,6 @@ impl DtlsClients {
 
     pub(super) fn on_listener(&self, _: u16) -> Vec<u32> {
         Vec::new()
-    }
-
-    pub(super) fn serves(&self, _: u16) -> bool {
-        false
     }
 
     pub(super) fn next_timeout(&self) -> Option<Tick> {

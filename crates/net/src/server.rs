@@ -229,13 +229,13 @@ impl Running {
     /// Lets every worker go on with listeners in another way.
     ///
     /// # Errors
-    /// When a worker is no longer there.
+    /// When the system gives a worker no randomness for DTLS, or a worker is no longer there.
     pub async fn change_listeners(&self, changes: &[ListenerChange]) -> io::Result<()> {
         for worker in &self.workers.commands {
             let (done, answer) = oneshot::channel();
             let command = Command::Change { changes: changes.to_vec(), done };
             worker.send(command).await.map_err(|_| gone())?;
-            answer.await.map_err(|_| gone())?;
+            answer.await.map_err(|_| gone())??;
         }
         Ok(())
     }

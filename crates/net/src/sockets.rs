@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::batch::system::{dont_fragment, overflowed, tell_icmp_errors};
 use super::counters::Overflowed;
+use super::listener::datagrams::Spoken;
 use super::listener::id::ListenerId;
 use super::listener::udp::{UdpListener, UdpListeners, open_relay};
 use taciturn_stun::Family;
@@ -115,6 +116,13 @@ impl Sockets {
     pub(super) fn numbers(&self, id: ListenerId) -> Vec<u16> {
         let sockets = self.listeners.iter().filter(|(_, listener)| listener.id == id);
         sockets.filter_map(|(number, _)| u16::try_from(number).ok()).collect()
+    }
+
+    /// Sets what is spoken on a listening socket.
+    pub(super) fn set_spoken(&mut self, number: u16, spoken: Spoken) {
+        if let Some(listener) = self.listeners.get_mut(usize::from(number)) {
+            listener.spoken = spoken;
+        }
     }
 
     /// Closes a listening socket.

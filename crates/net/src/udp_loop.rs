@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mio::{Events, Poll};
@@ -15,6 +16,7 @@ use super::clients::Message;
 use super::clock::Clock;
 use super::engine::entered::Entered;
 use super::engine::{Engine, dtls};
+use super::listener::datagrams::{Spoken, is_dtls};
 use super::listener::udp::try_again;
 use super::sockets::SocketId;
 use super::wake_delay::WakeDelay;
@@ -112,11 +114,7 @@ impl Reader {
                 SocketId::Listener(number) => {
                     // Its batch takes the place of what was read from relay sockets.
                     self.flush(entered);
-                    if entered.out.resources.clients.dtls.serves(number) {
-                        dtls::read(entered, number, &mut self.ingress)
-                    } else {
-                        self.read_listener(entered, number)
-                    }
+                    self.read_listener(entered, number)
                 }
                 SocketId::Relay(relay) => self.read_relay(entered, relay),
             };
@@ -132,27 +130,61 @@ impl Reader {
     /// Serves one batch from clients. Returns true if there may be more.
     fn read_listener(&mut self, entered: &mut Entered<'_>, number: u16) -> bool {
         let Some(listener) = entered.out.resources.sockets.listener(number) else { return false };
-        let address = listener.address;
+        let (address, spoken) = (listener.address.ip(), listener.spoken);
         let more = match self.ingress.receive(&listener.socket) {
             Ok(more) => more,
             Err(error) => return try_again(&error),
         };
+        match spoken {
+            Spoken::Udp => {
+                self.serve_plain(entered, number, address, |_| true);
+                self.flush(entered);
+            }
+            Spoken::Dtls => {
+                dtls::serve(entered, number, address, &self.ingress, |_| true);
+                self.ingress.clear();
+            }
+            // One after the other: what is sent on lies in the batch for the first, decrypted for the second.
+            Spoken::UdpAndDtls => {
+                let others = self.serve_plain(entered, number, address, |bytes| !is_dtls(bytes));
+                entered.flush(self.ingress.bytes());
+                if others {
+                    dtls::serve(entered, number, address, &self.ingress, is_dtls);
+                }
+                self.ingress.clear();
+            }
+        }
+        more
+    }
+
+    /// Serves those datagrams of a batch that are not encrypted. Returns true if there are others.
+    #[inline]
+    fn serve_plain(
+        &mut self,
+        entered: &mut Entered<'_>,
+        number: u16,
+        address: IpAddr,
+        is_plain: impl Fn(&[u8]) -> bool,
+    ) -> bool {
         let bytes = self.ingress.bytes();
-        let mut packets = 0;
+        let (mut packets, mut others) = (0, false);
         for received in self.ingress.received() {
             let client = Client {
                 via: Via::Udp(number),
-                local: received.local.unwrap_or_else(|| address.ip()),
+                local: received.local.unwrap_or(address),
                 remote: ClientAddr(received.source),
             };
             for (start, end) in received.datagrams() {
-                packets += 1;
-                entered.serve(client, bytes, start, end);
+                if is_plain(bytes.get(start..end).unwrap_or_default()) {
+                    packets += 1;
+                    entered.serve(client, bytes, start, end);
+                } else {
+                    others = true;
+                }
             }
         }
         self.wake_delay.count(packets);
-        self.flush(entered);
-        more
+        others
     }
 
     /// Serves one batch from peers, to be flushed with those of other relay sockets: most of it leaves by the same

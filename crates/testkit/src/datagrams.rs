@@ -58,9 +58,16 @@ impl AsyncWrite for Datagrams {
     }
 }
 
+impl Datagrams {
+    /// Those of a connected socket.
+    pub const fn over(socket: UdpSocket) -> Self {
+        Self { socket, rest: Vec::new() }
+    }
+}
+
 /// Datagrams between a port of its own and `to`.
 pub async fn udp(to: SocketAddr) -> Datagrams {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(to).await.unwrap();
-    Datagrams { socket, rest: Vec::new() }
+    Datagrams::over(socket)
 }

@@ -164,7 +164,7 @@ impl Server {
         self.wait_for_log(DONE, before + 1);
     }
 
-    /// Where it speaks "udp", "tcp", "tls", "auto" or "dtls"; the first such listener.
+    /// Where it speaks "udp", "tcp", "tls", "auto", "dtls" or "udp+dtls"; the first such listener.
     pub fn listener(&self, spoken: &str) -> SocketAddr {
         self.listeners.iter().find(|(_, name)| name == spoken).unwrap().0
     }

@@ -11,7 +11,7 @@ use super::endings::end;
 use super::event::EndReason;
 use super::parts::Parts;
 use super::traffic::Traffic;
-use super::types::{AllocationId, Carrier, ClientAddr};
+use super::types::{AllocationId, Carrier, ClientAddr, Via};
 use super::user::UserId;
 
 /// How many places of its table a shard looks at in one go, so that packets do not wait.
@@ -97,9 +97,9 @@ pub(super) fn kick<O: Outside>(cx: &mut Context<'_, O>, whose: &Whose) -> usize 
     meant.len()
 }
 
-/// How many allocations the clients of a listener have.
-pub(super) fn clients_of_listener(parts: &Parts, listener: u16) -> usize {
-    parts.allocations.clients().filter(|(client, _)| client.via.listener() == listener).count()
+/// How many allocations clients have that send plain datagrams to a listening socket.
+pub(super) fn udp_clients_of_listener(parts: &Parts, listener: u16) -> usize {
+    parts.allocations.clients().filter(|(client, _)| client.via == Via::Udp(listener)).count()
 }
 
 /// The listener is gone, with its number: the next one of that number is another.

@@ -86,6 +86,7 @@ impl Shard {
                 dispatch::answer_resumed(&mut cx);
                 verdict
             }
+            //= 7983-7-unknown
             Kind::Other => Verdict::Drop(DropReason::Malformed),
         };
         self.parts.statistics.count(&verdict);
@@ -227,10 +228,10 @@ impl Shard {
         }
     }
 
-    /// How many allocations the clients of a listener have.
+    /// How many allocations clients have that send plain datagrams to a listening socket.
     #[must_use]
-    pub fn clients_of_listener(&self, listener: u16) -> usize {
-        sessions::clients_of_listener(&self.parts, listener)
+    pub fn udp_clients_of_listener(&self, listener: u16) -> usize {
+        sessions::udp_clients_of_listener(&self.parts, listener)
     }
 
     /// The listener is gone, with its number: the next one of that number is another.

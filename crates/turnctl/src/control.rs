@@ -109,7 +109,12 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     let Traffic { bytes_to_peers, bytes_to_clients, .. } = status.traffic;
     writeln!(out, "  {:<16} {bytes_to_peers} to peers, {bytes_to_clients} to clients", "bytes")?;
     for ClosingListener { name, address, transport, clients } in &status.closing_listeners {
-        let left = if transport == "udp" { "allocations" } else { "connections" };
+        let left = match transport.as_str() {
+            "udp" => "allocations",
+            // Both are counted.
+            "udp+dtls" => "clients",
+            _ => "connections",
+        };
         writeln!(
             out,
             "  {:<16} \"{name}\" ({transport} {address}): closing, {clients} {left}",

@@ -58,7 +58,7 @@ pub enum HealthError {
     Target(String),
     /// None of the configured listeners can be asked.
     #[error(
-        "no listener can be tested: only udp, tcp, tls and auto listeners can, and only if the port is not 0"
+        "no listener can be tested: only udp, tcp, tls, auto and udp+dtls listeners can, and only if the port is not 0"
     )]
     NoListener,
     /// No answer, or a wrong one.
@@ -127,17 +127,18 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn choose(listeners: &[Listen]) -> Option<Target> {
     let rank = |listen: &Listen| {
         let transport = match listen.transport {
-            Transport::Udp => 0,
+            Transport::Udp | Transport::UdpAndDtls => 0,
             Transport::Tcp | Transport::Auto => 1,
             Transport::Tls => 2,
-            // This command has no client for other transports.
-            _ => return None,
+            // This command has no client for it.
+            Transport::Dtls => return None,
         };
         (listen.address.port() != 0).then_some((listen.proxy_protocol, transport))
     };
     let best = listeners.iter().filter(|listen| rank(listen).is_some()).min_by_key(|l| rank(l))?;
     let transport = match best.transport {
         Transport::Auto => Transport::Tcp,
+        Transport::UdpAndDtls => Transport::Udp,
         other => other,
     };
     let address = reachable(best.address);
@@ -352,13 +353,20 @@ mod tests {
             listen("tls", "[::]:5349", ""),
             listen("auto", "0.0.0.0:443", ""),
             listen("udp", "[2001:db8::7]:3478", ""),
+            listen("udp+dtls", "[2001:db8::7]:3479", ""),
         ];
+        // Of two over UDP the first.
+        assert_eq!(
+            chosen(&listeners.concat()),
+            Some((Transport::Udp, "[2001:db8::7]:3478".into(), false))
+        );
+        listeners.remove(3);
         let mut next = || {
             let found = chosen(&listeners.concat()).unwrap();
             listeners.pop();
             found
         };
-        assert_eq!(next(), (Transport::Udp, "[2001:db8::7]:3478".into(), false));
+        assert_eq!(next(), (Transport::Udp, "[2001:db8::7]:3479".into(), false));
         assert_eq!(next(), (Transport::Tcp, "127.0.0.1:443".into(), false));
         assert_eq!(next(), (Transport::Tls, "127.0.0.1:5349".into(), false));
         assert_eq!(next(), (Transport::Tcp, "172.17.0.1:5350".into(), true));

@@ -53,20 +53,6 @@ pub(super) fn absent(collected: &Collected, lost: LostPorts) -> Vec<String> {
 }
 
 fn listeners(texts: &mut Vec<String>, lost: &LostPorts) {
-    if !lost.dtls.is_empty() {
-        texts.push(format!(
-            "DTLS on {} (coturn up to 4.16, unless no-dtls is set): clients with turns: and transport=udp get no answer; no browser \
-             asks for it. Where it is needed, write transport = \"dtls\" in place of \"udp\" for one of these ports",
-            ports(&lost.dtls)
-        ));
-    }
-    if !lost.plain.is_empty() {
-        texts.push(format!(
-            "plain UDP beside DTLS on {}: clients that use this port for plain TURN over UDP get no answer. Give them \
-             listening-port",
-            ports(&lost.plain)
-        ));
-    }
     if !lost.taken.is_empty() {
         texts.push(format!(
             "UDP on {}, which lies within the relay ports: clients that use it over UDP get no answer. Move min-port \

@@ -80,7 +80,7 @@ pub(super) struct Collected {
     pub(super) no_udp: bool,
     pub(super) no_tcp: bool,
     pub(super) no_tls: bool,
-    /// What `dtls` or `no-dtls` says. coturn up to 4.16 serves DTLS unless told otherwise.
+    /// What `dtls` or `no-dtls` says. Without either, coturn up to 4.16 serves DTLS.
     pub(super) dtls: Option<bool>,
     pub(super) external: Vec<Sourced<(IpAddr, Option<IpAddr>)>>,
     pub(super) relay: Vec<Sourced<IpAddr>>,

@@ -132,6 +132,12 @@ fn listen(text: &mut String, draft: &Draft) {
             "\n# 0.0.0.0 is every IPv4 address; \"[::]\" in its place is every address of both families.\n",
         );
     }
+    if draft.listen.iter().any(|listen| listen.transport == "udp+dtls") {
+        text.push_str(
+            "\n# \"udp+dtls\" is plain UDP and DTLS on one port, as coturn up to 4.16 serves them. No browser asks for\n\
+             # DTLS: \"udp\" in its place leaves it off.\n",
+        );
+    }
     for listen in &draft.listen {
         let _ = write!(
             text,

@@ -76,6 +76,11 @@ cert = "front.pem"
 key = "front.key"
 proxy_protocol = true
 trusted_proxies = ["192.0.2.7/24", "::ffff:172.18.0.2"]
+[[listen]]
+transport = "udp+dtls"
+address = "192.0.2.1:5349"
+cert = "calls.pem"
+key = "calls.key"
 [tls]
 cert = "certs/turn.pem"
 key = "certs/turn.key"
@@ -110,7 +115,14 @@ handshakes_per_address = 11
     assert_eq!(config.stun_servers, ["stun.domain.org:3478"]);
     let listen: Vec<_> =
         config.listen.iter().map(|l| (l.name.as_str(), l.transport, l.explicit)).collect();
-    assert_eq!(listen, [("udp:3478", Transport::Udp, true), ("front", Transport::Auto, true)]);
+    let expected = [
+        ("udp:3478", Transport::Udp, true),
+        ("front", Transport::Auto, true),
+        ("udp+dtls:5349", Transport::UdpAndDtls, true),
+    ];
+    assert_eq!(listen, expected);
+    let calls = CertSource::Pem { cert: "calls.pem".into(), key: "calls.key".into() };
+    assert_eq!(config.listen[2].cert, Some(calls));
     let front = &config.listen[1];
     let own = CertSource::Pem { cert: "front.pem".into(), key: "front.key".into() };
     assert_eq!((front.cert.as_ref(), front.proxy_protocol), (Some(&own), true));

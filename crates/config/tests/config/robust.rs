@@ -18,7 +18,7 @@ proptest! {
         pieces in prop::collection::vec(prop::sample::select(vec![
             "realm", "external_ip", "[auth]", "[[listen]]", "[listen]", "users", "secrets", "=", "=",
             "\"", "'", "[", "]", "{", "}", ",", "\n", "\n", "\"udp:[::]:3478\"", "\"\u{e9}\u{1f511}\"",
-            "[tls]", "cert", "key", "acme", "acme_domains", "transport", "address", "\"auto\"",
+            "[tls]", "cert", "key", "acme", "acme_domains", "transport", "address", "\"auto\"", "\"udp+dtls\"",
             "proxy_protocol", "trusted_proxies", "\"::/0\"", "\"[::]:1\"",
             "99999999999999999999", "1.5", "true", "1979-05-27", "\"\"\"", "\\", "\t", ".", "#",
         ]), 0..40)

@@ -1,5 +1,5 @@
-//! Clients on DTLS: the listening sockets are a worker's UDP sockets, the connections live beside
-//! its shard.
+//! Clients on DTLS: the listening sockets are a worker's UDP sockets, which may serve plain UDP as well, and the
+//! connections live beside its shard.
 //!
 //! ```text
 //!  datagram -> Tuple -> known?   Connection::handle_datagram -> records -> the shard -> verdicts
@@ -21,7 +21,7 @@ mod settings;
 #[cfg(test)]
 #[path = "../../../testkit/src/dtls.rs"]
 #[allow(dead_code, unreachable_pub, reason = "testkit's, here with this crate's own types")]
-mod support;
+pub(super) mod support;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -48,8 +48,16 @@ struct DtlsListener {
     unknown: Listener,
     /// The context of new connections.
     served: Arc<DtlsContext>,
-    /// Whether it admits no new clients.
+    /// Whether it was removed, and admits no new clients.
     retired: bool,
+    /// Whether it goes on for UDP alone, and admits no new clients of DTLS.
+    withdrawn: bool,
+}
+
+impl DtlsListener {
+    const fn admits(&self) -> bool {
+        !self.retired && !self.withdrawn
+    }
 }
 
 /// What became of a datagram from an unknown source.
@@ -118,21 +126,39 @@ impl DtlsClients {
             self.listeners.resize_with(at + 1, || None);
         }
         if let Some(slot) = self.listeners.get_mut(at) {
-            *slot = Some(DtlsListener { settings, unknown, served, retired: false });
+            let (retired, withdrawn) = (false, false);
+            *slot = Some(DtlsListener { settings, unknown, served, retired, withdrawn });
         }
         self.records.open();
         Ok(())
     }
 
-    /// Sets the settings for new clients.
-    pub(crate) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) {
+    /// Sets the settings for new clients of a listening socket, which may not have served DTLS before.
+    ///
+    /// # Errors
+    /// If the system gives no randomness.
+    pub(crate) fn set(&mut self, listener: u16, settings: Arc<DtlsSettings>) -> io::Result<()> {
+        let Some(known) = self.listener(listener) else { return self.open(listener, settings) };
+        // The next ClientHello sees that `served` is not what these settings have.
+        known.settings = settings;
+        known.withdrawn = false;
+        Ok(())
+    }
+
+    /// Admits no new clients on a listening socket that goes on for UDP alone.
+    pub(crate) fn withdraw(&mut self, listener: u16) {
         if let Some(listener) = self.listener(listener) {
-            // The next ClientHello sees that `served` is not what these settings have.
-            listener.settings = settings;
+            listener.withdrawn = true;
         }
     }
 
-    /// Sets whether a listening socket admits no new clients.
+    /// Returns true if a listening socket admits new clients.
+    pub(crate) fn admits(&self, listener: u16) -> bool {
+        let listener = self.listeners.get(usize::from(listener)).and_then(Option::as_ref);
+        listener.is_some_and(DtlsListener::admits)
+    }
+
+    /// Sets whether a listening socket was removed, and admits no new clients.
     pub(crate) fn retire(&mut self, listener: u16, on: bool) {
         if let Some(listener) = self.listener(listener) {
             listener.retired = on;
@@ -157,11 +183,6 @@ impl DtlsClients {
 
     fn listener(&mut self, listener: u16) -> Option<&mut DtlsListener> {
         self.listeners.get_mut(usize::from(listener))?.as_mut()
-    }
-
-    /// Returns true if a listening socket is for DTLS.
-    pub(crate) fn serves(&self, listener: u16) -> bool {
-        self.listeners.get(usize::from(listener)).is_some_and(Option::is_some)
     }
 
     /// Returns the name of a listener, for logs.
@@ -244,7 +265,7 @@ impl DtlsClients {
         sockets: &UdpListeners,
     ) -> Admitted {
         let listener = self.listeners.get_mut(usize::from(tuple.listener)).and_then(Option::as_mut);
-        let Some(listener) = listener.filter(|listener| !listener.retired) else {
+        let Some(listener) = listener.filter(|listener| listener.admits()) else {
             return Admitted::Stranger;
         };
         if let Some(renewed) = listener.settings.news(&listener.served) {

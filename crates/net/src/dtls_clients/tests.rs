@@ -18,6 +18,7 @@ use crate::dtls::{DtlsContext, Listener};
 use crate::engine::entered::Entered;
 use crate::engine::{Engine, dtls};
 use crate::handshakes::Gate;
+use crate::listener::datagrams::Spoken;
 use crate::listener::id::ListenerId;
 use crate::listener::udp::UdpListener;
 use crate::mailbox::OtherWorkers;
@@ -71,7 +72,7 @@ impl Rig {
         let settings = Arc::new(DtlsSettings::new("dtls:5349", at, store).unwrap());
         let socket = UdpSocket::bind(at).unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
+        let listener = UdpListener::new(ListenerId(0), socket, address, Spoken::Dtls);
         let connections = Arc::new(Connections::new(limit, limit));
         let (clock, poll) = (Clock::start(), Poll::new().unwrap());
         let answers = Arc::new(answers);

@@ -1,12 +1,14 @@
 //! The packets of DTLS clients: from a batch of datagrams to verdicts, and from deadlines to ends.
 
+use std::net::IpAddr;
+
 use super::entered::Entered;
 use crate::batch::egress::Destination;
 use crate::batch::system::Ingress;
 use crate::dtls::CloseReason;
 use crate::dtls_clients::{Admitted, DtlsClients, Due, Tuple};
 use crate::event_log::Kind;
-use crate::listener::udp::{UdpListeners, source_of, try_again};
+use crate::listener::udp::{UdpListeners, source_of};
 use crate::sockets::SocketId;
 use crate::timeouts::WITHOUT_ALLOCATION;
 use taciturn_turn::{Client, DropReason, Verdict};
@@ -15,26 +17,32 @@ use taciturn_turn::{Client, DropReason, Verdict};
 const EVICTED: &str =
     "closed to make room for others: it has no allocation, and limits.connections is reached";
 
-/// Serves one batch from the clients of a listener. Returns true if there may be more.
-pub(crate) fn read(entered: &mut Entered<'_>, number: u16, ingress: &mut Ingress) -> bool {
-    let Some(listener) = entered.out.resources.sockets.listener(number) else { return false };
-    let address = listener.address;
-    let more = match ingress.receive(&listener.socket) {
-        Ok(more) => more,
-        Err(error) => return try_again(&error),
-    };
+/// Why a client without an allocation is disconnected when the configuration has changed.
+const REMOVED: &str = "the listener was removed, or speaks no DTLS any more";
+
+/// Serves those datagrams of a batch that are for DTLS. The batch comes from the clients of listening socket
+/// `number`, which is bound to `address`. Nothing of another batch may wait to be sent.
+pub(crate) fn serve(
+    entered: &mut Entered<'_>,
+    number: u16,
+    address: IpAddr,
+    ingress: &Ingress,
+    is_dtls: fn(&[u8]) -> bool,
+) {
     for received in ingress.received() {
         let tuple = Tuple {
             listener: number,
-            local: received.local.unwrap_or_else(|| address.ip()),
+            local: received.local.unwrap_or(address),
             remote: received.source,
         };
         for (start, end) in received.datagrams() {
-            datagram(entered, tuple, ingress.bytes().get(start..end).unwrap_or_default());
+            let bytes = ingress.bytes().get(start..end).unwrap_or_default();
+            if is_dtls(bytes) {
+                datagram(entered, tuple, bytes);
+            }
         }
     }
     flush(entered);
-    more
 }
 
 /// Serves one datagram.
@@ -149,11 +157,15 @@ pub(super) fn handle_timeout(entered: &mut Entered<'_>) {
 }
 
 /// Keeps a client that has an allocation, which has its own lifetime; closes one that has been without for too
-/// long.
+/// long, or whose listener admits nobody any more.
 fn keep_or_close(entered: &mut Entered<'_>, number: u32, client: Client) {
     let now = entered.now.tick;
     let has_allocation = entered.shard.has_allocation(&client);
     let (dtls, _) = parts(entered);
+    if !has_allocation && !dtls.admits(client.via.listener()) {
+        close(entered, number, REMOVED);
+        return;
+    }
     let Some(client) = dtls.client(number) else { return };
     let is_over = now >= client.stranger_since + WITHOUT_ALLOCATION;
     if !client.set_settled(now, has_allocation) {
@@ -187,7 +199,7 @@ pub(crate) fn leave_listener(entered: &mut Entered<'_>, listener: u16, all: bool
     for number in parts(entered).0.on_listener(listener) {
         let client = parts(entered).0.client(number).map(|client| client.five_tuple);
         if client.is_some_and(|client| all || !entered.shard.has_allocation(&client)) {
-            close(entered, number, "the listener was removed");
+            close(entered, number, REMOVED);
         }
     }
     flush(entered);

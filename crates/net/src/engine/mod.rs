@@ -41,6 +41,7 @@ use super::counters::{EventCounts, Snapshot};
 use super::dtls_clients::{DtlsClients, DtlsSettings};
 use super::event_log::{EventLog, Kind};
 use super::handshakes::Gate;
+use super::listener::datagrams::Spoken;
 use super::listener::id::ListenerId;
 use super::listener::udp::UdpListener;
 use super::mailbox::OtherWorkers;
@@ -169,7 +170,7 @@ impl Engine {
         self.resources.sockets.listen(listener).map(drop)
     }
 
-    /// Adds a DTLS listening socket.
+    /// Adds a listening socket for DTLS, alone or beside UDP.
     ///
     /// # Errors
     /// If the system refuses it.
@@ -182,20 +183,41 @@ impl Engine {
         self.resources.clients.dtls.open(number, settings)
     }
 
-    /// Gives a DTLS listener other settings for new clients.
-    pub(crate) fn set_dtls(&mut self, id: ListenerId, settings: &Arc<DtlsSettings>) {
-        for number in self.resources.sockets.numbers(id) {
-            self.resources.clients.dtls.set(number, Arc::clone(settings));
+    /// Has a listener speak DTLS with these settings for new clients, as it did before or from now on.
+    ///
+    /// # Errors
+    /// If the system gives no randomness: then it goes on with what it spoke before.
+    pub(crate) fn set_dtls(
+        &mut self,
+        id: ListenerId,
+        spoken: Spoken,
+        settings: &Arc<DtlsSettings>,
+    ) -> io::Result<()> {
+        let Resources { sockets, clients, .. } = &mut self.resources;
+        for number in sockets.numbers(id) {
+            clients.dtls.set(number, Arc::clone(settings))?;
+            sockets.set_spoken(number, spoken);
         }
+        Ok(())
+    }
+
+    /// Has a listener speak UDP alone. If it has spoken DTLS too, it accepts no DTLS clients any more; those with an
+    /// allocation stay until that ends.
+    pub(crate) fn withdraw_dtls(&mut self, id: ListenerId) {
+        self.enter(|entered| {
+            for number in entered.out.resources.sockets.numbers(id) {
+                entered.out.resources.clients.dtls.withdraw(number);
+                dtls::leave_listener(entered, number, false);
+            }
+        });
     }
 
     /// Returns how many clients the UDP and DTLS sockets of a listener have: for UDP those with an allocation, for
     /// DTLS connections.
     pub(crate) fn clients_of(&self, id: ListenerId) -> usize {
         let Resources { sockets, clients, .. } = &self.resources;
-        let of_socket = |number| match clients.dtls.serves(number) {
-            true => clients.dtls.on_listener(number).len(),
-            false => self.shard.clients_of_listener(number),
+        let of_socket = |number| {
+            clients.dtls.on_listener(number).len() + self.shard.udp_clients_of_listener(number)
         };
         sockets.numbers(id).into_iter().map(of_socket).sum()
     }

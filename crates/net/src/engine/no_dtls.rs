@@ -1,10 +1,17 @@
 //! Stands in for `dtls.rs` in a build without the feature: there are no DTLS clients.
 
+use std::net::IpAddr;
+
 use super::entered::Entered;
 use crate::batch::system::Ingress;
 
-pub(crate) const fn read(_: &mut Entered<'_>, _: u16, _: &mut Ingress) -> bool {
-    false
+pub(crate) const fn serve(
+    _: &mut Entered<'_>,
+    _: u16,
+    _: IpAddr,
+    _: &Ingress,
+    _: fn(&[u8]) -> bool,
+) {
 }
 
 pub(super) const fn handle_timeout(_: &mut Entered<'_>) {}

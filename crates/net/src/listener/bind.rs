@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
+use super::datagrams::Spoken;
 use super::error::BindError;
 use super::id::ListenerId;
 use super::udp::{self, UdpListener, has_ipv6};
@@ -18,6 +19,8 @@ pub enum Wanted {
     Udp(SocketAddr),
     /// Datagrams of DTLS.
     Dtls(Arc<DtlsSettings>),
+    /// Datagrams of both kinds, on one port.
+    UdpAndDtls(Arc<DtlsSettings>),
     /// Connections.
     Stream(Arc<StreamSettings>),
 }
@@ -56,32 +59,23 @@ impl Listeners {
         let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
         for (id, wanted) in wanted {
             let id = *id;
-            let listener = |socket, address| UdpListener { id, socket, address, queued: false };
+            let (probe, listen) = (udp::probe, udp::listen);
             match wanted {
                 Wanted::Udp(at) => {
-                    bind_each(
-                        *at,
-                        "udp",
-                        udp::probe,
-                        udp::listen,
-                        &mut all,
-                        |worker, socket, address| {
-                            worker.udp.push(listener(socket, address));
-                        },
-                    )?;
+                    bind_each(*at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                        worker.udp.push(UdpListener::new(id, socket, address, Spoken::Udp));
+                    })?;
                 }
-                Wanted::Dtls(settings) => {
+                Wanted::Dtls(settings) | Wanted::UdpAndDtls(settings) => {
                     let at = settings.address;
-                    bind_each(
-                        at,
-                        "udp",
-                        udp::probe,
-                        udp::listen,
-                        &mut all,
-                        |worker, socket, address| {
-                            worker.dtls.push((listener(socket, address), Arc::clone(settings)));
-                        },
-                    )?;
+                    let spoken = match wanted {
+                        Wanted::Dtls(_) => Spoken::Dtls,
+                        _ => Spoken::UdpAndDtls,
+                    };
+                    bind_each(at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                        let listener = UdpListener::new(id, socket, address, spoken);
+                        worker.dtls.push((listener, Arc::clone(settings)));
+                    })?;
                 }
                 Wanted::Stream(settings) => {
                     let (at, probe, listen) = (settings.address, sockets::probe, sockets::listen);
@@ -98,13 +92,14 @@ impl Listeners {
     /// Where the sockets listen, each with what is spoken there.
     #[must_use]
     pub fn addresses(&self) -> Vec<String> {
-        let udp = self.udp.iter().map(|listener| format!("{}/udp", listener.address));
-        let dtls = self.dtls.iter().map(|(listener, _)| format!("{}/dtls", listener.address));
+        let datagrams = self.udp.iter().chain(self.dtls.iter().map(|(listener, _)| listener));
+        let datagrams =
+            datagrams.map(|listener| format!("{}/{}", listener.address, listener.spoken.name()));
         let streams = self
             .streams
             .iter()
             .map(|listener| format!("{}/{}", listener.address, listener.settings.speaks.name()));
-        udp.chain(dtls).chain(streams).collect()
+        datagrams.chain(streams).collect()
     }
 }
 

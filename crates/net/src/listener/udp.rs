@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use slab::Slab;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::datagrams::Spoken;
 use super::id::ListenerId;
 use crate::batch::datagrams::Wishes;
 use crate::batch::system::prepare;
@@ -24,8 +25,21 @@ pub(crate) struct UdpListener {
     pub(crate) socket: UdpSocket,
     /// Where it listens; the port is never 0.
     pub(crate) address: SocketAddr,
+    pub(crate) spoken: Spoken,
     /// Whether it is in the queue of sockets to be read.
     pub(crate) queued: bool,
+}
+
+impl UdpListener {
+    /// A socket that is bound to `address`.
+    pub(crate) const fn new(
+        id: ListenerId,
+        socket: UdpSocket,
+        address: SocketAddr,
+        spoken: Spoken,
+    ) -> Self {
+        Self { id, socket, address, spoken, queued: false }
+    }
 }
 
 /// Returns the number of the socket that `address` belongs to.

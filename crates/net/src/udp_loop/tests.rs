@@ -1,6 +1,10 @@
 //! Turns of the loop, taken one at a time.
 #![cfg(target_os = "linux")] // other systems send one datagram a call
 
+#[cfg(feature = "dtls")]
+mod mixed;
+
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,14 +15,15 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::handshakes::Gate;
 use crate::limit_names::LimitNames;
+use crate::listener::datagrams::Spoken;
 use crate::listener::id::ListenerId;
 use crate::listener::udp::UdpListener;
 use crate::mailbox::OtherWorkers;
 use crate::shared::Shared;
 use crate::test_rules::{request, rules, settings};
 use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
-use taciturn_turn::RelayId;
-use taciturn_turn::policy::{Connections, HandshakeLimit};
+use taciturn_turn::policy::{AnswerLimit, Connections, HandshakeLimit};
+use taciturn_turn::{RelayId, Rules};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,11 +36,24 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        let answers = AnswerLimit::new(0, 0, Vec::new());
+        Self::listening(Spoken::Udp, answers, |engine, listener| engine.listen(listener))
+    }
+
+    /// A worker that speaks this on one socket, and answers so many strangers.
+    fn listening(
+        spoken: Spoken,
+        answers: AnswerLimit,
+        listen: impl FnOnce(&mut Engine, UdpListener) -> io::Result<()>,
+    ) -> Self {
         let clock = Clock::start();
         let shared = Shared {
             settings: settings(),
-            rules: rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()]),
-            connections: Arc::new(Connections::new(1, 1)),
+            rules: Rules {
+                answers: Arc::new(answers),
+                ..rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()])
+            },
+            connections: Arc::new(Connections::new(2, 2)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
@@ -49,8 +67,7 @@ impl Rig {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
-        let listener = UdpListener { id: ListenerId(0), socket, address, queued: false };
-        engine.listen(listener).unwrap();
+        listen(&mut engine, UdpListener::new(ListenerId(0), socket, address, spoken)).unwrap();
         Self { udp, engine, address }
     }
 

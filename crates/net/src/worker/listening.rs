@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::core::Core;
 use crate::engine::dtls;
 use crate::listener::bind::{ListenerChange, Listeners, Wanted};
+use crate::listener::datagrams::Spoken;
 use crate::listener::id::ListenerId;
 use crate::stream::accept;
 use crate::stream::listener_handle::ListenerHandle;
@@ -41,11 +42,19 @@ pub(super) fn listen(core: &Rc<Core>, listeners: Listeners) -> io::Result<()> {
 
 impl Core {
     /// Changes a listener. One that is not there (any more) is left alone.
-    pub(super) fn change_listener(&self, change: ListenerChange) {
+    ///
+    /// # Errors
+    /// If the system gives no randomness to one that is to speak DTLS.
+    pub(super) fn change_listener(&self, change: ListenerChange) -> io::Result<()> {
         match change {
-            ListenerChange::Settings(_, Wanted::Udp(_)) => {}
+            ListenerChange::Settings(id, Wanted::Udp(_)) => {
+                self.engine.borrow_mut().withdraw_dtls(id);
+            }
             ListenerChange::Settings(id, Wanted::Dtls(settings)) => {
-                self.engine.borrow_mut().set_dtls(id, &settings);
+                self.engine.borrow_mut().set_dtls(id, Spoken::Dtls, &settings)?;
+            }
+            ListenerChange::Settings(id, Wanted::UdpAndDtls(settings)) => {
+                self.engine.borrow_mut().set_dtls(id, Spoken::UdpAndDtls, &settings)?;
             }
             ListenerChange::Settings(id, Wanted::Stream(settings)) => {
                 let listeners = self.stream_listeners.borrow();
@@ -55,6 +64,7 @@ impl Core {
             ListenerChange::Revive(id) => self.revive(id),
             ListenerChange::Close(id) => self.close(id),
         }
+        Ok(())
     }
 
     /// Returns how many clients a listener has: for UDP those with an allocation, otherwise connections.

@@ -50,8 +50,9 @@ pub(super) async fn obey(
                 let _ = done.send(listening::listen(&core, *listeners));
             }
             Command::Change { changes, done } => {
-                changes.into_iter().for_each(|change| core.change_listener(change));
-                let _ = done.send(());
+                let outcomes = changes.into_iter().map(|change| core.change_listener(change));
+                // Each is made, whatever becomes of the others.
+                let _ = done.send(outcomes.fold(Ok(()), Result::and));
             }
             Command::Clients { of, done } => {
                 let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());

@@ -85,7 +85,7 @@ fn a_listener_that_is_removed_keeps_its_calls_and_takes_no_other() {
     let listener = alice.at.via.listener();
     alice.allocate();
     rig.retire_listener(listener, true);
-    assert_eq!(rig.shard(|shard| shard.clients_of_listener(listener)), 1);
+    assert_eq!(rig.shard(|shard| shard.udp_clients_of_listener(listener)), 1);
     bob.allocation().send().assert_error(508);
     let tcp = rig.tcp_client(1, "bob");
     assert_ne!(tcp.at.via.listener(), listener, "another listener");
@@ -98,7 +98,7 @@ fn a_listener_that_is_removed_keeps_its_calls_and_takes_no_other() {
     rig.retire_listener(listener, true);
     alice.refresh(0).assert_ok();
     alice.allocation().send().assert_error(508);
-    assert_eq!(rig.shard(|shard| shard.clients_of_listener(listener)), 1);
+    assert_eq!(rig.shard(|shard| shard.udp_clients_of_listener(listener)), 1);
     rig.events();
     rig.close_listener(listener);
     assert!(matches!(rig.events()[..], [Happened::Ended { reason: EndReason::Shutdown, .. }]));

@@ -112,6 +112,20 @@ mod tests {
     }
 
     #[test]
+    fn udp_and_dtls_are_one_port_of_udp() {
+        let toml = "auth.secrets = [\"a secret of some length\"]\ntls.certbot = \"/live/h.org\"\n\
+                    listen = [\"udp+dtls:[::]:3478\"]\n";
+        let config = Config::from_toml(toml).unwrap().config;
+        let sockets = [of_test(Protocol::Udp, "0.0.0.0:3478", Some("taciturn"))];
+        let section = section(&config, &Ok(&sockets));
+        assert_eq!(section.findings.len(), 1);
+        let Finding { status, title, .. } = &section.findings[0];
+        assert_eq!(*status, Status::Pass);
+        assert_eq!(title, "udp+dtls:3478 on [::]:3478: taciturn, pid 42");
+        assert_eq!(ports_of(&config.listen[0]).unwrap().to_string(), "3478/udp");
+    }
+
+    #[test]
     fn own_sockets_are_well_and_strangers_are_named() {
         let udp = |name| of_test(Protocol::Udp, "0.0.0.0:3478", name);
         let tcp = |name| of_test(Protocol::Tcp, "10.0.0.1:3478", name);

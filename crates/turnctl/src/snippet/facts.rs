@@ -95,15 +95,15 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn udp(&self) -> Option<u16> {
-        self.port(&[Transport::Udp])
+        self.port(uris::UDP)
     }
 
     pub(super) fn tcp(&self) -> Option<u16> {
-        self.port(&[Transport::Tcp, Transport::Auto])
+        self.port(uris::TCP)
     }
 
     pub(super) fn tls(&self) -> Option<u16> {
-        self.port(&[Transport::Tls, Transport::Auto])
+        self.port(uris::TLS)
     }
 
     /// The port for clients that want one for UDP and TCP, and which of both it serves.

@@ -210,3 +210,24 @@ pub(crate) fn nft(facts: &Facts<'_>) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use taciturn_config::Config;
+    use taciturn_config::uris::Host;
+
+    #[test]
+    fn a_port_for_udp_and_dtls_is_opened_once_and_for_udp() {
+        let toml = "auth.secrets = [\"a secret of some length\"]\ntls.certbot = \"/live/h.org\"\n\
+                    listen = [\"udp+dtls:[::]:3478\", \"udp+dtls:[::]:5349\", \"auto:[::]:3478\"]\n";
+        let config = Config::from_toml(toml).unwrap().config;
+        let facts = Facts::of(&config, Host::Known("h.org".into()));
+        assert_eq!(
+            ufw(&facts),
+            "ufw allow 3478/udp\nufw allow 5349/udp\nufw allow 3478/tcp\nufw allow 59000:60100/udp\n"
+        );
+        assert!(nft(&facts).contains("udp dport '{ 3478, 5349, 59000-60100 }' accept\n"));
+        assert_eq!((facts.udp(), facts.tcp(), facts.tls()), (Some(3478), Some(3478), Some(3478)));
+    }
+}

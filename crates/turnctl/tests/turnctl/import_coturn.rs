@@ -79,8 +79,8 @@ fn guides_configuration_is_taken_over_with_its_weak_user_on_demand_only() {
     assert_eq!(
         listen,
         [
-            (Transport::Udp, "0.0.0.0:3478".to_owned()),
-            (Transport::Udp, "0.0.0.0:5349".to_owned()),
+            (Transport::UdpAndDtls, "0.0.0.0:3478".to_owned()),
+            (Transport::UdpAndDtls, "0.0.0.0:5349".to_owned()),
             (Transport::Auto, "0.0.0.0:3478".to_owned()),
             (Transport::Auto, "0.0.0.0:5349".to_owned()),
         ]

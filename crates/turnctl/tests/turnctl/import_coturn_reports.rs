@@ -192,31 +192,40 @@ fn clients_that_coturn_keeps_from_each_other_are_kept_from_each_other() {
 }
 
 #[test]
-fn both_ports_serve_plain_and_tls_as_coturn_up_to_4_16_does() {
+fn both_ports_serve_plain_tls_and_dtls_as_coturn_up_to_4_16_does() {
     let cert = "cert=/c.pem\npkey=/k.pem\n";
     let ip = "listening-ip=5.6.7.8\n";
     for (lines, expected) in [
-        (
-            "",
-            vec!["auto 5.6.7.8:3478", "auto 5.6.7.8:5349", "udp 5.6.7.8:3478", "udp 5.6.7.8:5349"],
-        ),
-        ("no-dtls\n", vec!["auto 5.6.7.8:3478", "auto 5.6.7.8:5349", "udp 5.6.7.8:3478"]),
-        ("no-tls\n", vec!["tcp 5.6.7.8:3478", "udp 5.6.7.8:3478", "udp 5.6.7.8:5349"]),
-        ("no-udp\n", vec!["auto 5.6.7.8:3478", "auto 5.6.7.8:5349", "udp 5.6.7.8:5349"]),
-        ("no-tcp\n", vec!["tls 5.6.7.8:5349", "udp 5.6.7.8:3478", "udp 5.6.7.8:5349"]),
-        (
-            "dtls\n",
-            vec!["auto 5.6.7.8:3478", "auto 5.6.7.8:5349", "dtls 5.6.7.8:5349", "udp 5.6.7.8:3478"],
-        ),
-        ("tls-listening-port=3478\n", vec!["auto 5.6.7.8:3478", "udp 5.6.7.8:3478"]),
+        ("", "auto 3478, auto 5349, udp+dtls 3478, udp+dtls 5349"),
+        // As coturn from 4.17 on has to be told.
+        ("dtls\n", "auto 3478, auto 5349, udp+dtls 3478, udp+dtls 5349"),
+        ("no-dtls\n", "auto 3478, auto 5349, udp 3478"),
+        ("dtls=false\n", "auto 3478, auto 5349, udp 3478"),
+        ("no-tls\n", "tcp 3478, udp+dtls 3478, udp+dtls 5349"),
+        ("no-tls\nno-dtls\n", "tcp 3478, udp 3478"),
+        ("no-udp\n", "auto 3478, auto 5349, udp+dtls 5349"),
+        ("no-tcp\n", "tls 5349, udp+dtls 3478, udp+dtls 5349"),
+        ("tls-listening-port=3478\n", "auto 3478, udp+dtls 3478"),
         (
             "listening-port=80\ntls-listening-port=443\n",
-            vec!["auto 5.6.7.8:443", "auto 5.6.7.8:80", "udp 5.6.7.8:443", "udp 5.6.7.8:80"],
+            "auto 443, auto 80, udp+dtls 443, udp+dtls 80",
         ),
-        ("tcp-proxy-port=6000\nno-dtls\n", vec!["tcp 5.6.7.8:6000", "udp 5.6.7.8:3478"]),
+        ("tcp-proxy-port=6000\nno-dtls\n", "tcp 6000, udp 3478"),
+        ("tcp-proxy-port=6000\n", "tcp 6000, udp+dtls 3478, udp+dtls 5349"),
+        (
+            "aux-server=5.6.7.8:3500\n",
+            "auto 3478, auto 3500, auto 5349, udp+dtls 3478, udp+dtls 3500, udp+dtls 5349",
+        ),
     ] {
-        assert_eq!(listeners(&of(&format!("{cert}{ip}{lines}"))), expected, "{lines}");
+        let found = listeners(&of(&format!("{cert}{ip}{lines}"))).join(", ");
+        assert_eq!(found.replace("5.6.7.8:", ""), expected, "{lines}");
     }
+    let off = of(&format!("{cert}{ip}no-tls\nno-dtls\n")).summary();
+    assert!(off.contains("TLS and DTLS are off (no-tls, no-dtls)"), "{off}");
+    // Nobody who wants DTLS off has to look for the word.
+    let written = of(&format!("{cert}{ip}")).toml;
+    assert!(written.contains("\"udp\" in its place leaves it off"), "{}", *written);
+    assert!(!of(&format!("{cert}{ip}no-dtls\n")).toml.contains("udp+dtls"));
     let plain = of("tls-listening-port=5349\n");
     assert_eq!(listeners(&plain), ["tcp [::]:3478", "udp [::]:3478"]);
     assert!(plain.summary().contains("there is no certificate, so TLS is off"));
@@ -228,11 +237,10 @@ fn both_ports_serve_plain_and_tls_as_coturn_up_to_4_16_does() {
 #[test]
 fn what_the_new_listeners_lack_is_named_with_what_follows() {
     let cert = "cert=/c.pem\npkey=/k.pem\n";
-    let told = of(cert).summary();
-    assert!(told.contains("DTLS on 3478/udp, 5349/udp"), "{told}");
-    assert!(!of(&format!("{cert}no-dtls\n")).summary().contains("DTLS on "));
-    let told = of(&format!("{cert}dtls\n")).summary();
-    assert!(told.contains("plain UDP beside DTLS on 5349/udp"), "{told}");
+    for lines in ["", "no-dtls\n", "dtls\n"] {
+        let told = of(&format!("{cert}{lines}")).summary();
+        assert!(!told.contains("DTLS on ") && !told.contains("beside DTLS"), "{told}");
+    }
     let within = of(&format!("{cert}min-port=5000\nmax-port=6000\n"));
     assert!(within.summary().contains("UDP on 5349/udp, which lies within the relay ports"));
     config(&within);

@@ -1,8 +1,8 @@
 //! Listeners: on each port of coturn's what coturn serves there.
 //!
-//! coturn up to 4.16 tells what comes by its first byte, on each port: over UDP plain packets and DTLS, over
-//! TCP plain streams and TLS. `tls-listening-port` is open over TCP where there is TLS, and over UDP where
-//! there is DTLS.
+//! coturn tells what comes by its first byte, on each port: over UDP plain packets and DTLS, over TCP plain
+//! streams and TLS. `tls-listening-port` is open over TCP where there is TLS, and over UDP where there is DTLS:
+//! up to 4.16 unless `no-dtls` is set, from 4.17 on only if `dtls` is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,10 +10,6 @@ use super::super::collected::{Collected, DraftListen};
 use super::super::{Outcome, Setting};
 use super::lost_ports::LostPorts;
 use super::outcomes::{remark, set_option};
-
-/// The transport that serves plain packets and DTLS on one UDP port. `None`: there is none yet, and DTLS is
-/// named as lost where coturn serves both.
-const UDP_AND_DTLS: Option<&str> = None;
 
 /// What coturn serves, and where.
 struct Served {
@@ -47,11 +43,12 @@ impl Collected {
                 set_option(settings, name, Outcome::NotNeeded(text.into()));
             }
         }
-        if self.no_tls && self.dtls != Some(true) {
+        if cert && !tls && !dtls {
             // Nothing would use it.
             (self.draft.cert, self.draft.key) = (None, None);
             for name in ["cert", "pkey"] {
-                set_option(settings, name, Outcome::NotNeeded("TLS is off (no-tls)".into()));
+                let text = "TLS and DTLS are off (no-tls, no-dtls)";
+                set_option(settings, name, Outcome::NotNeeded(text.into()));
             }
         }
         let addresses = self.listening_addresses();
@@ -64,6 +61,7 @@ impl Collected {
         let served = self.served(tls, dtls, alt);
         let relay_ports = self.relay_ports();
         let is_relay_port = |port: u16| (relay_ports.0..=relay_ports.1).contains(&port);
+        let datagrams = if dtls { "udp+dtls" } else { "udp" };
         let mut listen: Vec<DraftListen> = Vec::new();
         let mut add = |transport, address, behind_proxy| {
             let new = DraftListen { transport, address, behind_proxy };
@@ -74,24 +72,14 @@ impl Collected {
         for ip in &addresses {
             let at = |port| SocketAddr::new(*ip, port);
             for port in &served.udp {
-                let transport = if dtls { UDP_AND_DTLS } else { None };
-                add(transport.unwrap_or("udp"), at(*port), false);
-                if dtls && transport.is_none() {
-                    note(&mut lost.dtls, *port);
-                }
+                add(datagrams, at(*port), false);
             }
             for port in &served.udp_of_dtls {
                 // Plain packets are not expected there, so one that lies among the relay ports can be left out.
                 if self.min_port.is_some() && is_relay_port(*port) && !served.udp.contains(port) {
                     note(&mut lost.taken, *port);
-                } else if let Some(both) = UDP_AND_DTLS {
-                    add(both, at(*port), false);
-                } else if self.dtls == Some(true) {
-                    add("dtls", at(*port), false);
-                    note(&mut lost.plain, *port);
                 } else {
-                    add("udp", at(*port), false);
-                    note(&mut lost.dtls, *port);
+                    add(datagrams, at(*port), false);
                 }
             }
             for port in &served.tcp {
@@ -108,7 +96,7 @@ impl Collected {
         }
         for address in &self.aux {
             if !self.no_udp || dtls {
-                add(UDP_AND_DTLS.filter(|_| dtls).unwrap_or("udp"), *address, false);
+                add(datagrams, *address, false);
             }
             if self.proxy_port.is_none() && (!self.no_tcp || tls) {
                 let transport = match (self.no_tcp, tls) {

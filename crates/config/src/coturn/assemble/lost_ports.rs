@@ -3,10 +3,6 @@
 /// What coturn serves that the new listeners do not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct LostPorts {
-    /// UDP ports on which coturn serves DTLS.
-    pub(in super::super) dtls: Vec<u16>,
-    /// UDP ports on which coturn serves plain packets, but here DTLS is served.
-    pub(in super::super) plain: Vec<u16>,
     /// UDP ports that lie within the relay ports.
     pub(in super::super) taken: Vec<u16>,
     /// Whether coturn also listens on the next port of each, for RFC 5780.

@@ -23,6 +23,19 @@ address = "[::]:5349"
 }
 
 #[test]
+fn dtls_beside_udp_needs_a_certificate_in_the_short_form_too() {
+    let told = report("listen = [\"udp+dtls:[::]:3478\"]\n");
+    let expected = r#"error: listen[0].transport: "udp+dtls" needs a certificate, and there is none
+ --> taciturn.toml:1:11
+  |
+1 | listen = ["udp+dtls:[::]:3478"]
+  |           ^^^^^^^^^^^^^^^^^^^^
+  = help: configure one in the section [tls], in one of three ways:
+"#;
+    assert!(told.starts_with(expected), "{told}");
+}
+
+#[test]
 fn certificate_and_key_go_together() {
     let toml = r#"[tls]
 cert = "turn.pem"

@@ -13,7 +13,7 @@ adress = "[::]:3478"
   |
 2 | transport = "upd"
   |             ^^^^^
-  = help: write one of "udp", "tcp", "tls", "dtls", "auto"
+  = help: write one of "udp", "tcp", "tls", "dtls", "auto" (TCP and TLS), "udp+dtls"
 
 error: listen[0].adress: there is no such key
  --> taciturn.toml:3:1
@@ -119,7 +119,56 @@ error: listen[3].address: [::]:3478 is taken by another listener, tcp:3478
   |
 2 | listen = ["udp:[::]:3478", "tcp:[::]:3478", "udp:0.0.0.0:3478", "tls:[::]:3478"]
   |                                                                 ^^^^^^^^^^^^^^^
+  = help: write one section for both, with transport = "auto", or change a port
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn udp_and_dtls_on_one_port_are_one_section() {
+    let toml = r#"tls.certbot = "/live"
+listen = ["udp:[::]:3478", "dtls:0.0.0.0:3478", "udp+dtls:[::]:3478"]
+"#;
+    let expected = r#"error: listen[1].address: 0.0.0.0:3478 is covered by another listener, [::]:3478: [::] is every address of both families
+ --> taciturn.toml:2:28
+  |
+2 | listen = ["udp:[::]:3478", "dtls:0.0.0.0:3478", "udp+dtls:[::]:3478"]
+  |                            ^^^^^^^^^^^^^^^^^^^
+  = help: write one section for both, with transport = "udp+dtls", or change a port
+
+error: listen[2].address: [::]:3478 is taken by another listener, udp:3478
+ --> taciturn.toml:2:49
+  |
+2 | listen = ["udp:[::]:3478", "dtls:0.0.0.0:3478", "udp+dtls:[::]:3478"]
+  |                                                 ^^^^^^^^^^^^^^^^^^^^
   = help: remove one of them, or change its port
+
+"#;
+    assert_eq!(report(toml).trim_end(), expected.trim_end());
+}
+
+#[test]
+fn udp_and_dtls_on_one_port_is_no_port_of_the_relay_and_has_no_proxy() {
+    let toml = r#"tls.certbot = "/live"
+[[listen]]
+transport = "udp+dtls"
+address = "[::]:59500"
+proxy_protocol = true
+"#;
+    let expected = r#"error: listen[0].address: port 59500 of the listener udp+dtls:59500 lies within relay_ports, 59000-60100
+ --> taciturn.toml:4:11
+  |
+4 | address = "[::]:59500"
+  |           ^^^^^^^^^^^^
+  = help: a relay port and a listener cannot share a UDP port: change one of them
+
+error: listen[0].proxy_protocol: a listener with transport = "udp+dtls" has no such key
+ --> taciturn.toml:5:18
+  |
+5 | proxy_protocol = true
+  |                  ^^^^
+  = help: remove it; the PROXY protocol is for tcp, tls and auto listeners
 
 "#;
     assert_eq!(report(toml).trim_end(), expected.trim_end());
@@ -143,7 +192,7 @@ key = "turn.key"
   |
 4 | cert = "turn.pem"
   |        ^^^^^^^^^^
-  = help: remove it; only tls, dtls and auto listeners have a certificate
+  = help: remove it; only tls, dtls, auto and udp+dtls listeners have a certificate
 
 error: listen[0].proxy_protocol: a listener with transport = "udp" has no such key
  --> taciturn.toml:5:18
@@ -157,7 +206,7 @@ error: listen[1].key: a listener with transport = "tcp" has no such key
    |
 10 | key = "turn.key"
    |       ^^^^^^^^^^
-   = help: remove it; only tls, dtls and auto listeners have a certificate
+   = help: remove it; only tls, dtls, auto and udp+dtls listeners have a certificate
 
 "#;
     assert_eq!(report(toml).trim_end(), expected.trim_end());

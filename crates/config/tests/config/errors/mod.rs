@@ -197,7 +197,7 @@ error: auth.users[0]: has no colon between name and password
 error: listen[0]: "[::]:3478" is no listener
  --> command line, --listen
   = help: write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;
-          transports are udp, tcp, tls, dtls, auto
+          transports are udp, tcp, tls, dtls, auto, udp+dtls
 
 7 errors in the configuration"#;
     assert_eq!(Config::load(&args, &env).unwrap_err().to_string(), expected);

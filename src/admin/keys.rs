@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use taciturn_config::allow_line;
-use taciturn_net::LimitNames;
+use taciturn_net::{AllowedAddress, LimitNames};
 use taciturn_turn::Cause;
 use taciturn_turn::policy::{Counted, Exceeded, Refusal, Scope};
 
@@ -17,9 +17,15 @@ const DENIED_PEERS: &str = "peers.deny";
 pub const LIMIT_NAMES: LimitNames =
     LimitNames { cause, rate, denied_peers: DENIED_PEERS, allow_peer };
 
-/// The setting that allows clients to relay to `address`.
-fn allow_peer(address: IpAddr) -> Option<String> {
-    Some(allow_line(address))
+/// The setting that allows clients to relay to a port; 0 if it is not known.
+fn allow_peer(address: AllowedAddress, port: u16) -> Option<String> {
+    let port = if port == 0 { "PORT".to_owned() } else { port.to_string() };
+    let entry = match address {
+        AllowedAddress::Own => format!("self:{port}"),
+        AllowedAddress::Other(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        AllowedAddress::Other(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
+    };
+    Some(allow_line(&[entry]))
 }
 
 /// The keys that bear on a refused request.
@@ -82,6 +88,22 @@ mod tests {
             }
         }
         assert_documented(DENIED_PEERS);
+    }
+
+    #[test]
+    fn the_line_that_allows_a_peer_is_one_that_the_configuration_reads() {
+        let others =
+            ["203.0.113.7", "2001:db8::1"].map(|ip| AllowedAddress::Other(ip.parse().unwrap()));
+        let lines = others.map(|other| allow_peer(other, 10_000).unwrap());
+        assert_eq!(lines[0], "peers.allow = [\"203.0.113.7:10000\"]");
+        assert_eq!(lines[1], "peers.allow = [\"[2001:db8::1]:10000\"]");
+        let own = allow_peer(AllowedAddress::Own, 7882).unwrap();
+        assert_eq!(own, "peers.allow = [\"self:7882\"]");
+        for line in lines.iter().chain([&own]) {
+            assert!(taciturn_config::Config::from_toml(line).is_ok(), "{line}");
+        }
+        let unknown = allow_peer(AllowedAddress::Own, 0).unwrap();
+        assert_eq!(unknown, "peers.allow = [\"self:PORT\"]");
     }
 
     #[test]

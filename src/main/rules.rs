@@ -74,6 +74,7 @@ fn settings(config: &Config, external: &External) -> Settings {
 
 /// The peer rules of a configuration, on a host with these addresses.
 pub(super) fn peers(config: &Config, external: &External) -> PeerPolicy {
-    let allow = config.peers.allow.clone();
-    PeerPolicy::new(allow, config.peers.deny.clone(), external.own.clone())
+    let relay = external.addresses.iter().flatten();
+    let relay: Vec<_> = relay.flat_map(|address| [address.public, address.local]).collect();
+    config.peers.policy(&relay, external.own.clone())
 }

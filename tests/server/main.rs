@@ -13,6 +13,7 @@ mod metrics;
 mod mobility;
 mod networks;
 mod own_addresses;
+mod peer_ports;
 mod process_rights;
 mod rates;
 mod relay_turn_client_proto;

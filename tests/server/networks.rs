@@ -16,9 +16,9 @@ fn blocks() -> Vec<String> {
 }
 
 /// The same with addresses of loopback. The networks that a block allows become loopback's; one that allows nothing
-/// keeps the defaults, which deny it.
-fn on_loopback(block: &str) -> String {
-    let mut text = block.to_owned();
+/// keeps the defaults, which deny it. The port of a media server becomes that of the peer.
+fn on_loopback(block: &str, peer: u16) -> String {
+    let mut text = block.replace("self:10000", &format!("self:{peer}"));
     for (documented, loopback) in [
         ("203.0.113.7/10.0.0.5", "127.0.0.1"),
         ("10.0.0.0/24", "127.0.0.0/8"),
@@ -44,7 +44,8 @@ async fn every_configuration_of_the_page_starts_and_relays_where_it_allows_to() 
     let blocks = blocks();
     assert!(blocks.len() >= 8, "{} blocks", blocks.len());
     for block in blocks {
-        let server = Server::configured(&on_loopback(&block));
+        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::configured(&on_loopback(&block, peer.local_addr().unwrap().port()));
         let stream = TcpStream::connect(server.address).await.unwrap();
         let mut client = StreamClient::new(stream);
         if !block.contains("203.0.113.7") && block.contains("2001:db8::7") {
@@ -56,7 +57,6 @@ async fn every_configuration_of_the_page_starts_and_relays_where_it_allows_to() 
         if !block.contains("allow") {
             continue;
         }
-        let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client.bind(channel(), peer.local_addr().unwrap()).await;
         client.send(channel(), b"to the peer").await;
         let mut buffer = [0; 100];

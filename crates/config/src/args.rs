@@ -81,8 +81,9 @@ pub struct ServerArgs {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
-    /// Allow peers in this network although they are denied by default; may be repeated
-    #[arg(long, value_name = "CIDR")]
+    /// Allow peers in this network, or with :PORT or :FIRST-LAST these ports, although they are denied by default;
+    /// "self" is this server's own address; may be repeated
+    #[arg(long, value_name = "CIDR[:PORTS]")]
     pub allow_peer: Vec<String>,
 
     /// Deny peers in this network as well; may be repeated

@@ -34,6 +34,7 @@ use taciturn_turn::auth::StaticUser;
 use taciturn_turn::policy::PORT_QUARANTINE;
 
 use super::account::Account;
+use super::allowed_peer::AllowedPeer;
 use super::change::Changes;
 use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Text};
 use super::key::OnReload::{Applied, Restart};
@@ -147,14 +148,16 @@ key_table! {
     }
 
     /// Where the relay may send to, in addition to the built-in rules: private, loopback, link-local, shared
-    /// (CGNAT), multicast and other special networks are always denied unless allowed here. Networks
-    /// such as "10.0.0.0/8", or single addresses.
+    /// (CGNAT), multicast and other special networks are always denied unless allowed here, and so are this
+    /// server's own addresses but for the relay ports. Networks such as "10.0.0.0/8", or single addresses.
     [peers]
     struct Peers {
-        /// Allowed although a rule denies it.
-        allow: Vec<IpNet> = Vec::new(), Applied, coturn "allowed-peer-ip";
+        /// Allowed although a rule denies it. With a port or a range of ports, these alone: "10.0.0.5:10000",
+        /// "10.0.0.0/8:5000-6000", "[2001:db8::1]:10000". "self" stands for the addresses that this server relays on,
+        /// so "self:7882" is a media server beside it. Entries add up.
+        allow: Vec<AllowedPeer> = Vec::new(), Applied, coturn "allowed-peer-ip";
 
-        /// Denied in addition.
+        /// Denied in addition, with all ports. What `allow` names wins.
         deny: Vec<IpNet> = Vec::new(), Applied, coturn "denied-peer-ip";
     }
 

@@ -10,6 +10,7 @@
 
 mod account;
 mod address;
+mod allowed_peer;
 mod args;
 mod build;
 mod change;
@@ -33,6 +34,7 @@ mod log_level;
 mod nat_discovery;
 mod nearest;
 mod networks;
+mod peer_rules;
 mod placeholder;
 mod rates;
 mod read;
@@ -52,6 +54,7 @@ mod value;
 
 pub use account::Account;
 pub use address::{is_dns_name, parse_host};
+pub use allowed_peer::{AllowedAddresses, AllowedPeer};
 pub use args::ServerArgs;
 pub use change::Change;
 pub use config::{Config, ExternalIp, Listen, Loaded, Tls};

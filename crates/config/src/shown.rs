@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use taciturn_turn::policy::PortRange;
 
+use super::allowed_peer::AllowedPeer;
 use super::read::show_duration;
 
 /// A value as a change of it is told.
@@ -124,6 +125,12 @@ impl Shown for Option<PathBuf> {
 impl Shown for Vec<String> {
     fn words(&self) -> Words {
         Words::One(self.join(", "))
+    }
+}
+
+impl Shown for Vec<AllowedPeer> {
+    fn words(&self) -> Words {
+        Words::entries(self)
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::allowed_peer::AllowedPeer;
 use super::key::Kind;
-use super::networks::peer_ranges;
+use super::networks::{allowed_peers, networks};
 use super::read::{Reader, show_duration};
 
 /// The type of a key.
@@ -82,7 +83,24 @@ impl Value for Vec<IpNet> {
     }
 
     fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
-        reader.settings.contains_key(key).then(|| peer_ranges(reader, key))
+        reader.settings.contains_key(key).then(|| networks(reader, key))
+    }
+
+    fn toml(&self) -> String {
+        let items: Vec<_> = self.iter().map(quoted).collect();
+        format!("[{}]", items.join(", "))
+    }
+}
+
+impl Value for Vec<AllowedPeer> {
+    type Bounds = ();
+
+    fn kind((): &()) -> Kind {
+        Kind::List
+    }
+
+    fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
+        reader.settings.contains_key(key).then(|| allowed_peers(reader, key))
     }
 
     fn toml(&self) -> String {

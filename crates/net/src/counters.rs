@@ -74,6 +74,8 @@ impl EventCounts {
             }
             // Each of the packets is counted by the shard.
             Event::HeldBack { .. } | Event::ForeignNonce { .. } | Event::ClassicBinding { .. } => {}
+            // Nothing was refused.
+            Event::PortOutOfReach { .. } => {}
             Event::RequestFailed { code, .. } => {
                 if let Some(count) = self.errors.get_mut(usize::from(code.number())) {
                     *count += 1;

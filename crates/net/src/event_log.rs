@@ -4,7 +4,7 @@
 //! (`log_budget`). That nothing else below `net` and `turn` writes such lines, a test holds.
 
 use std::fmt::Arguments;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tracing::{debug, info, warn};
 
@@ -14,7 +14,7 @@ use taciturn_stun::ErrorCode;
 use taciturn_turn::auth::is_in_milliseconds;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Exceeded;
-use taciturn_turn::{ClientAddr, EndReason, Event, Traffic, UserId, Via};
+use taciturn_turn::{ClientAddr, EndReason, Event, Remedy, Traffic, UserId, Via};
 
 pub(super) use super::log_budget::{Kind, NO_SOURCE};
 
@@ -89,22 +89,26 @@ impl EventLog {
                     );
                 }
             }
-            Event::PeerRefused { client, peer, refusal: Some(refusal) } => {
-                if refusal.normal_during_ice() {
+            Event::PeerRefused { client, peer, refusal, remedy } => {
+                let rule = || self.names.rule(refusal.as_ref());
+                let is_normal = refusal.is_some_and(|refusal| refusal.normal_during_ice());
+                if is_normal && *remedy == Remedy::Unknown {
                     debug!(
-                        client = %client.remote, %peer, rule = self.names.rule(refusal),
+                        client = %client.remote, peer = %Peer(*peer), rule = rule(),
                         "peer refused; normal during ICE for private candidates"
                     );
                 } else if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
-                    info!(client = %client.remote, %peer, rule = self.names.rule(refusal), "peer refused");
+                    info!(
+                        client = %client.remote, peer = %Peer(*peer), rule = rule(),
+                        hint = self.names.allow_hint(*peer, *remedy), "peer refused"
+                    );
                 }
             }
-            Event::PeerRefused { client, peer, refusal: None } => {
+            Event::PortOutOfReach { client, peer, remedy } => {
                 if self.budget.may_write(Kind::Peer, client.remote.0.ip(), now) {
                     info!(
-                        client = %client.remote, %peer,
-                        rule = "an address of this server that is not a live relay port",
-                        hint = self.names.own_service_hint(*peer), "peer refused"
+                        client = %client.remote, %peer, hint = self.names.allow_hint(*peer, *remedy),
+                        "permission granted, but not for this port: data to and from it are dropped"
                     );
                 }
             }
@@ -213,6 +217,18 @@ impl EventLog {
     /// Writes how many lines were suppressed: the worker ends.
     pub(super) fn finish(&mut self, now: Tick) {
         self.budget.tell_all(now);
+    }
+}
+
+/// A peer, without a port that the client has not named.
+struct Peer(SocketAddr);
+
+impl std::fmt::Display for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.port() {
+            0 => write!(f, "{}", self.0.ip()),
+            _ => write!(f, "{}", self.0),
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub use address_notices::{AddressNotices, AddressWatch};
 pub use batch::control as control_messages;
 pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
-pub use limit_names::LimitNames;
+pub use limit_names::{AllowedAddress, LimitNames};
 pub use listener::bind::{ListenerChange, Listeners, Wanted};
 pub use listener::error::{BindError, DtlsUnavailable};
 pub use listener::id::ListenerId;

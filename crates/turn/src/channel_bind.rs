@@ -43,7 +43,8 @@ pub(super) fn channel_bind<O: Outside>(cx: &mut Context<'_, O>, request: &Reques
         return Err(bad("No peer has port 0"));
     }
     //= 8656-12.2-forbidden
-    let peer = judge_peer(settings, rules, &entry, peer, Some(peer.port()), cx.outside)?;
+    let port = Some(peer.port());
+    let (peer, reach) = judge_peer(settings, rules, &entry, peer, port, cx.outside)?;
     let peer = PeerAddr(peer);
     entry.sweep(now);
     let Some(udp) = entry.udp() else { return Ok(()) };
@@ -65,7 +66,7 @@ pub(super) fn channel_bind<O: Outside>(cx: &mut Context<'_, O>, request: &Reques
     make_room(settings, rules, now, &mut entry, &[peer.0.ip()])?;
     //= 8656-12.2-permission
     let permitted_until = now + PERMISSION_LIFETIME;
-    entry.permit(peer.0.ip(), permitted_until);
+    entry.permit(peer.0.ip(), reach, permitted_until);
     let expires = now + CHANNEL_LIFETIME;
     entry.bind(Channel { number, peer, expires, permitted_until });
     let id = entry.id();

@@ -52,12 +52,12 @@ pub(super) fn connect<O: Outside>(
     let (relay, own) = (relay.id, relay.public);
     let checked = match check_tcp_peer(settings, rules, peer.0) {
         // Nobody is its own peer: the kernel would join the socket with itself.
-        Ok(_) if own == peer.0 => Err(Refused(None)),
+        Ok(_) if own == peer.0 => Err(Refused::ITSELF),
         checked => checked,
     };
-    let destination = checked.map_err(|Refused(refusal)| {
-        let (client, peer) = (*client, peer.0.ip());
-        cx.outside.event(Event::PeerRefused { client, peer, refusal });
+    let destination = checked.map_err(|Refused { refusal, remedy }| {
+        let (client, peer) = (*client, peer.0);
+        cx.outside.event(Event::PeerRefused { client, peer, refusal, remedy });
         Failure::new(ErrorCode::FORBIDDEN, "")
     })?;
     let ticket = room_for_connection(settings, &rules.connection_ids, &mut entry, cx.outside)?;

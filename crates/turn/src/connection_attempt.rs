@@ -26,8 +26,8 @@ pub(super) fn peer_arrived<O: Outside>(
     let peer = PeerAddr(public_tcp_address(settings, rules, family, peer));
     let mut entry = allocations.find(owner)?;
     let client = entry.client();
-    let permitted = entry.permits(peer.0.ip(), cx.now.tick);
-    if !permitted || check_tcp_peer(settings, rules, peer.0).is_err() {
+    let permitted = entry.permitted(peer.0.ip(), cx.now.tick);
+    if permitted.is_none() || check_tcp_peer(settings, rules, peer.0).is_err() {
         statistics.count(&Verdict::Drop(DropReason::NoPermission));
         return None;
     }

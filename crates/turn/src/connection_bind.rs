@@ -44,8 +44,9 @@ pub(super) fn connection_bind<O: Outside>(
         }
     })?;
     // The rules may have changed since.
-    if let Err(Refused(refusal)) = check_tcp_peer(&cx.parts.settings, &cx.parts.rules, peer.0) {
-        cx.outside.event(Event::PeerRefused { client, peer: peer.0.ip(), refusal });
+    let checked = check_tcp_peer(&cx.parts.settings, &cx.parts.rules, peer.0);
+    if let Err(Refused { refusal, remedy }) = checked {
+        cx.outside.event(Event::PeerRefused { client, peer: peer.0, refusal, remedy });
         return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
     }
     if connection_ids.claim(id) && cx.outside.bind_peer(client, id) {

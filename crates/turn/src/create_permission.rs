@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::allocations::{Allocation, Entry};
+use super::allocations::{Allocation, Entry, Reach};
 use super::announcing::announce;
 use super::cause::Cause;
 use super::clock::Tick;
@@ -38,18 +38,22 @@ pub(super) fn create_permission<O: Outside>(
     //= 8656-10.2-all-or-none
     // RFC 8656 section 10.2: all of them or none, so each is judged before any is installed.
     let mut peers = [IpAddr::from([0, 0, 0, 0]); MAX_PEERS_A_REQUEST];
+    let mut reaches = [Reach::Named; MAX_PEERS_A_REQUEST];
     let mut count = 0;
     for peer in request.message.peers() {
-        let peer = judge_peer(settings, rules, &entry, peer?, None, cx.outside)?;
+        let (peer, reach) = judge_peer(settings, rules, &entry, peer?, None, cx.outside)?;
+        if reach != Reach::All {
+            tell_port(settings, rules, &entry, peer, cx.outside);
+        }
         //= 8656-9-by-address
         // RFC 8656 section 9: ports do not matter, so one address is one permission.
         if peers.get(..count).is_some_and(|known| known.contains(&peer.ip())) {
             continue;
         }
-        let Some(slot) = peers.get_mut(count) else {
+        let (Some(slot), Some(of_slot)) = (peers.get_mut(count), reaches.get_mut(count)) else {
             return Err(Failure::new(ErrorCode::INSUFFICIENT_CAPACITY, "Too many peers"));
         };
-        *slot = peer.ip();
+        (*slot, *of_slot) = (peer.ip(), reach);
         count += 1;
     }
     let peers = peers.get(..count).unwrap_or_default();
@@ -58,8 +62,8 @@ pub(super) fn create_permission<O: Outside>(
         return Err(Failure::new(ErrorCode::BAD_REQUEST, "XOR-PEER-ADDRESS is missing"));
     }
     make_room(settings, rules, now, &mut entry, peers)?;
-    for ip in peers {
-        entry.permit(*ip, now + PERMISSION_LIFETIME);
+    for (ip, reach) in peers.iter().zip(reaches) {
+        entry.permit(*ip, reach, now + PERMISSION_LIFETIME);
     }
     let id = entry.id();
     announce(cx, id);
@@ -107,8 +111,24 @@ pub(super) fn admit_new_peers(
     })
 }
 
-/// Fails if the client may not have this peer; returns its canonical address. `port` is given where
-/// it matters, see [`check_peer`].
+/// Tells the operator of a port that no data will pass to, although its address is permitted.
+fn tell_port(
+    settings: &Settings,
+    rules: &Rules,
+    allocation: &Allocation,
+    peer: SocketAddr,
+    outside: &mut impl Observer,
+) {
+    // Clients that mean the address alone send any port, mostly 0.
+    let port = Some(peer.port()).filter(|port| *port != 0);
+    if let Err(refused) = check_peer(settings, rules, peer.ip(), port) {
+        let (client, remedy) = (allocation.client(), refused.remedy);
+        outside.event(Event::PortOutOfReach { client, peer, remedy });
+    }
+}
+
+/// Fails if the client may not have this peer; returns its canonical address, and which of its ports are good.
+/// `port` is given where it matters, see [`check_peer`].
 pub(super) fn judge_peer(
     settings: &Settings,
     rules: &Rules,
@@ -116,7 +136,7 @@ pub(super) fn judge_peer(
     peer: SocketAddr,
     port: Option<u16>,
     outside: &mut impl Observer,
-) -> Result<SocketAddr, Failure> {
+) -> Result<(SocketAddr, Reach), Failure> {
     let ip = canonical_ip(peer.ip());
     // RFC 8656 sections 10.2 and 12.2: a peer of a family that the allocation has no relayed
     // address of.
@@ -124,10 +144,11 @@ pub(super) fn judge_peer(
         //= 8656-10.2-family-mismatch, 8656-12.2-family-mismatch
         return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
     }
-    if let Err(Refused(refusal)) = check_peer(settings, rules, ip, port) {
-        outside.event(Event::PeerRefused { client: allocation.client(), peer: ip, refusal });
+    let peer = SocketAddr::new(ip, peer.port());
+    check_peer(settings, rules, ip, port).map(|reach| (peer, reach)).map_err(|refused| {
+        let Refused { refusal, remedy } = refused;
+        outside.event(Event::PeerRefused { client: allocation.client(), peer, refusal, remedy });
         //= 8656-10.2-forbidden
-        return Err(Failure::new(ErrorCode::FORBIDDEN, ""));
-    }
-    Ok(SocketAddr::new(ip, peer.port()))
+        Failure::new(ErrorCode::FORBIDDEN, "")
+    })
 }

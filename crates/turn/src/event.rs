@@ -1,6 +1,6 @@
 //! What happened in a shard, for the log and the counters.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::auth::Denied;
@@ -71,6 +71,17 @@ impl EndReason {
     }
 }
 
+/// What an operator may allow if clients are to have a peer that the rules refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// The port, of the addresses that this server relays on: a program beside it may be meant.
+    OwnPort,
+    /// The port, of that address: it is another one of this host, or the operator allows other ports of it.
+    Port,
+    /// Nothing that can be told from here.
+    Unknown,
+}
+
 /// Something that an operator may want to read about. None happens once a packet.
 #[derive(Clone, Debug)]
 pub enum Event<'a> {
@@ -123,10 +134,22 @@ pub enum Event<'a> {
     PeerRefused {
         /// To whom.
         client: Client,
-        /// The peer's address.
-        peer: IpAddr,
+        /// The peer; port 0 where the client named none.
+        peer: SocketAddr,
         /// The rule; `None` where the port of an own address is no relay port.
         refusal: Option<Refusal>,
+        /// What would let clients have it.
+        remedy: Remedy,
+    },
+    /// A permission was granted, which is for an address, and the request named a port that the rules refuse: data
+    /// to and from it are dropped.
+    PortOutOfReach {
+        /// To whom.
+        client: Client,
+        /// The peer.
+        peer: SocketAddr,
+        /// What would let clients have it.
+        remedy: Remedy,
     },
     /// A request was answered with an error other than the first 401.
     RequestFailed {

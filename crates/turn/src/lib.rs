@@ -184,7 +184,7 @@ pub use effects::{
     Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside, PeerConnections,
     Randomness, RelaySockets,
 };
-pub use event::{EndReason, Event};
+pub use event::{EndReason, Event, Remedy};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};
 pub use nat_discovery::NatDiscovery;

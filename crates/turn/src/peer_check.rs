@@ -2,16 +2,37 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::policy::Refusal;
+use super::allocations::Reach;
+use super::event::Remedy;
+use super::policy::{PeerPolicy, Refusal};
 use super::rules::Rules;
 use super::settings::Settings;
 use super::types::{Client, RelayAddress};
 use taciturn_stun::{Family, canonical_ip};
 
-/// A peer that a client may not have: the rule, or `None` if the port of an own address is no relay
-/// port.
+/// A peer that a client may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refused(pub(super) Option<Refusal>);
+pub(super) struct Refused {
+    /// The rule, or `None` if the port of an own address is no relay port.
+    pub(super) refusal: Option<Refusal>,
+    /// What would let clients have it.
+    pub(super) remedy: Remedy,
+}
+
+impl Refused {
+    /// Nobody is its own peer.
+    pub(super) const ITSELF: Self = Self { refusal: None, remedy: Remedy::Unknown };
+
+    fn of(peers: &PeerPolicy, ip: IpAddr, refusal: Option<Refusal>, is_own: bool) -> Self {
+        let is_of_this_host = refusal.is_some_and(|refusal| refusal.is_own_address());
+        let remedy = match is_own {
+            true => Remedy::OwnPort,
+            false if is_of_this_host || peers.some_port_allowed_by_name(ip) => Remedy::Port,
+            false => Remedy::Unknown,
+        };
+        Self { refusal, remedy }
+    }
+}
 
 /// Returns whether a request has come round by a relayed transport address of this server: such
 /// clients could pile relays upon relays, and hide behind the server's own address.
@@ -65,26 +86,46 @@ fn public_side(
 }
 
 /// Fails if the rules refuse a peer. `port` is given where it matters: a permission is for an address,
-/// a channel for an address and a port.
+/// a channel for an address and a port. An address is refused if all its ports are. Returns which ports of the
+/// address are good.
 pub(super) fn check_peer(
     settings: &Settings,
     rules: &Rules,
     ip: IpAddr,
     port: Option<u16>,
-) -> Result<(), Refused> {
-    let refusal = rules.peers.check(ip).err();
+) -> Result<Reach, Refused> {
+    let peers = &*rules.peers;
+    let refusal = peers.check(ip).err();
     let is_own = settings.relay_address(Family::of(ip)).is_some_and(|own| own.public == ip);
-    if !is_own {
-        return refusal.map_or(Ok(()), |refusal| Err(Refused(Some(refusal))));
+    if refusal.is_none() && (!is_own || peers.allowed_by_name(ip)) {
+        return Ok(Reach::All);
     }
+    let is_named = port.map_or_else(
+        || peers.some_port_allowed_by_name(ip),
+        |port| peers.port_allowed_by_name(ip, port),
+    );
     // Relayed addresses of this server are good peers, unless the operator denies them.
     // Packets pass to live relay ports alone; a channel elsewhere is refused at once.
+    let is_denied = !is_own || refusal.is_some_and(|refusal| refusal.is_configured());
+    let reach = if is_denied { Reach::Named } else { Reach::Own };
     let elsewhere = port.is_some_and(|port| !rules.ports.range().contains(port));
-    match refusal {
-        Some(refusal) if refusal.is_configured() => Err(Refused(Some(refusal))),
-        Some(refusal) if elsewhere => Err(Refused(Some(refusal))),
-        _ if elsewhere && !rules.peers.allowed_by_name(ip) => Err(Refused(None)),
-        _ => Ok(()),
+    match is_named || (!is_denied && !elsewhere) {
+        true => Ok(reach),
+        false => Err(Refused::of(peers, ip, refusal, is_own)),
+    }
+}
+
+/// Returns whether data may pass to and from this port of an address that there is a permission for. To an own
+/// address they go to live relay ports, and to those that the operator allows.
+#[inline]
+pub(super) fn is_within_reach(rules: &Rules, reach: Reach, peer: SocketAddr) -> bool {
+    let (ip, port) = (peer.ip(), peer.port());
+    match reach {
+        Reach::All => true,
+        Reach::Own => {
+            rules.ports.is_live(Family::of(ip), port) || rules.peers.port_allowed_by_name(ip, port)
+        }
+        Reach::Named => rules.peers.port_allowed_by_name(ip, port),
     }
 }
 
@@ -95,18 +136,21 @@ pub(super) fn check_tcp_peer(
     rules: &Rules,
     peer: SocketAddr,
 ) -> Result<SocketAddr, Refused> {
-    let family = Family::of(peer.ip());
-    let refusal = rules.peers.check(peer.ip()).err();
-    let own = settings.relay_address(family).filter(|own| own.public == peer.ip());
-    let Some(own) = own else {
-        return refusal.map_or(Ok(peer), |refusal| Err(Refused(Some(refusal))));
-    };
-    match refusal {
-        Some(refusal) if refusal.is_configured() => Err(Refused(Some(refusal))),
-        _ if rules.ports.is_live_for_tcp(family, peer.port()) => {
-            Ok(SocketAddr::new(own.local, peer.port()))
+    let (ip, port) = (peer.ip(), peer.port());
+    let (family, peers) = (Family::of(ip), &*rules.peers);
+    let refusal = peers.check(ip).err();
+    let is_named = peers.port_allowed_by_name(ip, port);
+    let own = settings.relay_address(family).filter(|own| own.public == ip);
+    let refused = || Refused::of(peers, ip, refusal, own.is_some());
+    match (own, refusal) {
+        (None, None) => Ok(peer),
+        (None, Some(_)) if is_named => Ok(peer),
+        (None, Some(_)) => Err(refused()),
+        (Some(_), Some(refusal)) if refusal.is_configured() && !is_named => Err(refused()),
+        (Some(own), _) if rules.ports.is_live_for_tcp(family, port) => {
+            Ok(SocketAddr::new(own.local, port))
         }
-        _ if rules.peers.allowed_by_name(peer.ip()) => Ok(peer),
-        refusal => Err(Refused(refusal)),
+        (Some(_), _) if is_named => Ok(peer),
+        (Some(_), _) => Err(refused()),
     }
 }

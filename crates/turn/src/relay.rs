@@ -5,13 +5,15 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use super::allocations::Allocation;
+use super::allocations::{Allocation, Reach};
 use super::clock::Tick;
 use super::context::Context;
 use super::effects::{Observer, Outside};
 use super::event::Event;
 use super::parts::Parts;
+use super::peer_check::is_within_reach;
 use super::policy::{Direction, RateLimits, Scope};
+use super::rules::Rules;
 use super::types::{AllocationId, Client, PeerAddr, Via};
 use super::verdict::{DropReason, Prefix, Verdict};
 use taciturn_stun::{ChannelData, Family, Message, canonical_ip, data_indication_prefix};
@@ -34,7 +36,7 @@ pub(super) fn channel_data<O: Outside>(
         return Verdict::Drop(DropReason::Malformed);
     };
     let now = cx.now.tick;
-    send_to_peer(cx, client, |allocation| {
+    send_to_peer(cx, client, |_, allocation| {
         //= 8656-12.6-empty
         let payload = ChannelData::HEADER_LEN..ChannelData::HEADER_LEN + message.data.len();
         let channel = allocation.udp().and_then(|udp| udp.channels().get(message.channel));
@@ -62,14 +64,16 @@ pub(super) fn send_indication<O: Outside>(
         return Verdict::Drop(DropReason::BadIndication);
     };
     let now = cx.now.tick;
-    send_to_peer(cx, client, |allocation| {
+    send_to_peer(cx, client, |rules, allocation| {
         // Data of a TCP allocation go over connections of their own (RFC 6062 section 4.5).
         if allocation.tcp().is_some() {
             return Err(DropReason::BadIndication);
         }
         let peer = PeerAddr(SocketAddr::new(canonical_ip(peer.ip()), peer.port()));
         //= 8656-11.2-permission
-        if !allocation.permits(peer.0.ip(), now) {
+        let reach = allocation.permitted(peer.0.ip(), now).ok_or(DropReason::NoPermission)?;
+        // Which ports of an own address are good is looked at below, for channels as well.
+        if reach == Reach::Named && !is_within_reach(rules, reach, peer.0) {
             return Err(DropReason::NoPermission);
         }
         let start = (data.as_ptr() as usize).saturating_sub(packet.as_ptr() as usize);
@@ -93,14 +97,14 @@ pub(super) fn send_indication<O: Outside>(
 fn send_to_peer<O: Outside>(
     cx: &mut Context<'_, O>,
     client: Client,
-    judge: impl FnOnce(&Allocation) -> Result<ToPeer, DropReason>,
+    judge: impl FnOnce(&Rules, &Allocation) -> Result<ToPeer, DropReason>,
 ) -> Verdict {
     let Parts { settings, rules, allocations, statistics, .. } = &mut *cx.parts;
     //= 8656-5-no-allocation-data
     let Some(mut entry) = allocations.entry_of(&client) else {
         return Verdict::Drop(DropReason::NoAllocation);
     };
-    let ToPeer { peer, payload, dont_fragment } = match judge(&entry) {
+    let ToPeer { peer, payload, dont_fragment } = match judge(rules, &entry) {
         Ok(to_peer) => to_peer,
         Err(reason) => return Verdict::Drop(reason),
     };
@@ -120,7 +124,7 @@ fn send_to_peer<O: Outside>(
         } else if rules.ports.is_live(family, peer.0.port()) {
             // A relay of another shard: the kernel takes it there.
             destination.set_ip(own.local);
-        } else if !rules.peers.allowed_by_name(peer.0.ip()) {
+        } else if !rules.peers.port_allowed_by_name(peer.0.ip(), peer.0.port()) {
             return Verdict::Drop(DropReason::OwnAddress);
         }
     }
@@ -165,8 +169,11 @@ pub(super) fn deliver<O: Outside>(
     let channel = allocation.udp().and_then(|udp| udp.channels().to(PeerAddr(peer)));
     let channel = channel.filter(|channel| channel.is_open(now)).map(|channel| channel.number);
     //= 8656-9-no-permission
-    if channel.is_none() && !allocation.permits(peer.ip(), now) {
-        return Verdict::Drop(DropReason::NoPermission);
+    if channel.is_none() {
+        let permitted = allocation.permitted(peer.ip(), now);
+        if !permitted.is_some_and(|reach| is_within_reach(rules, reach, peer)) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
     }
     if rules.rates.is_on() {
         let (rates, len) = (&rules.rates, payload.len());

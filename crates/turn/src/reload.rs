@@ -1,14 +1,12 @@
 //! Other rules for a shard that runs.
 
-use std::net::IpAddr;
-
 use super::announcing::{announce, announce_all};
 use super::context::Context;
 use super::effects::Outside;
 use super::endings::end;
 use super::event::EndReason;
 use super::parts::Parts;
-use super::peer_check::check_peer;
+use super::peer_check::{check_peer, check_tcp_peer};
 use super::peer_connections::{close_all, usage_of};
 use super::rules::Rules;
 use super::settings::Settings;
@@ -90,32 +88,38 @@ pub(super) fn withdraw_refused<O: Outside>(cx: &mut Context<'_, O>, id: Allocati
     let mut withdrawn = Withdrawn::default();
     let Parts { settings, rules, allocations, statistics, resumed, .. } = &mut *cx.parts;
     let Some(mut entry) = allocations.find(id) else { return withdrawn };
-    let is_refused = |ip, port| check_peer(settings, rules, ip, port).is_err();
     if let Some(tcp) = entry.tcp_mut() {
+        let is_refused = |peer: PeerAddr| check_tcp_peer(settings, rules, peer.0).is_err();
         let next = || {
-            let refused = tcp.take(|known| is_refused(known.peer.0.ip(), None));
+            let refused = tcp.take(|known| is_refused(known.peer));
             withdrawn.connections += usize::from(refused.is_some());
             refused
         };
         let traffic = close_all(next, resumed, cx.outside);
         entry.count(usage_of(traffic), statistics);
     }
-    let ips: Vec<IpAddr> =
-        entry.permissions().addresses().filter(|ip| is_refused(*ip, None)).collect();
+    let judge = |ip, port| check_peer(settings, rules, ip, port);
+    let addresses = entry.permissions().addresses();
+    let judged: Vec<_> = addresses.map(|ip| (ip, judge(ip, None))).collect();
     let peers = entry.udp().into_iter().flat_map(|udp| udp.channels().iter());
-    // A channel needs more than its permission does: to an own address, a relay port.
+    // A channel needs more than its permission does: a port that the rules let through.
     let peers: Vec<PeerAddr> = peers
         .map(|channel| channel.peer)
-        .filter(|peer| {
-            let (ip, port) = (peer.0.ip(), peer.0.port());
-            is_refused(ip, None) || is_refused(ip, Some(port))
-        })
+        .filter(|peer| judge(peer.0.ip(), Some(peer.0.port())).is_err())
         .collect();
     let now = cx.now.tick;
-    ips.iter().for_each(|ip| entry.expire_permission(now, *ip));
+    for (ip, judged) in judged {
+        match judged {
+            Ok(reach) => entry.limit_permission(ip, reach),
+            Err(_) => {
+                entry.expire_permission(now, ip);
+                withdrawn.permissions += 1;
+            }
+        }
+    }
     peers.iter().for_each(|peer| entry.expire_channel(now, *peer));
     entry.sweep(now);
-    (withdrawn.permissions, withdrawn.channels) = (ips.len(), peers.len());
+    withdrawn.channels = peers.len();
     announce(cx, id);
     withdrawn
 }

@@ -15,6 +15,7 @@ mod homeserver;
 mod host;
 mod import_coturn;
 mod init;
+mod media_servers;
 mod private_file;
 pub mod report;
 mod server_files;

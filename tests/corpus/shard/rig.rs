@@ -66,6 +66,14 @@ pub(super) struct Rig {
     everybody_denied: bool,
 }
 
+/// Allows one denied peer of those that packets name, and a media server beside the relay.
+fn with_ports(policy: PeerPolicy) -> PeerPolicy {
+    let of = |net: &str, ports: &str| {
+        (net.parse().expect("a network"), ports.parse().expect("a range of ports"))
+    };
+    policy.allowing_ports(vec![of("10.0.0.1/32", "80"), of("203.0.113.7/32", "1024-9999")])
+}
+
 impl Rig {
     pub(super) fn new(setup: &Setup) -> Self {
         let relay = |public: &str, local: &str| {
@@ -85,7 +93,7 @@ impl Rig {
         let rules = Rules {
             authenticator: Arc::clone(&AUTHENTICATORS[authenticator]),
             nonces: Arc::new(keys),
-            peers: Arc::new(PeerPolicy::new(vec![], vec![], own)),
+            peers: Arc::new(with_ports(PeerPolicy::new(vec![], vec![], own))),
             ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
             quota: Arc::new(Quota::new(QUOTA, 0)),
             rates: Arc::new(RateLimits::new(Rates::default())),
@@ -293,6 +301,14 @@ impl Rig {
         }
     }
 
+    /// Whether the rules of now let clients have this peer, once its address is permitted.
+    fn is_open(&self, peer: SocketAddr) -> bool {
+        let (ip, port) = (peer.ip(), peer.port());
+        let live = self.is_own(ip) && self.rules.ports.is_live(Family::of(ip), port);
+        let peers = &self.rules.peers;
+        live || peers.check(ip).is_ok() || peers.port_allowed_by_name(ip, port)
+    }
+
     fn is_own(&self, ip: IpAddr) -> bool {
         self.settings.relay_addresses.iter().flatten().any(|relay| relay.public == ip)
     }
@@ -351,7 +367,8 @@ impl Rig {
         let denied = if everybody { all.to_vec() } else { Vec::new() };
         let own = self.settings.relay_addresses.iter().flatten();
         let own = own.flat_map(|relay| [relay.public, relay.local]).collect();
-        self.rules.peers = Arc::new(PeerPolicy::new(vec![], denied, own));
+        let policy = PeerPolicy::new(vec![], denied, own);
+        self.rules.peers = Arc::new(if everybody { policy } else { with_ports(policy) });
         self.everybody_denied = everybody;
         let (settings, rules) = (self.settings.clone(), self.rules.clone());
         self.shard.set_rules(self.now, settings, rules, &mut self.world);

@@ -109,8 +109,8 @@ fn peers(texts: &mut Vec<String>, collected: &Collected) {
     if !peer_nets::without(&peer_nets::everything(), &denied).is_empty() {
         texts.push(
             "other ports of this machine as peers, but at addresses that peers.allow holds: a media server on this \
-             machine (Jitsi, LiveKit, BigBlueButton, Janus) gets 403. If there is one, add this server's public address \
-             to allow in [peers]"
+             machine (Jitsi, LiveKit, BigBlueButton, Janus) gets 403. If there is one, add its ports to allow in \
+             [peers], like allow = [\"self:10000\"]"
                 .to_owned(),
         );
     }

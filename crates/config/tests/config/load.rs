@@ -222,6 +222,57 @@ fn every_key_is_a_variable() {
 }
 
 #[test]
+fn peers_are_allowed_with_ports_of_addresses_networks_and_this_server() {
+    let read = |text: &str| {
+        let toml = format!("peers.allow = [\"{text}\"]\nauth.secrets = [\"{SECRET}\"]");
+        let config = Config::from_toml(&toml).unwrap_or_else(|errors| panic!("{errors}")).config;
+        config.peers.allow[0].to_string()
+    };
+    for (text, shown) in [
+        ("10.0.0.5", "10.0.0.5/32"),
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("2001:db8::1", "2001:db8::1/128"),
+        ("203.0.113.7:10000", "203.0.113.7:10000"),
+        ("203.0.113.7/32:10000", "203.0.113.7:10000"),
+        ("203.0.113.7:50000-60000", "203.0.113.7:50000-60000"),
+        ("203.0.113.7:5-5", "203.0.113.7:5"),
+        ("203.0.113.7:1-65535", "203.0.113.7:1-65535"),
+        ("10.1.2.3/8:5000-6000", "10.0.0.0/8:5000-6000"),
+        ("[2001:db8::1]:10000", "[2001:db8::1]:10000"),
+        ("[2001:db8::/64]:1-2", "[2001:db8::/64]:1-2"),
+        ("self", "self"),
+        ("self:7882", "self:7882"),
+        ("  self:50000 - 60000 ", "self:50000-60000"),
+        // An IPv4 address in IPv6 dress is the IPv4 address.
+        ("::ffff:10.0.0.5", "10.0.0.5/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("[::ffff:10.0.0.5]:80", "10.0.0.5:80"),
+    ] {
+        assert_eq!(read(text), shown, "{text}");
+        assert_eq!(read(shown), shown, "{shown} is read as it is shown");
+    }
+    let many = config(
+        &["--allow-peer", "self:7882", "--allow-peer", "[2001:db8::1]:1-2"],
+        &[("TACITURN_AUTH_SECRETS", SECRET)],
+    );
+    assert_eq!(many.peers.allow.len(), 2);
+    let vars =
+        [("TACITURN_AUTH_SECRETS", SECRET), ("TACITURN_PEERS_ALLOW", "self:7882, 10.0.0.0/8:1")];
+    let of_variable = config(&[], &vars).peers;
+    let relay = ["203.0.113.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+    let policy = of_variable.policy(&relay, relay.to_vec());
+    let reaches = |ip: &str, port| policy.port_allowed_by_name(ip.parse().unwrap(), port);
+    assert!(reaches("203.0.113.7", 7882) && reaches("2001:db8::7", 7882) && reaches("10.9.9.9", 1));
+    assert!(
+        !reaches("203.0.113.7", 7883) && !reaches("203.0.113.8", 7882) && !reaches("10.9.9.9", 2)
+    );
+    // Everything, on some ports: still everything.
+    let toml = format!("peers.allow = [\"0.0.0.0/0:53\"]\nauth.secrets = [\"{SECRET}\"]");
+    let loaded = Config::from_toml(&toml).unwrap();
+    assert!(warnings(&loaded)[0].contains("private networks included, on these ports"));
+}
+
+#[test]
 fn flags_are_lists_where_they_may_be_repeated() {
     let config = config(
         &[

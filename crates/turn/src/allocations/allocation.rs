@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::announced::Announced;
 use super::channels::Channels;
 use super::mobility::{Mobility, Presence};
-use super::permissions::Permissions;
+use super::permissions::{Permissions, Reach};
 use super::tcp::PeerConnections;
 use crate::auth::Origin;
 use crate::channel_route::ChannelRoute;
@@ -208,22 +208,31 @@ impl Allocation {
         self.relays.iter().flatten().next().map(|relay| relay.public)
     }
 
-    /// Returns whether data may pass to and from this address (RFC 8656 section 9).
-    pub(crate) fn permits(&self, ip: IpAddr, now: Tick) -> bool {
-        self.permissions.allow(ip, now)
+    /// Returns which ports of this address data may pass to and from (RFC 8656 section 9); `None` without a
+    /// permission.
+    pub(crate) fn permitted(&self, ip: IpAddr, now: Tick) -> Option<Reach> {
+        self.permissions.reach(ip, now)
     }
 
     /// Installs or refreshes a permission, for the channels too.
-    pub(super) fn permit(&mut self, ip: IpAddr, expires: Tick) {
-        self.permissions.install(ip, expires);
+    pub(super) fn permit(&mut self, ip: IpAddr, reach: Reach, expires: Tick) {
+        self.permissions.install(ip, reach, expires);
         if let Kind::Udp(udp) = &mut self.kind {
             udp.channels.permit(ip, expires);
         }
     }
 
-    /// Lets the permission for an address end now.
+    /// Sets which ports of a permitted address the rules of now let through.
+    pub(crate) fn limit_permission(&mut self, ip: IpAddr, reach: Reach) {
+        self.permissions.limit(ip, reach);
+    }
+
+    /// Lets the permission for an address end now, for the channels too.
     pub(crate) fn expire_permission(&mut self, now: Tick, ip: IpAddr) {
-        self.permit(ip, now);
+        self.permissions.expire(now, ip);
+        if let Kind::Udp(udp) = &mut self.kind {
+            udp.channels.permit(ip, now);
+        }
     }
 
     /// Lets the channel to a peer end now.

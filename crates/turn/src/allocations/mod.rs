@@ -15,5 +15,6 @@ mod tcp;
 pub(crate) use allocation::{Allocation, Datagrams, Foundation, Kind, Relay};
 pub(crate) use channels::{Channel, Conflict};
 pub(crate) use mobility::{Mobility, Presence};
+pub(crate) use permissions::Reach;
 pub(crate) use table::{Allocations, Entry, Loose};
 pub(crate) use tcp::{PeerConnection, PeerConnections, Stage};

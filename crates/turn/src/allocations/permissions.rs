@@ -4,9 +4,23 @@ use std::net::IpAddr;
 
 use crate::clock::Tick;
 
+/// Which ports of a permitted address data may pass to and from. Permissions are for addresses (RFC 8656 section
+/// 9); the peer rules may allow some ports of one and not the others. Judged once for the address, when the
+/// permission is installed, and again when the rules change, so that a packet asks no rule where all ports are good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// All of them.
+    All,
+    /// Of an address that this server relays on: the live relay ports, and those that the operator allows.
+    Own,
+    /// Those that the operator allows, and no other.
+    Named,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Permission {
     ip: IpAddr,
+    reach: Reach,
     expires: Tick,
 }
 
@@ -19,9 +33,10 @@ impl Permissions {
         self.0.binary_search_by_key(&ip, |permission| permission.ip)
     }
 
-    /// Returns whether data may pass to and from this address.
-    pub(super) fn allow(&self, ip: IpAddr, now: Tick) -> bool {
-        self.find(ip).ok().and_then(|at| self.0.get(at)).is_some_and(|found| now < found.expires)
+    /// Returns which ports of this address data may pass to and from; `None` without a permission.
+    pub(super) fn reach(&self, ip: IpAddr, now: Tick) -> Option<Reach> {
+        let found = self.find(ip).ok().and_then(|at| self.0.get(at))?;
+        (now < found.expires).then_some(found.reach)
     }
 
     /// Returns how many of these addresses there is no permission for.
@@ -36,14 +51,29 @@ impl Permissions {
 
     //= 8656-9-refreshed-by
     /// Installs or refreshes a permission.
-    pub(super) fn install(&mut self, ip: IpAddr, expires: Tick) {
+    pub(super) fn install(&mut self, ip: IpAddr, reach: Reach, expires: Tick) {
+        let permission = Permission { ip, reach, expires };
         match self.find(ip) {
             Ok(at) => {
-                if let Some(permission) = self.0.get_mut(at) {
-                    permission.expires = expires;
+                if let Some(known) = self.0.get_mut(at) {
+                    *known = permission;
                 }
             }
-            Err(at) => self.0.insert(at, Permission { ip, expires }),
+            Err(at) => self.0.insert(at, permission),
+        }
+    }
+
+    /// Sets which ports of an address the rules of now let through.
+    pub(super) fn limit(&mut self, ip: IpAddr, reach: Reach) {
+        if let Some(known) = self.find(ip).ok().and_then(|at| self.0.get_mut(at)) {
+            known.reach = reach;
+        }
+    }
+
+    /// Lets the permission for an address end now.
+    pub(super) fn expire(&mut self, now: Tick, ip: IpAddr) {
+        if let Some(known) = self.find(ip).ok().and_then(|at| self.0.get_mut(at)) {
+            known.expires = now;
         }
     }
 

@@ -9,6 +9,7 @@ use slotmap::{Key as _, SlotMap};
 use super::allocation::{Allocation, Foundation, Kind, Relay};
 use super::channels::Channel;
 use super::mobility::{Mobility, Presence};
+use super::permissions::Reach;
 use super::tcp::PeerConnection;
 use crate::clock::Tick;
 use crate::deadlines::Deadlines;
@@ -251,8 +252,8 @@ impl Entry<'_> {
     }
 
     /// Installs or refreshes a permission, for the channels too.
-    pub(crate) fn permit(&mut self, ip: IpAddr, expires: Tick) {
-        self.allocation.permit(ip, expires);
+    pub(crate) fn permit(&mut self, ip: IpAddr, reach: Reach, expires: Tick) {
+        self.allocation.permit(ip, reach, expires);
         self.queue(expires);
     }
 

@@ -6,6 +6,7 @@ mod connections;
 mod failures;
 mod handshakes;
 mod meter;
+mod peer_ports;
 mod peers;
 mod ports;
 mod quota;
@@ -20,6 +21,7 @@ pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};
 pub use meter::{Counted, Direction, Meter, Spent};
+pub use peer_ports::{PeerPorts, PeerPortsError};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
 pub use ports::snapshot::{LeasedPort, PortsSnapshot, ReservedPort, Resting, RestingPort};
 pub use ports::{

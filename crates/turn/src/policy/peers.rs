@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::peer_ports::PeerPorts;
 use taciturn_stun::canonical_ip;
 
 /// Why a peer is refused: the rule's name, for the log. The client learns 403 and nothing else.
@@ -55,6 +56,12 @@ impl Refusal {
     #[must_use]
     pub const fn is_configured(&self) -> bool {
         self.configured().is_some()
+    }
+
+    /// Whether it is the rule about this host's own addresses.
+    #[must_use]
+    pub const fn is_own_address(&self) -> bool {
+        matches!(self.rule, Rule::OwnAddress)
     }
 
     /// The network that the operator denied.
@@ -183,7 +190,10 @@ pub fn built_in_rule(net: &IpNet) -> Option<&'static str> {
 /// The rules, built once from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PeerPolicy {
+    /// Allowed on all ports.
     allow: Vec<IpNet>,
+    /// Allowed on these ports alone.
+    allow_ports: Vec<(IpNet, PeerPorts)>,
     deny: Vec<IpNet>,
     /// In order, each once: there may be thousands.
     own: Vec<IpAddr>,
@@ -197,20 +207,42 @@ impl PeerPolicy {
         let mut own: Vec<_> = own.into_iter().map(canonical_ip).collect();
         own.sort_unstable();
         own.dedup();
-        Self { allow, deny, own }
+        Self { allow, allow_ports: Vec::new(), deny, own }
     }
 
-    /// Whether the operator allowed this address in so many words.
+    /// Allows these ports as well. Entries add up: a port is allowed where any of them, or of `allow`, has it.
+    #[must_use]
+    pub fn allowing_ports(mut self, allow: Vec<(IpNet, PeerPorts)>) -> Self {
+        self.allow_ports = allow;
+        self
+    }
+
+    /// Whether the operator allowed this address in so many words, with all its ports.
     #[must_use]
     pub fn allowed_by_name(&self, peer: IpAddr) -> bool {
         let peer = canonical_ip(peer);
         self.allow.iter().any(|net| net.contains(&peer))
     }
 
-    /// Judges one address, in its canonical form.
+    /// Whether the operator allowed this port of an address in so many words.
+    #[must_use]
+    pub fn port_allowed_by_name(&self, peer: IpAddr, port: u16) -> bool {
+        let peer = canonical_ip(peer);
+        let has = |(net, ports): &(IpNet, PeerPorts)| ports.contains(port) && net.contains(&peer);
+        self.allow_ports.iter().any(has) || self.allowed_by_name(peer)
+    }
+
+    /// Whether the operator allowed a port of this address, or all of them, in so many words.
+    #[must_use]
+    pub fn some_port_allowed_by_name(&self, peer: IpAddr) -> bool {
+        let peer = canonical_ip(peer);
+        self.allow_ports.iter().any(|(net, _)| net.contains(&peer)) || self.allowed_by_name(peer)
+    }
+
+    /// Judges one address, in its canonical form, with all its ports.
     ///
     /// # Errors
-    /// When a rule denies it and the operator has not allowed it.
+    /// When a rule denies it and the operator has not allowed it. Some of its ports may be allowed all the same.
     //= 8656-21.4-tunnels-as-peers
     pub fn check(&self, peer: IpAddr) -> Result<(), Refusal> {
         let peer = canonical_ip(peer);
@@ -387,6 +419,47 @@ mod tests {
         assert_eq!(check(&policy, "10.2.0.1"), Err("denied by the operator (10.0.0.0/8)".into()));
         assert_eq!(check(&policy, "8.8.8.8"), Err("denied by the operator (8.8.8.0/24)".into()));
         assert!(check(&policy, "192.168.0.1").is_err());
+    }
+
+    #[test]
+    fn ports_are_allowed_where_any_entry_has_them_and_the_rest_is_judged_as_before() {
+        let entry = |net: &str, ports: &str| (net.parse().unwrap(), ports.parse().unwrap());
+        let policy = PeerPolicy::new(nets(&["10.9.0.0/16"]), nets(&["8.8.8.8/32"]), vec![])
+            .allowing_ports(vec![
+                entry("10.0.0.0/8", "5000-6000"),
+                entry("10.1.2.3/32", "5990-7000"),
+                entry("8.8.8.8/32", "53"),
+                entry("fd00::/64", "1"),
+            ]);
+        for (peer, ports) in [
+            ("10.0.0.1", &[5000, 5500, 6000][..]),
+            ("10.1.2.3", &[5000, 6000, 6001, 7000]),
+            ("::ffff:10.1.2.3", &[5000, 7000]),
+            ("10.9.1.1", &[1, 4999, 65535]),
+            ("8.8.8.8", &[53]),
+            ("fd00::7", &[1]),
+        ] {
+            let peer: IpAddr = peer.parse().unwrap();
+            assert!(policy.some_port_allowed_by_name(peer), "{peer}");
+            for port in ports {
+                assert!(policy.port_allowed_by_name(peer, *port), "{peer} {port}");
+            }
+        }
+        for (peer, port) in [
+            ("10.0.0.1", 4999),
+            ("10.0.0.1", 6001),
+            ("10.1.2.3", 7001),
+            ("8.8.8.8", 52),
+            ("8.8.4.4", 53),
+            ("fd00:0:0:1::7", 1),
+        ] {
+            assert!(!policy.port_allowed_by_name(peer.parse().unwrap(), port), "{peer} {port}");
+        }
+        // The address itself is as denied as it was.
+        assert_eq!(check(&policy, "8.8.8.8"), Err("denied by the operator (8.8.8.8/32)".into()));
+        assert!(check(&policy, "10.0.0.1").is_err() && check(&policy, "10.9.0.1").is_ok());
+        assert!(!policy.some_port_allowed_by_name("192.168.0.1".parse().unwrap()));
+        assert_ne!(policy, policy.clone().allowing_ports(vec![]), "a reload sees the difference");
     }
 
     #[test]

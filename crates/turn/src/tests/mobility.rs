@@ -7,7 +7,7 @@ use taciturn_stun::AttributeType as T;
 
 const ELSEWHERE: &str = "198.51.100.9:7777";
 
-fn mobile() -> Rig {
+pub(super) fn mobile() -> Rig {
     Rig::with(|setup| setup.mobility = true)
 }
 

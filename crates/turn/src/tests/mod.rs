@@ -29,6 +29,7 @@ mod limits;
 mod mobility;
 mod nat_discovery;
 mod own_relays;
+mod peer_ports;
 mod permissions;
 mod ports;
 mod rates;

@@ -17,7 +17,8 @@ use super::{addr, seconds};
 use crate::auth::{Authenticator, NonceKeys, SharedSecret, StaticKey, StaticUser};
 use crate::clock::{Now, Tick};
 use crate::policy::{
-    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PortPool, PortRange, Quota, RateLimits,
+    AnswerLimit, FailureLimit, PORT_QUARANTINE, PeerPolicy, PeerPorts, PortPool, PortRange, Quota,
+    RateLimits,
 };
 use crate::{
     ChannelRoute, Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId,
@@ -54,6 +55,7 @@ impl Rig {
         change(&mut setup);
         let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
         let (allow, deny): (Vec<IpNet>, Vec<IpNet>) = (nets(setup.allow), nets(setup.deny));
+        let ports = port_rules(setup.allow_ports);
         let relays = [setup.v4, setup.v6];
         let own: Vec<IpAddr> = relays.iter().flatten().flat_map(|a| [a.public, a.local]).collect();
         let user = |name: &str, password: &str| StaticUser {
@@ -74,7 +76,7 @@ impl Rig {
                 setup.strict_expiry,
             )),
             nonces: Arc::new(NonceKeys::new(seconds(3600), [[1; 32], [2; 32]], START_TICK)),
-            peers: Arc::new(PeerPolicy::new(allow, deny, own)),
+            peers: Arc::new(PeerPolicy::new(allow, deny, own).allowing_ports(ports)),
             ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
             quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
             rates: Arc::new(RateLimits::new(setup.rates)),
@@ -529,6 +531,11 @@ impl Rig {
             }
         });
     }
+}
+
+/// Networks, each with a range of ports.
+pub(super) fn port_rules(texts: &[(&str, &str)]) -> Vec<(IpNet, PeerPorts)> {
+    texts.iter().map(|(net, ports)| (net.parse().unwrap(), ports.parse().unwrap())).collect()
 }
 
 /// A client over UDP that sends from here.

@@ -11,6 +11,8 @@ pub(super) struct Setup {
     pub(super) v4: Option<RelayAddress>,
     pub(super) v6: Option<RelayAddress>,
     pub(super) allow: &'static [&'static str],
+    /// Networks, each with a range of ports.
+    pub(super) allow_ports: &'static [(&'static str, &'static str)],
     pub(super) deny: &'static [&'static str],
     pub(super) quota: u32,
     /// Allocations in all; 0 is no limit, as in the rates.
@@ -46,6 +48,7 @@ impl Default for Setup {
             v4: Some(RelayAddress::plain("203.0.113.7".parse().unwrap())),
             v6: Some(RelayAddress::plain("2001:db8::7".parse().unwrap())),
             allow: &[],
+            allow_ports: &[],
             deny: &[],
             quota: 32,
             quota_in_all: 0,

@@ -10,7 +10,7 @@ use crate::policy::Exceeded;
 use crate::{
     AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath,
     EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness,
-    RelayId, RelaySockets, ShardNumber, Traffic, Usage, UserId, Via,
+    RelayId, RelaySockets, Remedy, ShardNumber, Traffic, Usage, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -35,6 +35,11 @@ pub(super) enum Happened {
     },
     PeerRefused {
         peer: IpAddr,
+        remedy: Remedy,
+    },
+    PortOutOfReach {
+        peer: SocketAddr,
+        remedy: Remedy,
     },
     RequestFailed {
         method: Method,
@@ -63,7 +68,10 @@ impl Happened {
             }
             Event::ForeignNonce { .. } => Self::ForeignNonce,
             Event::ClassicBinding { .. } => Self::ClassicBinding,
-            Event::PeerRefused { peer, .. } => Self::PeerRefused { peer },
+            Event::PeerRefused { peer, remedy, .. } => {
+                Self::PeerRefused { peer: peer.ip(), remedy }
+            }
+            Event::PortOutOfReach { peer, remedy, .. } => Self::PortOutOfReach { peer, remedy },
             Event::HeldBack { user, exceeded, packets, .. } => {
                 Self::HeldBack { username: user.name().into(), exceeded, packets }
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::beside;
 use crate::client::{Allocation, Client, ClientError, Incoming, random};
 use crate::report::Finding;
 use taciturn_stun::{
@@ -14,6 +15,9 @@ use taciturn_stun::{
 /// How often a packet is sent, and how long each is waited for.
 const TRIES: usize = 6;
 const WAIT: Duration = Duration::from_millis(400);
+
+/// The channel to an echo that nothing comes back from.
+const LAST_CHANNEL: u16 = 0x4FFF;
 
 /// The channel that both sides bind to each other: the first one (RFC 8656 section 12).
 pub(super) fn channel() -> Result<ChannelNumber, ClientError> {
@@ -127,6 +131,7 @@ pub(super) async fn echo(client: &mut Client, allocation: &Allocation, echo: &st
         Err(EchoFault::Name) => Finding::fail("echo-name", format!("--echo {echo}: no such host"))
             .why("the test towards the outside was not made.")
             .fix("Write HOST:PORT of a UDP echo or of a STUN server, of the family that is relayed."),
+        Err(EchoFault::Own(peer)) => beside::refused_echo(peer),
         Err(EchoFault::Client(error)) if error.code() == Some(403) => {
             Finding::fail("echo-refused", format!("the server refuses {echo} as a peer (403)"))
                 .why("the peer is in a network that the server does not relay to.")
@@ -145,6 +150,8 @@ pub(super) async fn echo(client: &mut Client, allocation: &Allocation, echo: &st
 
 enum EchoFault {
     Name,
+    /// The server refuses it, a port of its own address.
+    Own(SocketAddr),
     Client(ClientError),
 }
 
@@ -187,6 +194,12 @@ async fn echoed(
                 _ => {}
             }
         }
+    }
+    // A permission for an own address says nothing of the port; a channel does.
+    if peer.ip() == allocation.relayed.ip()
+        && beside::is_refused(client, LAST_CHANNEL, peer).await?
+    {
+        return Err(EchoFault::Own(peer));
     }
     Err(ClientError::Silent { waited: WAIT * TRIES as u32 }.into())
 }

@@ -4,10 +4,12 @@
 //! IPv6), [`tls`], [`session`] (challenge, login, allocation, refresh),
 //! [`capacity`] (why there is no allocation, or no further one), [`relay`] (its address),
 //! [`outside`] (the relay range as a peer sees it), [`data`] (through two allocations, to an echo),
-//! [`lan`] (an address of this network), [`quality`] (sizes, loss, times), [`security`]; [`stun`] for URIs without a
-//! relay; [`homeserver`] asks where to look, [`verdict`] says what it comes to. Each test is a finding with a fixed id.
+//! [`lan`] (an address of this network), [`beside`] (media servers on the relay's own machine), [`quality`] (sizes,
+//! loss, times), [`security`]; [`stun`] for URIs without a relay; [`homeserver`] asks where to look, [`verdict`] says
+//! what it comes to. Each test is a finding with a fixed id.
 
 mod args;
+mod beside;
 mod capacity;
 pub(crate) mod credentials;
 mod data;
@@ -125,6 +127,7 @@ async fn examine(plan: &Plan, say: &mut dyn FnMut(&str)) -> Report {
         relays_tested: BTreeMap::new(),
         families_tested: false,
         echoed: false,
+        media_tried: false,
         measured: Vec::new(),
     };
     say("knocking at every address ...");

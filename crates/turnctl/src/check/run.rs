@@ -71,6 +71,7 @@ pub(super) struct Run<'a> {
     pub(super) relays_tested: BTreeMap<(String, IpAddr), bool>,
     pub(super) families_tested: bool,
     pub(super) echoed: bool,
+    pub(super) media_tried: bool,
     /// Numbers for JSON.
     pub(super) measured: Vec<Value>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::credentials::{Credentials, LIFETIME};
 use super::entering::{another, open_relay};
 use super::reach::Target;
-use super::{Run, capacity, data, lan, outside, quality, relay};
+use super::{Run, beside, capacity, data, lan, outside, quality, relay};
 use crate::client::{Allocation, Challenge, Client, ClientError, Opened, Shortage};
 use crate::report::{Finding, Section, Status};
 use taciturn_stun::Family;
@@ -35,6 +35,9 @@ pub(super) async fn test(run: &mut Run<'_>, target: &Target, section: &mut Secti
     section.findings.extend(address);
     section.push(refresh(&mut a).await);
     section.findings.extend(lan::test(run, target, &mut a, &allocation).await);
+    if !std::mem::replace(&mut run.media_tried, true) {
+        section.findings.extend(beside::test(&mut a, &allocation).await);
+    }
     let second = second(run, target, section).await;
     let closed = if private {
         outcome.media = Some(false);

@@ -64,7 +64,7 @@ fn relay(external: &External, config: &Config) -> Vec<Finding> {
             format!(" (bound to {})", address.local)
         };
         let title = format!("relaying on {}{nat}", address.public);
-        let for_one_network = config.peers.allow.iter().any(|net| net.contains(&address.public));
+        let for_one_network = config.peers.policy(&[], Vec::new()).allowed_by_name(address.public);
         findings.push(if is_public(address.public) {
             Finding::pass("external-address", title)
         } else if for_one_network {

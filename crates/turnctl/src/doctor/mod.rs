@@ -5,7 +5,7 @@ mod certificates;
 mod firewall;
 mod listeners;
 mod machine;
-mod media;
+pub(crate) mod media;
 mod nft;
 mod ntp;
 mod ports;

@@ -1,10 +1,11 @@
 //! What a snippet is made of, and why there may be none.
 
 use taciturn_config::uris::{self, Host};
-use taciturn_config::{Config, ExternalIp, Listen, Secret, Transport, allow_line};
+use taciturn_config::{Config, Listen, Secret, Transport};
 use taciturn_turn::auth::StaticKey;
 
 use crate::CtlError;
+use crate::media_servers::MediaServer;
 
 /// Where a target looks for the secret, if it is in no file on the server.
 pub(super) const SECRET_FILE: &str = "/run/secrets/turn_secret";
@@ -58,6 +59,15 @@ impl From<SnippetError> for CtlError {
     fn from(error: SnippetError) -> Self {
         Self::mistake(error)
     }
+}
+
+/// What to set if the target runs on the relay's own machine.
+pub(super) fn same_machine(target: &MediaServer) -> String {
+    format!(
+        "If {} runs on this machine, taciturn needs {}, or clients behind the relay do not reach it: docs/networks.md",
+        target.name,
+        target.remedy()
+    )
 }
 
 /// What a snippet is made of.
@@ -134,19 +144,6 @@ impl<'a> Facts<'a> {
             StaticKey::Md5(_) => None,
         });
         known.ok_or(SnippetError::NoUser("media"))
-    }
-
-    /// What to set if the target runs on the relay's own machine.
-    pub(super) fn same_machine(&self, who: &str) -> String {
-        let address = match &self.config.external_ip {
-            ExternalIp::Given(given) => given.first().map(|address| allow_line(address.public)),
-            ExternalIp::Auto => None,
-        };
-        let line = address.unwrap_or_else(|| "peers.allow = [\"PUBLIC-ADDRESS\"]".to_owned());
-        format!(
-            "If {who} runs on this machine, taciturn needs {line}, or clients behind the relay do not reach it (that \
-             opens all UDP ports of that address to them; docs/networks.md)"
-        )
     }
 
     /// For targets that can read it from a file.

@@ -8,7 +8,8 @@ use serde_json::json;
 use taciturn_config::ExternalIp;
 
 use super::text::{env, libconfig, percent, yaml};
-use super::{Facts, Snippet, SnippetError};
+use super::{Facts, Snippet, SnippetError, same_machine};
+use crate::media_servers::{BIGBLUEBUTTON, GO2RTC, JANUS, LIVE777, MEDIAMTX};
 
 /// BigBlueButton makes credentials that end from the shared secret.
 pub(super) fn bbb(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
@@ -50,7 +51,7 @@ pub(super) fn bbb(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         format!(
             "/etc/bigbluebutton/turn-stun-servers.xml, in place of its beans; then `bbb-conf --restart`. If \
              bbb-web cannot read that file, it takes the packaged one and tells its log alone. {}",
-            facts.same_machine("BigBlueButton's media servers (FreeSWITCH, mediasoup)")
+            same_machine(&BIGBLUEBUTTON)
         ),
     ))
 }
@@ -78,7 +79,7 @@ pub(super) fn janus(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         format!(
             "janus.jcfg, merged with its section nat; restart Janus. Only if Janus itself is behind a firewall that \
              clients do not get through: browsers get their own iceServers from the page, `turnctl snippet webrtc`. {}",
-            facts.same_machine("Janus")
+            same_machine(&JANUS)
         ),
     ))
 }
@@ -143,7 +144,7 @@ pub(super) fn go2rtc(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         format!(
             "go2rtc.yaml (in Frigate below the key go2rtc of config.yml); restart it. go2rtc itself uses the relay; its \
              own pages have a list of their own. {}",
-            facts.same_machine("go2rtc")
+            same_machine(&GO2RTC)
         ),
     ))
 }
@@ -239,7 +240,7 @@ pub(super) fn mediamtx(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         text,
         format!(
             "mediamtx.yml; restart it. clientOnly: mediamtx itself needs no relay if clients reach it. {}",
-            facts.same_machine("mediamtx")
+            same_machine(&MEDIAMTX)
         ),
     ))
 }
@@ -263,7 +264,7 @@ pub(super) fn live777(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         format!(
             "live777.toml (its unit reads /etc/live777/live777.toml), in place of its ice_servers; restart it. liveman \
              makes credentials that end: secret, urls and ttl in [extra_ice.coturn] of liveman.toml. {}",
-            facts.same_machine("live777")
+            same_machine(&LIVE777)
         ),
     ))
 }

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::CtlError;
 use crate::credentials::{CredentialsError, make};
+use crate::media_servers::{JITSI, LIVEKIT};
 
 use super::text::{env, lua, shell, yaml};
-use super::{Facts, Given, Snippet, SnippetError};
+use super::{Facts, Given, Snippet, SnippetError, same_machine};
 
 const DAY: Duration = Duration::from_secs(86400);
 
@@ -46,7 +47,7 @@ pub(super) fn livekit(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         format!(
             "livekit.yaml, merged with its section rtc; restart LiveKit. Its own port range \
              (port_range_start, port_range_end) must not overlap relay_ports on the same machine. {}",
-            facts.same_machine("LiveKit")
+            same_machine(&LIVEKIT)
         ),
     ))
 }
@@ -105,7 +106,7 @@ pub(super) fn jitsi(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
         text,
         format!(
             "the file .env of docker-jitsi-meet; recreate its containers. {}",
-            facts.same_machine("Jitsi Videobridge")
+            same_machine(&JITSI)
         ),
     ))
 }

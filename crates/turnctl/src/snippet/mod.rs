@@ -16,7 +16,7 @@ use taciturn_config::homeserver::{self, BlockOptions};
 use taciturn_config::uris::{self, Host};
 use taciturn_net::external;
 
-use self::facts::{Given, SECRET_FILE, Snippet, SnippetError};
+use self::facts::{Given, SECRET_FILE, Snippet, SnippetError, same_machine};
 use super::{CtlError, ServerFiles, host_argument};
 
 pub(super) use facts::Facts;

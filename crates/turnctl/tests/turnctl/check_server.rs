@@ -237,9 +237,48 @@ fn an_echo_that_the_relay_does_not_reach_is_named() {
     let address = echo.local_addr().unwrap().to_string();
     // The server does not relay to its own machine: what is not relayed by it is out of reach.
     let server = server();
-    check_with_secret(&server, SECRET, &["--echo", &address]).fails_with("echo-lost");
+    let checked = check_with_secret(&server, SECRET, &["--echo", &address]);
+    checked.fails_with("echo-own-address");
+    let line = format!("peers.allow = [\\\"self:{}\\\"]", echo.local_addr().unwrap().port());
+    assert!(checked.words("echo-own-address").contains(&line), "{}", checked.printed);
     let nowhere = check_with_secret(&server, SECRET, &["--echo", "no-such-host.invalid:3478"]);
     nowhere.fails_with("echo-name");
+}
+
+/// A program that the kernel calls `name`, with a UDP socket on `address`: the server under another name.
+fn program_called(name: &str, address: &str) -> Server {
+    let state = tempfile::tempdir().unwrap();
+    let program = state.path().join(name);
+    std::os::unix::fs::symlink(testkit::program::taciturn(), &program).unwrap();
+    let mut command = std::process::Command::new(program);
+    command.env("STATE_DIRECTORY", state.path());
+    command.args(["--listen", &format!("udp:{address}:0"), "--external-ip", address]);
+    Server::spawned(command, state)
+}
+
+#[test]
+fn a_media_server_on_the_same_machine_that_is_refused_is_named_with_its_port() {
+    // An address that no other test relays on.
+    const OWN: &str = "127.0.0.77";
+    let media = program_called("go2rtc", OWN);
+    let port = media.address.port();
+    let toml = |allow: &str| {
+        configuration(&format!("auth.secrets = [\"{SECRET}\"]\npeers.allow = [{allow}]"))
+            .replace("external_ip = \"127.0.0.1\"", &format!("external_ip = \"{OWN}\""))
+    };
+    let server = Server::configured(&toml(""));
+    // Nobody outside reaches that address, which is said as well.
+    let check =
+        |server: &Server| check_with_secret(server, SECRET, &[]).apart_from(&["relay-private"]);
+    let checked = check(&server);
+    checked.warns_of("media-server-refused");
+    let words = checked.words("media-server-refused");
+    let line = format!("peers.allow = [\\\"self:{port}\\\"]");
+    assert!(words.contains("go2rtc") && words.contains(&line), "{words}");
+    let server = Server::configured(&toml(&format!("\"self:{port}\"")));
+    let checked = check(&server);
+    checked.is_healthy();
+    assert!(checked.passed("media-server"), "{}", checked.printed);
 }
 
 #[test]

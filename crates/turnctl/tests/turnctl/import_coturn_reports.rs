@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use taciturn_config::coturn::Outcome;
 use taciturn_config::{Config, Translation, Transport};
-use taciturn_turn::policy::PeerPolicy;
 
 const SECRET: &str = "static-auth-secret=Zf3kLw9PqXr7TbVnZf3kLw9P\n";
 
@@ -25,7 +24,7 @@ fn config(translation: &Translation) -> Config {
 fn reaches(translation: &Translation, peer: &str, own: &[&str]) -> bool {
     let peers = config(translation).peers;
     let own: Vec<IpAddr> = own.iter().map(|ip| ip.parse().unwrap()).collect();
-    PeerPolicy::new(peers.allow, peers.deny, own).check(peer.parse().unwrap()).is_ok()
+    peers.policy(&own.clone(), own).check(peer.parse().unwrap()).is_ok()
 }
 
 fn listeners(translation: &Translation) -> Vec<String> {

@@ -235,11 +235,20 @@ fn media_servers_read_what_they_need() {
 }
 
 #[test]
-fn a_media_server_on_this_machine_is_told_of_peers_allow() {
-    for target in ["livekit", "jitsi", "bbb", "janus", "go2rtc", "mediamtx", "live777"] {
+fn a_media_server_on_this_machine_is_told_of_peers_allow_with_its_ports() {
+    for (target, ports, setting) in [
+        ("livekit", "50000-60000", "rtc.udp_port"),
+        ("jitsi", "10000", "JVB_PORT"),
+        ("bbb", "16384-32768", "switch.conf.xml"),
+        ("janus", "FIRST-LAST", "rtp_port_range"),
+        ("go2rtc", "8555", "webrtc.listen"),
+        ("mediamtx", "8189", "webrtcLocalUDPAddress"),
+        ("live777", "FIRST-LAST", "any port"),
+    ] {
         let output = run(&[target, "--config", "server.toml"]);
         let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("peers.allow = [\"203.0.113.7\"]"), "{target}: {told}");
+        let line = format!("peers.allow = [\"self:{ports}\"]");
+        assert!(told.contains(&line) && told.contains(setting), "{target}: {told}");
     }
 }
 

@@ -38,7 +38,9 @@ impl Rig {
                 let (ip, family) = (self.public(peer).ip(), Family::of(peer.ip()));
                 let live = self.rules.ports.is_live_for_tcp(family, peer.port());
                 let own = self.is_own(ip) && live && !self.everybody_denied;
-                assert!(own || self.rules.peers.check(ip).is_ok(), "a connection to {peer}");
+                let named = self.rules.peers.port_allowed_by_name(ip, peer.port());
+                let fine = named || self.rules.peers.check(ip).is_ok();
+                assert!(own || fine, "a connection to {peer}");
             }
             Verdict::ToPeer { relay, peer, payload, dont_fragment } => {
                 let socket = self.world.sockets.get(&relay.0).expect("an open socket");
@@ -102,9 +104,7 @@ impl Rig {
         let granted = self.model.clients.get(&client).expect("relayed for nobody");
         assert!(granted.permits(peer.ip(), self.now.tick), "{peer} was not permitted");
         // Whatever was granted, and when: the rules of now hold.
-        let fine = self.rules.peers.check(peer.ip()).is_ok();
-        let live = self.rules.ports.is_live(Family::of(peer.ip()), peer.port());
-        assert!(fine || (self.is_own(peer.ip()) && live), "{peer} is denied");
+        assert!(self.is_open(peer), "{peer} is denied");
     }
 
     /// What a client receives from a peer.
@@ -223,11 +223,15 @@ impl Rig {
             Verdict::ToClient { client, prefix, payload, padding } => {
                 assert_eq!(client, socket.client, "another client's data");
                 assert_eq!(payload, 0..len);
+                // A channel to a relay port that has no allocation (any more) can be bound.
+                let by_channel = Kind::of(prefix.as_bytes()) == Kind::ChannelData;
+                assert!(by_channel || self.is_open(named), "{named} is denied");
                 self.delivered(client, named, prefix.as_bytes(), &data, padding);
             }
             Verdict::Drop(_) => {
                 let granted = &self.model.clients[&socket.client];
-                assert!(!granted.permits(named.ip(), now.tick), "{named} is permitted");
+                let due = granted.permits(named.ip(), now.tick) && self.is_open(named);
+                assert!(!due, "{named} is permitted");
             }
             other => panic!("{other:?} for a packet of a peer"),
         }
@@ -248,5 +252,6 @@ impl Rig {
         let told = message.peer().expect("an address").expect("a peer");
         let granted = &self.model.clients[&client];
         assert!(granted.permits(told.ip(), self.now.tick), "RFC 8656 section 11.5");
+        assert!(self.is_open(told), "{told} is denied");
     }
 }

@@ -88,8 +88,9 @@ impl Collected {
                 settings,
                 range.place,
                 "it is this server's own address: users reach every UDP port of this machine there, as with \
-                 coturn. A media server on this machine (Jitsi, LiveKit, BigBlueButton) needs that; calls between \
-                 two clients of the relay do not. Remove it where there is none",
+                 coturn. A media server on this machine (Jitsi, LiveKit, BigBlueButton) needs its own ports alone, like \
+                 allow = [\"self:10000\"]; calls between two clients of the relay need none. Remove it where there is no \
+                 media server",
             );
         } else if left.len() <= NAMED && left.iter().any(|net| built_in_rule(net).is_some()) {
             remark(

@@ -4,6 +4,7 @@
 mod addresses;
 mod certificates;
 mod listeners;
+mod peers;
 mod placeholders;
 mod secrets;
 
@@ -113,7 +114,8 @@ error: peers.allow[0]: "10.0.0.0/33" is no address and no network
 6 | allow = ["10.0.0.0/33"]
   |          ^^^^^^^^^^^^^
   = help: write an address or a network with its prefix length: "10.1.2.3",
-          "10.0.0.0/8", "2001:db8::/32"
+          "10.0.0.0/8", "2001:db8::/32";
+          with ports "10.1.2.3:10000", "[2001:db8::/32]:5000-6000", "self:7882"
 
 error: limits.max_lifetime: is no duration
  --> taciturn.toml:9:16

@@ -8,6 +8,7 @@ mod denied_peers;
 mod dtls_clients;
 mod handshakes;
 mod icmp_errors;
+mod indications;
 mod logs;
 mod metrics;
 mod mobility;

@@ -9,6 +9,7 @@ mod dtls_clients;
 mod handshakes;
 mod icmp_errors;
 mod indications;
+mod ip_fields;
 mod logs;
 mod metrics;
 mod mobility;

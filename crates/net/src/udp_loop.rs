@@ -145,6 +145,7 @@ impl Reader {
                 local: received.local.unwrap_or_else(|| address.ip()),
                 remote: ClientAddr(received.source),
             };
+            entered.out.keep_ip_fields(received.ip_fields);
             for (start, end) in received.datagrams() {
                 packets += 1;
                 entered.serve(client, bytes, start, end);
@@ -175,6 +176,7 @@ impl Reader {
         let mut packets = 0;
         for received in self.ingress.received() {
             let peer = received.source;
+            entered.out.keep_ip_fields(received.ip_fields);
             for (start, end) in received.datagrams() {
                 packets += 1;
                 let (now, out) = (entered.now, &mut entered.out);

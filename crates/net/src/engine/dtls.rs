@@ -29,6 +29,7 @@ pub(crate) fn read(entered: &mut Entered<'_>, number: u16, ingress: &mut Ingress
             local: received.local.unwrap_or_else(|| address.ip()),
             remote: received.source,
         };
+        entered.out.keep_ip_fields(received.ip_fields);
         for (start, end) in received.datagrams() {
             datagram(entered, tuple, ingress.bytes().get(start..end).unwrap_or_default());
         }

@@ -115,6 +115,7 @@ mod tests {
                 "redirect.servers: nothing -> 8.8.8.8:3478",
             ),
             ("", "[protocol]\nicmp_errors = true", "protocol.icmp_errors: false -> true"),
+            ("", "[protocol]\nkeep_dscp = false", "protocol.keep_dscp: true -> false"),
             ("", "[log]\nlevel = \"warn\"", "log.level: info -> warn"),
             ("", "[protocol]\nrfc3489 = true", "protocol.rfc3489: false -> true"),
             ("", "[protocol]\nsoftware = false", "protocol.software: true -> false"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval};
 use taciturn_net::external::External;
-use taciturn_net::{Limits, Terms};
+use taciturn_net::{KeptFields, Limits, Terms};
 use taciturn_turn::auth::Authenticator;
 use taciturn_turn::policy::{AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy};
 use taciturn_turn::{Settings, TicketKey};
@@ -47,7 +47,13 @@ pub(super) fn terms(config: &Config, external: &External) -> Terms {
         },
         limit_names: LIMIT_NAMES,
         wake_delay: Duration::from_micros(config.tuning.wake_delay_us.into()),
+        kept_fields: kept_fields(config),
     }
+}
+
+fn kept_fields(config: &Config) -> KeptFields {
+    let protocol = &config.protocol;
+    KeptFields { dscp: protocol.keep_dscp, ecn: protocol.keep_ecn, ttl: protocol.keep_ttl }
 }
 
 fn settings(config: &Config, external: &External) -> Settings {

@@ -1,7 +1,7 @@
 //! Any bytes as what the kernel tells beside a datagram.
 
 use taciturn_net::control_messages::{
-    CONTROL, Control, Told, read_control, read_error, write_control,
+    Asked, CONTROL, Control, Told, read_control, read_error, write_control,
 };
 
 /// Reads the bytes as control messages: behind the first byte, which says how many of them count.
@@ -35,22 +35,47 @@ pub(crate) fn run(bytes: &[u8]) {
         gro.and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0)
     );
 
+    let class = [(libc::IPPROTO_IP, libc::IP_TOS), (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)];
+    assert_eq!(told.traffic_class, last_byte(&messages, class));
+    let hops = [(libc::IPPROTO_IP, libc::IP_TTL), (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)];
+    assert_eq!(told.hop_limit, last_byte(&messages, hops));
+
     if let Some(error) = read_error(&control, len) {
-        let first = &messages[0];
-        assert!(
-            first.is(libc::IPPROTO_IP, libc::IP_RECVERR, 12)
-                || first.is(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 12)
-        );
+        let about_errors = |message: &&Message<'_>| {
+            message.is(libc::IPPROTO_IP, libc::IP_RECVERR, 0)
+                || message.is(libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 0)
+        };
+        let first = messages.iter().find(about_errors).unwrap();
+        assert!(first.data.len() >= 12);
         assert_eq!((error.kind, error.code), (first.data[5], first.data[6]));
     }
 
     // What would be sent back by it is read alike, and nothing else is in it.
     let segment = u16::try_from(told.segment.unwrap_or(0)).unwrap_or(u16::MAX);
     let mut answer = Control([len as u8; CONTROL]);
-    let used = write_control(&mut answer, told.local, segment);
-    assert_eq!(read_control(&answer, used), Told { local: told.local, segment: None });
-    let count = usize::from(told.local.is_some()) + usize::from(segment > 0);
+    let Told { local: source, traffic_class, hop_limit, .. } = told;
+    let traffic_class = traffic_class.unwrap_or(0);
+    let v6 = len.is_multiple_of(2);
+    let asked = Asked { source, segment, traffic_class, hop_limit, v6 };
+    let used = write_control(&mut answer, asked);
+    let traffic_class = (traffic_class > 0).then_some(traffic_class);
+    assert_eq!(
+        read_control(&answer, used),
+        Told { local: source, segment: None, traffic_class, hop_limit }
+    );
+    let fields = [source.is_some(), segment > 0, traffic_class.is_some(), hop_limit.is_some()];
+    let count = fields.into_iter().filter(|is_there| *is_there).count();
     assert_eq!(self::messages(&answer.0[..used]).len(), count);
+}
+
+/// What the last message of these kinds says: a byte, or an int that fits one.
+fn last_byte(messages: &[Message<'_>], kinds: [(i32, i32); 2]) -> Option<u8> {
+    let of_kind = |message: &&Message<'_>| kinds.contains(&(message.level, message.kind));
+    match messages.iter().rev().find(of_kind)?.data {
+        [byte] => Some(*byte),
+        [a, b, c, d, ..] => u8::try_from(i32::from_ne_bytes([*a, *b, *c, *d])).ok(),
+        _ => None,
+    }
 }
 
 /// A control message as cmsg(3) describes it.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use taciturn_net::{LimitNames, ListenerId, Listeners, Shared, Wanted};
+use taciturn_net::{KeptFields, LimitNames, ListenerId, Listeners, Shared, Wanted};
 use taciturn_stun::{Class, Message, Method};
 use taciturn_turn::policy::{Connections, HandshakeLimit};
 use testkit::shard::{allocate, channel_bind, channel_data, rules, send_indication, settings};
@@ -95,6 +95,7 @@ fn a_worker_that_relays_allocates_nothing() {
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
+            kept_fields: KeptFields { dscp: true, ecn: true, ttl: true },
         }
     })
     .unwrap();

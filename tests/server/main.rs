@@ -8,6 +8,8 @@ mod denied_peers;
 mod dtls_clients;
 mod handshakes;
 mod icmp_errors;
+mod indications;
+mod ip_fields;
 mod logs;
 mod metrics;
 mod mobility;

@@ -309,6 +309,20 @@ key_table! {
         /// its relayed address. Browsers restart ICE instead.
         mobility: bool = false, Restart("the workers are started with it"), coturn "mobility";
 
+        /// Keeps the DSCP of relayed datagrams (RFC 8656, section 14): what an application has marked as audio or
+        /// video stays marked behind the server. With false the server clears it; do that if your network charges
+        /// for marked packets or gives them precedence. Linux only.
+        keep_dscp: bool = true, Applied;
+
+        /// Keeps ECN of relayed datagrams: when a router on one side of the server signals congestion, the
+        /// receiver on the other side learns of it, which L4S requires. Linux only.
+        keep_ecn: bool = true, Applied;
+
+        /// Sends relayed datagrams with the TTL (in IPv6 the hop limit) that they came with, less one, as a router
+        /// does, in place of the system's default. It costs processor time, and no application needs it.
+        /// Linux only.
+        keep_ttl: bool = false, Applied;
+
         /// Names the server in the answer to a successful Allocate (SOFTWARE: "taciturn", without a version). No
         /// other answer does.
         software: bool = true, Applied, coturn "software-attribute";

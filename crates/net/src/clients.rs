@@ -7,8 +7,9 @@ use std::rc::Rc;
 
 use slab::Slab;
 
-use super::batch::datagrams::Outgoing;
+use super::batch::datagrams::{Framed, Outgoing};
 use super::batch::egress::{Destination, Egress};
+use super::batch::ip_fields::IpFields;
 use super::batch::system::send;
 use super::dtls_clients::DtlsClients;
 use super::listener::udp::{UdpListeners, listener_at, source_of};
@@ -23,6 +24,8 @@ use taciturn_turn::{Client, Prefix, Via};
 pub(super) enum Message<'a> {
     /// Data from a peer: part of a batch, to be flushed with it. Dropped if the client is too slow.
     Data {
+        /// What it is sent with over UDP and DTLS.
+        ip_fields: IpFields,
         /// What precedes the payload.
         prefix: Prefix,
         /// The bytes that the batch was read into.
@@ -72,14 +75,14 @@ impl Clients {
             Via::Udp(number) => {
                 let source = source_of(listeners, number, client.local);
                 match message {
-                    Message::Data { prefix, payload, padding, .. } => {
+                    Message::Data { ip_fields, prefix, payload, padding, .. } => {
                         let to = Destination {
                             socket: SocketId::Listener(number).number(),
                             address: client.remote.0,
                             source,
                             dont_fragment: false,
                         };
-                        egress.push(to, Some(prefix), payload, padding);
+                        egress.push(to, ip_fields, Some(prefix), payload, padding);
                     }
                     Message::Answer(bytes)
                     | Message::LateAnswer(bytes)
@@ -91,7 +94,7 @@ impl Clients {
             Via::Stream { connection, .. } => {
                 let Some(queue) = self.streams.get(connection as usize) else { return };
                 match message {
-                    Message::Data { prefix, batch, payload, padding } => {
+                    Message::Data { prefix, batch, payload, padding, .. } => {
                         queue.data(&prefix, batch.get(payload).unwrap_or_default(), padding);
                     }
                     Message::Answer(bytes) => queue.answer(bytes),
@@ -103,9 +106,10 @@ impl Clients {
                 }
             }
             Via::Dtls { connection, .. } => match message {
-                Message::Data { prefix, batch, payload, padding } => {
+                Message::Data { ip_fields, prefix, batch, payload, padding } => {
                     let payload = batch.get(payload).unwrap_or_default();
-                    self.dtls.data(now, connection, &prefix, payload, padding, listeners);
+                    let data = Framed { ip_fields, prefix: &prefix, payload, padding };
+                    self.dtls.data(now, connection, data, listeners);
                 }
                 Message::Answer(bytes) | Message::Indication(bytes) => {
                     self.dtls.answer(now, connection, bytes, listeners);
@@ -141,10 +145,9 @@ impl Clients {
         bytes: &[u8],
     ) {
         let Some(listener) = listeners.get(usize::from(listener)) else { return };
-        let parts = &[IoSlice::new(bytes)];
-        if let Err(error) =
-            send(&listener.socket, &Outgoing { destination, source, parts, segment: 0 })
-        {
+        let (parts, ip_fields) = (&[IoSlice::new(bytes)], IpFields::default());
+        let outgoing = Outgoing { destination, source, parts, segment: 0, ip_fields };
+        if let Err(error) = send(&listener.socket, &outgoing) {
             self.lost.count(Loss::of(&error));
         }
     }

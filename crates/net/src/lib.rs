@@ -52,6 +52,7 @@ pub use address_notices::{AddressNotices, AddressWatch};
 #[cfg(target_os = "linux")]
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
+pub use batch::ip_fields::KeptFields;
 pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
 pub use limit_names::{AllowedAddress, LimitNames};

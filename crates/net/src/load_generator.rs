@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::batch::datagrams::{Outgoing, Wishes};
 use super::batch::egress::{Destination, Egress};
+use super::batch::ip_fields::IpFields;
 use super::batch::system::{Ingress, prepare, send};
 use taciturn_turn::Prefix;
 
@@ -106,12 +107,14 @@ fn push(egress: &mut Egress, hop: Hop, range: Range<usize>) {
     let to =
         Destination { socket: hop.socket, address: hop.to, source: None, dont_fragment: false };
     let start = (range.start + hop.skip).min(range.end);
-    egress.push(to, hop.header.map(|bytes| Prefix::new(&bytes)), start..range.end, 0);
+    let header = hop.header.map(|bytes| Prefix::new(&bytes));
+    egress.push(to, IpFields::default(), header, start..range.end, 0);
 }
 
 fn send_run(socket: &UdpSocket, to: SocketAddr, bytes: &[u8], segment: u16) -> io::Result<()> {
     let parts = &[io::IoSlice::new(bytes)];
-    send(socket, &Outgoing { destination: to, source: None, parts, segment })
+    let ip_fields = IpFields::default();
+    send(socket, &Outgoing { destination: to, source: None, parts, segment, ip_fields })
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use super::batch::datagrams::Framed;
 use super::clock::Clock;
 use super::handshakes::Gate;
 use super::listener::error::DtlsUnavailable;
 use super::listener::udp::UdpListeners;
 use super::send_errors::Losses;
 use taciturn_tls::CertStore;
-use taciturn_turn::Prefix;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::Connections;
 
@@ -107,7 +107,7 @@ impl DtlsClients {
 
     pub(super) fn allocation_changed(&mut self, _: Tick, _: u32) {}
 
-    pub(super) fn data(&mut self, _: Tick, _: u32, _: &Prefix, _: &[u8], _: u8, _: &UdpListeners) {}
+    pub(super) fn data(&mut self, _: Tick, _: u32, _: Framed<'_>, _: &UdpListeners) {}
 
     pub(super) fn answer(&mut self, _: Tick, _: u32, _: &[u8], _: &UdpListeners) {}
 

@@ -23,11 +23,13 @@ pub enum Loss {
     RecordTooLong,
     /// The DTLS connection has ended.
     Closed,
+    /// It came with a TTL or hop limit that was used up.
+    HopLimit,
 }
 
 impl Loss {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BufferFull,
         Self::Unreachable,
         Self::Forbidden,
@@ -36,6 +38,7 @@ impl Loss {
         Self::SlowClient,
         Self::RecordTooLong,
         Self::Closed,
+        Self::HopLimit,
     ];
 
     /// Returns what an error of sending a datagram means.
@@ -64,6 +67,7 @@ impl Loss {
             Self::SlowClient => "slow_client",
             Self::RecordTooLong => "record_too_long",
             Self::Closed => "closed",
+            Self::HopLimit => "hop_limit",
         }
     }
 }
@@ -120,6 +124,6 @@ mod tests {
         }
         losses.count(Loss::Closed);
         let counts: Vec<_> = losses.iter().map(|(_, count)| count).collect();
-        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 9]);
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7, 9, 9]);
     }
 }

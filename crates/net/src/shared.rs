@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::ip_fields::KeptFields;
 use super::limit_names::LimitNames;
 use taciturn_turn::policy::{Connections, HandshakeLimit};
 use taciturn_turn::{Rules, Settings};
@@ -23,4 +24,6 @@ pub struct Shared {
     /// How long a worker waits for more packets before it wakes up, while they arrive often and one by one.
     /// With zero it does not wait.
     pub wake_delay: Duration,
+    /// Which fields of the IP header a relayed datagram keeps.
+    pub kept_fields: KeptFields,
 }

@@ -9,7 +9,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::batch::system::{dont_fragment, overflowed, tell_icmp_errors};
+use super::batch::ip_fields::KeptFields;
+use super::batch::system::{dont_fragment, overflowed, tell_icmp_errors, tell_ip_fields};
 use super::counters::Overflowed;
 use super::listener::datagrams::Spoken;
 use super::listener::id::ListenerId;
@@ -31,10 +32,20 @@ pub(super) struct RelaySocket {
     pub(super) family: Family,
     /// Whether it currently sends with DF.
     dont_fragment: Cell<bool>,
+    /// The fields of IP headers that it tells.
+    told: KeptFields,
     /// Whether it is in the queue of sockets to be read.
     queued: bool,
     /// Whether the shard has closed it. It is kept until the datagrams that wait to leave by it have left.
     closing: bool,
+}
+
+impl RelaySocket {
+    /// Has it tell the fields of IP headers that are kept.
+    fn tell(&mut self, kept: KeptFields) {
+        tell_ip_fields(&self.socket, self.family == Family::V6, self.told, kept);
+        self.told = kept;
+    }
 }
 
 /// Names a UDP socket of a worker.
@@ -78,11 +89,17 @@ pub(super) struct Sockets {
     icmp_errors: bool,
     /// Whether any relay socket may.
     had_icmp_errors: bool,
+    /// The fields of IP headers that relayed datagrams keep: every socket tells them.
+    kept_fields: KeptFields,
 }
 
 impl Sockets {
     /// No sockets yet. `registry` is that of the epoll that will watch them.
-    pub(super) const fn new(registry: Registry, icmp_errors: bool) -> Self {
+    pub(super) const fn new(
+        registry: Registry,
+        icmp_errors: bool,
+        kept_fields: KeptFields,
+    ) -> Self {
         Self {
             registry,
             listeners: Slab::new(),
@@ -91,6 +108,7 @@ impl Sockets {
             overflowed: Overflowed { listeners: 0, relays: 0 },
             icmp_errors,
             had_icmp_errors: icmp_errors,
+            kept_fields,
         }
     }
 
@@ -108,6 +126,8 @@ impl Sockets {
             Token(usize::from(number)),
             Interest::READABLE,
         )?;
+        let v6 = listener.address.is_ipv6();
+        tell_ip_fields(&listener.socket, v6, KeptFields::default(), self.kept_fields);
         entry.insert(listener);
         Ok(number)
     }
@@ -145,6 +165,21 @@ impl Sockets {
     /// Returns true if relay sockets may have ICMP errors to be read.
     pub(super) const fn have_icmp_errors(&self) -> bool {
         self.had_icmp_errors
+    }
+
+    /// Sets which fields of IP headers relayed datagrams keep.
+    pub(super) fn set_kept_fields(&mut self, kept: KeptFields) {
+        for (_, listener) in &self.listeners {
+            let v6 = listener.address.is_ipv6();
+            tell_ip_fields(&listener.socket, v6, self.kept_fields, kept);
+        }
+        self.relays.iter_mut().for_each(|(_, relay)| relay.tell(kept));
+        self.kept_fields = kept;
+    }
+
+    /// Returns which fields of IP headers relayed datagrams keep.
+    pub(super) const fn kept_fields(&self) -> KeptFields {
+        self.kept_fields
     }
 
     pub(super) const fn listeners(&self) -> &UdpListeners {
@@ -219,6 +254,7 @@ impl Sockets {
             owner,
             family: Family::of(address.ip()),
             dont_fragment: Cell::new(false),
+            told: KeptFields::default(),
             queued: false,
             closing: false,
         };
@@ -230,7 +266,8 @@ impl Sockets {
     ///
     /// # Errors
     /// If epoll refuses it; it is closed then.
-    pub(super) fn adopt(&mut self, relay: RelaySocket) -> io::Result<RelayId> {
+    pub(super) fn adopt(&mut self, mut relay: RelaySocket) -> io::Result<RelayId> {
+        relay.tell(self.kept_fields);
         let entry = self.relays.vacant_entry();
         let fd = relay.socket.as_raw_fd();
         let token = Token(FIRST_RELAY + entry.key());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::batch::ip_fields::KeptFields;
 use super::limit_names::LimitNames;
 use super::shared::Shared;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
@@ -54,6 +55,8 @@ pub struct Terms {
     /// How long a worker lets packets gather where they come often and one by one. Zero is not at
     /// all.
     pub wake_delay: Duration,
+    /// Which fields of the IP header a relayed datagram keeps.
+    pub kept_fields: KeptFields,
 }
 
 impl Terms {
@@ -85,6 +88,7 @@ impl Terms {
             handshakes: Arc::new(self.handshakes),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
+            kept_fields: self.kept_fields,
         }
     }
 
@@ -117,6 +121,7 @@ impl Terms {
             handshakes: Arc::new(self.handshakes),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
+            kept_fields: self.kept_fields,
         }
     }
 }

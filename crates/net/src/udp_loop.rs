@@ -174,6 +174,7 @@ impl Reader {
                 local: received.local.unwrap_or(address),
                 remote: ClientAddr(received.source),
             };
+            entered.out.keep_ip_fields(received.ip_fields);
             for (start, end) in received.datagrams() {
                 if is_plain(bytes.get(start..end).unwrap_or_default()) {
                     packets += 1;
@@ -207,6 +208,7 @@ impl Reader {
         let mut packets = 0;
         for received in self.ingress.received() {
             let peer = received.source;
+            entered.out.keep_ip_fields(received.ip_fields);
             for (start, end) in received.datagrams() {
                 packets += 1;
                 let (now, out) = (entered.now, &mut entered.out);

@@ -2,7 +2,7 @@
 //! padding that a stream parser requires.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +12,7 @@ use tokio::net::UdpSocket;
 
 /// Datagrams in the place of a stream: each write is one.
 pub struct Datagrams {
-    socket: UdpSocket,
+    pub socket: UdpSocket,
     /// The rest of the datagram that was read last.
     rest: Vec<u8>,
 }
@@ -67,7 +67,11 @@ impl Datagrams {
 
 /// Datagrams between a port of its own and `to`.
 pub async fn udp(to: SocketAddr) -> Datagrams {
-    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let own: IpAddr = match to {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let socket = UdpSocket::bind((own, 0)).await.unwrap();
     socket.connect(to).await.unwrap();
     Datagrams::over(socket)
 }

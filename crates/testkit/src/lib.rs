@@ -14,6 +14,8 @@ pub mod dtls;
 pub mod dtls_stream;
 #[cfg(feature = "dtls")]
 pub mod everywhere;
+#[cfg(target_os = "linux")]
+pub mod ip_fields;
 pub mod program;
 pub mod server;
 pub mod shard;

@@ -149,6 +149,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         assert_eq!(Message::parse(&answer).unwrap().class(), Class::Success);
     }
 
+    /// Makes a permission for a peer.
+    pub async fn permit(&mut self, peer: SocketAddr) {
+        let answer = self.ask(Method::CREATE_PERMISSION, |writer| {
+            writer.address(T::XOR_PEER_ADDRESS, peer);
+        });
+        assert_eq!(Message::parse(&answer.await).unwrap().class(), Class::Success);
+    }
+
+    /// Sends data in a Send indication.
+    pub async fn indicate(&mut self, peer: SocketAddr, data: &[u8]) {
+        let mut buffer = vec![0; data.len() + 100];
+        let tid = TransactionId([0xd; 12]);
+        let mut writer = Writer::new(&mut buffer, Class::Indication, Method::SEND, tid);
+        writer.address(T::XOR_PEER_ADDRESS, peer).attribute(T::DATA, data);
+        let len = writer.finish().unwrap();
+        self.write(&buffer[..len]).await;
+    }
+
+    /// The next data in a Data indication, and the peer that they are from.
+    pub async fn indicated(&mut self) -> (SocketAddr, Vec<u8>) {
+        let message = self.read().await.unwrap();
+        let message = Message::parse(&message).unwrap();
+        assert_eq!((message.class(), message.method()), (Class::Indication, Method::DATA));
+        (message.peer().unwrap().unwrap(), message.data().unwrap().to_vec())
+    }
+
     /// Sends data on a channel, padded as streams have it.
     pub async fn send(&mut self, channel: ChannelNumber, data: &[u8]) {
         let mut message = ChannelData::header(channel, data.len() as u16).to_vec();

@@ -329,6 +329,18 @@ fn defaults_are_those_that_the_rfcs_recommend() {
     assert_eq!(named.unwrap().config.realm, "turn.domain.org");
 }
 
+#[test]
+fn dscp_and_ecn_are_kept_and_the_ttl_is_not_unless_the_file_says_otherwise() {
+    let kept = |text: &str| {
+        let text = format!("[auth]\nusers = [\"alice:correct horse\"]\n[protocol]\n{text}");
+        let protocol = Config::from_toml(&text).unwrap().config.protocol;
+        [protocol.keep_dscp, protocol.keep_ecn, protocol.keep_ttl]
+    };
+    assert_eq!(kept(""), [true, true, false]);
+    assert_eq!(kept("keep_dscp = false"), [false, true, false]);
+    assert_eq!(kept("keep_ecn = false\nkeep_ttl = true"), [true, false, true]);
+}
+
 //= 8489-12-udp-and-tcp
 #[test]
 fn default_listeners_are_udp_and_tcp_and_with_a_certificate_tls() {

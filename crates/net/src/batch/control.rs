@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use taciturn_turn::IcmpError;
 
-/// Room for the control messages of one datagram, in bytes: IPV6_PKTINFO and UDP_GRO, rounded up.
-pub const CONTROL: usize = 96;
+/// Room for the control messages of one datagram, in bytes: IPV6_PKTINFO, IPV6_TCLASS, IPV6_HOPLIMIT and UDP_GRO; or
+/// IPV6_TCLASS, IPV6_HOPLIMIT and IPV6_RECVERR. Rounded up.
+pub const CONTROL: usize = 128;
 
 /// Bytes of a machine word, which is how the kernel aligns control messages (CMSG_ALIGN).
 const WORD: usize = size_of::<usize>();
@@ -37,6 +38,10 @@ pub struct Told {
     pub local: Option<IpAddr>,
     /// The length in bytes of each datagram of a joined run; more than 0.
     pub segment: Option<usize>,
+    /// The TOS or the traffic class.
+    pub traffic_class: Option<u8>,
+    /// The TTL or the hop limit.
+    pub hop_limit: Option<u8>,
 }
 
 /// A control message where it lies.
@@ -80,6 +85,12 @@ pub fn read_control(control: &Control, len: usize) -> Told {
                     told.local = Some(IpAddr::from(*bytes));
                 }
             }
+            (libc::IPPROTO_IP, libc::IP_TOS) | (libc::IPPROTO_IPV6, libc::IPV6_TCLASS) => {
+                told.traffic_class = byte(data);
+            }
+            (libc::IPPROTO_IP, libc::IP_TTL) | (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                told.hop_limit = byte(data);
+            }
             (libc::SOL_UDP, libc::UDP_GRO) => {
                 if let Some(bytes) = data.first_chunk() {
                     let size = usize::try_from(i32::from_ne_bytes(*bytes)).ok();
@@ -92,25 +103,53 @@ pub fn read_control(control: &Control, len: usize) -> Told {
     told
 }
 
-/// Reads the first control message of the first `len` bytes, a sock_extended_err: errno, origin, type,
-/// code, a byte of padding, info. `None` for anything else, and for errors of the host itself.
+/// Reads a field of the IP header: the kernel tells the TOS as a byte, the others as an int.
+fn byte(data: &[u8]) -> Option<u8> {
+    match data {
+        [byte] => Some(*byte),
+        _ => u8::try_from(i32::from_ne_bytes(*data.first_chunk()?)).ok(),
+    }
+}
+
+/// Reads the first error among the first `len` bytes, a sock_extended_err: errno, origin, type, code, a byte
+/// of padding, info. `None` if there is none, and for errors of the host itself. What else the socket was
+/// asked to tell stands before it.
 #[must_use]
 pub fn read_error(control: &Control, len: usize) -> Option<IcmpError> {
     let mut rest = control.0.get(..len.min(CONTROL))?;
-    let ControlMessage { level, kind, data } = take(&mut rest)?;
     let about_errors =
         [(libc::IPPROTO_IP, libc::IP_RECVERR), (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)];
-    if !about_errors.contains(&(level, kind)) {
-        return None;
-    }
+    let data = loop {
+        let ControlMessage { level, kind, data } = take(&mut rest)?;
+        if about_errors.contains(&(level, kind)) {
+            break data;
+        }
+    };
     let [_, _, _, _, origin, kind, code, _, info @ ..] = *data.first_chunk::<12>()?;
     let from_icmp = [libc::SO_EE_ORIGIN_ICMP, libc::SO_EE_ORIGIN_ICMP6].contains(&origin);
     from_icmp.then_some(IcmpError { kind, code, mtu: u32::from_ne_bytes(info) })
 }
 
-/// Writes the address to send from, and the length in bytes of each datagram of a run (0 for a single
-/// one). Returns how many bytes are used.
-pub fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16) -> usize {
+/// What the kernel is asked for a datagram, or a run of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// The address to send from.
+    pub source: Option<IpAddr>,
+    /// The length in bytes of each datagram of a run; 0 for a single one.
+    pub segment: u16,
+    /// The TOS or the traffic class.
+    pub traffic_class: u8,
+    /// The TTL or the hop limit; `None` for the system's default.
+    pub hop_limit: Option<u8>,
+    /// Whether it goes to an IPv6 address.
+    pub v6: bool,
+}
+
+//= 8656-13-traffic-class, 8656-14-dscp, 8656-14-ecn
+/// Writes what the kernel is asked. What is left to its defaults takes no message. Returns how many bytes are
+/// used.
+pub fn write_control(control: &mut Control, asked: Asked) -> usize {
+    let Asked { source, segment, traffic_class, hop_limit, v6 } = asked;
     let mut used = 0;
     match source {
         Some(IpAddr::V4(ip)) => {
@@ -125,6 +164,18 @@ pub fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16
         }
         None => {}
     }
+    let (level, class, hops) = match v6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT),
+        false => (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL),
+    };
+    if traffic_class > 0 {
+        let value = i32::from(traffic_class).to_ne_bytes();
+        used = push_control(control, used, level, class, &value);
+    }
+    if let Some(hop_limit) = hop_limit {
+        let value = i32::from(hop_limit).to_ne_bytes();
+        used = push_control(control, used, level, hops, &value);
+    }
     if segment > 0 {
         used =
             push_control(control, used, libc::SOL_UDP, libc::UDP_SEGMENT, &segment.to_ne_bytes());
@@ -133,7 +184,11 @@ pub fn write_control(control: &mut Control, source: Option<IpAddr>, segment: u16
 }
 
 // What `write_control` may ask for fits.
-const _: () = assert!(space(20) + space(2) <= CONTROL);
+const _: () = assert!(space(20) + 2 * space(4) + space(2) <= CONTROL);
+
+// And so does what the kernel may tell: of a datagram, and of an error (a sock_extended_err and a sockaddr_in6).
+const _: () = assert!(space(20) + 3 * space(4) <= CONTROL);
+const _: () = assert!(2 * space(4) + space(44) <= CONTROL);
 
 /// Appends a control message behind the first `used` bytes, a multiple of a machine word. Returns how
 /// many bytes are used then: as many as before where it does not fit.

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::ip_fields::IpFields;
+use taciturn_turn::Prefix;
+
 /// How many datagrams (or runs of coalesced datagrams) one batch holds.
 pub(super) const BATCH: usize = 32;
 
@@ -21,6 +24,9 @@ pub(crate) struct Received {
     pub(crate) len: usize,
     /// The length of each datagram of the run (the last may be shorter); 0 for a single one.
     pub(crate) segment: usize,
+    /// What it came with, where the socket was asked to tell, and the hop limit less one: the kernel joins no
+    /// datagrams that differ in these.
+    pub(crate) ip_fields: IpFields,
 }
 
 impl Received {
@@ -52,4 +58,16 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) parts: &'a [std::io::IoSlice<'a>],
     /// The length of each datagram; 0 where the parts are one datagram.
     pub(crate) segment: u16,
+    pub(crate) ip_fields: IpFields,
+}
+
+/// Relayed data and what is sent with them.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "dtls"), allow(dead_code, reason = "there are no DTLS clients"))]
+pub(crate) struct Framed<'a> {
+    pub(crate) ip_fields: IpFields,
+    pub(crate) prefix: &'a Prefix,
+    pub(crate) payload: &'a [u8],
+    /// Zero bytes behind the payload.
+    pub(crate) padding: u8,
 }

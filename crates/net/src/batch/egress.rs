@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::net::UdpSocket;
 
 use super::datagrams::{BATCH, Outgoing};
+use super::ip_fields::IpFields;
 use super::segmentation::Segmentation;
 #[cfg(target_os = "linux")]
 use super::system::SendBatch;
@@ -44,6 +45,7 @@ struct Item {
 #[derive(Debug)]
 struct Group {
     to: Destination,
+    ip_fields: IpFields,
     /// The size of its first datagram.
     size: usize,
     bytes: usize,
@@ -72,6 +74,13 @@ impl Group {
     fn items<'a>(&self, items: &'a [Item]) -> impl Iterator<Item = &'a Item> + use<'a> {
         let item = |index: u32| items.get(index as usize);
         std::iter::successors(item(self.first), move |last| item(last.next?))
+    }
+
+    /// Returns it as what is sent in one go: as a run that the kernel cuts, or, without `segment`, one datagram of
+    /// it.
+    const fn outgoing<'a>(&self, parts: &'a [IoSlice<'a>], segment: u16) -> Outgoing<'a> {
+        let Destination { address: destination, source, .. } = self.to;
+        Outgoing { destination, source, parts, segment, ip_fields: self.ip_fields }
     }
 
     /// Returns the length of each datagram of a run; 0 for a single one.
@@ -117,14 +126,21 @@ impl Default for Egress {
 }
 
 impl Egress {
-    /// Adds a datagram: `prefix`, then `payload` of the batch, then `padding` zero bytes.
+    /// Adds a datagram: `prefix`, then `payload` of the batch, then `padding` zero bytes. One without a hop left is
+    /// counted as lost.
     pub(crate) fn push(
         &mut self,
         to: Destination,
+        ip_fields: IpFields,
         prefix: Option<Prefix>,
         payload: std::ops::Range<usize>,
         padding: u8,
     ) {
+        //= 8656-14-ttl
+        if ip_fields.hop_limit == Some(0) {
+            self.statistics.failed.count(Loss::HopLimit);
+            return;
+        }
         let head = prefix.as_ref().map_or(0, |prefix| prefix.as_bytes().len());
         let size = head + payload.len() + usize::from(padding);
         // SAFE: payloads lie within a batch of 2 MiB, and there are fewer items than bytes.
@@ -137,7 +153,10 @@ impl Egress {
         // The newest first: a run of one flow finds its group at once. One that is further back is
         // left alone: it leaves earlier, and a batch of many destinations stays cheap.
         if let Some(group) = self.groups.iter_mut().rev().take(BATCH).find(|group| fits(group)) {
-            let joins = size <= group.size
+            // A run has one IP header. One destination has one open group: what differs in its header ends the
+            // run, so that the order stays.
+            let joins = group.ip_fields == ip_fields
+                && size <= group.size
                 && size > 0
                 && group.count < MAX_SEGMENTS
                 && group.bytes + size <= MAX_BYTES
@@ -156,6 +175,7 @@ impl Egress {
         }
         self.groups.push(Group {
             to,
+            ip_fields,
             size,
             bytes: size,
             count: 1,
@@ -228,7 +248,7 @@ impl Egress {
         let mut messages = self.batch.open();
         for group in groups {
             let parts = group.items(items).flat_map(|item| item.parts(bytes));
-            if !messages.add(group.to.address, group.to.source, group.segment(), parts) {
+            if !messages.add(&group.outgoing(&[], group.segment()), parts) {
                 break;
             }
         }
@@ -266,15 +286,8 @@ impl Egress {
 fn send_run(socket: &UdpSocket, group: &Group, items: &[Item], bytes: &[u8]) -> io::Result<()> {
     let mut parts = [IoSlice::new(&[]); 3 * MAX_SEGMENTS];
     let used = gather(group.items(items).flat_map(|item| item.parts(bytes)), &mut parts);
-    send(
-        socket,
-        &Outgoing {
-            destination: group.to.address,
-            source: group.to.source,
-            parts: parts.get(..used).unwrap_or_default(),
-            segment: group.segment(),
-        },
-    )
+    let parts = parts.get(..used).unwrap_or_default();
+    send(socket, &group.outgoing(parts, group.segment()))
 }
 
 fn send_one_by_one(
@@ -287,16 +300,8 @@ fn send_one_by_one(
     for item in group.items(items) {
         let mut parts = [IoSlice::new(&[]); 3];
         let used = gather(item.parts(bytes), &mut parts);
-        let sent = send(
-            socket,
-            &Outgoing {
-                destination: group.to.address,
-                source: group.to.source,
-                parts: parts.get(..used).unwrap_or_default(),
-                segment: 0,
-            },
-        );
-        match sent {
+        let parts = parts.get(..used).unwrap_or_default();
+        match send(socket, &group.outgoing(parts, 0)) {
             Ok(()) => {
                 statistics.datagrams += 1;
                 statistics.sends += 1;

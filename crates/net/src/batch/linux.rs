@@ -7,12 +7,13 @@ use std::io;
 use std::marker::PhantomData;
 use std::mem;
 use std::net::UdpSocket;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
 use std::ptr::{self, NonNull};
 
-use super::control::{self, CONTROL, Control, read_control, read_error, write_control};
+use super::control::{self, Asked, CONTROL, Control, read_control, read_error, write_control};
 use super::datagrams::{BATCH, ICMP_ERRORS, Outgoing, Received, SLOT, Wishes};
+use super::ip_fields::{IpFields, KeptFields, dscp};
 use taciturn_turn::IcmpError;
 
 /// Datagrams that a read wants room for.
@@ -182,6 +183,11 @@ impl Ingress {
                 start: n * SLOT,
                 len,
                 segment: told.segment.filter(|segment| *segment < len).unwrap_or(0),
+                ip_fields: IpFields {
+                    traffic_class: told.traffic_class.unwrap_or(0),
+                    //= 8656-13-ttl, 8656-14-ttl
+                    hop_limit: told.hop_limit.map(|hops| hops.saturating_sub(1)),
+                },
             })
         })
     }
@@ -242,7 +248,7 @@ pub(crate) fn dont_fragment(socket: &UdpSocket, v6: bool, on: bool) -> io::Resul
 }
 
 fn set(
-    socket: &UdpSocket,
+    socket: &impl AsRawFd,
     level: libc::c_int,
     name: libc::c_int,
     value: libc::c_int,
@@ -281,11 +287,18 @@ pub(crate) fn overflowed(socket: &UdpSocket) -> u32 {
     if failed == 0 { info[DROPS] } else { 0 }
 }
 
+/// Returns what the kernel is asked for `outgoing`.
+const fn asked_for(outgoing: &Outgoing<'_>) -> Asked {
+    let Outgoing { destination, source, segment, ip_fields, .. } = *outgoing;
+    let IpFields { traffic_class, hop_limit } = ip_fields;
+    Asked { source, segment, traffic_class, hop_limit, v6: destination.is_ipv6() }
+}
+
 /// Sends one datagram, or several of one size.
 pub(crate) fn send(socket: &UdpSocket, outgoing: &Outgoing<'_>) -> io::Result<()> {
     let (mut name, name_len) = Name::of(outgoing.destination);
     let mut control = Control([0; CONTROL]);
-    let used = write_control(&mut control, outgoing.source, outgoing.segment);
+    let used = write_control(&mut control, asked_for(outgoing));
     // SAFETY: all-zero is a valid msghdr.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     (header.msg_name, header.msg_namelen) = (ptr::from_mut(&mut name).cast(), name_len);
@@ -352,12 +365,10 @@ pub(crate) struct Messages<'o, 'b> {
 }
 
 impl<'b> Messages<'_, 'b> {
-    /// Adds one. Returns whether there was room.
+    /// Adds one: `outgoing` without its parts, which are these. Returns whether there was room.
     pub(crate) fn add(
         &mut self,
-        destination: SocketAddr,
-        source: Option<IpAddr>,
-        segment: u16,
+        outgoing: &Outgoing<'_>,
         parts: impl Iterator<Item = &'b [u8]>,
     ) -> bool {
         let (n, first, all) = (self.count, self.pieces, self.batch.0.pointer());
@@ -380,9 +391,9 @@ impl<'b> Messages<'_, 'b> {
         // that were derived without one.
         unsafe {
             let (name, control) = (&raw mut (*all).names[n], &raw mut (*all).controls[n]);
-            let (value, name_len) = Name::of(destination);
+            let (value, name_len) = Name::of(outgoing.destination);
             *name = value;
-            let used = write_control(&mut *control, source, segment);
+            let used = write_control(&mut *control, asked_for(outgoing));
             let header = &raw mut (*all).headers[n].msg_hdr;
             (*header).msg_name = name.cast();
             (*header).msg_namelen = name_len;
@@ -412,6 +423,57 @@ impl<'b> Messages<'_, 'b> {
         let headers = unsafe { &raw mut (*self.batch.0.pointer()).headers };
         usize::try_from(call(headers.cast(), self.count as libc::c_uint)).unwrap_or(0)
     }
+}
+
+/// Asks to be told the fields of IP headers that are kept `now`, of a socket that was asked for those of `before`. It
+/// is a wish: where the kernel refuses, datagrams are relayed with the system's defaults.
+pub(crate) fn tell_ip_fields(socket: &UdpSocket, v6: bool, before: KeptFields, now: KeptFields) {
+    let (level, class, hops) = match v6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, libc::IPV6_RECVHOPLIMIT),
+        false => (libc::IPPROTO_IP, libc::IP_RECVTOS, libc::IP_RECVTTL),
+    };
+    if before.any_of_traffic_class() != now.any_of_traffic_class() {
+        let _ = set(socket, level, class, now.any_of_traffic_class().into());
+    }
+    if before.ttl != now.ttl {
+        let _ = set(socket, level, hops, now.ttl.into());
+    }
+}
+
+/// Has the connections of a listening socket for TCP remember the TOS or traffic class that they were opened with.
+/// A wish, as above.
+pub(crate) fn remember_dscp(listening: &impl AsRawFd, v6: bool) {
+    let _ = match v6 {
+        true => set(listening, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1),
+        false => set(listening, libc::IPPROTO_IP, libc::IP_RECVTOS, 1),
+    };
+}
+
+/// Returns the DSCP that the client has opened a TCP connection with, in its place in the TOS or traffic class; 0, best
+/// effort, where the kernel does not tell. To be called once.
+pub(crate) fn dscp_of_connection(connection: &impl AsRawFd, v6: bool) -> u8 {
+    let (level, name) = match v6 {
+        true => (libc::IPPROTO_IPV6, libc::IPV6_2292PKTOPTIONS),
+        false => (libc::IPPROTO_IP, libc::IP_PKTOPTIONS),
+    };
+    let mut control = Control([0; CONTROL]);
+    let mut len = CONTROL as libc::socklen_t;
+    // SAFETY: the buffer is alive during the call and has the length given; the kernel writes no more than that.
+    let failed = unsafe {
+        libc::getsockopt(
+            connection.as_raw_fd(),
+            level,
+            name,
+            control.0.as_mut_ptr().cast(),
+            &mut len,
+        )
+    };
+    if v6 {
+        // Otherwise the kernel keeps a copy of each packet of the connection, for its traffic class.
+        let _ = set(connection, level, libc::IPV6_RECVTCLASS, 0);
+    }
+    let len = if failed == 0 { len as usize } else { 0 };
+    dscp(read_control(&control, len).traffic_class.unwrap_or(0))
 }
 
 /// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].

@@ -9,6 +9,7 @@
 pub mod control;
 pub(crate) mod datagrams;
 pub(crate) mod egress;
+pub(crate) mod ip_fields;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, not(target_os = "linux")))]

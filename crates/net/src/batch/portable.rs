@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
 use super::datagrams::{Outgoing, Received, SLOT, Wishes};
+use super::ip_fields::{IpFields, KeptFields};
 use taciturn_turn::IcmpError;
 
 /// The buffer of one datagram.
@@ -32,7 +33,9 @@ impl Ingress {
     /// The same: there is room for one datagram.
     pub(crate) fn receive_more(&mut self, socket: &UdpSocket) -> io::Result<bool> {
         let (len, source) = socket.recv_from(&mut self.bytes)?;
-        self.received = Some(Received { source, local: None, start: 0, len, segment: 0 });
+        let ip_fields = IpFields::default();
+        self.received =
+            Some(Received { source, local: None, start: 0, len, segment: 0, ip_fields });
         Ok(true)
     }
 
@@ -65,6 +68,23 @@ pub(crate) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Result<()> {
 /// Not every system has a portable way to set DF; the datagram goes out without.
 pub(crate) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
     Ok(())
+}
+
+/// Not every system tells the fields of IP headers; datagrams are relayed with the system's defaults.
+pub(crate) const fn tell_ip_fields(
+    _: &UdpSocket,
+    _v6: bool,
+    _before: KeptFields,
+    _now: KeptFields,
+) {
+}
+
+/// Not every system remembers it.
+pub(crate) const fn remember_dscp<S>(_: &S, _v6: bool) {}
+
+/// Not every system tells: best effort.
+pub(crate) const fn dscp_of_connection<S>(_: &S, _v6: bool) -> u8 {
+    0
 }
 
 /// Not every system tells ICMP errors; the server does not start where they are asked for.

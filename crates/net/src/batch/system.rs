@@ -2,9 +2,11 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) use super::linux::{
-    Ingress, SendBatch, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
+    Ingress, SendBatch, dont_fragment, dscp_of_connection, icmp_errors, overflowed, prepare,
+    remember_dscp, send, tell_icmp_errors, tell_ip_fields,
 };
 #[cfg(not(target_os = "linux"))]
 pub(crate) use super::portable::{
-    Ingress, dont_fragment, icmp_errors, overflowed, prepare, send, tell_icmp_errors,
+    Ingress, dont_fragment, dscp_of_connection, icmp_errors, overflowed, prepare, remember_dscp,
+    send, tell_icmp_errors, tell_ip_fields,
 };

@@ -1,14 +1,20 @@
 //! Both implementations carry datagrams as they are.
 
 use std::io::IoSlice;
-use std::net::UdpSocket;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
+
+use socket2::SockRef;
 
 use super::datagrams::{Outgoing, Received, SLOT, Wishes};
 use super::egress::{Destination, Egress};
+use super::ip_fields::{IpFields, KeptFields};
 use super::{linux, portable};
 use crate::send_errors::Loss;
 use taciturn_turn::Prefix;
+
+/// The system's defaults.
+const PLAIN: IpFields = IpFields { traffic_class: 0, hop_limit: None };
 
 fn socket() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -42,8 +48,13 @@ fn both_implementations_receive_what_was_sent() {
     portable::prepare(&a, Wishes::default()).unwrap();
     portable::dont_fragment(&a, false, true).unwrap();
     assert!(portable::tell_icmp_errors(&a, false).is_err());
+    portable::tell_ip_fields(&a, false, KeptFields::default(), KeptFields::default());
+    portable::remember_dscp(&a, false);
+    assert_eq!(portable::dscp_of_connection(&a, false), 0);
     portable::icmp_errors(&a, |peer, error| panic!("{peer} {error:?}"));
-    portable::send(&a, &Outgoing { destination, source: None, parts: &parts, segment: 0 }).unwrap();
+    let outgoing =
+        Outgoing { destination, source: None, parts: &parts, segment: 0, ip_fields: PLAIN };
+    portable::send(&a, &outgoing).unwrap();
     let mut ingress = portable::Ingress::default();
     ingress.receive(&b).unwrap();
     let received = ingress.received().next().unwrap();
@@ -75,8 +86,8 @@ fn a_listener_on_all_addresses_is_told_which_one_was_meant() {
     assert_eq!(local.to_string(), "127.0.0.7");
     // ... and answers from it.
     let parts = [IoSlice::new(b"answer")];
-    let outgoing =
-        Outgoing { destination: received.source, source: Some(local), parts: &parts, segment: 0 };
+    let (destination, source) = (received.source, Some(local));
+    let outgoing = Outgoing { destination, source, parts: &parts, segment: 0, ip_fields: PLAIN };
     linux::send(&all, &outgoing).unwrap();
     let mut buffer = [0; 16];
     let (_, from) = client.recv_from(&mut buffer).unwrap();
@@ -89,10 +100,10 @@ fn runs_of_one_size_leave_in_one_send_and_arrive_as_datagrams() {
     let bytes: Vec<u8> = (0..=255).cycle().take(4 * SLOT).map(|n| n as u8).collect();
     let mut egress = Egress::default();
     for n in 0..20 {
-        egress.push(to(b.local_addr().unwrap()), None, n * 100..n * 100 + 100, 0);
+        egress.push(to(b.local_addr().unwrap()), PLAIN, None, n * 100..n * 100 + 100, 0);
     }
-    egress.push(to(b.local_addr().unwrap()), None, 2000..2050, 0);
-    egress.push(to(b.local_addr().unwrap()), None, 3000..3100, 0);
+    egress.push(to(b.local_addr().unwrap()), PLAIN, None, 2000..2050, 0);
+    egress.push(to(b.local_addr().unwrap()), PLAIN, None, 3000..3100, 0);
     egress.flush(&bytes, |_, _| Some(&a));
     assert_eq!(egress.statistics.datagrams, 22);
     assert_eq!(egress.statistics.sends, 1, "the shorter one ends the first run, not the call");
@@ -110,7 +121,7 @@ fn a_joined_run_is_received_as_the_datagrams_it_was() {
     let bytes = vec![7; 2500];
     let mut egress = Egress::default();
     for range in [0..1000, 1000..2000, 2000..2500] {
-        egress.push(to(b.local_addr().unwrap()), None, range, 0);
+        egress.push(to(b.local_addr().unwrap()), PLAIN, None, range, 0);
     }
     egress.flush(&bytes, |_, _| Some(&a));
     let mut lengths = Vec::new();
@@ -132,7 +143,7 @@ fn order_within_a_destination_is_kept_and_destinations_do_not_mix() {
         let peer = if n % 2 == 0 { &b } else { &c };
         // Sizes go up and down, so runs end again and again.
         let len = [10, 20, 20, 5][n % 4];
-        egress.push(to(peer.local_addr().unwrap()), None, n..n + len, 0);
+        egress.push(to(peer.local_addr().unwrap()), PLAIN, None, n..n + len, 0);
     }
     egress.flush(&bytes, |_, _| Some(&a));
     for n in 0..30_usize {
@@ -153,7 +164,7 @@ fn datagrams_for_many_leave_by_one_socket_in_few_sends() {
     for (n, peer) in peers.iter().enumerate() {
         // Each a run of so many datagrams, of three pieces.
         for at in 0..=n % 20 {
-            egress.push(to(peer.local_addr().unwrap()), prefix, n + at..n + at + 9, 3);
+            egress.push(to(peer.local_addr().unwrap()), PLAIN, prefix, n + at..n + at + 9, 3);
         }
     }
     egress.flush(&bytes, |_, _| Some(&a));
@@ -178,7 +189,7 @@ fn two_that_cannot_be_sent_do_not_hold_up_those_around_them() {
     for (peer, range) in
         [(&b, 0..10), (&other, too_long.clone()), (&b, 0..11), (&other, too_long), (&b, 0..12)]
     {
-        egress.push(to(peer.local_addr().unwrap()), None, range, 0);
+        egress.push(to(peer.local_addr().unwrap()), PLAIN, None, range, 0);
     }
     egress.flush(&bytes, |_, _| Some(&a));
     let failed: Vec<_> = egress.statistics.failed.iter().filter(|(_, count)| *count > 0).collect();
@@ -231,8 +242,8 @@ fn what_cannot_be_sent_is_counted_and_the_rest_goes_out() {
     let (a, b) = (socket(), socket());
     let bytes = vec![1; 70_000];
     let mut egress = Egress::default();
-    egress.push(to(b.local_addr().unwrap()), None, 0..66_000, 0);
-    egress.push(to(b.local_addr().unwrap()), None, 0..10, 0);
+    egress.push(to(b.local_addr().unwrap()), PLAIN, None, 0..66_000, 0);
+    egress.push(to(b.local_addr().unwrap()), PLAIN, None, 0..10, 0);
     egress.flush(&bytes, |_, _| Some(&a));
     let failed: Vec<_> = egress.statistics.failed.iter().filter(|(_, count)| *count > 0).collect();
     assert_eq!((failed, egress.statistics.datagrams), (vec![(Loss::TooLong, 1)], 1));
@@ -253,4 +264,97 @@ fn datagrams_that_find_the_buffer_full_are_counted_by_the_kernel() {
     let missed = linux::overflowed(&b);
     assert!(missed > 0 && missed as usize + received == sent as usize, "{missed} {received}");
     assert_eq!(portable::overflowed(&b), 0);
+}
+
+/// Two sockets of a family; the second tells all fields of IP headers.
+fn pair(v6: bool) -> (UdpSocket, UdpSocket) {
+    let own: IpAddr = if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+    let (a, b) = (UdpSocket::bind((own, 0)).unwrap(), UdpSocket::bind((own, 0)).unwrap());
+    linux::prepare(&b, Wishes::default()).unwrap();
+    let all = KeptFields { dscp: true, ecn: true, ttl: true };
+    linux::tell_ip_fields(&b, v6, KeptFields::default(), all);
+    (a, b)
+}
+
+/// Everything that is there: the first byte of each datagram, and what it came with.
+fn all(socket: &UdpSocket) -> Vec<(u8, IpFields)> {
+    let (mut seen, mut ingress) = (Vec::new(), linux::Ingress::default());
+    while ingress.receive(socket).is_ok() {
+        for received in ingress.received() {
+            let first = |(start, _)| (ingress.bytes()[start], received.ip_fields);
+            seen.extend(received.datagrams().map(first));
+        }
+    }
+    seen
+}
+
+//= 8656-14-dscp, 8656-14-ecn
+#[test]
+fn datagrams_of_different_fields_are_not_joined_and_keep_their_order() {
+    for v6 in [false, true] {
+        let (a, b) = pair(v6);
+        let fields = |n: usize| IpFields {
+            traffic_class: [0xb9, 0xb9, 0xbb, 0xb9, 0, 0, 0x03, 0xb9][n % 8],
+            hop_limit: [Some(40), Some(40), Some(40), None][n / 8],
+        };
+        let bytes: Vec<u8> = (0..32).flat_map(|n| [n; 100]).collect();
+        let mut egress = Egress::default();
+        for n in 0..32 {
+            egress.push(to(b.local_addr().unwrap()), fields(n), None, n * 100..n * 100 + 100, 0);
+        }
+        egress.flush(&bytes, |_, _| Some(&a));
+        assert_eq!((egress.statistics.datagrams, egress.statistics.sends), (32, 1));
+        let seen = all(&b);
+        assert_eq!(seen.len(), 32);
+        let default =
+            if v6 { SockRef::from(&a).unicast_hops_v6() } else { SockRef::from(&a).ttl_v4() };
+        let default = u8::try_from(default.unwrap()).unwrap();
+        for (n, (first, seen)) in seen.into_iter().enumerate() {
+            let sent = fields(n);
+            let hop_limit = Some(sent.hop_limit.unwrap_or(default) - 1);
+            assert_eq!((usize::from(first), seen), (n, IpFields { hop_limit, ..sent }));
+        }
+    }
+}
+
+//= 8656-14-ttl
+#[test]
+fn a_datagram_without_a_hop_left_is_counted_and_not_sent() {
+    let (a, b) = pair(false);
+    let bytes = [1, 2, 3];
+    let mut egress = Egress::default();
+    for (n, hop_limit) in [(0, Some(1)), (1, Some(0)), (2, Some(1))] {
+        let fields = IpFields { traffic_class: 0, hop_limit };
+        egress.push(to(b.local_addr().unwrap()), fields, None, n..n + 1, 0);
+    }
+    egress.flush(&bytes, |_, _| Some(&a));
+    let failed: Vec<_> = egress.statistics.failed.iter().filter(|(_, count)| *count > 0).collect();
+    assert_eq!((failed, egress.statistics.datagrams), (vec![(Loss::HopLimit, 1)], 2));
+    let used_up = IpFields { traffic_class: 0, hop_limit: Some(0) };
+    assert_eq!(all(&b), [(1, used_up), (3, used_up)]);
+}
+
+#[test]
+fn a_socket_is_asked_only_for_the_fields_that_are_kept() {
+    let v4 = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let v6 = UdpSocket::bind("[::1]:0").unwrap();
+    let asked = || {
+        let (v4, v6) = (SockRef::from(&v4), SockRef::from(&v6));
+        [v4.recv_tos_v4().unwrap(), v6.recv_tclass_v6().unwrap(), v6.recv_hoplimit_v6().unwrap()]
+    };
+    let none = KeptFields::default();
+    let mut before = none;
+    assert_eq!(asked(), [false; 3]);
+    for (now, class, hops) in [
+        (KeptFields { dscp: true, ..none }, true, false),
+        (KeptFields { ecn: true, ..none }, true, false),
+        (KeptFields { ttl: true, ..none }, false, true),
+        (KeptFields { dscp: true, ecn: true, ttl: true }, true, true),
+        (none, false, false),
+    ] {
+        linux::tell_ip_fields(&v4, false, before, now);
+        linux::tell_ip_fields(&v6, true, before, now);
+        assert_eq!(asked(), [class, class, hops], "{now:?}");
+        before = now;
+    }
 }

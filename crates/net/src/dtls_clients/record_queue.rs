@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::batch::egress::{Destination, Egress};
+use crate::batch::ip_fields::IpFields;
 use crate::dtls::{MAX_PAYLOAD, RECORD_OVERHEAD};
 use crate::listener::udp::UdpListeners;
 use crate::send_errors::Losses;
@@ -34,6 +35,7 @@ impl RecordQueue {
     pub(crate) fn fill(
         &mut self,
         to: Destination,
+        ip_fields: IpFields,
         sockets: &UdpListeners,
         mut next: impl FnMut(&mut [u8]) -> Option<usize>,
     ) {
@@ -46,14 +48,14 @@ impl RecordQueue {
             };
             let start = self.used;
             self.used = (start + len).min(self.bytes.len());
-            self.egress.push(to, None, start..self.used, 0);
+            self.egress.push(to, ip_fields, None, start..self.used, 0);
         }
     }
 
     /// Queues one datagram.
     pub(crate) fn push(&mut self, to: Destination, sockets: &UdpListeners, datagram: &[u8]) {
         let mut once = Some(datagram);
-        self.fill(to, sockets, |room| {
+        self.fill(to, IpFields::default(), sockets, |room| {
             let datagram = once.take()?;
             room.get_mut(..datagram.len())?.copy_from_slice(datagram);
             Some(datagram.len())

@@ -16,7 +16,9 @@ use super::deadlines::{Deadlines, DtlsClientId};
 use super::evictions::{Evictions, Place};
 use super::record_queue::RecordQueue;
 use super::settings::DtlsSettings;
+use crate::batch::datagrams::Framed;
 use crate::batch::egress::Destination;
+use crate::batch::ip_fields::IpFields;
 use crate::clock::Clock;
 use crate::dtls::{Admission, Connection, DtlsContext, Listener};
 use crate::handshakes::{Gate, Refused};
@@ -24,7 +26,7 @@ use crate::listener::udp::UdpListeners;
 use crate::send_errors::{Loss, Losses};
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::{ConnectionTicket, Connections};
-use taciturn_turn::{Client, ClientAddr, Prefix, Via};
+use taciturn_turn::{Client, ClientAddr, Via};
 
 /// Handshakes of one worker that are not finished, in all and from one address (one /64 for IPv6).
 /// Beyond them a ClientHello is dropped, and the client sends it again. [`Gate`] limits how many
@@ -396,9 +398,14 @@ impl DtlsClients {
 
     /// Puts what a connection has to send into the queue of records.
     pub(crate) fn drain(&mut self, number: u32, sockets: &UdpListeners) {
+        self.drain_with(number, IpFields::default(), sockets);
+    }
+
+    fn drain_with(&mut self, number: u32, ip_fields: IpFields, sockets: &UdpListeners) {
         if let Some(client) = self.clients.get_mut(number as usize) {
             let connection = &mut client.connection;
-            self.records.fill(client.to, sockets, |room| connection.poll_transmit(room));
+            let next = |room: &mut [u8]| connection.poll_transmit(room);
+            self.records.fill(client.to, ip_fields, sockets, next);
         }
     }
 
@@ -407,7 +414,8 @@ impl DtlsClients {
         for (_, client) in &mut self.clients {
             client.connection.close();
             let connection = &mut client.connection;
-            self.records.fill(client.to, sockets, |room| connection.poll_transmit(room));
+            let next = |room: &mut [u8]| connection.poll_transmit(room);
+            self.records.fill(client.to, IpFields::default(), sockets, next);
         }
     }
 
@@ -416,17 +424,16 @@ impl DtlsClients {
         &mut self,
         now: Tick,
         number: u32,
-        prefix: &Prefix,
-        payload: &[u8],
-        padding: u8,
+        data: Framed<'_>,
         sockets: &UdpListeners,
     ) {
+        let Framed { ip_fields, prefix, payload, padding } = data;
         self.message.clear();
         self.message.extend_from_slice(prefix.as_bytes());
         self.message.extend_from_slice(payload);
         self.message.extend_from_slice([0; 3].get(..usize::from(padding)).unwrap_or_default());
         let message = std::mem::take(&mut self.message);
-        self.answer(now, number, &message, sockets);
+        self.send(now, number, ip_fields, &message, sockets);
         self.message = message;
     }
 
@@ -435,6 +442,17 @@ impl DtlsClients {
         &mut self,
         now: Tick,
         number: u32,
+        message: &[u8],
+        sockets: &UdpListeners,
+    ) {
+        self.send(now, number, IpFields::default(), message, sockets);
+    }
+
+    fn send(
+        &mut self,
+        now: Tick,
+        number: u32,
+        ip_fields: IpFields,
         message: &[u8],
         sockets: &UdpListeners,
     ) {
@@ -449,7 +467,7 @@ impl DtlsClients {
                 self.allocation_changed(now, number);
             }
         }
-        self.drain(number, sockets);
+        self.drain_with(number, ip_fields, sockets);
     }
 
     /// Returns how many messages were lost.

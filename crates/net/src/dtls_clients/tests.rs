@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use super::settings::DtlsSettings;
 use super::support::{Client, Kind, Pki, Wants, admit, flush, server_hello_has, settle};
 use super::table::{DtlsClients, HALF_OPEN, HALF_OPEN_PER_ADDRESS, Tuple};
+use crate::batch::ip_fields::KeptFields;
 use crate::clock::Clock;
 use crate::counters::RefusedHandshakes;
 use crate::dtls::{DtlsContext, Listener};
@@ -87,6 +88,7 @@ impl Rig {
             handshakes: Arc::clone(&handshakes),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
+            kept_fields: KeptFields::default(),
         };
         let (unbound, workers) = (Arc::default(), OtherWorkers::default());
         let mut engine = Engine::new(clock, registry, &shared, unbound, workers, Rc::clone(&gate));

@@ -35,6 +35,7 @@ pub(crate) fn serve(
             local: received.local.unwrap_or(address),
             remote: received.source,
         };
+        entered.out.keep_ip_fields(received.ip_fields);
         for (start, end) in received.datagrams() {
             let bytes = ingress.bytes().get(start..end).unwrap_or_default();
             if is_dtls(bytes) {

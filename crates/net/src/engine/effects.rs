@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::resources::Resources;
+use crate::batch::ip_fields::IpFields;
 use crate::clients::Message;
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::mailbox::Command;
@@ -19,9 +20,17 @@ use taciturn_turn::{
 pub(crate) struct Effects<'a> {
     pub(crate) now: Tick,
     pub(crate) resources: &'a mut Resources,
+    /// What the data that are relayed now are sent with.
+    pub(crate) ip_fields: IpFields,
 }
 
 impl Effects<'_> {
+    /// Has the data that are served next sent with these fields, as far as they are kept.
+    #[inline]
+    pub(crate) const fn keep_ip_fields(&mut self, received: IpFields) {
+        self.ip_fields = self.resources.sockets.kept_fields().of(received);
+    }
+
     /// Sends one message to a client.
     #[inline]
     pub(crate) fn send(&mut self, client: Client, message: Message<'_>) {

@@ -35,6 +35,7 @@ use self::entered::Entered;
 use self::resources::Resources;
 use super::answer_size::LONGEST_ANSWER;
 use super::batch::egress::Egress;
+use super::batch::ip_fields::IpFields;
 use super::clients::Clients;
 use super::clock::Clock;
 use super::counters::{EventCounts, Snapshot};
@@ -92,7 +93,7 @@ impl Engine {
             clock,
             shard: Shard::numbered(workers.me(), shared.settings.clone(), shared.rules.clone()),
             resources: Resources {
-                sockets: Sockets::new(registry, shared.settings.icmp_errors),
+                sockets: Sockets::new(registry, shared.settings.icmp_errors, shared.kept_fields),
                 clients: Clients::new(dtls),
                 egress: Egress::default(),
                 tcp: TcpRelays::new(clock, unbound),
@@ -117,7 +118,7 @@ impl Engine {
     #[inline]
     pub(crate) fn enter_at<R>(&mut self, now: Now, call: impl FnOnce(&mut Entered<'_>) -> R) -> R {
         let Self { shard, resources, reply, decrypted, .. } = self;
-        let out = Effects { now: now.tick, resources };
+        let out = Effects { now: now.tick, resources, ip_fields: IpFields::default() };
         let mut entered = Entered { now, shard, out, reply: &mut reply[..], decrypted };
         end_what_is_due(&mut entered);
         let result = call(&mut entered);

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::entered::Entered;
+use crate::stream::send_queue::SendQueue;
 use taciturn_stun::Frame;
 use taciturn_turn::{Client, DropReason, Verdict, Via};
 
@@ -19,6 +20,9 @@ pub(crate) fn read(
     messages: &mut usize,
 ) -> io::Result<usize> {
     let Via::Stream { connection, .. } = client.via else { return Ok(0) };
+    //= 8656-15-dscp, 8656-15-ecn
+    let ip_fields = entered.out.resources.clients.stream(connection).map(SendQueue::ip_fields);
+    entered.out.keep_ip_fields(ip_fields.unwrap_or_default());
     let mut at = 0;
     let outcome = loop {
         if *messages == 0 {
@@ -61,6 +65,6 @@ pub(crate) fn read(
 /// and the client has to read its answers first if too many wait.
 fn may_go_on(entered: &Entered<'_>, connection: u32) -> bool {
     let resources = &*entered.out.resources;
-    let has_room = |queue: &crate::stream::send_queue::SendQueue| queue.has_room_for_an_answer();
-    !resources.tcp.is_bound(connection) && resources.clients.stream(connection).is_none_or(has_room)
+    !resources.tcp.is_bound(connection)
+        && resources.clients.stream(connection).is_none_or(SendQueue::has_room_for_an_answer)
 }

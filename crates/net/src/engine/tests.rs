@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Engine;
 use super::entered::Entered;
+use crate::batch::ip_fields::KeptFields;
 use crate::clock::Clock;
 use crate::handshakes::Gate;
 use crate::mailbox::OtherWorkers;
@@ -39,6 +40,7 @@ impl Rig {
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
+            kept_fields: KeptFields::default(),
         };
         let limit = Arc::clone(&shared.handshakes);
         let gate = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));

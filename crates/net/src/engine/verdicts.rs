@@ -46,11 +46,13 @@ impl Effects<'_> {
                     dont_fragment,
                 };
                 let payload = start + payload.start..start + payload.end;
-                self.resources.egress.push(to, None, payload, 0);
+                self.resources.egress.push(to, self.ip_fields, None, payload, 0);
             }
             Verdict::ToClient { client, prefix, payload, padding } => {
                 let payload = start + payload.start..start + payload.end;
-                self.send(client, Message::Data { prefix, batch: bytes, payload, padding });
+                let ip_fields = self.ip_fields;
+                let data = Message::Data { ip_fields, prefix, batch: bytes, payload, padding };
+                self.send(client, data);
             }
             Verdict::Reply(_) | Verdict::ReplyFrom { .. } | Verdict::Drop(_) | Verdict::Later => {}
         }

@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use socket2::Domain;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
@@ -24,6 +25,8 @@ use super::rewound::Rewound;
 use super::send_queue::SendQueue;
 use super::settings::{Speaks, StreamSettings};
 use super::{connection, handshake, receive_buffer};
+use crate::batch::ip_fields::IpFields;
+use crate::batch::system::dscp_of_connection;
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::{Gate, Refused};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, ProxyError, parse};
@@ -332,7 +335,7 @@ impl<H: Host> Incoming<H> {
         if self.listener.is_retired() {
             return Err(io::Error::other("the listener was removed"));
         }
-        let queue = Rc::new(SendQueue::new(transport));
+        let queue = Rc::new(SendQueue::new(transport).with_ip_fields(ip_fields(&stream)));
         let number = self.worker.connect(Rc::clone(&queue));
         let via = Via::Stream { connection: number, listener: self.listener.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
@@ -344,6 +347,16 @@ impl<H: Host> Incoming<H> {
         }
         outcome
     }
+}
+
+/// Returns what the client's data are sent to peers with: its connection has one DSCP, and ECN is the connection's own
+/// affair (RFC 8656 section 15).
+fn ip_fields(stream: &impl OverTcp) -> IpFields {
+    let traffic_class = stream.socket().map_or(0, |socket| {
+        let v6 = socket.domain().is_ok_and(|domain| domain == Domain::IPV6);
+        dscp_of_connection(&*socket, v6)
+    });
+    IpFields { traffic_class, hop_limit: None }
 }
 
 /// Waits until another connection has got the place.

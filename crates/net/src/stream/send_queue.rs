@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::AsyncWrite;
 
 use crate::answer_size::LONGEST_ANSWER;
+use crate::batch::ip_fields::IpFields;
 use taciturn_turn::Prefix;
 
 /// Bytes of media that wait for a slow client before the newest are dropped. At 2 Mbit/s this is
@@ -46,6 +47,8 @@ pub(crate) struct SendQueue {
     dropped: Cell<u64>,
     /// What carries it, for logs: "tcp" or "tls".
     transport: &'static str,
+    /// What the client's data are sent to peers with.
+    ip_fields: IpFields,
 }
 
 impl SendQueue {
@@ -59,7 +62,17 @@ impl SendQueue {
             broken: Cell::new(false),
             dropped: Cell::new(0),
             transport,
+            ip_fields: IpFields::default(),
         }
+    }
+
+    /// Sets what the client's data are sent to peers with.
+    pub(super) fn with_ip_fields(self, ip_fields: IpFields) -> Self {
+        Self { ip_fields, ..self }
+    }
+
+    pub(crate) const fn ip_fields(&self) -> IpFields {
+        self.ip_fields
     }
 
     pub(crate) const fn transport(&self) -> &'static str {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::settings::StreamSettings;
+use crate::batch::system::remember_dscp;
 use crate::listener::id::ListenerId;
 use crate::tcp_socket;
 
@@ -37,7 +38,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     let socket = tcp_socket::open(address)?;
     socket.set_reuse_port(true)?;
     socket.bind(&address.into())?;
-    // Connections that are accepted inherit it.
+    // Connections that are accepted inherit both.
+    remember_dscp(&socket, address.is_ipv6());
     #[cfg(target_os = "linux")]
     socket.set_tcp_notsent_lowat(UNSENT)?;
     socket.listen(BACKLOG)?;

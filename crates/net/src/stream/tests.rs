@@ -23,6 +23,7 @@ use super::listener_handle::ListenerHandle;
 use super::receive_buffer::{OverTcp, STRANGER};
 use super::send_queue::{SendQueue, UNREAD_ANSWERS};
 use super::settings::{Speaks, StreamSettings};
+use crate::batch::ip_fields::KeptFields;
 use crate::clock::Clock;
 use crate::limit_names::LimitNames;
 use crate::listener::id::ListenerId;
@@ -56,6 +57,7 @@ impl Rig {
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
+            kept_fields: KeptFields::default(),
         };
         let core = Core::new(clock, &shared, Arc::default(), OtherWorkers::default()).unwrap();
         Self { core, connections }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::UdpLoop;
+use crate::batch::ip_fields::KeptFields;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::handshakes::Gate;
@@ -21,6 +22,7 @@ use crate::listener::udp::UdpListener;
 use crate::mailbox::OtherWorkers;
 use crate::shared::Shared;
 use crate::test_rules::{request, rules, settings};
+use socket2::SockRef;
 use taciturn_stun::{AttributeType as T, ChannelNumber, Class, Message, Method, Writer};
 use taciturn_turn::policy::{AnswerLimit, Connections, HandshakeLimit};
 use taciturn_turn::{RelayId, Rules};
@@ -57,6 +59,7 @@ impl Rig {
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
+            kept_fields: KeptFields { dscp: true, ecn: true, ttl: false },
         };
         let gate =
             Gate::new(clock, Arc::clone(&shared.handshakes), Arc::clone(&shared.rules.answers));
@@ -160,5 +163,27 @@ fn what_several_relay_sockets_bring_leaves_in_one_call() {
     assert_eq!(after.sends - before.sends, 1);
     for (number, call) in (b'0'..).zip(&calls) {
         assert_eq!(call.hear(), [&[0x40, 0, 0, 4], &[number; 4][..]].concat());
+    }
+}
+
+/// A call with marks costs no more calls than one without.
+#[test]
+fn runs_of_one_dscp_leave_in_one_call_and_those_of_two_as_well() {
+    let mut rig = Rig::new();
+    let call = Call::open(&mut rig);
+    let peer = SockRef::from(&call.peer);
+    for (marks, text) in [([0xb9, 0xb9, 0xb9, 0xb9], b"same"), ([0xb9, 0xb9, 0xbb, 0], b"each")] {
+        for mark in marks {
+            peer.set_tos_v4(mark).unwrap();
+            call.peer.send(text).unwrap();
+        }
+        rig.wait_for_peers(1);
+        let before = rig.engine.resources().egress.statistics;
+        rig.turn();
+        let after = rig.engine.resources().egress.statistics;
+        assert_eq!((after.datagrams - before.datagrams, after.sends - before.sends), (4, 1));
+        for _ in marks {
+            assert_eq!(call.hear(), [&[0x40, 0, 0, 4], &text[..]].concat());
+        }
     }
 }

@@ -75,11 +75,12 @@ pub(super) async fn obey(
 impl Core {
     /// Replaces the settings and rules. What serves connections stays.
     fn set_rules(&self, shared: Shared) -> Withdrawn {
-        let Shared { settings, rules, handshakes, wake_delay, .. } = shared;
+        let Shared { settings, rules, handshakes, wake_delay, kept_fields, .. } = shared;
         self.handshakes.set(handshakes, Arc::clone(&rules.answers));
         self.udp.borrow_mut().set_wake_delay(wake_delay);
         self.engine.borrow_mut().enter(|entered| {
             entered.out.resources.sockets.set_icmp_errors(settings.icmp_errors);
+            entered.out.resources.sockets.set_kept_fields(kept_fields);
             entered.shard.set_rules(entered.now, settings, rules, &mut entered.out)
         })
     }

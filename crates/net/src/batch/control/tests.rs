@@ -5,13 +5,17 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use super::*;
 
 /// What a message may be: level, type, bytes of data that are read of it.
-const KINDS: [(i32, i32, usize); 6] = [
+const KINDS: [(i32, i32, usize); 10] = [
     (libc::IPPROTO_IP, libc::IP_PKTINFO, 8),
     (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, 16),
     (libc::SOL_UDP, libc::UDP_GRO, 4),
     (libc::IPPROTO_IP, libc::IP_RECVERR, 12),
     (libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 12),
     (libc::SOL_SOCKET, 99, usize::MAX),
+    (libc::IPPROTO_IP, libc::IP_TOS, 1),
+    (libc::IPPROTO_IP, libc::IP_TTL, 1),
+    (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, 1),
+    (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT, 1),
 ];
 
 /// A message at `at`, whose header claims `len` bytes; as much of it as fits. Its data are `fill`.
@@ -56,11 +60,20 @@ fn no_length_of_a_message_and_no_end_of_the_buffer_is_read_over() {
                         && at.checked_add(len).is_some_and(|to| to <= end.min(CONTROL));
                     let wanted = reached && whole && len - HEADER >= kind.2;
                     let told = read_control(&control, end);
-                    let found = (told.local.is_some(), told.segment.is_some());
-                    let expected = match kind.1 {
-                        libc::UDP_GRO if kind.0 == libc::SOL_UDP => (false, wanted),
-                        _ if kind == KINDS[0] || kind == KINDS[1] => (wanted, false),
-                        _ => (false, false),
+                    let found = [
+                        told.local.is_some(),
+                        told.segment.is_some(),
+                        told.traffic_class.is_some(),
+                        told.hop_limit.is_some(),
+                    ];
+                    // An int of these bytes is no TOS: only a single byte is.
+                    let byte = wanted && len == HEADER + 1;
+                    let expected = match KINDS.iter().position(|known| *known == kind) {
+                        Some(0 | 1) => [wanted, false, false, false],
+                        Some(2) => [false, wanted, false, false],
+                        Some(6 | 8) => [false, false, byte, false],
+                        Some(7 | 9) => [false, false, false, byte],
+                        _ => [false; 4],
                     };
                     assert_eq!(found, expected, "{kind:?} of {len} at {at}, end {end}");
                     if at == 0 {
@@ -118,6 +131,77 @@ fn what_fits_is_appended_and_what_does_not_leaves_the_buffer_as_it_was() {
     }
 }
 
+/// Every TOS and TTL before an error of each family, as the kernel tells them where a socket was asked for all.
+#[test]
+fn an_error_is_found_behind_what_else_is_told() {
+    for (v6, kind) in [(false, KINDS[3]), (true, KINDS[4])] {
+        for value in 0..=u8::MAX {
+            let mut control = Control([0; CONTROL]);
+            let asked =
+                Asked { traffic_class: value, hop_limit: Some(value), v6, ..Asked::default() };
+            let at = write_control(&mut control, asked);
+            put(&mut control, at, HEADER + 44, kind, 7);
+            control.0[at + HEADER + 4] = match v6 {
+                true => libc::SO_EE_ORIGIN_ICMP6,
+                false => libc::SO_EE_ORIGIN_ICMP,
+            };
+            let error = IcmpError { kind: 7, code: 7, mtu: 0x0707_0707 };
+            assert_eq!(read_error(&control, at + space(44)), Some(error));
+            assert_eq!(read_error(&control, at), None);
+        }
+    }
+}
+
+/// Every TOS and TTL, and the int below and above, as a byte and as an int.
+#[test]
+fn fields_of_the_ip_header_are_read_as_the_kernel_writes_them() {
+    for (level, class, hops) in [
+        (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL),
+        (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT),
+    ] {
+        for value in -1..=256_i32 {
+            let expected = u8::try_from(value).ok();
+            let mut control = Control([0; CONTROL]);
+            let used = push_control(&mut control, 0, level, class, &value.to_ne_bytes());
+            let used = push_control(&mut control, used, level, hops, &value.to_ne_bytes());
+            let told = read_control(&control, used);
+            assert_eq!((told.traffic_class, told.hop_limit), (expected, expected));
+            if let Some(byte) = expected {
+                let used = push_control(&mut control, 0, level, class, &[byte]);
+                assert_eq!(read_control(&control, used).traffic_class, expected);
+            }
+        }
+    }
+}
+
+//= 8656-14-dscp, 8656-14-ecn, 8656-13-traffic-class
+/// Every traffic class and hop limit of each family: as ints of that family, and not at all where it is the
+/// system's default.
+#[test]
+fn what_is_the_default_is_not_asked_for() {
+    for v6 in [false, true] {
+        for traffic_class in 0..=u8::MAX {
+            for hop_limit in [None, Some(1), Some(traffic_class)] {
+                let asked = Asked { traffic_class, hop_limit, v6, ..Asked::default() };
+                let mut control = Control([0xEE; CONTROL]);
+                let used = write_control(&mut control, asked);
+                let told = read_control(&control, used);
+                assert_eq!(told.traffic_class, (traffic_class > 0).then_some(traffic_class));
+                assert_eq!(told.hop_limit, hop_limit);
+                let mut rest = &control.0[..used];
+                let mut count = 0;
+                while let Some(message) = take(&mut rest) {
+                    let level = if v6 { libc::IPPROTO_IPV6 } else { libc::IPPROTO_IP };
+                    assert_eq!((message.level, message.data.len()), (level, size_of::<i32>()));
+                    count += 1;
+                }
+                let expected = usize::from(traffic_class > 0) + usize::from(hop_limit.is_some());
+                assert_eq!((count, rest.len()), (expected, 0));
+            }
+        }
+    }
+}
+
 /// Every segment with no source and one of each family.
 #[test]
 fn source_and_segment_are_written_as_two_messages() {
@@ -126,7 +210,7 @@ fn source_and_segment_are_written_as_two_messages() {
     for source in [None, Some(v4), Some(v6)] {
         for segment in 0..=u16::MAX {
             let mut control = Control([0xEE; CONTROL]);
-            let used = write_control(&mut control, source, segment);
+            let used = write_control(&mut control, Asked { source, segment, ..Asked::default() });
             assert_eq!(read_control(&control, used).local, source);
             let mut rest = &control.0[..used];
             if source.is_some() {

@@ -2,6 +2,8 @@
 //! write through the headers as the kernel does. No socket is made, so that Miri can run them
 //! (CONTRIBUTING.md) and tell of a pointer that is not valid any more.
 
+use std::net::IpAddr;
+
 use super::*;
 
 /// What a datagram that "comes in" holds: its source, its bytes and its control messages.
@@ -10,6 +12,8 @@ struct Incoming<'a> {
     source: SocketAddr,
     bytes: &'a [u8],
     local: IpAddr,
+    /// What else is told of it.
+    asked: Asked,
 }
 
 /// Writes datagrams as recvmmsg does.
@@ -34,7 +38,8 @@ fn deliver(headers: *mut libc::mmsghdr, count: libc::c_uint, datagrams: &[Incomi
             header.msg_len = len as _;
 
             let mut control = Control([0; CONTROL]);
-            let used = write_control(&mut control, Some(incoming.local), 0);
+            let asked = Asked { source: Some(incoming.local), ..incoming.asked };
+            let used = write_control(&mut control, asked);
             message.msg_control.cast::<Control>().write(control);
             message.msg_controllen = used as _;
         }
@@ -76,9 +81,12 @@ fn at(text: &str) -> SocketAddr {
 #[test]
 fn the_kernel_may_write_by_the_headers_for_as_long_as_the_batch_lives() {
     let (v4, v6) = (at("192.0.2.1:5000"), at("[2001:db8::1]:6000"));
-    let one = Incoming { source: v4, bytes: b"one", local: v4.ip() };
-    let two = Incoming { source: v6, bytes: b"two, longer", local: v6.ip() };
-    let three = Incoming { source: v4, bytes: b"", local: v6.ip() };
+    let asked = Asked { traffic_class: 0xb9, hop_limit: Some(7), v6: false, ..Asked::default() };
+    let one = Incoming { source: v4, bytes: b"one", local: v4.ip(), asked };
+    let asked = Asked { v6: true, ..asked };
+    let two = Incoming { source: v6, bytes: b"two, longer", local: v6.ip(), asked };
+    let asked = Asked { traffic_class: 0, hop_limit: Some(0), ..asked };
+    let three = Incoming { source: v4, bytes: b"", local: v6.ip(), asked };
     // Moved after the headers were written, and again between two reads.
     let mut ingress = Some(Box::new(Ingress::default()));
     for _ in 0..2 {
@@ -91,12 +99,16 @@ fn the_kernel_may_write_by_the_headers_for_as_long_as_the_batch_lives() {
         assert_eq!(texts, [&b"one"[..], b"two, longer"]);
         let ends: Vec<_> = first.iter().map(|got| (got.source, got.local)).collect();
         assert_eq!(ends, [(v4, Some(v4.ip())), (v6, Some(v6.ip()))]);
+        let fields = IpFields { traffic_class: 0xb9, hop_limit: Some(6) };
+        assert_eq!([first[0].ip_fields, first[1].ip_fields], [fields; 2]);
 
         let mut moved = *batch;
         assert!(!moved.receive_by(|headers, n| deliver(headers, n, &[three])).unwrap());
         let second: Vec<Received> = moved.received().collect();
         assert_eq!((second.len(), second[0].start, second[0].len), (1, 2 * SLOT, 0));
         assert_eq!(second[0].local, Some(v6.ip()));
+        let fields = IpFields { traffic_class: 0, hop_limit: Some(0) };
+        assert_eq!(second[0].ip_fields, fields);
         // What was received before is where it was.
         assert_eq!(&moved.bytes()[first[1].start..][..3], b"two");
         ingress = Some(Box::new(moved));
@@ -105,9 +117,9 @@ fn the_kernel_may_write_by_the_headers_for_as_long_as_the_batch_lives() {
 
 #[test]
 fn a_full_batch_says_that_there_may_be_more_and_leaves_no_header_free() {
-    let source = at("192.0.2.1:5000");
+    let (source, asked) = (at("192.0.2.1:5000"), Asked::default());
     let many: Vec<_> =
-        (0..=BATCH).map(|_| Incoming { source, bytes: b"x", local: source.ip() }).collect();
+        (0..=BATCH).map(|_| Incoming { source, bytes: b"x", local: source.ip(), asked }).collect();
     let mut ingress = Ingress::default();
     assert!(ingress.receive_by(|headers, n| deliver(headers, n, &many)).unwrap());
     assert_eq!((ingress.received().count(), ingress.has_room()), (BATCH, false));
@@ -129,6 +141,15 @@ fn the_kernel_reads_each_message_as_it_was_added() {
     };
     let source = |n: usize| (!n.is_multiple_of(3)).then(|| destination(n / 3).ip());
     let parts = |n: usize| (0..=n % 5).map(move |part| (part, n + part));
+    let fields =
+        |n: usize| IpFields { traffic_class: (n % 4) as u8, hop_limit: (n % 7 == 3).then_some(9) };
+    let outgoing = |n: usize| Outgoing {
+        destination: destination(n),
+        source: source(n),
+        parts: &[],
+        segment: n as u16,
+        ip_fields: fields(n),
+    };
     let mut batch = SendBatch::default();
     for _ in 0..2 {
         // Moved between two uses.
@@ -137,7 +158,7 @@ fn the_kernel_reads_each_message_as_it_was_added() {
         let added = (0..)
             .take_while(|&n| {
                 let pieces = parts(n).map(|(start, end)| &bytes[start..end]);
-                letters.add(destination(n), source(n), n as u16, pieces)
+                letters.add(&outgoing(n), pieces)
             })
             .count();
         assert_eq!(added, BATCH);
@@ -152,7 +173,7 @@ fn the_kernel_reads_each_message_as_it_was_added() {
                 parts(n).flat_map(|(start, end)| &bytes[start..end]).copied().collect();
             assert_eq!((to, sent), (destination(n), expected), "{n}");
             let mut own = Control([0; CONTROL]);
-            let used = write_control(&mut own, source(n), n as u16);
+            let used = write_control(&mut own, asked_for(&outgoing(n)));
             assert_eq!(control, own.0[..used], "{n}");
         }
         batch = *moved;
@@ -161,15 +182,17 @@ fn the_kernel_reads_each_message_as_it_was_added() {
 
 #[test]
 fn a_message_whose_pieces_do_not_fit_is_not_added_and_leaves_those_before_it() {
-    let to = at("192.0.2.1:5000");
+    let destination = at("192.0.2.1:5000");
+    let ip_fields = IpFields::default();
+    let to = Outgoing { destination, source: None, parts: &[], segment: 0, ip_fields };
     let mut batch = SendBatch::default();
     let mut letters = batch.open();
     let pieces = |count| std::iter::repeat_n(&b"x"[..], count);
-    assert!(letters.add(to, None, 0, pieces(PIECES - 1)));
-    assert!(!letters.add(to, None, 0, pieces(2)));
-    assert!(letters.add(to, None, 0, pieces(1)));
-    assert!(!letters.add(to, None, 0, pieces(1)));
-    assert!(letters.add(to, None, 0, pieces(0)), "an empty datagram has no piece");
+    assert!(letters.add(&to, pieces(PIECES - 1)));
+    assert!(!letters.add(&to, pieces(2)));
+    assert!(letters.add(&to, pieces(1)));
+    assert!(!letters.add(&to, pieces(1)));
+    assert!(letters.add(&to, pieces(0)), "an empty datagram has no piece");
     let mut lengths = Vec::new();
     letters.send_by(|headers, count| {
         lengths = collect(headers, count).iter().map(|(_, bytes, _)| bytes.len()).collect();

@@ -352,11 +352,9 @@ impl<H: Host> Incoming<H> {
 /// Returns what the client's data are sent to peers with: its connection has one DSCP, and ECN is the connection's own
 /// affair (RFC 8656 section 15).
 fn ip_fields(stream: &impl OverTcp) -> IpFields {
-    let traffic_class = stream.socket().map_or(0, |socket| {
-        let v6 = socket.domain().is_ok_and(|domain| domain == Domain::IPV6);
-        dscp_of_connection(&*socket, v6)
-    });
-    IpFields { traffic_class, hop_limit: None }
+    let socket = stream.socket();
+    let v6 = socket.domain().is_ok_and(|domain| domain == Domain::IPV6);
+    IpFields { traffic_class: dscp_of_connection(&*socket, v6), hop_limit: None }
 }
 
 /// Waits until another connection has got the place.

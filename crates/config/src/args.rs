@@ -1,6 +1,6 @@
 //! The command line of `taciturn`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -93,4 +93,40 @@ pub struct ServerArgs {
     /// Accept example and short credentials such as test:test; for tests only
     #[arg(long)]
     pub allow_weak_credentials: bool,
+}
+
+impl ServerArgs {
+    /// These arguments as they were meant by a process in `directory`: paths that are not absolute begin there.
+    #[must_use]
+    pub fn in_directory(mut self, directory: &Path) -> Self {
+        let paths = [
+            &mut self.config,
+            &mut self.coturn_config,
+            &mut self.cert,
+            &mut self.key,
+            &mut self.state_dir,
+        ];
+        for path in paths.into_iter().flatten().chain(&mut self.secret_file) {
+            *path = directory.join(&*path);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_of_the_command_line_begins_in_the_directory_of_its_process() {
+        let flags = ["--config", "--cert", "--key", "--state-dir", "--secret-file"];
+        let line = flags.iter().flat_map(|flag| [*flag, "a/b"]);
+        let args = ServerArgs::try_parse_from(["taciturn"].into_iter().chain(line)).unwrap();
+        let args = args.in_directory(Path::new("/srv"));
+        let there = Some(PathBuf::from("/srv/a/b"));
+        assert_eq!([&args.config, &args.cert, &args.key, &args.state_dir], [&there; 4]);
+        assert_eq!(args.secret_file, ["/srv/a/b"].map(PathBuf::from));
+        let args = ServerArgs::try_parse_from(["taciturn", "--coturn-config", "/etc/c"]).unwrap();
+        assert_eq!(args.in_directory(Path::new("/srv")).coturn_config, Some("/etc/c".into()));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
 
 /// The environment variables that configuration is read from, and who runs the process. Passed
 /// in, so that tests need not touch the process.
@@ -24,6 +25,34 @@ impl Environment {
     pub fn new<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.into());
         Self { variables: variables.into_iter().map(owned).collect(), uid: None }
+    }
+
+    /// The environment of another process of the user `uid`: `NAME=VALUE`, each followed by a zero byte, as in
+    /// `/proc/PID/environ`.
+    #[must_use]
+    pub fn of_other(variables: &[u8], uid: u32) -> Self {
+        let named = |entry: &[u8]| {
+            let equals = entry.iter().position(|byte| *byte == b'=')?;
+            let (name, value) = entry.split_at_checked(equals)?;
+            let value = OsStr::from_bytes(value.get(1..)?).to_owned();
+            Some((String::from_utf8(name.to_vec()).ok()?, value))
+        };
+        let variables = variables.split(|byte| *byte == 0).filter_map(named).collect();
+        Self { variables, uid: Some(uid) }
+    }
+
+    /// Whether a variable of the server's own configuration is set.
+    #[must_use]
+    pub fn configures_a_server(&self) -> bool {
+        self.variables
+            .iter()
+            .any(|(name, value)| name.starts_with("TACITURN_") && !value.is_empty())
+    }
+
+    /// Whether this is the environment of a process, and not one of given variables.
+    #[must_use]
+    pub const fn is_of_a_process(&self) -> bool {
+        self.uid.is_some()
     }
 
     /// The value of `name`, unless it is unset or empty.

@@ -189,7 +189,13 @@ pub fn control_sockets(env: &Environment) -> Vec<PathBuf> {
     let default = default_control_socket(env, &default_state_dir(env));
     let of_service =
         ["/run/taciturn", "/var/lib/taciturn"].map(|d| Path::new(d).join(CONTROL_SOCKET));
-    configured.into_iter().chain([default]).chain(of_service).collect()
+    let mut all: Vec<_> = configured.into_iter().chain([default]).collect();
+    for path in of_service {
+        if !all.contains(&path) {
+            all.push(path);
+        }
+    }
+    all
 }
 
 /// Where the generated secret of `state_dir` is kept.

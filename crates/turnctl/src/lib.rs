@@ -18,6 +18,7 @@ mod init;
 mod media_servers;
 mod private_file;
 pub mod report;
+mod running;
 mod server_files;
 mod snippet;
 mod socket;

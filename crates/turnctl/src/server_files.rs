@@ -1,11 +1,11 @@
 //! The options that name a server: its configuration and its state.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taciturn_config::{Config, Environment, Loaded, ServerArgs};
 
-use super::CtlError;
+use super::{CtlError, running};
 
 /// Where the server's configuration and state are. The same as the server's own flags.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -23,22 +23,46 @@ pub struct ServerFiles {
     pub state_dir: Option<PathBuf>,
 }
 
+/// What a server is configured with.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) args: ServerArgs,
+    pub(super) env: Environment,
+    /// The process of the running server that these are from.
+    pub(super) pid: Option<u32>,
+}
+
+impl Source {
+    /// Whether the configuration is coturn's.
+    pub(super) fn is_coturn(&self) -> bool {
+        let named = |name| self.env.get(name).is_some();
+        self.args.coturn_config.is_some()
+            || self.args.config.is_none()
+                && !named("TACITURN_CONFIG")
+                && named("TACITURN_COTURN_CONFIG")
+    }
+}
+
 impl ServerFiles {
-    /// As flags of the server.
-    pub(super) fn server_args(&self) -> ServerArgs {
-        ServerArgs {
+    /// Returns what was named, in the arguments or the environment; else what the one server that runs here was
+    /// started with; else the defaults.
+    pub(super) fn source(&self, env: &Environment) -> Source {
+        let args = ServerArgs {
             config: self.config.clone(),
             coturn_config: self.coturn_config.clone(),
             state_dir: self.state_dir.clone(),
             ..ServerArgs::default()
+        };
+        let named =
+            self.config.is_some() || self.coturn_config.is_some() || self.state_dir.is_some();
+        if !named
+            && !env.configures_a_server()
+            && env.is_of_a_process()
+            && let Some((pid, args, env)) = running::only(running::servers(Path::new("/")))
+        {
+            return Source { args, env, pid: Some(pid) };
         }
-    }
-
-    /// Whether the configuration is coturn's.
-    pub(super) fn is_coturn(&self, env: &Environment) -> bool {
-        let named = |name| env.get(name).is_some();
-        self.coturn_config.is_some()
-            || self.config.is_none() && !named("TACITURN_CONFIG") && named("TACITURN_COTURN_CONFIG")
+        Source { args, env: env.clone(), pid: None }
     }
 
     /// Loads the configuration that the server would run with, and prints its notes to `err`. Nothing is
@@ -49,15 +73,18 @@ impl ServerFiles {
         env: &Environment,
         err: &mut dyn Write,
     ) -> Result<Config, CtlError> {
-        let secret_file = secret_file.into_iter().cloned().collect();
-        let args = ServerArgs { secret_file, ..self.server_args() };
-        let Loaded { config, notes } = Config::load_existing(&args, env)?;
+        let Source { mut args, env, pid } = self.source(env);
+        args.secret_file.extend(secret_file.cloned());
+        let Loaded { config, notes } = Config::load_existing(&args, &env)?;
+        if let Some(pid) = pid {
+            writeln!(err, "note: this is for the server that runs here (process {pid})")?;
+        }
         for note in notes {
             writeln!(err, "{note}")?;
         }
         let generated = config.auth.secrets.iter().any(|secret| secret.generated);
         let named = args.config.is_some() || args.state_dir.is_some();
-        if generated && !named && !env.is_root() {
+        if generated && !named && pid.is_none() && !env.is_root() {
             writeln!(
                 err,
                 "note: this is the secret of a server that runs as this user; for one that \

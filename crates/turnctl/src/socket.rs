@@ -1,12 +1,14 @@
 //! Finding the control socket of a running server, and sending requests to it.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{ErrorKind, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::CtlError;
+use super::running::{self, NotOne};
 use taciturn_config::{Environment, control_sockets};
 use taciturn_control::{
     self, Answer, ClientError, Connection, Line, Mismatch, Received, Request, Session,
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The server, and the form of its answer.
 #[derive(Clone, Debug, Args)]
 pub struct SocketArgs {
-    /// Control socket of the server [default: the usual path for this machine or user]
+    /// Control socket of the server [default: that of the server that runs here]
     #[arg(long, value_name = "PATH")]
     pub(super) socket: Option<PathBuf>,
     /// Print the server's answer as JSON, one object per line
@@ -29,15 +31,63 @@ pub struct SocketArgs {
     pub(super) json: bool,
 }
 
+impl SocketArgs {
+    /// Returns the socket that was named, else the one at a usual path, else that of the server that runs here.
+    fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
+        if let Some(path) = &self.socket {
+            return Ok(path.clone());
+        }
+        let usual = control_sockets(env);
+        let mut denied = None;
+        for path in &usual {
+            match UnixStream::connect(path) {
+                Ok(_) => return Ok(path.clone()),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => denied = Some(path),
+                // Nothing is there, or what a server has left.
+                Err(_) => {}
+            }
+        }
+        let servers =
+            if env.is_of_a_process() { running::servers(Path::new("/")) } else { Vec::new() };
+        let error = match running::control_socket(&servers) {
+            Ok(path) => return Ok(path),
+            Err(error) => error,
+        };
+        if let Some(path) = denied {
+            return Ok(path.clone());
+        }
+        let looked_at: Vec<_> = usual.iter().map(|path| path.display().to_string()).collect();
+        let looked_at = looked_at.join(" or ");
+        Err(match error {
+            NotOne::NoServer => ControlError::NoServer(looked_at),
+            NotOne::NotFound(servers) => ControlError::NotFound { looked_at, servers },
+            NotOne::Several(sockets) => ControlError::Several(sockets),
+        })
+    }
+}
+
 /// Why the server could not be asked, or refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// There is no socket.
+    /// There is no socket, and no server.
     #[error(
-        "no server is running here: there is no control socket at {0}. Name it with --socket. Only \
-         root, and the user and group of the server, may use it"
+        "no server is running here: there is no control socket at {0}, and no process is called taciturn. If it has \
+         another name, pass --socket. Only root, and the user and group of the server, may use it"
     )]
-    NoSocket(String),
+    NoServer(String),
+    /// There are servers, and no socket.
+    #[error(
+        "there is no control socket at {looked_at}, and none of the servers that run here can be asked:{servers}"
+    )]
+    NotFound {
+        /// Where it was looked for.
+        looked_at: String,
+        /// A line for each server.
+        servers: String,
+    },
+    /// There are several servers.
+    #[error("several servers run here. Name one of them:{0}")]
+    Several(String),
     /// It cannot be asked.
     #[error(
         "cannot ask the server at {path}: {error}. Is it running, and do you have access to the socket?"
@@ -77,13 +127,9 @@ pub(super) fn ask(
     out: &mut dyn Write,
     mut each: impl FnMut(Session, &mut dyn Write) -> std::io::Result<()>,
 ) -> Result<Answer, CtlError> {
-    let candidates = args.socket.clone().map_or_else(|| control_sockets(env), |path| vec![path]);
-    let Some(path) = candidates.iter().find(|path| path.exists()) else {
-        let all: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        return Err(ControlError::NoSocket(all.join(" or ")).into());
-    };
+    let path = args.find(env)?;
     let unreachable = |error| ControlError::Unreachable { path: path.display().to_string(), error };
-    let mut connection = Connection::open(path, PATIENCE, VERSION).map_err(unreachable)?;
+    let mut connection = Connection::open(&path, PATIENCE, VERSION).map_err(unreachable)?;
     connection.send(request).map_err(unreachable)?;
     loop {
         let Received { text, line } = connection.receive().map_err(|error| match error {

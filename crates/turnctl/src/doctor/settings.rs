@@ -6,6 +6,7 @@ use taciturn_config::{Config, Environment, Loaded, NoteLevel, Place, Topic};
 
 use super::super::ServerFiles;
 use super::super::report::{Finding, Section};
+use super::super::server_files::Source;
 
 /// Below these, the first group call is one too many.
 const FEW_PORTS: u32 = 200;
@@ -14,7 +15,12 @@ const FEW_ALLOCATIONS: u32 = 100;
 /// Loads the configuration as the server would.
 pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section, Option<Config>) {
     let mut section = Section::new("Configuration");
-    let Loaded { config, notes } = match Config::load_existing(&server.server_args(), env) {
+    let Source { args, env, pid } = server.source(env);
+    if let Some(pid) = pid {
+        let title = format!("the server that runs here (process {pid}), as it was started");
+        section.push(Finding::info("running-server", title));
+    }
+    let Loaded { config, notes } = match Config::load_existing(&args, &env) {
         Ok(loaded) => loaded,
         Err(errors) => {
             for problem in errors.problems() {
@@ -40,7 +46,7 @@ pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section
     };
     let what = match &config.file {
         Some(file) => format!("{} is valid", file.display()),
-        None => "no file; the defaults, and what the environment sets, are valid".to_owned(),
+        None => "no file; the defaults, and what flags and environment set, are valid".to_owned(),
     };
     section.push(Finding::pass("config", what));
     for note in notes {

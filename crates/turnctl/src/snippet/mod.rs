@@ -188,7 +188,7 @@ pub(super) fn run(
     let mut facts = Facts::of(&config, host);
     facts.inline = args.inline;
     facts.secret_path.clone_from(&args.secret_path);
-    facts.coturn = args.server.is_coturn(env);
+    facts.coturn = args.server.source(env).is_coturn();
     let snippet = make(args.target, &facts)?;
     let machine =
         matches!(args.target, Target::Compose | Target::Systemd | Target::Ufw | Target::Nft);

@@ -263,9 +263,9 @@ impl fmt::Debug for Hidden {
 /// Who logs in, and how that is proved: for each subcommand that is a client.
 #[derive(Clone, Default, clap::Args)]
 pub struct LoginArgs {
-    /// Log in as this user
+    /// Log in as this user. NAME:PASSWORD is taken as well, as by the server; see --password
     #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
+    pub user: Option<User>,
 
     /// Password of the user. Everybody on this machine can see it in ps: prefer --password-file,
     /// TURNCTL_PASSWORD or the prompt
@@ -282,10 +282,38 @@ pub struct LoginArgs {
     pub secret_file: Option<PathBuf>,
 }
 
+/// `--user`: a name, and the password if it follows the name.
+#[derive(Clone)]
+pub struct User {
+    name: String,
+    password: Option<Zeroizing<String>>,
+}
+
+impl std::str::FromStr for User {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, password) = match text.split_once(':') {
+            // A username of the REST scheme begins with the time of its expiry.
+            Some((name, password)) if name.parse::<u64>().is_err() && !name.is_empty() => {
+                (name, Some(Zeroizing::new(password.to_owned())))
+            }
+            _ => (text, None),
+        };
+        Ok(Self { name: name.to_owned(), password })
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}
+
 impl fmt::Debug for LoginArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LoginArgs")
-            .field("user", &self.user)
+            .field("user", &self.user.as_ref().map(|user| &user.name))
             .field("password", &self.password.as_ref().map(|_| "(hidden)"))
             .field("password_file", &self.password_file)
             .field("secret_file", &self.secret_file)
@@ -303,14 +331,17 @@ impl LoginArgs {
     ) -> Result<Credentials, CheckError> {
         if let Some(file) = &self.secret_file {
             let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
-            let name = self.user.as_deref().unwrap_or(made_name).to_owned();
+            let name = self.user.as_ref().map_or(made_name, |user| &user.name).to_owned();
             return Ok(Credentials::Secret { secret, name });
         }
-        let Some(username) = self.user.clone() else { return Ok(Credentials::None) };
-        let password = match (&self.password, &self.password_file) {
-            (Some(password), _) => Zeroizing::new(password.clone()),
-            (None, Some(file)) => secret("--password-file", file)?,
-            (None, None) => asked(
+        let Some(User { name: username, password }) = self.user.clone() else {
+            return Ok(Credentials::None);
+        };
+        let password = match (&self.password, &self.password_file, password) {
+            (Some(password), ..) => Zeroizing::new(password.clone()),
+            (None, Some(file), _) => secret("--password-file", file)?,
+            (None, None, Some(password)) => password,
+            (None, None, None) => asked(
                 &format!("Password of {username}"),
                 "the password",
                 "--password-file",
@@ -376,6 +407,18 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_taken_with_a_password_as_the_server_takes_it() {
+        let parts = |text: &str| {
+            let User { name, password } = text.parse().unwrap();
+            (name, password.map(|password| password.to_string()))
+        };
+        assert_eq!(parts("alice"), ("alice".into(), None));
+        assert_eq!(parts("alice:a:b"), ("alice".into(), Some("a:b".into())));
+        assert_eq!(parts("1767225600:@alice:example.org").0, "1767225600:@alice:example.org");
+        assert_eq!(parts(":x"), (":x".into(), None));
+    }
 
     #[test]
     fn a_token_is_not_in_the_debug_output_of_the_arguments() {

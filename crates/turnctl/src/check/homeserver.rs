@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::credentials::{Credentials, now};
 use super::http::{Http, HttpError, Response};
+use super::rtc_transports;
 use crate::client::Login;
 use crate::report::{Finding, Section};
 use taciturn_config::show_duration;
@@ -44,7 +45,7 @@ pub(super) fn ask(http: &Http, given: &str, token: &str) -> Asked {
     };
     let given = given.trim_end_matches('/');
     let given = if given.contains("://") { given.to_owned() } else { format!("https://{given}") };
-    let base = discover(http, &given, &mut asked.section);
+    let Discovered { base, foci } = discover(http, &given, &mut asked.section);
     if base.starts_with("http://") && !is_here(&base) {
         asked.section.push(
             Finding::warn("homeserver-plain", format!("{base} is asked without TLS"))
@@ -58,31 +59,33 @@ pub(super) fn ask(http: &Http, given: &str, token: &str) -> Asked {
         Ok(response) => asked.section.push(refused(http, &base, &response)),
         Err(error) => asked.section.push(unreachable(&base, &error)),
     }
+    if let Some(finding) = rtc_transports::finding(http, &base, token, foci.as_deref()) {
+        asked.section.push(finding);
+    }
     if asked.uris.is_empty() && asked.hindered.is_none() {
         asked.hindered = Some("the homeserver names no TURN server, see above".into());
     }
     asked
 }
 
+/// What `.well-known` of a server name holds.
+struct Discovered {
+    base: String,
+    /// The first place of LiveKit that it names.
+    foci: Option<String>,
+}
+
 /// The base URL that `.well-known` names, as clients look it up; otherwise the given one.
-fn discover(http: &Http, given: &str, section: &mut Section) -> String {
+fn discover(http: &Http, given: &str, section: &mut Section) -> Discovered {
+    let without = || Discovered { base: given.to_owned(), foci: None };
     let Ok(response) = http.get(&format!("{given}/.well-known/matrix/client"), None) else {
-        return given.to_owned();
+        return without();
     };
     let known: Value = match serde_json::from_str(&response.body) {
         Ok(known) if response.status == 200 => known,
-        _ => return given.to_owned(),
+        _ => return without(),
     };
-    if known.get("org.matrix.msc4143.rtc_foci").and_then(Value::as_array).is_none_or(Vec::is_empty)
-    {
-        section.push(
-            Finding::info("no-livekit", "Element X and Element Call find no LiveKit here").why(
-                "their calls do not use TURN of a homeserver; without LiveKit they fail with \
-                 MISSING_MATRIX_RTC_FOCUS, whatever this check says. Calls of Element Web, Desktop and \
-                 the classic apps are what TURN serves.",
-            ),
-        );
-    }
+    let foci = known.get("org.matrix.msc4143.rtc_foci").and_then(rtc_transports::named);
     let base = known.pointer("/m.homeserver/base_url").and_then(Value::as_str);
     let base = base.map(|base| base.trim_end_matches('/').to_owned());
     // A token that was meant for TLS must not go without.
@@ -90,13 +93,14 @@ fn discover(http: &Http, given: &str, section: &mut Section) -> String {
         base.starts_with("https://")
             || (base.starts_with("http://") && given.starts_with("http://"))
     };
-    match base.filter(safe) {
+    let base = match base.filter(safe) {
         Some(base) if base != given => {
             section.push(Finding::info("homeserver", format!(".well-known leads to {base}")));
             base
         }
         _ => given.to_owned(),
-    }
+    };
+    Discovered { base, foci }
 }
 
 /// Whether the URL leads to this machine itself.

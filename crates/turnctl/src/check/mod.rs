@@ -23,6 +23,7 @@ mod outside;
 mod quality;
 mod reach;
 mod relay;
+mod rtc_transports;
 mod run;
 mod security;
 mod session;

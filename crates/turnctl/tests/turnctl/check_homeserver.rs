@@ -325,3 +325,23 @@ fn well_known_leads_to_the_homeserver() {
     assert!(checked.words("homeserver").contains(&base));
     assert!(checked.words("no-livekit").contains("Element X"));
 }
+
+#[test]
+fn an_empty_list_of_transports_keeps_element_x_from_livekit_that_well_known_names() {
+    const LIST: &str = "/_matrix/client/unstable/org.matrix.msc4143/rtc/transports";
+    let livekit = "https://rtc.example.org/livekit/jwt";
+    let foci = json!({ "org.matrix.msc4143.rtc_foci": [{ "type": "livekit", "livekit_service_url": livekit }] });
+    let page = |path, body: &str| Page { path, status: 200, clock: 0, body: body.to_owned() };
+    let server = turn();
+    let answer = || turn_server(&answer(&uris(&server), SECRET, 86400, 0));
+    let known = || page("/.well-known/matrix/client", &foci.to_string());
+    let checked = asked(vec![answer(), known(), page(LIST, "{}")]);
+    assert_eq!(checked.faults(), ["rtc-transports-empty"], "{}", checked.printed);
+    assert!(checked.printed.contains(&format!("livekit_service_url: {livekit}")));
+    let list = json!({ "rtc_transports": [{ "type": "livekit", "livekit_service_url": livekit }] });
+    for pages in [vec![answer(), known()], vec![answer(), page(LIST, &list.to_string())]] {
+        let checked = asked(pages);
+        checked.is_healthy();
+        assert!(checked.words("rtc-transports").contains(livekit), "{}", checked.printed);
+    }
+}

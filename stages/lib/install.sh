@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [--check] STAGE...: what the stages of tests/run, `build` and `checks` need on a
-# Debian 12, as root; `matrix-clients`: the other clients of stages/matrix/run --all. Idempotent: installs
-# only what is missing. --check installs nothing; it names what
+# Debian 12, as root; `matrix-clients`: the other clients of stages/matrix/run --all; `databases`: those of
+# stages/import/run --all. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/common.sh"
@@ -42,6 +42,9 @@ programs_for() {
         echo nginx:nginx libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
         ;;
     matrix-clients) clients_programs ;;
+    databases)
+        echo sqlite3:sqlite3 redis-server:redis-server postgresql:pg_ctlcluster mariadb-server:mariadbd
+        ;;
     documents)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl procps:ps util-linux:unshare bsdutils:script \
             passwd:useradd sysvinit-utils:pidof

@@ -50,6 +50,15 @@ pub enum SnippetError {
          trusted_proxies = [\"172.16.0.0/12\"]\n"
     )]
     NoProxyListener,
+    /// The domain of the homeserver is guessed from the host.
+    #[error(
+        "the files need the domain of the homeserver, and the host gives none: pass --host turn.DOMAIN, as in \
+         --host turn.domain.org"
+    )]
+    NoDomain,
+    /// The system gives no randomness.
+    #[error("the system gives no random bytes for the key of LiveKit")]
+    NoRandomness,
     /// Traefik tells connections apart by name.
     #[error("Traefik needs the DNS name that clients ask for: pass --host NAME")]
     NoName,

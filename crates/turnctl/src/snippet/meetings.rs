@@ -20,7 +20,8 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-pub(super) fn livekit(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
+/// The section rtc of livekit.yaml that names this relay.
+pub(super) fn livekit_relays(facts: &Facts<'_>) -> Result<String, SnippetError> {
     let secret = match facts.given()? {
         Given::Inline(secret) => format!("secret: {}", yaml(secret)),
         Given::File(path) => format!("secret_file: {}", yaml(&path)),
@@ -42,8 +43,12 @@ pub(super) fn livekit(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
             );
         }
     }
+    Ok(text)
+}
+
+pub(super) fn livekit(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
     Ok(Snippet::new(
-        text,
+        livekit_relays(facts)?,
         format!(
             "livekit.yaml, merged with its section rtc; restart LiveKit. Its own port range \
              (port_range_start, port_range_end) must not overlap relay_ports on the same machine. {}",

@@ -3,6 +3,7 @@
 mod facts;
 mod homeservers;
 mod machine;
+mod matrixrtc;
 mod media;
 mod meetings;
 mod memory;
@@ -50,6 +51,8 @@ pub enum Target {
     Tuwunel,
     /// LiveKit, for Element Call: livekit.yaml (YAML)
     Livekit,
+    /// Element X and Element Call: all files of a MatrixRTC backend with LiveKit, for Pangolin (YAML, JSON)
+    Matrixrtc,
     /// Nextcloud Talk: occ commands (shell)
     Nextcloud,
     /// Jitsi Meet for Docker: .env
@@ -142,6 +145,7 @@ fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {
         Target::Continuwuity => homeservers::continuwuity(facts)?,
         Target::Tuwunel => homeservers::tuwunel(facts)?,
         Target::Livekit => meetings::livekit(facts)?,
+        Target::Matrixrtc => matrixrtc::matrixrtc(facts)?,
         Target::Nextcloud => meetings::nextcloud(facts)?,
         Target::Jitsi => meetings::jitsi(facts)?,
         Target::Prosody => meetings::prosody(facts)?,

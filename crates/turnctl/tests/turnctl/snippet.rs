@@ -64,8 +64,8 @@ fn strings(list: &Yaml) -> Vec<&str> {
 #[test]
 fn every_snippet_is_as_it_was() {
     for target in Target::value_variants() {
-        // Its credentials have the time in them; `iceServers` has a test of its own.
-        if *target == Target::Webrtc {
+        // The credentials of one have the time in them, the other makes a key. Both have tests of their own.
+        if matches!(target, Target::Webrtc | Target::Matrixrtc) {
             continue;
         }
         let name = name(*target);
@@ -84,6 +84,60 @@ fn every_snippet_is_as_it_was() {
             assert_eq!(text, expected, "{file} differs; UPDATE_GOLDEN=1 rewrites it");
         }
     }
+}
+
+#[test]
+fn the_files_of_a_matrixrtc_backend_fit_together() {
+    let text = snippet("matrixrtc", &[]);
+    let files: Vec<&str> = text.split("# ---- ").skip(1).collect();
+    let file = |name: &str| {
+        let found = files.iter().find(|file| file.starts_with(name)).unwrap();
+        found.split_once('\n').unwrap().1
+    };
+    let read = |name: &str| YamlLoader::load_from_str(file(name)).unwrap().remove(0);
+    let (compose, livekit) = (read("compose.yaml"), read("livekit.yaml"));
+    let service = &compose["services"]["lk-jwt-service"]["environment"];
+    let (key, secret) =
+        (service["LIVEKIT_KEY"].as_str().unwrap(), service["LIVEKIT_SECRET"].as_str().unwrap());
+    assert_eq!(livekit["keys"][key].as_str(), Some(secret));
+    assert_eq!(livekit["webhook"]["api_key"].as_str(), Some(key));
+    assert_eq!(secret.len(), 64);
+    assert_ne!(snippet("matrixrtc", &[]), text, "each run makes another key");
+    assert_eq!(service["LIVEKIT_FULL_ACCESS_HOMESERVERS"].as_str(), Some("domain.org"));
+
+    let (first, last) = (&livekit["rtc"]["port_range_start"], &livekit["rtc"]["port_range_end"]);
+    let (first, last) = (first.as_i64().unwrap(), last.as_i64().unwrap());
+    let ports = strings(&compose["services"]["livekit"]["ports"]);
+    assert!(ports.contains(&&*format!("{first}-{last}:{first}-{last}/udp")), "{ports:?}");
+    assert!(last < 59_000, "apart from the ports of the relay");
+    let relays = livekit["rtc"]["turn_servers"].as_vec().unwrap();
+    assert_eq!(relays.len(), 3);
+    let path = relays[0]["secret_file"].as_str().unwrap();
+    let volumes = strings(&compose["services"]["livekit"]["volumes"]);
+    assert!(volumes.contains(&&*format!("{path}:{path}:ro")), "{volumes:?}");
+
+    let jwt = "https://matrix-rtc.domain.org/livekit/jwt";
+    let synapse = read("homeserver.yaml");
+    assert_eq!(synapse["matrix_rtc"]["transports"][0]["livekit_service_url"].as_str(), Some(jwt));
+    let known: serde_json::Value =
+        serde_json::from_str(&format!("{{{}}}", file("https://"))).unwrap();
+    assert_eq!(known["org.matrix.msc4143.rtc_foci"][0]["livekit_service_url"], jwt);
+    assert_eq!(service["LIVEKIT_URL"].as_str(), Some("wss://matrix-rtc.domain.org/livekit/sfu"));
+    let http = &read("config/traefik")["http"];
+    for (name, place) in
+        [("livekit-jwt", "http://lk-jwt-service:8080"), ("livekit-sfu", "http://livekit:7880")]
+    {
+        assert_eq!(http["routers"][name]["service"].as_str(), Some(name));
+        let servers = &http["services"][name]["loadBalancer"]["servers"];
+        assert_eq!(servers[0]["url"].as_str(), Some(place));
+    }
+}
+
+#[test]
+fn without_a_domain_there_is_no_matrixrtc_backend() {
+    let output = run(&["matrixrtc", "--config", "server.toml", "--host", "203.0.113.7"]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--host turn.DOMAIN"));
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{env, fs};
 
-use taciturn_handover::{GiveError, Giver, Name, TakeError, Taker};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use taciturn_handover::{FrameError, GiveError, Giver, Name, TakeError, Taker};
 
 use crate::descriptors::alone;
 use crate::rig::{LONG, Server, own};
@@ -58,6 +59,13 @@ fn as_a_child() {
             // It has everything when it dies.
             let _taken = Taker::meet(connect(), own(), None, LONG).unwrap().take().unwrap();
             std::process::abort();
+        }
+        "few" => {
+            // Room for all that is offered, but for what is open already.
+            let few = Rlimit { current: Some(306), maximum: Some(306) };
+            setrlimit(Resource::Nofile, few).unwrap();
+            let taken = Taker::meet(connect(), own(), None, LONG).unwrap().take();
+            assert!(matches!(taken, Err(TakeError::Frame(FrameError::Full))), "{taken:?}");
         }
         "steal" => {
             // The socket lets it in, and it may say what it likes.
@@ -114,6 +122,20 @@ fn a_new_process_that_is_killed_before_it_is_ready_changes_nothing() {
     let given = old.give(listener.accept().unwrap().0, LONG);
     assert!(matches!(given, Err(GiveError::Frame(_))), "{given:?}");
     assert!(!child.wait().unwrap().success());
+    old.assert_serves();
+}
+
+/// The kernel says only that some are missing.
+#[test]
+fn a_new_process_that_may_not_have_so_many_descriptors_takes_none() {
+    let _alone = alone();
+    let (_directory, listener, path) = listener();
+    let mut child = child(&this_program(), &path, "few", own());
+    let mut old = Server::new(300);
+    let given = old.give(listener.accept().unwrap().0, LONG);
+    let Err(GiveError::Frame(FrameError::Refused(why))) = given else { panic!("{given:?}") };
+    assert!(why.contains("LimitNOFILE="), "{why}");
+    assert!(child.wait().unwrap().success());
     old.assert_serves();
 }
 

@@ -126,7 +126,7 @@ async fn converse(
     let outcome = match request.and_then(|line| decode_request(line, VERSION)) {
         Ok(request) => {
             ControlPeer::log(asker, &request);
-            answer(request, server, orders, &mut write).await
+            answer(request, asker, server, orders, &mut write).await
         }
         Err(error) => Err(error),
     };
@@ -162,6 +162,7 @@ async fn list_sessions(
 /// Does what is asked. Lines before the last one go to `write`.
 async fn answer(
     request: Request,
+    asker: Option<ControlPeer>,
     server: &ServerHandle,
     orders: &mpsc::Sender<Order>,
     write: &mut (impl AsyncWrite + Unpin),
@@ -199,6 +200,11 @@ async fn answer(
         }
         Request::Certs => {
             Ok(Answer::Certificates(server.certificates().describe(SystemTime::now())))
+        }
+        Request::HandOver => {
+            ControlPeer::may_take(asker)?;
+            let text = "this release does not hand its calls over to another process";
+            Err(Error::new(ErrorKind::NotPossible, text))
         }
     }
 }

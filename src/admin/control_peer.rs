@@ -1,8 +1,12 @@
 //! Who asks through the control socket: the log names them before anything is done.
 
+use std::fmt::Display;
+
+use rustix::process::geteuid;
 use tokio::net::UnixStream;
 
-use taciturn_control::Request;
+use taciturn_control::{Error, ErrorKind, Request};
+use taciturn_handover::Peer;
 
 /// The process at the other end, as the kernel knows it (SO_PEERCRED).
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +21,21 @@ impl ControlPeer {
     pub(super) fn of(stream: &UnixStream) -> Option<Self> {
         let known = stream.peer_cred().ok()?;
         Some(Self { uid: known.uid(), pid: known.pid().unwrap_or(0) })
+    }
+
+    /// Checks that it may have what the server has: sockets, keys and calls. The mode of the socket lets in more:
+    /// the group may control the server.
+    ///
+    /// # Errors
+    /// If it runs as another user than the server, and not as root, or the system does not tell.
+    pub(super) fn may_take(asker: Option<Self>) -> Result<(), Error> {
+        let refused = |why: &dyn Display| {
+            Error::new(ErrorKind::NotPermitted, format!("not handed over to this process: {why}"))
+        };
+        let Self { uid, pid } =
+            asker.ok_or_else(|| refused(&"the system does not tell who it is"))?;
+        let peer = Peer { uid, pid: (pid > 0).then_some(pid) };
+        peer.may_take(geteuid().as_raw()).map_err(|stranger| refused(&stranger))
     }
 
     /// Writes a line for a request that changes something.
@@ -41,6 +60,7 @@ fn told(request: &Request) -> Option<String> {
         Request::Drain { timeout_seconds: None } => "drain".to_owned(),
         Request::Drain { timeout_seconds: Some(seconds) } => format!("drain within {seconds} s"),
         Request::CancelDrain => "cancel drain".to_owned(),
+        Request::HandOver => "hand over".to_owned(),
         Request::LogLevel { filter: Some(filter), for_seconds } => {
             let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
             format!("log level {filter}{within}")

@@ -20,6 +20,7 @@ mod differential;
 mod dtls_guard;
 #[cfg(feature = "dtls")]
 mod dtls_hello;
+mod handover_state;
 mod proxy_header;
 mod shard;
 mod stream_frames;
@@ -83,6 +84,7 @@ replayed!(
     dtls_guard,
     #[cfg(feature = "dtls")]
     dtls_hello,
+    handover_state,
     proxy_header,
     shard,
     stream_frames,

@@ -1,6 +1,7 @@
 //! turnctl and a server that runs.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -439,4 +440,41 @@ fn top_takes_more_sessions_than_a_server_tells_in_one_go() {
     assert_eq!(text.lines().count(), 1504);
     let first = text.lines().nth(4).unwrap();
     assert!(first.starts_with("u1499 ") && first.contains("kbit/s"), "{first}");
+}
+
+/// What a process gets that asks for the server's sockets: the kind of the error. It runs as `uid` if that is given.
+fn asks_to_take_over(server: &Server, uid: Option<u32>) -> String {
+    let path = server.state.path().join("control.sock");
+    let asking = std::thread::spawn(move || {
+        if let Some(uid) = uid.map(rustix::process::Uid::from_raw) {
+            // Of this thread alone.
+            rustix::thread::set_thread_res_uid(uid, uid, uid).unwrap();
+        }
+        let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+        stream
+            .write_all(b"{\"protocol\":1,\"version\":\"1\",\"command\":\"hand-over\"}\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str::<serde_json::Value>(&answer).unwrap()
+    });
+    asking.join().unwrap()["error"]["kind"].as_str().unwrap().to_owned()
+}
+
+/// Whoever is let in by the group of the socket, or by a mode that somebody gave it, may not have the keys.
+#[test]
+fn a_process_of_another_user_may_not_take_over() {
+    let server = Server::configured(&configuration(""));
+    assert_eq!(asks_to_take_over(&server, None), "not-possible");
+    server.wait_for_log("request=\"hand over\"", 1);
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root");
+        return;
+    }
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(server.state.path(), 0o755);
+    mode(&server.state.path().join("control.sock"), 0o666);
+    assert_eq!(asks_to_take_over(&server, Some(65534)), "not-permitted");
 }

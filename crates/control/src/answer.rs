@@ -32,6 +32,9 @@ pub enum Answer {
     Messages(Vec<String>),
     /// Of [`Request::Certs`](super::Request::Certs).
     Certificates(Vec<Certificate>),
+    /// Of [`Request::HandOver`](super::Request::HandOver): the newest version of the hand-over that this server
+    /// speaks. It waits for the other to begin.
+    HandOver(u16),
 }
 
 /// Application data that was relayed, without headers.

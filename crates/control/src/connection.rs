@@ -80,4 +80,16 @@ impl Connection {
         })?;
         Ok(Received { text: String::from_utf8_lossy(text).into_owned(), line })
     }
+
+    /// The connection itself, for what follows the answer to [`Request::HandOver`]. It blocks, for as long as the
+    /// server may take for a line.
+    ///
+    /// # Errors
+    /// If the server has sent more than its answer: it waits for the client to begin.
+    pub fn into_stream(self) -> io::Result<UnixStream> {
+        if self.stream.buffer().is_empty() {
+            return Ok(self.stream.into_inner());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the server has sent more than its answer"))
+    }
 }

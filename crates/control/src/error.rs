@@ -26,6 +26,10 @@ pub enum ErrorKind {
     TooLong,
     /// The request is understood, and one of its values cannot be used.
     InvalidArgument,
+    /// The process that asks runs as a user that may not.
+    NotPermitted,
+    /// The server cannot do this, now or at all.
+    NotPossible,
     /// The configuration was refused. The server keeps the one in use.
     ConfigurationRefused,
     /// The server is stopping.

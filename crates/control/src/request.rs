@@ -52,4 +52,8 @@ pub enum Request {
     /// The certificates in use. Answered by
     /// [`Answer::Certificates`](super::Answer::Certificates).
     Certs,
+    /// Hands sockets and calls over to the process that asks: a server of the same machine that takes this one's
+    /// place. Answered by [`Answer::HandOver`](super::Answer::HandOver); from then on the connection carries no
+    /// lines. Only the server's own user and root may ask.
+    HandOver,
 }

@@ -1,7 +1,7 @@
 //! Every request and every line of an answer, as it is on the wire. A field that is renamed here
 //! is renamed for every `turnctl` there is: [`PROTOCOL`] has to change with it.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ fn requests() -> Vec<(Request, &'static str)> {
             r#""command":"log-level","filter":"debug","for_seconds":600"#,
         ),
         (Request::Certs, r#""command":"certs""#),
+        (Request::HandOver, r#""command":"hand-over""#),
     ]
 }
 
@@ -135,6 +136,7 @@ fn lines() -> Vec<(Line, String)> {
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),
         (last(Ok(Answer::Kicked(2))), good(r#""kicked":2"#)),
+        (last(Ok(Answer::HandOver(1))), good(r#""hand_over":1"#)),
         (last(Ok(Answer::Messages(vec!["no change".into()]))), good(r#""messages":["no change"]"#)),
         (
             last(Ok(Answer::Certificates(vec![certificate()]))),
@@ -148,6 +150,8 @@ fn lines() -> Vec<(Line, String)> {
         (ErrorKind::Malformed, "malformed"),
         (ErrorKind::TooLong, "too-long"),
         (ErrorKind::InvalidArgument, "invalid-argument"),
+        (ErrorKind::NotPermitted, "not-permitted"),
+        (ErrorKind::NotPossible, "not-possible"),
         (ErrorKind::ConfigurationRefused, "configuration-refused"),
         (ErrorKind::Stopping, "stopping"),
         (ErrorKind::Internal, "internal"),
@@ -311,4 +315,25 @@ fn a_connection_gives_line_by_line_what_the_server_sends_and_names_what_is_wrong
     assert!(matches!(later[..], [Err(ClientError::Mismatch(_))]), "{later:?}");
     let garbage = received(b"HTTP/1.1 400 Bad Request\n");
     assert!(matches!(garbage[..], [Err(ClientError::Malformed(_))]), "{garbage:?}");
+}
+
+/// What comes after the answer belongs to the hand-over, and descriptors may come with its first byte.
+#[test]
+fn a_connection_is_given_on_after_its_answer_and_not_with_bytes_that_were_read() {
+    let answer = encode_line(last(Ok(Answer::HandOver(1)))).unwrap();
+    for (more, is_given) in [("", true), ("x", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("control.sock");
+        let socket = UnixListener::bind(&path).unwrap();
+        let mut connection = Connection::open(&path, Duration::from_secs(30), VERSION).unwrap();
+        let (mut server, _) = socket.accept().unwrap();
+        server.write_all(format!("{answer}{more}").as_bytes()).unwrap();
+        assert_eq!(connection.receive().unwrap().line, last(Ok(Answer::HandOver(1))));
+        let stream = connection.into_stream();
+        assert_eq!(stream.is_ok(), is_given, "{stream:?}");
+        if let Ok(mut stream) = stream {
+            stream.write_all(b"begin").unwrap();
+            server.read_exact(&mut [0; 5]).unwrap();
+        }
+    }
 }

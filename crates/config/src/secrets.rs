@@ -185,12 +185,9 @@ pub(super) fn default_control_socket(env: &Environment, state_dir: &Path) -> Pat
 /// Where the control socket of a server may be that was started without a word about it.
 #[must_use]
 pub fn control_sockets(env: &Environment) -> Vec<PathBuf> {
-    let configured = env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
-    let default = default_control_socket(env, &default_state_dir(env));
-    let of_service =
-        ["/run/taciturn", "/var/lib/taciturn"].map(|d| Path::new(d).join(CONTROL_SOCKET));
-    let mut all: Vec<_> = configured.into_iter().chain([default]).collect();
-    for path in of_service {
+    let mut all = vec![default_control_socket(env, &default_state_dir(env))];
+    for directory in ["/run/taciturn", "/var/lib/taciturn"] {
+        let path = Path::new(directory).join(CONTROL_SOCKET);
         if !all.contains(&path) {
             all.push(path);
         }

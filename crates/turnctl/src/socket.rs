@@ -34,8 +34,12 @@ pub struct SocketArgs {
 impl SocketArgs {
     /// Returns the socket that was named, else the one at a usual path, else that of the server that runs here.
     fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
-        if let Some(path) = &self.socket {
-            return Ok(path.clone());
+        let variable = || env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
+        if let Some(path) = self.socket.clone().or_else(variable) {
+            return match path.exists() {
+                true => Ok(path),
+                false => Err(ControlError::NoSocket(path.display().to_string())),
+            };
         }
         let usual = control_sockets(env);
         let mut denied = None;
@@ -69,6 +73,11 @@ impl SocketArgs {
 /// Why the server could not be asked, or refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
+    /// The socket that was named is not there.
+    #[error(
+        "no server listens at {0}: there is no such socket. Without --socket turnctl looks for the server that runs here"
+    )]
+    NoSocket(String),
     /// There is no socket, and no server.
     #[error(
         "no server is running here: there is no control socket at {0}, and no process is called taciturn. If it has \

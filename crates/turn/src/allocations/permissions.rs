@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
+use crate::snapshot::records::PermissionRecord;
 
 #[derive(Clone, Copy, Debug)]
 struct Permission {
@@ -50,6 +51,32 @@ impl Permissions {
     /// Drops what has expired.
     pub(super) fn sweep(&mut self, now: Tick) {
         self.0.retain(|permission| now < permission.expires);
+    }
+
+    /// Those that are live, for another process.
+    pub(super) fn snapshot(&self, now: Tick) -> Vec<PermissionRecord> {
+        let live = self.0.iter().filter(|permission| now < permission.expires);
+        live.map(|Permission { ip, expires }| PermissionRecord {
+            ip: *ip,
+            left: Remaining::until(*expires, now),
+        })
+        .collect()
+    }
+
+    /// Those that another process had, as far as they are still live.
+    pub(super) fn restore(records: &[PermissionRecord], there: &TakeOver) -> Self {
+        let mut permissions = Self::default();
+        for PermissionRecord { ip, left } in records {
+            if !there.left(*left).is_over() {
+                permissions.install(*ip, there.deadline(*left));
+            }
+        }
+        permissions
+    }
+
+    /// When the permission for an address ends, if there is one.
+    pub(super) fn until(&self, ip: IpAddr) -> Option<Tick> {
+        self.find(ip).ok().and_then(|at| self.0.get(at)).map(|found| found.expires)
     }
 
     /// The addresses that there are permissions for.

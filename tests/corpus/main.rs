@@ -22,6 +22,7 @@ mod dtls_guard;
 mod dtls_hello;
 mod proxy_header;
 mod shard;
+mod snapshot;
 mod stream_frames;
 mod stun_message;
 
@@ -85,6 +86,7 @@ replayed!(
     dtls_hello,
     proxy_header,
     shard,
+    snapshot,
     stream_frames,
     stun_message
 );

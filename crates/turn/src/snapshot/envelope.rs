@@ -18,8 +18,8 @@ const fn head_len(version: usize) -> usize {
     MAGIC.len() + 2 + 1 + version + 8
 }
 
-/// Puts what is written of `body` into an envelope. The bytes hold keys: they are wiped when dropped, and there
-/// is no copy of them.
+/// Puts what is written of `body` into an envelope. The bytes hold keys: they are wiped when dropped, and
+/// written into memory of the right size, so that no buffer that grew leaves a copy behind.
 pub(crate) fn seal(
     version: &str,
     body: &impl BorshSerialize,

@@ -552,3 +552,50 @@ fn an_allocation_that_was_ended_from_another_shard_is_left_out() {
     assert!(matches!(rigs[0].events()[..], [Happened::Ended { reason: EndReason::Released, .. }]));
     rigs[0].assert_empty();
 }
+
+#[test]
+fn budgets_of_one_allocation_go_along() {
+    let rates = Rates { packets: Each { allocation: 100, ..Each::default() }, ..Rates::default() };
+    let limited = |setup: &mut setup::Setup| setup.rates = rates;
+    let rig = Rig::with(limited);
+    let alice = rig.alice();
+    alice.allocate();
+    alice.permit(PEER);
+    while !matches!(alice.send(PEER, b"x"), Outcome::Dropped(_)) {}
+    // What is answered without a credential, and what is judged with one.
+    let stranger = rig.alice();
+    let unsigned = || stranger.request(Method::REFRESH).outcome();
+    while unsigned() != Outcome::Dropped(DropReason::Withheld) {}
+    let judged = || alice.request(Method::REFRESH).outcome();
+    while judged() != Outcome::Dropped(DropReason::RequestRate) {}
+
+    let at_once = Restart { passed: seconds(0), setup: &limited, ..Restart::default() };
+    let then = at_once.of_one(&rig).0;
+    let (alice, stranger) = (alice.of(&then), stranger.of(&then));
+    alice.send(PEER, b"x").assert_dropped(DropReason::AllocationRate);
+    stranger.request(Method::REFRESH).outcome().assert_dropped(DropReason::Withheld);
+    alice.request(Method::REFRESH).outcome().assert_dropped(DropReason::RequestRate);
+    then.advance(seconds(3));
+    alice.send(PEER, b"x").assert_reaches(PEER, b"x");
+    stranger.request(Method::REFRESH).once().assert_error(401);
+    alice.refresh(600).assert_ok();
+}
+
+#[test]
+fn an_allocation_ends_with_its_credential_on_either_side_where_the_operator_wants_it() {
+    let strict = |setup: &mut setup::Setup| setup.strict_expiry = true;
+    let rig = Rig::with(strict);
+    let carol = rig.rest_client("192.0.2.6:1006", "carol", 100);
+    assert_eq!(carol.allocation().send().lifetime(), 100);
+    rig.advance(seconds(10));
+    let late = Restart { passed: seconds(200), setup: &strict, ..Restart::default() };
+    assert_left_out(&rig, &late, LeftOut::Expired, EndReason::CredentialExpired);
+    let then = Restart { setup: &strict, ..Restart::default() }.of_one(&rig).0;
+    then.advance(seconds(88));
+    let reasons: Vec<_> = then.events();
+    assert!(
+        matches!(reasons[..], [Happened::Ended { reason: EndReason::CredentialExpired, .. }]),
+        "{reasons:?}"
+    );
+    then.assert_empty();
+}

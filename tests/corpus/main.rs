@@ -23,6 +23,7 @@ mod dtls_hello;
 mod handover_state;
 mod proxy_header;
 mod shard;
+mod snapshot;
 mod stream_frames;
 mod stun_message;
 
@@ -87,6 +88,7 @@ replayed!(
     handover_state,
     proxy_header,
     shard,
+    snapshot,
     stream_frames,
     stun_message
 );

@@ -27,6 +27,33 @@ impl ErrorCode {
     pub const SERVER_ERROR: Self = Self(500);
     pub const INSUFFICIENT_CAPACITY: Self = Self(508);
 
+    /// All that this server answers with.
+    const ALL: [Self; 17] = [
+        Self::TRY_ALTERNATE,
+        Self::BAD_REQUEST,
+        Self::UNAUTHENTICATED,
+        Self::FORBIDDEN,
+        Self::MOBILITY_FORBIDDEN,
+        Self::UNKNOWN_ATTRIBUTE,
+        Self::ALLOCATION_MISMATCH,
+        Self::STALE_NONCE,
+        Self::ADDRESS_FAMILY_NOT_SUPPORTED,
+        Self::WRONG_CREDENTIALS,
+        Self::UNSUPPORTED_TRANSPORT,
+        Self::PEER_ADDRESS_FAMILY_MISMATCH,
+        Self::CONNECTION_ALREADY_EXISTS,
+        Self::CONNECTION_TIMEOUT,
+        Self::ALLOCATION_QUOTA_REACHED,
+        Self::SERVER_ERROR,
+        Self::INSUFFICIENT_CAPACITY,
+    ];
+
+    /// The code of this number, if it is one that this server answers with.
+    #[must_use]
+    pub fn known(number: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.number() == number)
+    }
+
     /// The number.
     #[must_use]
     pub const fn number(self) -> u16 {

@@ -66,6 +66,15 @@ impl TakeOver {
         self.now + self.left(then).0
     }
 
+    /// The moment of a deadline, in ticks of this process, though it may have passed. What was before its
+    /// ticks began is at their beginning.
+    #[must_use]
+    pub fn moment(&self, then: Remaining) -> Tick {
+        let overdue = self.passed.saturating_sub(then.0).as_millis();
+        let overdue = u64::try_from(overdue).unwrap_or(u64::MAX);
+        Tick(self.deadline(then).0.saturating_sub(overdue))
+    }
+
     /// When something began that had this age then, in ticks of this process. What began before its ticks
     /// did begins with them.
     #[must_use]
@@ -103,6 +112,9 @@ mod tests {
         assert_eq!(there.beginning(millis(20)), Tick(0), "before the first tick");
         let late = TakeOver { now: Tick(5_000), passed: millis(1_500) };
         assert_eq!(late.beginning(millis(20)), Tick(3_480));
+        let (left, over) = (Remaining(millis(4_000)), Remaining(millis(400)));
+        assert_eq!((late.moment(left), late.moment(over)), (Tick(7_500), Tick(3_900)));
+        assert_eq!(there.moment(over), Tick(0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! 5.2 to 5.4). All shards share them: the data connection may come to another worker than the one
 //! that has the allocation.
 
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,12 +74,24 @@ impl ConnectionIds {
         }
         for _ in 0..TRIES {
             let id = ConnectionId(random());
-            if let std::collections::hash_map::Entry::Vacant(vacant) = ids.entry(id) {
+            if let Entry::Vacant(vacant) = ids.entry(id) {
                 vacant.insert(None);
                 return Some(IdTicket { all: Arc::clone(self), id });
             }
         }
         None
+    }
+
+    /// The id of a peer connection that another process had; `None` where it is in use. None is refused
+    /// because of the limit, which is for what begins.
+    pub(super) fn restore(self: &Arc<Self>, id: ConnectionId) -> Option<IdTicket> {
+        match self.lock().entry(id) {
+            Entry::Occupied(_) => None,
+            Entry::Vacant(vacant) => {
+                vacant.insert(None);
+                Some(IdTicket { all: Arc::clone(self), id })
+            }
+        }
     }
 
     /// The user that a waiting connection is for, with the key, if that is the name.

@@ -53,6 +53,36 @@ pub trait RelaySockets {
     fn close_relay(&mut self, relay: RelayId);
 }
 
+/// What a process has received of the one before it: sockets, for the allocations that a shard restores
+/// ([`Shard::restore`](super::Shard::restore)). Whatever is not asked for, the caller closes.
+pub trait Adoption {
+    /// Makes the relay socket that is bound to `address` that of `owner`. Returns `None` if there is none.
+    fn adopt_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId>;
+
+    /// The same for a socket that listens for peers, of a TCP allocation.
+    fn adopt_tcp_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId>;
+
+    /// Makes a peer connection that of `owner`. Returns false if it is not there. What becomes of it is
+    /// reported as of one that was begun here: never from within this call.
+    fn adopt_peer(
+        &mut self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        stage: PeerStage,
+    ) -> bool;
+}
+
+/// How far a peer connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerStage {
+    /// The peer has not answered yet.
+    Connecting,
+    /// The client has not made its data connection yet.
+    Unbound,
+    /// It has one, which relays.
+    Bound,
+}
+
 /// The TCP sockets of relayed transport addresses, and the connections with peers (RFC 6062).
 pub trait PeerConnections {
     /// Opens a socket that listens for peers on `address`, for a TCP allocation. A peer that connects is

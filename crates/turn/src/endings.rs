@@ -15,16 +15,7 @@ use taciturn_stun::Family;
 pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason: EndReason) {
     let Some(mut allocation) = cx.parts.allocations.remove(id) else { return };
     let relayed = allocation.relayed();
-    announce_end(cx, &mut allocation);
-    let Parts { statistics, resumed, .. } = &mut *cx.parts;
-    if let Some(tcp) = allocation.tcp_mut() {
-        let traffic = close_all(|| tcp.take(|_| true), resumed, cx.outside);
-        allocation.count(usage_of(traffic), statistics);
-    }
-    for relay in allocation.take_relays().into_iter().flatten() {
-        close_relay(cx, relay, &allocation);
-    }
-    forget_move_of(cx.parts, &allocation);
+    close_all_of(cx, &mut allocation);
     // An allocation that was never granted ends without a word.
     if let Some(relayed) = relayed.filter(|_| allocation.granted.lifetime > 0) {
         cx.outside.event(Event::Ended {
@@ -36,6 +27,20 @@ pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason:
             reason,
         });
     }
+}
+
+/// Closes all that an allocation has which is in no table any more.
+pub(super) fn close_all_of<O: Outside>(cx: &mut Context<'_, O>, allocation: &mut Loose) {
+    announce_end(cx, allocation);
+    let Parts { statistics, resumed, .. } = &mut *cx.parts;
+    if let Some(tcp) = allocation.tcp_mut() {
+        let traffic = close_all(|| tcp.take(|_| true), resumed, cx.outside);
+        allocation.count(usage_of(traffic), statistics);
+    }
+    for relay in allocation.take_relays().into_iter().flatten() {
+        close_relay(cx, relay, allocation);
+    }
+    forget_move_of(cx.parts, allocation);
 }
 
 /// Takes a relay away from an allocation and closes it.

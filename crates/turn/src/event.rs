@@ -28,11 +28,13 @@ pub enum EndReason {
     Kicked,
     /// The server stops.
     Shutdown,
+    /// The server was restarted, and something that it had could not be carried over.
+    NotRestored,
 }
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Released,
         Self::Expired,
         Self::Disconnected,
@@ -40,6 +42,7 @@ impl EndReason {
         Self::CredentialRemoved,
         Self::Kicked,
         Self::Shutdown,
+        Self::NotRestored,
     ];
 
     /// Its name among the metrics.
@@ -53,6 +56,7 @@ impl EndReason {
             Self::CredentialRemoved => "credential_removed",
             Self::Kicked => "kicked",
             Self::Shutdown => "shutdown",
+            Self::NotRestored => "not_restored",
         }
     }
 
@@ -67,6 +71,7 @@ impl EndReason {
             Self::CredentialRemoved => "user or secret removed from the configuration",
             Self::Kicked => "ended by the operator",
             Self::Shutdown => "server stopped",
+            Self::NotRestored => "could not be carried over a restart",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Whether new allocations are created.
 
+use super::snapshot::records::IntakeRecord;
+
 /// What an operator has closed to new clients.
 #[derive(Debug, Default)]
 pub(super) struct Intake {
@@ -10,6 +12,12 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// For another process.
+    pub(super) fn snapshot(&self) -> IntakeRecord {
+        let Self { draining, retired } = self;
+        IntakeRecord { draining: *draining, retired: retired.clone() }
+    }
+
     pub(super) fn is_retired(&self, listener: u16) -> bool {
         self.retired.contains(&listener)
     }

@@ -111,6 +111,7 @@
 //! `mobility` lets an allocation move with its client (RFC 8016): `mobile_allocations` is how shards
 //! agree on where it is, `transfer` how it goes from one to another. `parked` is how requests are answered
 //! later. `nat_discovery` answers from elsewhere (RFC 5780). `announcing` is for a faster data path.
+//! [`snapshot`] is what a shard hands on to another process: `take_snapshot` and `restore` are both ends.
 //!
 //! A file uses names of those below it alone: `shard` is on top.
 #![forbid(unsafe_code)]
@@ -119,6 +120,7 @@ pub mod auth;
 pub mod clock;
 pub mod policy;
 pub mod recorder;
+pub mod snapshot;
 
 mod allocate;
 mod allocations;
@@ -159,11 +161,14 @@ mod refresh;
 mod relay;
 mod reload;
 mod reply;
+mod restore;
+mod restored;
 mod rules;
 mod sessions;
 mod settings;
 mod shard;
 mod statistics;
+mod take_snapshot;
 mod ticket;
 mod timeouts;
 mod traffic;
@@ -181,8 +186,8 @@ pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;
 pub use deadlines::Deadlines;
 pub use effects::{
-    Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside, PeerConnections,
-    Randomness, RelaySockets,
+    Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside,
+    PeerConnections, PeerStage, Randomness, RelaySockets,
 };
 pub use event::{EndReason, Event, Remedy};
 pub use icmp::IcmpError;
@@ -190,6 +195,7 @@ pub use mobile_allocations::{MobileAllocations, MobileId};
 pub use nat_discovery::NatDiscovery;
 pub use redirect::Redirect;
 pub use reload::Withdrawn;
+pub use restored::{LeftOut, Restored};
 pub use rules::Rules;
 pub use sessions::{Session, Whose};
 pub use settings::Settings;

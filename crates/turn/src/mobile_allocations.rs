@@ -2,12 +2,14 @@
 //!
 //! Asked where such an allocation begins, ends, is refreshed or moves; never for a packet.
 
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::AHashMap;
 
 use super::types::{AllocationId, Client, ShardNumber};
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
+use crate::snapshot::records::MobilityRecord;
 use crate::user::UserId;
 
 /// An allocation that may move, by a number that it keeps on whichever shard it is.
@@ -76,6 +78,20 @@ impl Registration {
     /// The deadline that the last Refresh has set, on whichever shard that was.
     pub(super) fn expires(&self) -> Option<Tick> {
         self.all.lock().places.get(&self.id).map(|place| place.expires)
+    }
+
+    /// What all shards know of it, for another process.
+    pub(super) fn snapshot(&self, now: Tick) -> Option<MobilityRecord> {
+        let table = self.all.lock();
+        let place = table.places.get(&self.id)?;
+        Some(MobilityRecord {
+            id: self.id.0,
+            serial: place.serial,
+            issued: place.issued,
+            arriving: place.arriving.map(|arriving| (arriving.shard, arriving.client)),
+            left: Remaining::until(place.expires, now),
+            released: place.released,
+        })
     }
 }
 
@@ -158,6 +174,45 @@ impl MobileAllocations {
         };
         table.places.insert(number, place);
         Registration { id: number, all: Arc::clone(self) }
+    }
+
+    /// The number that was given to an allocation last, for another process.
+    pub(super) fn last(&self) -> u64 {
+        self.lock().last
+    }
+
+    /// Numbers go on from there: no ticket of an allocation that has ended may fit another.
+    pub(super) fn restore_last(&self, last: u64) {
+        let mut table = self.lock();
+        table.last = table.last.max(last);
+    }
+
+    /// One that was mobile in another process, with its number and tickets; it lands on `shard`
+    /// ([`MobileAllocations::land`]). `None` where there is one of this number.
+    pub(super) fn restore(
+        self: &Arc<Self>,
+        username: &UserId,
+        shard: ShardNumber,
+        record: &MobilityRecord,
+        there: &TakeOver,
+    ) -> Option<Registration> {
+        let number = MobileId(record.id);
+        let mut table = self.lock();
+        let Entry::Vacant(vacant) = table.places.entry(number) else { return None };
+        vacant.insert(Place {
+            username: username.clone(),
+            shard,
+            id: None,
+            coming_to: None,
+            serial: record.serial,
+            issued: record.issued,
+            before: record.serial,
+            arriving: record.arriving.map(|(shard, client)| Arriving { shard, client }),
+            expires: there.deadline(record.left),
+            released: record.released,
+        });
+        table.last = table.last.max(record.id);
+        Some(Registration { id: number, all: Arc::clone(self) })
     }
 
     /// The number of the ticket that is good now.

@@ -4,6 +4,7 @@ use ahash::AHashMap;
 
 use super::mobile_allocations::{MobileAllocations, MobileId};
 use super::parked::ParkedRequest;
+use super::snapshot::records::MoveRecord;
 use super::types::{Client, ShardNumber};
 
 /// How many requests wait at most for an allocation to come to their 5-tuple, and how long each may
@@ -140,6 +141,22 @@ impl Moves {
             Stage::Unused => all.awaits(expected.mobile, shard, *client),
             Stage::Fetching(_) => true,
         });
+    }
+
+    /// All of them, for another process. Where another shard was asked for the allocation, the next packet
+    /// asks again; requests that are parked until it has come are not in it.
+    pub(super) fn snapshot(&self) -> impl Iterator<Item = MoveRecord> {
+        self.expected.iter().map(|(client, expected)| {
+            let ExpectedMove { mobile: MobileId(mobile), stage: _ } = expected;
+            MoveRecord { client: *client, mobile: *mobile }
+        })
+    }
+
+    /// An allocation is to come to this 5-tuple, as in another process. Where one is expected by now, that
+    /// stays.
+    pub(super) fn restore(&mut self, client: Client, mobile: MobileId) {
+        let expected = ExpectedMove { mobile, stage: Stage::Unused };
+        self.expected.entry(client).or_insert(expected);
     }
 
     /// The 5-tuples of a listener.

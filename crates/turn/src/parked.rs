@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::reply::ReplyForm;
+use super::snapshot::records::ConnectRecord;
 use super::types::{Client, ConnectionId};
 use super::user::UserId;
 use taciturn_stun::ErrorCode;
@@ -20,6 +21,17 @@ pub(super) enum ParkedRequest {
     Again { client: Client, bytes: Box<[u8]> },
     /// One whose outcome is its answer.
     Answered(Box<Answered>),
+}
+
+impl ParkedRequest {
+    /// What the answer is made with, for another process; `None` where it is judged again instead.
+    pub(super) fn snapshot(&self) -> Option<ConnectRecord> {
+        match self {
+            Self::Again { .. } => None,
+            // The user and the client are those of the allocation.
+            Self::Answered(answered) => answered.form.snapshot(),
+        }
+    }
 }
 
 /// What the answer to a parked request is made with.

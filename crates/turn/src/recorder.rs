@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use super::channel_route::ChannelRoute;
 use super::clock::Tick;
 use super::effects::{
-    Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, PeerConnections, Randomness,
-    RelaySockets,
+    Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, PeerConnections,
+    PeerStage, Randomness, RelaySockets,
 };
 use super::event::Event;
 use super::mobile_allocations::MobileId;
@@ -61,6 +61,21 @@ impl RelaySockets for Recorder {
 
     fn close_relay(&mut self, relay: RelayId) {
         self.closed.push(relay);
+    }
+}
+
+/// Every socket that a shard asks for was handed over.
+impl Adoption for Recorder {
+    fn adopt_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId> {
+        self.open_relay(owner, address).ok()
+    }
+
+    fn adopt_tcp_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId> {
+        self.open_tcp_relay(owner, address).ok()
+    }
+
+    fn adopt_peer(&mut self, _: AllocationId, _: ConnectionId, _: PeerStage) -> bool {
+        true
     }
 }
 

@@ -1,5 +1,6 @@
 //! The form of an answer: what it takes from its request, and what it is signed with.
 
+use super::snapshot::records::ConnectRecord;
 use super::verdict::{DropReason, Verdict};
 use taciturn_stun::{BufferFull, Class, LongTermKey, Message, Method, TransactionId, Writer};
 
@@ -40,6 +41,26 @@ impl ReplyForm {
             fingerprint: message.has_fingerprint(),
             signature,
         }
+    }
+
+    /// That of a Connect request, for another process; `None` where nobody is proven to have sent it.
+    pub(super) fn snapshot(&self) -> Option<ConnectRecord> {
+        let Self { method: _, tid, fingerprint, signature } = self;
+        let Signature { key, sha256 } = signature.as_ref()?;
+        Some(ConnectRecord {
+            tid: *tid,
+            fingerprint: *fingerprint,
+            key: key.clone(),
+            sha256: *sha256,
+        })
+    }
+
+    /// That of a Connect request that another process was sent.
+    pub(super) fn restore(record: &ConnectRecord) -> Self {
+        let ConnectRecord { tid, fingerprint, key, sha256 } = record;
+        let signature = Signature { key: key.clone(), sha256: *sha256 };
+        let (tid, fingerprint) = (*tid, *fingerprint);
+        Self { method: Method::CONNECT, tid, fingerprint, signature: Some(signature) }
     }
 
     /// A writer for the answer. [`ReplyForm::finish`] ends it.

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use super::announcing;
 use super::channel_route::ChannelRoute;
-use super::clock::{Now, Tick};
+use super::clock::{Now, TakeOver, Tick};
 use super::connection_attempt;
 use super::context::Context;
 use super::dispatch;
-use super::effects::Outside;
+use super::effects::{Adoption, Outside};
 use super::endings;
 use super::event::EndReason;
 use super::icmp::{self, IcmpError};
@@ -20,10 +20,14 @@ use super::peer_connections;
 use super::policy::StreamLimit;
 use super::relay;
 use super::reload::{self, Withdrawn};
+use super::restore;
+use super::restored::Restored;
 use super::rules::Rules;
 use super::sessions::{self, Session, Whose};
 use super::settings::Settings;
+use super::snapshot::{ShardSnapshot, Share};
 use super::statistics::Statistics;
+use super::take_snapshot;
 use super::timeouts;
 use super::traffic::{Traffic, Usage};
 use super::transfer::{self, Departed};
@@ -328,6 +332,44 @@ impl Shard {
     /// The 5-tuple that an allocation of another shard would come to is the only one left to it.
     pub fn fetch_for(&mut self, now: Now, client: Client, outside: &mut impl Outside) {
         self.enter(now, outside, |cx| mobility::used(cx, client));
+    }
+
+    /// What the clients that `goes` is true for have here, for another process. Nothing changes; from now on
+    /// nothing may, if the other process is to go on from there.
+    ///
+    /// Of allocations that are on their way from shard to shard nothing is in it, and parked requests
+    /// that wait for them are not either: let them arrive before.
+    #[must_use]
+    pub fn snapshot(&self, now: Tick, goes: impl Fn(&Client) -> bool) -> ShardSnapshot {
+        take_snapshot::snapshot(&self.parts, now, goes)
+    }
+
+    /// Takes the allocations out that another process has from now on, which are those of the clients that
+    /// `goes` is true for. What this process has of them is closed, and nothing is reported. Returns how many
+    /// they are.
+    pub fn forget(
+        &mut self,
+        now: Now,
+        goes: impl Fn(&Client) -> bool,
+        outside: &mut impl Outside,
+    ) -> usize {
+        self.enter(now, outside, |cx| take_snapshot::forget(cx, goes))
+    }
+
+    /// Restores what another process had, as far as that goes: an allocation whose lifetime has run out, whose
+    /// client or relay socket was not handed over, or that the configuration has no place for, is left out, and
+    /// its end is reported. `there` is the moment at which the snapshot is taken over, for all shards alike.
+    ///
+    /// The rules of this shard have been restored before ([`Rules::restore`]), and no shard is given a packet
+    /// before all are restored.
+    pub fn restore<O: Outside + Adoption>(
+        &mut self,
+        now: Now,
+        share: Share,
+        there: &TakeOver,
+        outside: &mut O,
+    ) -> Restored {
+        self.enter(now, outside, |cx| restore::restore(cx, share, there))
     }
 
     /// Ends an allocation that its client has ended on another shard.

@@ -6,6 +6,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 use super::mobile_allocations::MobileId;
+use super::snapshot::wire::Secret;
 
 /// Bytes of a nonce of ChaCha20-Poly1305.
 pub(super) const NONCE: usize = 12;
@@ -27,7 +28,7 @@ pub(super) struct Ticket {
 }
 
 /// The key that tickets are encrypted and authenticated with (ChaCha20-Poly1305). It lives as long
-/// as the process, as the allocations do.
+/// as allocations may: where another process takes these over, it takes the key over as well.
 pub struct TicketKey(Zeroizing<[u8; 32]>);
 
 impl TicketKey {
@@ -35,6 +36,11 @@ impl TicketKey {
     #[must_use]
     pub const fn new(key: Zeroizing<[u8; 32]>) -> Self {
         Self(key)
+    }
+
+    /// The key, for another process.
+    pub(super) fn snapshot(&self) -> Secret {
+        Secret(self.0.clone())
     }
 
     fn cipher(&self) -> Option<LessSafeKey> {

@@ -1,9 +1,11 @@
 //! How much was relayed.
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::clock::Tick;
 
 /// Packets and bytes of application data, both ways. TCP allocations count bytes alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Traffic {
     /// Packets from the client to peers.
     pub packets_to_peers: u64,

@@ -3,15 +3,24 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::snapshot::wire;
 use taciturn_stun::Family;
 
 /// Where a client is: the source of its datagrams or of its connection.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ClientAddr(pub SocketAddr);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
+pub struct ClientAddr(
+    #[borsh(serialize_with = "wire::address::write", deserialize_with = "wire::address::read")]
+    pub SocketAddr,
+);
 
 /// Where a peer is, as the client names it and as its datagrams come from.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PeerAddr(pub SocketAddr);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct PeerAddr(
+    #[borsh(serialize_with = "wire::address::write", deserialize_with = "wire::address::read")]
+    pub SocketAddr,
+);
 
 impl fmt::Debug for ClientAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,7 +47,7 @@ impl fmt::Display for PeerAddr {
 }
 
 /// What carries the packets between a client and the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Via {
     /// Datagrams on the listening socket of this number.
     Udp(u16),
@@ -77,7 +86,7 @@ impl Via {
 }
 
 /// What a client's packets are carried by, as the counters tell it apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 #[repr(u8)]
 pub enum Carrier {
     /// UDP.
@@ -120,7 +129,7 @@ impl Carrier {
 //= 8656-5-five-tuple
 /// A client as RFC 8656 section 5 identifies it: the 5-tuple. The server's port and the transport
 /// follow from the listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Client {
     /// The listener or connection.
     pub via: Via,
@@ -132,11 +141,23 @@ pub struct Client {
 
 /// A TCP connection between a relayed transport address and a peer, as CONNECTION-ID names it (RFC
 /// 6062 section 6.2.1): random, and no other of this server has the same number at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct ConnectionId(pub u32);
 
 /// A shard among those of one server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    BorshSerialize,
+    BorshDeserialize,
+)]
 pub struct ShardNumber(pub u16);
 
 /// A relay socket of this shard. Its number is `net`'s affair.

@@ -387,6 +387,7 @@ impl Rig {
                     assert!(known.is_some_and(|granted| granted.expires <= self.now.tick));
                 }
                 EndReason::CredentialRemoved => panic!("no user or secret was removed"),
+                EndReason::NotRestored => panic!("nothing was restored"),
                 EndReason::Disconnected | EndReason::Kicked | EndReason::Shutdown => {}
             }
             self.model.clients.remove(&client);

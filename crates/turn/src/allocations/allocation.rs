@@ -10,9 +10,10 @@ use super::permissions::{Permissions, Reach};
 use super::tcp::PeerConnections;
 use crate::auth::Origin;
 use crate::channel_route::ChannelRoute;
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
 use crate::effects::DataPath;
 use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket, RequestBudget};
+use crate::snapshot::records::{AllocationRecord, GrantedRecord, KindRecord, RelayRecord};
 use crate::statistics::Statistics;
 use crate::traffic::{Traffic, Usage};
 use crate::types::{Carrier, Client, PeerAddr, RelayId};
@@ -28,6 +29,14 @@ pub(crate) struct Relay {
     pub(crate) public: SocketAddr,
     /// As bound.
     pub(crate) local: SocketAddr,
+}
+
+impl Relay {
+    /// For another process. Its number is of this one alone.
+    const fn snapshot(&self, now: Tick) -> RelayRecord {
+        let Self { id: _, lease, public, local } = self;
+        RelayRecord { lease: lease.leased(now), public: *public, local: *local }
+    }
 }
 
 /// What every allocation has, and what its kind has.
@@ -139,6 +148,133 @@ impl Allocation {
             answers: AllocationAnswers::default(),
             requests: RequestBudget::default(),
             kind: foundation.kind,
+        }
+    }
+
+    /// All of it, for another process. A new field has to be in the record as well, or it has to be said
+    /// here what it becomes without.
+    pub(super) fn snapshot(&self, now: Tick) -> AllocationRecord {
+        let Self {
+            client,
+            carrier,
+            username,
+            key,
+            credential_expires,
+            origin,
+            quota,
+            meter,
+            relays,
+            since,
+            expires,
+            queued: _, // follows from the deadlines
+            granted: Granted { by, lifetime, token, address_error },
+            permissions,
+            traffic,
+            active,
+            answers,
+            requests,
+            kind,
+        } = self;
+        AllocationRecord {
+            client: *client,
+            is_away: self.is_away(),
+            carrier: *carrier,
+            username: username.clone(),
+            quota: quota.user().clone(),
+            key: key.clone(),
+            credential_expires: *credential_expires,
+            origin: *origin,
+            spent: meter.spent(now),
+            relays: relays.each_ref().map(|relay| relay.as_ref().map(|relay| relay.snapshot(now))),
+            age: now.since(*since),
+            idle: now.since(*active),
+            left: Remaining::until(*expires, now),
+            granted: GrantedRecord {
+                by: *by,
+                lifetime: *lifetime,
+                token: *token,
+                address_error: *address_error,
+            },
+            permissions: permissions.snapshot(now),
+            traffic: *traffic,
+            answers: answers.spent(now),
+            requests: requests.spent(now),
+            kind: match kind {
+                // What was announced to another data path is announced anew.
+                Kind::Udp(Datagrams { channels, announced: _, mobility }) => KindRecord::Udp {
+                    channels: channels.snapshot(now),
+                    mobility: mobility.as_ref().and_then(|mobility| mobility.snapshot(now)),
+                },
+                Kind::Tcp(tcp) => KindRecord::Tcp { connections: tcp.snapshot(now) },
+            },
+        }
+    }
+
+    /// One that another process had, without its relays and peer connections: they have sockets. Its place
+    /// in the quota, and where it may move, are restored already.
+    pub(super) fn restore(
+        record: &AllocationRecord,
+        (client, carrier): (Client, Carrier),
+        (quota, mobility): (QuotaTicket, Option<Mobility>),
+        there: &TakeOver,
+    ) -> Self {
+        let AllocationRecord {
+            client: _,
+            is_away: _,
+            carrier: _,
+            username,
+            quota: _,
+            key,
+            credential_expires,
+            origin,
+            spent,
+            relays: _,
+            age,
+            idle,
+            left,
+            granted: GrantedRecord { by, lifetime, token, address_error },
+            permissions,
+            traffic,
+            answers,
+            requests,
+            kind,
+        } = record;
+        let permissions = Permissions::restore(permissions, there);
+        let kind = match kind {
+            KindRecord::Udp { channels, mobility: _ } => {
+                let channels = Channels::restore(channels, |ip| permissions.until(ip), there);
+                Kind::Udp(Datagrams { channels, announced: Announced::default(), mobility })
+            }
+            KindRecord::Tcp { connections: _ } => Kind::Tcp(PeerConnections::default()),
+        };
+        let meter = Meter::default();
+        meter.restore(spent, there);
+        let expires = there.deadline(*left);
+        Self {
+            client,
+            carrier,
+            username: username.clone(),
+            key: key.clone(),
+            credential_expires: *credential_expires,
+            origin: *origin,
+            quota,
+            meter: Arc::new(meter),
+            relays: [None, None],
+            since: there.beginning(*age),
+            expires,
+            queued: expires,
+            granted: Granted {
+                by: *by,
+                lifetime: *lifetime,
+                token: *token,
+                address_error: *address_error,
+            },
+            permissions,
+            traffic: *traffic,
+            active: there.beginning(*idle),
+            answers: AllocationAnswers::restore(*answers, there),
+            requests: RequestBudget::restore(*requests, there),
+            kind,
         }
     }
 

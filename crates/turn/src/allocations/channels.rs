@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
+use crate::snapshot::records::{ChannelRecord, ChannelsRecord};
 use crate::types::PeerAddr;
 use taciturn_stun::ChannelNumber;
 
@@ -151,6 +152,66 @@ impl Channels {
         guard.retain(|ended| now < ended.until);
     }
 
+    /// Those that are bound, and those that have ended, for another process.
+    pub(super) fn snapshot(&self, now: Tick) -> ChannelsRecord {
+        let mut record = ChannelsRecord::default();
+        for Channel { number, peer, expires, permitted_until: _ } in &self.bound {
+            match now < *expires {
+                true => record.bound.push(channel_record(*number, *peer, *expires, now)),
+                // It has ended, and has not been swept yet.
+                false => {
+                    record.guard.push(channel_record(*number, *peer, *expires + REBIND_GUARD, now))
+                }
+            }
+        }
+        let ended = self
+            .guard
+            .iter()
+            .map(|Ended { number, peer, until }| channel_record(*number, *peer, *until, now));
+        record.guard.extend(ended);
+        record.guard.retain(|ended| !ended.left.is_over());
+        record
+    }
+
+    /// Those that another process had. `permitted` is when the permission for an address ends.
+    pub(super) fn restore(
+        record: &ChannelsRecord,
+        permitted: impl Fn(IpAddr) -> Option<Tick>,
+        there: &TakeOver,
+    ) -> Self {
+        let mut channels = Self::default();
+        for ChannelRecord { number, peer, left } in record.bound.iter().copied() {
+            if there.left(left).is_over() {
+                channels.hold_back(number, peer, Remaining(left.0 + REBIND_GUARD), there);
+            } else if channels.conflict(number, peer, there.now).is_none() {
+                let permitted_until = permitted(peer.0.ip()).unwrap_or(there.now);
+                channels.bind(Channel {
+                    number,
+                    peer,
+                    expires: there.deadline(left),
+                    permitted_until,
+                });
+            }
+        }
+        for ChannelRecord { number, peer, left } in record.guard.iter().copied() {
+            channels.hold_back(number, peer, left, there);
+        }
+        channels
+    }
+
+    /// Keeps a number and its peer together for what is left of it.
+    fn hold_back(
+        &mut self,
+        number: ChannelNumber,
+        peer: PeerAddr,
+        left: Remaining,
+        there: &TakeOver,
+    ) {
+        if !there.left(left).is_over() {
+            self.guard.push(Ended { number, peer, until: there.deadline(left) });
+        }
+    }
+
     /// The earliest moment at which one of them expires.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.bound.iter().map(|channel| channel.expires).min()
@@ -160,4 +221,13 @@ impl Channels {
     pub(crate) fn guarded(&self) -> usize {
         self.guard.len()
     }
+}
+
+const fn channel_record(
+    number: ChannelNumber,
+    peer: PeerAddr,
+    until: Tick,
+    now: Tick,
+) -> ChannelRecord {
+    ChannelRecord { number, peer, left: Remaining::until(until, now) }
 }

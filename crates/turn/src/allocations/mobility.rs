@@ -2,6 +2,7 @@
 
 use crate::clock::Tick;
 use crate::mobile_allocations::{MobileId, Registration};
+use crate::snapshot::records::MobilityRecord;
 
 #[derive(Debug)]
 pub(crate) struct Mobility {
@@ -20,6 +21,16 @@ pub(crate) enum Presence {
 impl Mobility {
     pub(crate) const fn new(registration: Registration) -> Self {
         Self { registration, presence: Presence::There }
+    }
+
+    /// As another process had it.
+    pub(crate) const fn restore(registration: Registration, presence: Presence) -> Self {
+        Self { registration, presence }
+    }
+
+    /// For another process.
+    pub(super) fn snapshot(&self, now: Tick) -> Option<MobilityRecord> {
+        self.registration.snapshot(now)
     }
 
     pub(crate) const fn id(&self) -> MobileId {

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
+use crate::snapshot::records::PermissionRecord;
 
 /// Which ports of a permitted address data may pass to and from. Permissions are for addresses (RFC 8656 section
 /// 9); the peer rules may allow some ports of one and not the others. Judged once for the address, when the
@@ -80,6 +81,34 @@ impl Permissions {
     /// Drops what has expired.
     pub(super) fn sweep(&mut self, now: Tick) {
         self.0.retain(|permission| now < permission.expires);
+    }
+
+    /// Those that are live, for another process.
+    pub(super) fn snapshot(&self, now: Tick) -> Vec<PermissionRecord> {
+        let live = self.0.iter().filter(|permission| now < permission.expires);
+        // What the rules let through there is for those of the other process to say.
+        let record = |Permission { ip, reach: _, expires }: &Permission| PermissionRecord {
+            ip: *ip,
+            left: Remaining::until(*expires, now),
+        };
+        live.map(record).collect()
+    }
+
+    /// Those that another process had, as far as they are still live. Until the rules are asked
+    /// ([`Self::limit`]), only ports that they name are within reach.
+    pub(super) fn restore(records: &[PermissionRecord], there: &TakeOver) -> Self {
+        let mut permissions = Self::default();
+        for PermissionRecord { ip, left } in records {
+            if !there.left(*left).is_over() {
+                permissions.install(*ip, Reach::Named, there.deadline(*left));
+            }
+        }
+        permissions
+    }
+
+    /// When the permission for an address ends, if there is one.
+    pub(super) fn until(&self, ip: IpAddr) -> Option<Tick> {
+        self.find(ip).ok().and_then(|at| self.0.get(at)).map(|found| found.expires)
     }
 
     /// The addresses that there are permissions for.

@@ -11,9 +11,11 @@ use super::channels::Channel;
 use super::mobility::{Mobility, Presence};
 use super::permissions::Reach;
 use super::tcp::PeerConnection;
-use crate::clock::Tick;
+use crate::clock::{TakeOver, Tick};
 use crate::deadlines::Deadlines;
-use crate::types::{AllocationId, Client, RelayId};
+use crate::policy::QuotaTicket;
+use crate::snapshot::records::AllocationRecord;
+use crate::types::{AllocationId, Carrier, Client, RelayId};
 use taciturn_stun::Family;
 
 /// All allocations of a shard: by number, by client, by relay port and by deadline.
@@ -167,6 +169,16 @@ impl Allocations {
             }
         }
         Entry { id, allocation, index: &mut self.index }
+    }
+
+    /// Those whose client `goes`, for another process, in the order of their places.
+    pub(crate) fn snapshot(
+        &self,
+        now: Tick,
+        goes: impl Fn(&Client) -> bool,
+    ) -> impl Iterator<Item = AllocationRecord> {
+        let those = self.all.values().filter(move |allocation| goes(&allocation.client));
+        those.map(move |allocation| allocation.snapshot(now))
     }
 
     /// Takes an allocation out of all tables.
@@ -325,6 +337,16 @@ impl Loose {
     /// A new one, without relays.
     pub(crate) fn new(foundation: Foundation, now: Tick, expires: Tick) -> Self {
         Self(Allocation::new(foundation, now, expires))
+    }
+
+    /// One that another process had; [`Allocation::restore`] says what it lacks.
+    pub(crate) fn restore(
+        record: &AllocationRecord,
+        client: (Client, Carrier),
+        (quota, mobility): (QuotaTicket, Option<Mobility>),
+        there: &TakeOver,
+    ) -> Self {
+        Self(Allocation::restore(record, client, (quota, mobility), there))
     }
 
     /// Takes its relays, to close them.

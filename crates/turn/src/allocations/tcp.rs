@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::clock::Tick;
+use crate::clock::{Remaining, Tick};
 use crate::connection_ids::IdTicket;
 use crate::parked::ParkedRequest;
+use crate::snapshot::records::{PeerConnectionRecord, StageRecord};
 use crate::types::{ConnectionId, PeerAddr};
 
 /// RFC 6062 sections 5.2 and 5.3: a peer connection that nobody binds for 30 seconds is closed.
@@ -82,6 +83,11 @@ impl PeerConnections {
         }
     }
 
+    /// All of them, for another process.
+    pub(super) fn snapshot(&self, now: Tick) -> Vec<PeerConnectionRecord> {
+        self.connections.iter().filter_map(|connection| connection.snapshot(now)).collect()
+    }
+
     /// The earliest moment at which one of them has waited for too long.
     pub(super) fn deadline(&self) -> Option<Tick> {
         self.connections.iter().filter_map(PeerConnection::until).min()
@@ -110,8 +116,28 @@ impl PeerConnection {
     }
 
     fn look_whether_bound(&mut self) {
-        if matches!(self.stage, Stage::Unbound { .. }) && !self.ticket.is_waiting() {
+        if self.is_bound_elsewhere() {
             self.stage = Stage::Bound;
         }
+    }
+
+    /// Whether ConnectionBind has come to another shard.
+    fn is_bound_elsewhere(&self) -> bool {
+        matches!(self.stage, Stage::Unbound { .. }) && !self.ticket.is_waiting()
+    }
+
+    /// For another process. `None` where nobody could go on with it.
+    fn snapshot(&self, now: Tick) -> Option<PeerConnectionRecord> {
+        let Self { ticket, peer, stage } = self;
+        let left = |until: &Tick| Remaining::until(*until, now);
+        let stage = match stage {
+            Stage::Connecting { request, until } => {
+                StageRecord::Connecting { request: request.snapshot()?, left: left(until) }
+            }
+            Stage::Unbound { .. } if self.is_bound_elsewhere() => StageRecord::Bound,
+            Stage::Unbound { until } => StageRecord::Unbound { left: left(until) },
+            Stage::Bound => StageRecord::Bound,
+        };
+        Some(PeerConnectionRecord { id: ticket.id(), peer: *peer, stage })
     }
 }

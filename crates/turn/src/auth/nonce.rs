@@ -12,7 +12,9 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::SecurityFeatures;
-use crate::clock::Tick;
+use crate::clock::{TakeOver, Tick};
+use crate::snapshot::records::NoncesRecord;
+use crate::snapshot::wire::Secret;
 
 /// Why a nonce is not good (any more). The answer is 438 in each case (RFC 8489 section 9.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,7 +73,18 @@ struct Keys {
     lifetime: Duration,
     current: Zeroizing<[u8; 32]>,
     previous: Zeroizing<[u8; 32]>,
+    /// When the current key was made, on the clock of the nonces.
     since: Tick,
+    /// How far the clock of the nonces is ahead of the ticks, in milliseconds that wrap around: it goes on
+    /// from process to process.
+    ahead: u64,
+}
+
+impl Keys {
+    /// The clock that nonces are dated by.
+    const fn clock(&self, Tick(now): Tick) -> Tick {
+        Tick(now.wrapping_add(self.ahead))
+    }
 }
 
 impl NonceKeys {
@@ -79,7 +92,7 @@ impl NonceKeys {
     #[must_use]
     pub fn new(lifetime: Duration, random: [[u8; 32]; 2], now: Tick) -> Self {
         let [current, previous] = random.map(Zeroizing::new);
-        Self { keys: RwLock::new(Keys { lifetime, current, previous, since: now }) }
+        Self { keys: RwLock::new(Keys { lifetime, current, previous, since: now, ahead: 0 }) }
     }
 
     /// Has nonces live for as long from now on. Keys stay: nonces that are under way stay good for as
@@ -92,16 +105,39 @@ impl NonceKeys {
     #[must_use]
     pub fn rotation_due(&self, now: Tick) -> bool {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        now.since(keys.since) >= keys.lifetime
+        keys.clock(now).since(keys.since) >= keys.lifetime
     }
 
     /// Puts a new key in front. Nonces made with the key before stay good for their lifetime.
     pub fn rotate(&self, fresh: [u8; 32], now: Tick) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let now = keys.clock(now);
         if now.since(keys.since) >= keys.lifetime {
             keys.previous = std::mem::replace(&mut keys.current, Zeroizing::new(fresh));
             keys.since = now;
         }
+    }
+
+    /// The keys and their clock at `now`, for another process.
+    pub(crate) fn snapshot(&self, now: Tick) -> NoncesRecord {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        NoncesRecord {
+            current: Secret(keys.current.clone()),
+            previous: Secret(keys.previous.clone()),
+            since: keys.since.0,
+            now: keys.clock(now).0,
+        }
+    }
+
+    /// Goes on with the keys of another process, and with its clock: nonces that it has made stay good for
+    /// as long as they would have. Those that were made here with the keys before are not good any more.
+    pub(crate) fn restore(&self, record: NoncesRecord, there: &TakeOver) {
+        let NoncesRecord { current: Secret(current), previous: Secret(previous), since, now } =
+            record;
+        let Tick(now) = Tick(now) + there.passed;
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        (keys.current, keys.previous) = (current, previous);
+        (keys.since, keys.ahead) = (Tick(since), now.wrapping_sub(there.now.0));
     }
 
     /// A nonce for a client at `client` on the listener `listener`, which tells of `features`.
@@ -115,7 +151,7 @@ impl NonceKeys {
         features: SecurityFeatures,
     ) -> Nonce {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        let seconds = seconds(now);
+        let seconds = seconds(keys.clock(now));
         let tag = tag(&keys.current, seconds, client, listener, features);
         let mut bytes = [0; 29];
         let (cookie, text) = bytes.split_at_mut(13);
@@ -150,7 +186,7 @@ impl NonceKeys {
         if !bool::from(genuine) {
             return Err(NonceError::Foreign);
         }
-        let age = Duration::from_secs(u64::from(seconds(now).saturating_sub(made)));
+        let age = Duration::from_secs(u64::from(seconds(keys.clock(now)).saturating_sub(made)));
         if age > keys.lifetime { Err(NonceError::Expired) } else { Ok(()) }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use sha2::{Digest as _, Sha256};
 
 /// A part of a hash: enough to tell one credential from another, and nothing to sign with.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub(super) struct Fingerprint([u8; 8]);
 
 impl Fingerprint {
@@ -34,7 +35,7 @@ impl fmt::Debug for Fingerprint {
 ///
 /// There are two fingerprints, and one of them is enough: a password may be replaced by the key that is made
 /// of it, and the realm, which is part of that key, may change while the password stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Origin([Fingerprint; 2]);
 
 impl Origin {

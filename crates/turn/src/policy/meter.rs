@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use crate::clock::{Remaining, TakeOver, Tick};
 
 /// How often the log hears that a limit holds packets back.
@@ -44,7 +46,7 @@ pub struct Meter {
 }
 
 /// What a [`Meter`] holds at some moment, for another process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Spent {
     /// How long it is until each bucket is whole again.
     pub whole_in: [Remaining; 6],
@@ -89,7 +91,7 @@ impl Meter {
         let whole_again = self.whole_again.get(bucket(counted, direction));
         let ahead = whole_again.map_or(0, |at| at.load(Relaxed)).saturating_sub(nanoseconds(now));
         // At a whole window nothing is left: what remains above it has to pass.
-        (ahead + 1).saturating_sub(window(counted))
+        ahead.saturating_add(1).saturating_sub(window(counted))
     }
 
     pub(super) fn charge(&self, now: Tick, counted: Counted, direction: Direction, nanos: u64) {

@@ -5,6 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::meter::{Meter, Spent};
 use crate::clock::{TakeOver, Tick};
 use crate::user::UserId;
@@ -162,7 +164,7 @@ impl Quota {
 }
 
 /// What a user has spent at some moment, for another process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SpentByUser {
     /// The user.
     pub user: UserId,

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use super::budget::{BURST_SECONDS, BudgetTable};
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
 
 /// Requests of one 5-tuple in a second. Three times as many may come at once.
 pub const REQUESTS_PER_SECOND: u32 = 1000;
@@ -31,6 +31,18 @@ impl RequestBudget {
             self.whole_again = next;
         }
         admitted
+    }
+
+    /// How long it is until it is whole again, for another process.
+    #[must_use]
+    pub const fn spent(&self, now: Tick) -> Remaining {
+        Remaining::until(Tick(self.whole_again), now)
+    }
+
+    /// As much of it as another process had.
+    #[must_use]
+    pub fn restore(spent: Remaining, there: &TakeOver) -> Self {
+        Self { whole_again: there.deadline(spent).0 }
     }
 }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::budget::{BURST_SECONDS, BudgetTable, SharedBudget};
 use super::repeats::Repeats;
 use super::source_budget::SourceBudget;
-use crate::clock::Tick;
+use crate::clock::{Remaining, TakeOver, Tick};
 use taciturn_stun::canonical_ip;
 
 /// How many times as much as one UDP source has all connections of one source have together. Their
@@ -156,6 +156,18 @@ impl AllocationAnswers {
             self.whole_again = next;
         }
         admitted
+    }
+
+    /// How long it is until the budget is whole again, for another process.
+    #[must_use]
+    pub const fn spent(&self, now: Tick) -> Remaining {
+        Remaining::until(Tick(self.whole_again), now)
+    }
+
+    /// As much of it as another process had.
+    #[must_use]
+    pub fn restore(spent: Remaining, there: &TakeOver) -> Self {
+        Self { whole_again: there.deadline(spent).0 }
     }
 }
 

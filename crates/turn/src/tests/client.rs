@@ -48,6 +48,22 @@ impl TestClient {
         }
     }
 
+    /// The same client, whose packets come to another process.
+    pub(super) fn of(&self, rig: &Rig) -> Self {
+        Self {
+            rig: rig.clone(),
+            at: self.at,
+            user: self.user.clone(),
+            key: self.key.clone(),
+            key_sha256: self.key_sha256.clone(),
+            sha256: self.sha256.clone(),
+            hashed: self.hashed.clone(),
+            nonce: self.nonce.clone(),
+            fingerprint: self.fingerprint.clone(),
+            last_tid: self.last_tid.clone(),
+        }
+    }
+
     /// Another user on the 5-tuple of this one.
     pub(super) fn impostor(&self, user: &str) -> Self {
         let other = Self::new(self.rig.clone(), self.at, user, &format!("{user}'s password"));
@@ -303,6 +319,11 @@ pub(super) struct Unanswered<'a> {
 }
 
 impl Unanswered<'_> {
+    /// The same request, that the process of `client` is to answer.
+    pub(super) fn of<'c>(&self, client: &'c TestClient) -> Unanswered<'c> {
+        Unanswered { client, request: self.request.clone() }
+    }
+
     /// Its answer, which has been given meanwhile.
     #[track_caller]
     pub(super) fn answer(&self) -> Answer {

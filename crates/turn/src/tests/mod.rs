@@ -5,6 +5,7 @@
 
 mod client;
 mod outcome;
+mod restart;
 mod rig;
 mod setup;
 mod world;
@@ -36,9 +37,12 @@ mod rates;
 mod redirect;
 mod reload;
 mod removal;
+mod restarts;
+mod restarts_model;
 mod rfc3489;
 mod security;
 mod sessions;
+mod snapshot_files;
 mod tcp_allocations;
 mod tcp_binding;
 mod tcp_connections;

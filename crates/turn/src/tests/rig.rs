@@ -41,6 +41,8 @@ pub(super) struct Rig(Rc<RefCell<Inner>>);
 
 struct Inner {
     now: Now,
+    /// When its clock started, and how long after a whole second that was.
+    began: (Now, Duration),
     shard: Shard,
     world: World,
 }
@@ -53,58 +55,7 @@ impl Rig {
     pub(super) fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let mut setup = Setup::default();
         change(&mut setup);
-        let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
-        let (allow, deny): (Vec<IpNet>, Vec<IpNet>) = (nets(setup.allow), nets(setup.deny));
-        let ports = port_rules(setup.allow_ports);
-        let relays = [setup.v4, setup.v6];
-        let own: Vec<IpAddr> = relays.iter().flatten().flat_map(|a| [a.public, a.local]).collect();
-        let user = |name: &str, password: &str| StaticUser {
-            name: name.into(),
-            key: StaticKey::Password(Zeroizing::new(password.into())),
-        };
-        let users = [user("alice", "alice's password"), user("bob", "bob's password")];
-        let secrets = match setup.shared_secret {
-            true => vec![SharedSecret::new(SECRET)],
-            false => Vec::new(),
-        };
-        let range = PortRange::new(setup.ports.0, setup.ports.1).unwrap();
-        let rules = Rules {
-            authenticator: Arc::new(Authenticator::new(
-                REALM,
-                &users,
-                secrets,
-                setup.strict_expiry,
-            )),
-            nonces: Arc::new(NonceKeys::new(seconds(3600), [[1; 32], [2; 32]], START_TICK)),
-            peers: Arc::new(PeerPolicy::new(allow, deny, own).allowing_ports(ports)),
-            ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
-            quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
-            rates: Arc::new(RateLimits::new(setup.rates)),
-            answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
-            failures: Arc::new(FailureLimit::new(setup.failures)),
-            connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
-            tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
-            requests: Arc::default(),
-            mobile: Arc::default(),
-        };
-        let settings = Settings {
-            relay_addresses: relays,
-            max_lifetime: setup.max_lifetime,
-            max_permissions: setup.max_permissions,
-            max_channels: setup.max_channels,
-            rfc5766_channels: setup.rfc5766_channels,
-            tcp_relay: setup.tcp_relay,
-            max_peer_connections: setup.max_peer_connections,
-            ports_reserved_percent: setup.ports_reserved_percent,
-            rfc8489_over_udp: setup.rfc8489_over_udp,
-            redirect: setup.redirect,
-            icmp_errors: true,
-            nat_discovery: setup.nat_discovery,
-            rfc3489: setup.rfc3489,
-            software: setup.software,
-            keep_removed: setup.keep_removed,
-            mobility: setup.mobility,
-        };
+        let (settings, rules) = configured(setup);
         Self::start(Shard::new(settings, rules))
     }
 
@@ -121,7 +72,20 @@ impl Rig {
 
     fn start(shard: Shard) -> Self {
         let now = Now { tick: START_TICK, unix: START };
-        Self(Rc::new(RefCell::new(Inner { now, shard, world: World::default() })))
+        Self::of(shard, World::default(), now, Duration::ZERO)
+    }
+
+    /// One whose clock shows `now`, `since` after a whole second.
+    pub(super) fn of(shard: Shard, world: World, now: Now, since: Duration) -> Self {
+        Self(Rc::new(RefCell::new(Inner { now, began: (now, since), shard, world })))
+    }
+
+    /// How long it is since a whole second.
+    pub(super) fn since_second(&self) -> Duration {
+        let inner = self.0.borrow();
+        let (began, since) = inner.began;
+        let passed = inner.now.tick.since(began.tick) + since;
+        Duration::from_nanos(passed.subsec_nanos().into())
     }
 
     /// Alice, at some address of hers.
@@ -183,7 +147,7 @@ impl Rig {
             let inner = &mut *self.0.borrow_mut();
             let due = inner.shard.next_timeout().filter(|due| *due <= target);
             let tick = due.unwrap_or(target).max(inner.now.tick);
-            inner.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+            inner.set_clock(tick);
             inner.shard.handle_timeout(inner.now, &mut inner.world);
             let rest = inner.shard.next_timeout();
             assert!(rest.is_none_or(|next| next > tick), "a deadline is left that has passed");
@@ -197,7 +161,7 @@ impl Rig {
     pub(super) fn oversleep(&self, span: Duration) {
         let inner = &mut *self.0.borrow_mut();
         let tick = inner.now.tick + span;
-        inner.now = Now { tick, unix: START + tick.since(START_TICK).as_secs() };
+        inner.set_clock(tick);
     }
 
     pub(super) fn now(&self) -> Now {
@@ -449,6 +413,12 @@ impl Rig {
         self.0.borrow_mut().shard.parts.settings.redirect = Some(to);
     }
 
+    /// Changes the shard.
+    pub(super) fn with_shard<T>(&self, change: impl FnOnce(&mut Shard, Now, &mut World) -> T) -> T {
+        let inner = &mut *self.0.borrow_mut();
+        change(&mut inner.shard, inner.now, &mut inner.world)
+    }
+
     /// Changes or reads the world.
     pub(super) fn world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
         look(&mut self.0.borrow_mut().world)
@@ -538,6 +508,58 @@ pub(super) fn port_rules(texts: &[(&str, &str)]) -> Vec<(IpNet, PeerPorts)> {
     texts.iter().map(|(net, ports)| (net.parse().unwrap(), ports.parse().unwrap())).collect()
 }
 
+/// What a server is configured for.
+pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
+    let nets = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+    let (allow, deny): (Vec<IpNet>, Vec<IpNet>) = (nets(setup.allow), nets(setup.deny));
+    let ports = port_rules(setup.allow_ports);
+    let relays = [setup.v4, setup.v6];
+    let own: Vec<IpAddr> = relays.iter().flatten().flat_map(|a| [a.public, a.local]).collect();
+    let user = |name: &str, password: &str| StaticUser {
+        name: name.into(),
+        key: StaticKey::Password(Zeroizing::new(password.into())),
+    };
+    let users = [user("alice", "alice's password"), user("bob", "bob's password")];
+    let secrets = match setup.shared_secret {
+        true => vec![SharedSecret::new(SECRET)],
+        false => Vec::new(),
+    };
+    let range = PortRange::new(setup.ports.0, setup.ports.1).unwrap();
+    let rules = Rules {
+        authenticator: Arc::new(Authenticator::new(REALM, &users, secrets, setup.strict_expiry)),
+        nonces: Arc::new(NonceKeys::new(seconds(3600), [[1; 32], [2; 32]], START_TICK)),
+        peers: Arc::new(PeerPolicy::new(allow, deny, own).allowing_ports(ports)),
+        ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
+        quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
+        rates: Arc::new(RateLimits::new(setup.rates)),
+        answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
+        failures: Arc::new(FailureLimit::new(setup.failures)),
+        connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
+        tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        requests: Arc::default(),
+        mobile: Arc::default(),
+    };
+    let settings = Settings {
+        relay_addresses: relays,
+        max_lifetime: setup.max_lifetime,
+        max_permissions: setup.max_permissions,
+        max_channels: setup.max_channels,
+        rfc5766_channels: setup.rfc5766_channels,
+        tcp_relay: setup.tcp_relay,
+        max_peer_connections: setup.max_peer_connections,
+        ports_reserved_percent: setup.ports_reserved_percent,
+        rfc8489_over_udp: setup.rfc8489_over_udp,
+        redirect: setup.redirect,
+        icmp_errors: true,
+        nat_discovery: setup.nat_discovery,
+        rfc3489: setup.rfc3489,
+        software: setup.software,
+        keep_removed: setup.keep_removed,
+        mobility: setup.mobility,
+    };
+    (settings, rules)
+}
+
 /// A client over UDP that sends from here.
 pub(super) fn udp(from: &str) -> Client {
     Client {
@@ -548,6 +570,12 @@ pub(super) fn udp(from: &str) -> Client {
 }
 
 impl Inner {
+    fn set_clock(&mut self, tick: Tick) {
+        let (began, since) = self.began;
+        let unix = began.unix + (tick.since(began.tick) + since).as_secs();
+        self.now = Now { tick, unix };
+    }
+
     /// Carries a verdict out.
     fn outcome(&self, verdict: Verdict, packet: &[u8], reply: &[u8]) -> Outcome {
         match verdict {

@@ -8,9 +8,9 @@ use crate::auth::Denied;
 use crate::clock::Tick;
 use crate::policy::Exceeded;
 use crate::{
-    AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath,
-    EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness,
-    RelayId, RelaySockets, Remedy, ShardNumber, Traffic, Usage, UserId, Via,
+    Adoption, AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId,
+    DataPath, EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections,
+    PeerStage, Randomness, RelayId, RelaySockets, Remedy, ShardNumber, Traffic, Usage, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -145,7 +145,9 @@ pub(super) struct World {
     pub(super) fetches: Vec<(ShardNumber, MobileId, Client)>,
     pub(super) releases: Vec<(ShardNumber, MobileId)>,
     pub(super) offers: Vec<(ShardNumber, Client)>,
-    randomness: u64,
+    /// What another process has handed over: relay sockets, those that listen for peers, peer connections.
+    pub(super) handed_over: HandedOver,
+    pub(super) randomness: u64,
 }
 
 impl World {
@@ -177,6 +179,55 @@ impl World {
         let number = self.next_socket(address).ok()?;
         self.open.insert(number, (nobody, address));
         Some(RelayId(number))
+    }
+}
+
+/// Sockets on their way from process to process.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HandedOver {
+    pub(super) relays: BTreeSet<SocketAddr>,
+    pub(super) tcp_relays: BTreeSet<SocketAddr>,
+    pub(super) peers: BTreeSet<u32>,
+}
+
+impl HandedOver {
+    pub(super) fn add(&mut self, other: Self) {
+        self.relays.extend(other.relays);
+        self.tcp_relays.extend(other.tcp_relays);
+        self.peers.extend(other.peers);
+    }
+}
+
+impl World {
+    /// All sockets that there are.
+    pub(super) fn hand_over(&self) -> HandedOver {
+        HandedOver {
+            relays: self.open.values().map(|(_, at)| *at).collect(),
+            tcp_relays: self.listening.values().map(|(_, at)| *at).collect(),
+            peers: self.peers.clone(),
+        }
+    }
+}
+
+impl Adoption for World {
+    fn adopt_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId> {
+        self.handed_over.relays.remove(&address).then_some(())?;
+        self.opened += 1;
+        self.open.insert(self.opened, (owner, address));
+        Some(RelayId(self.opened))
+    }
+
+    fn adopt_tcp_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId> {
+        self.handed_over.tcp_relays.remove(&address).then_some(())?;
+        self.opened += 1;
+        self.listening.insert(self.opened, (owner, address));
+        Some(RelayId(self.opened))
+    }
+
+    fn adopt_peer(&mut self, owner: AllocationId, connection: ConnectionId, _: PeerStage) -> bool {
+        let from = SocketAddr::from(([0, 0, 0, 0], 0));
+        self.attempts.push(Attempt { owner, id: connection, from, to: from });
+        self.handed_over.peers.remove(&connection.0) && self.peers.insert(connection.0)
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use borsh::{BorshDeserialize, BorshSerialize};
+
 use super::free::Rest;
 use super::{PortLease, PortPool};
 use crate::clock::{Remaining, TakeOver, Tick};
+use crate::snapshot::wire;
 use crate::user::UserId;
 use taciturn_stun::Family;
 
 /// What a port still has to rest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Resting {
     /// For how long.
     pub left: Remaining,
@@ -18,9 +21,10 @@ pub struct Resting {
 }
 
 /// A free port that rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RestingPort {
     /// Of which family.
+    #[borsh(serialize_with = "wire::family::write", deserialize_with = "wire::family::read")]
     pub family: Family,
     /// The port.
     pub port: u16,
@@ -29,9 +33,10 @@ pub struct RestingPort {
 }
 
 /// A port that is held for who brings the token (RFC 8656 section 7.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReservedPort {
     /// Of which family.
+    #[borsh(serialize_with = "wire::family::write", deserialize_with = "wire::family::read")]
     pub family: Family,
     /// The port.
     pub port: u16,
@@ -46,9 +51,10 @@ pub struct ReservedPort {
 }
 
 /// A port that an allocation has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct LeasedPort {
     /// Of which family.
+    #[borsh(serialize_with = "wire::family::write", deserialize_with = "wire::family::read")]
     pub family: Family,
     /// The port.
     pub port: u16,
@@ -58,7 +64,7 @@ pub struct LeasedPort {
 
 /// The ports that rest or are reserved. Those that are leased go with their allocations
 /// ([`PortLease::leased`]), and all others are free.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PortsSnapshot {
     /// Those that rest.
     pub resting: Vec<RestingPort>,

@@ -41,12 +41,12 @@ impl Environment {
         Self { variables, uid: Some(uid) }
     }
 
-    /// Whether a variable of the server's own configuration is set.
+    /// Whether it says which server is meant: by a variable of the configuration, or because systemd has given this
+    /// process the state directory of its unit.
     #[must_use]
     pub fn configures_a_server(&self) -> bool {
-        self.variables
-            .iter()
-            .any(|(name, value)| name.starts_with("TACITURN_") && !value.is_empty())
+        let says = |name: &str| name.starts_with("TACITURN_") || name == "STATE_DIRECTORY";
+        self.variables.iter().any(|(name, value)| says(name) && !value.is_empty())
     }
 
     /// Whether this is the environment of a process, and not one of given variables.

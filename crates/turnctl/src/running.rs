@@ -243,7 +243,12 @@ mod tests {
     #[test]
     fn what_is_said_of_a_server_has_no_credentials_in_it() {
         let machine = Machine::new();
-        machine.runs(7, "taciturn", &["taciturn", "--user", "alice:kept-for-myself"], "");
+        machine.runs(
+            7,
+            "taciturn",
+            &["taciturn", "--state-dir", "none", "--user", "alice:kept-for-myself"],
+            "",
+        );
         let servers = machine.servers();
         let Err(NotOne::NotFound(text)) = control_socket(&servers) else { panic!() };
         assert!(!text.contains("kept-for-myself"), "{text}");

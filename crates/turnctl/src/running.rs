@@ -1,10 +1,12 @@
 //! The servers that run on this machine, and what they were started with: from `/proc`.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
+use rustix::process::geteuid;
 use taciturn_config::{Config, Environment, ServerArgs};
 
 /// The name of the server's process.
@@ -27,19 +29,33 @@ pub(crate) struct RunningServer {
 pub(crate) enum Started {
     /// With these arguments and variables.
     With(Box<ServerArgs>, Environment),
-    /// It runs as another user, who alone may see that.
+    /// It runs as another user, who alone may see that, or whose word does not count here.
     ByAnother(u32),
     /// In a container: its paths are not those of this machine.
     InContainer,
 }
 
-/// Returns the servers that run on the machine whose file system is below `root`.
-pub(crate) fn servers(root: &Path) -> Vec<RunningServer> {
+/// User ids of people who log in; services have others (login.defs, systemd).
+const PEOPLE: RangeInclusive<u32> = 1000..=60_000;
+
+/// Returns whether what a server of the user `owner` was started with counts for the user `me`. Anybody can start a
+/// program of this name, and root must not take its configuration, or tell its secret, for that of the service.
+fn counts(me: u32, owner: u32) -> bool {
+    owner == me || !PEOPLE.contains(&owner)
+}
+
+/// Returns the servers that run on this machine, as the user of this process may see them.
+pub(crate) fn here() -> Vec<RunningServer> {
+    servers(Path::new("/"), geteuid().as_raw())
+}
+
+/// Returns the servers that run on the machine whose file system is below `root`, as the user `me` may see them.
+fn servers(root: &Path, me: u32) -> Vec<RunningServer> {
     let processes = fs::read_dir(root.join("proc")).into_iter().flatten().flatten();
     let mut found: Vec<_> = processes
         .filter_map(|entry| {
             let pid = entry.file_name().to_str()?.parse().ok()?;
-            let started = started(root, &entry.path())?;
+            let started = started(root, &entry.path(), me)?;
             Some(RunningServer { pid, started })
         })
         .collect();
@@ -48,12 +64,15 @@ pub(crate) fn servers(root: &Path) -> Vec<RunningServer> {
 }
 
 /// Returns what a process was started with; `None` if it is no server, or has ended.
-fn started(root: &Path, process: &Path) -> Option<Started> {
+fn started(root: &Path, process: &Path, me: u32) -> Option<Started> {
     let name = fs::read_to_string(process.join("comm")).ok()?;
     if name.trim_end() != NAME {
         return None;
     }
-    let owner = fs::metadata(process).ok()?.uid();
+    let owner = owner(process)?;
+    if !counts(me, owner) {
+        return Some(Started::ByAnother(owner));
+    }
     let Ok(directory) = fs::read_link(process.join("cwd")) else {
         return Some(Started::ByAnother(owner));
     };
@@ -68,6 +87,13 @@ fn started(root: &Path, process: &Path) -> Option<Started> {
     let args = ServerArgs::try_parse_from(line.split_terminator('\0')).ok()?;
     let environment = Environment::of_other(&environment, owner);
     Some(Started::With(Box::new(args.in_directory(&directory)), environment))
+}
+
+/// The user that a process runs as. Not the owner of its directory, which is root for whoever forbids core dumps.
+fn owner(process: &Path) -> Option<u32> {
+    let status = fs::read_to_string(process.join("status")).ok()?;
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    ids.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 /// Device and inode.
@@ -98,7 +124,9 @@ impl RunningServer {
                 format!("\n  process {pid}: it has none, or its configuration has changed")
             }
             Started::ByAnother(user) => {
-                format!("\n  process {pid}: it runs as the user with uid {user}. Use sudo")
+                format!(
+                    "\n  process {pid}: it runs as the user with uid {user}. Use sudo, or for a user who logs in: sudo -u '#{user}'"
+                )
             }
             Started::InContainer => format!(
                 "\n  process {pid}: it runs in a container. Run turnctl there: docker exec NAME turnctl status"
@@ -154,6 +182,9 @@ mod tests {
 
     use super::*;
 
+    /// The user of the server and of turnctl.
+    const ME: u32 = 0;
+
     /// A machine of the test's own.
     struct Machine(tempfile::TempDir);
 
@@ -172,12 +203,13 @@ mod tests {
             )
             .unwrap();
             fs::write(process.join("environ"), environment).unwrap();
+            fs::write(process.join("status"), format!("Uid:\t{ME}\t{ME}\t{ME}\t{ME}\n")).unwrap();
             symlink(self.0.path(), process.join("cwd")).unwrap();
             symlink(self.0.path(), process.join("root")).unwrap();
         }
 
         fn servers(&self) -> Vec<RunningServer> {
-            servers(self.0.path())
+            servers(self.0.path(), ME)
         }
 
         /// A state directory with a secret and a control socket.
@@ -238,6 +270,20 @@ mod tests {
         fs::remove_file(machine.0.path().join("proc/7/cwd")).unwrap();
         let Err(NotOne::NotFound(text)) = control_socket(&machine.servers()) else { panic!() };
         assert!(text.contains("sudo"), "{text}");
+    }
+
+    #[test]
+    fn a_server_that_a_person_has_started_is_not_taken_for_that_of_the_service() {
+        assert!(counts(0, 0) && counts(1000, 1000) && counts(0, 999) && counts(0, 65_534));
+        assert!(!counts(0, 1000) && !counts(1000, 1001));
+        let machine = Machine::new();
+        machine.state("flags");
+        machine.runs(7, "taciturn", &["taciturn", "--state-dir", "flags"], "");
+        fs::write(machine.0.path().join("proc/7/status"), "Uid:\t1000\t1000\t1000\t1000\n")
+            .unwrap();
+        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers()) else { panic!() };
+        assert!(text.contains("sudo -u '#1000'"), "{text}");
+        assert!(only(machine.servers()).is_none());
     }
 
     #[test]

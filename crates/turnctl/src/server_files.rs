@@ -1,7 +1,7 @@
 //! The options that name a server: its configuration and its state.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use taciturn_config::{Config, Environment, Loaded, ServerArgs};
 
@@ -58,7 +58,7 @@ impl ServerFiles {
         if !named
             && !env.configures_a_server()
             && env.is_of_a_process()
-            && let Some((pid, args, env)) = running::only(running::servers(Path::new("/")))
+            && let Some((pid, args, env)) = running::only(running::here())
         {
             return Source { args, env, pid: Some(pid) };
         }

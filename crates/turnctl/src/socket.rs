@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -51,8 +51,7 @@ impl SocketArgs {
                 Err(_) => {}
             }
         }
-        let servers =
-            if env.is_of_a_process() { running::servers(Path::new("/")) } else { Vec::new() };
+        let servers = if env.is_of_a_process() { running::here() } else { Vec::new() };
         let error = match running::control_socket(&servers) {
             Ok(path) => return Ok(path),
             Err(error) => error,

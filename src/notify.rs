@@ -45,6 +45,16 @@ impl Supervisor {
         })
     }
 
+    /// Another connection to the service manager, for a use of its own. `None` where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub fn connect<'a>(
+        variable: impl Fn(&str) -> Option<&'a OsStr>,
+    ) -> io::Result<Option<UnixDatagram>> {
+        variable("NOTIFY_SOCKET").map(connect).transpose()
+    }
+
     /// How often [`Supervisor::beat`] is to be called: thrice within the watchdog's time, and every
     /// few seconds for the status.
     #[must_use]

@@ -52,6 +52,7 @@ pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
         },
         certificates: certificates.collect(),
         closing_listeners: closing.collect(),
+        carried_over: server.carried_over.clone(),
     })
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Who may connect is decided by the mode of the socket, 0660.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::Path;
@@ -16,6 +16,7 @@ use tokio::io::{
 };
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::answers;
@@ -40,6 +41,9 @@ const CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// How long the server waits before it accepts again when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// How long a client may take to read a line.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
 
@@ -52,6 +56,8 @@ pub enum Order {
     Drain(Option<Duration>, oneshot::Sender<Messages>),
     /// Make allocations again.
     CancelDrain(oneshot::Sender<Messages>),
+    /// Hand everything over to the process at the other end, which has not had an answer yet.
+    HandOver(StdStream),
     /// Change the log filter, if one is given, for a time; the answer is the filter in use.
     LogLevel(Option<(LogFilter, Option<Duration>)>, oneshot::Sender<Messages>),
 }
@@ -82,7 +88,7 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
     Ok(bound)
 }
 
-/// Serves the socket in the runtime at hand, for as long as that runs.
+/// Serves the socket in the runtime at hand, for as long as that runs, or until the task is aborted.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
@@ -90,9 +96,20 @@ pub fn start(
     socket: StdListener,
     server: ServerHandle,
     orders: mpsc::Sender<Order>,
-) -> io::Result<()> {
-    tokio::spawn(serve(UnixListener::from_std(socket)?, server, orders));
-    Ok(())
+) -> io::Result<AbortHandle> {
+    Ok(tokio::spawn(serve(UnixListener::from_std(socket)?, server, orders)).abort_handle())
+}
+
+/// Tells the process at the other end that it is handed over to from now on.
+///
+/// # Errors
+/// When it has gone away.
+pub fn promise(stream: &mut StdStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_write_timeout(Some(A_MOMENT))?;
+    let outcome = Ok(Answer::HandOver(taciturn_handover::VERSIONS.newest));
+    let line = encode_line(Line::Last { version: VERSION.to_owned(), outcome })?;
+    stream.write_all(line.as_bytes())
 }
 
 async fn serve(socket: UnixListener, server: ServerHandle, orders: mpsc::Sender<Order>) {
@@ -120,10 +137,16 @@ async fn converse(
     let asker = ControlPeer::of(&stream);
     let (read, mut write) = stream.into_split();
     let mut read_so_far = Vec::new();
-    let limited = read.take(LONGEST_REQUEST as u64);
-    BufReader::new(limited).read_until(b'\n', &mut read_so_far).await?;
+    let mut read = BufReader::new(read.take(LONGEST_REQUEST as u64));
+    read.read_until(b'\n', &mut read_so_far).await?;
     let request = whole_line(&read_so_far, LONGEST_REQUEST).map_err(Error::from);
     let outcome = match request.and_then(|line| decode_request(line, VERSION)) {
+        Ok(Request::HandOver) if ControlPeer::may_take(asker).is_ok() => {
+            ControlPeer::log(asker, &Request::HandOver);
+            let stream = read.into_inner().into_inner().reunite(write).map_err(io::Error::other)?;
+            let order = Order::HandOver(stream.into_std()?);
+            return orders.send(order).await.map_err(|_| io::ErrorKind::BrokenPipe.into());
+        }
         Ok(request) => {
             ControlPeer::log(asker, &request);
             answer(request, asker, server, orders, &mut write).await
@@ -203,8 +226,8 @@ async fn answer(
         }
         Request::HandOver => {
             ControlPeer::may_take(asker)?;
-            let text = "this release does not hand its calls over to another process";
-            Err(Error::new(ErrorKind::NotPossible, text))
+            // Otherwise it is not answered here.
+            Err(Error::new(ErrorKind::NotPermitted, "not handed over to this process"))
         }
     }
 }

@@ -13,6 +13,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cached::Cached;
@@ -48,14 +49,18 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket)
 }
 
-/// Serves the socket in the current runtime, for as long as that runs. Returns the bound address.
+/// Serves the socket in the current runtime, for as long as that runs, or until the task is aborted. Returns the bound
+/// address.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
-pub fn start(socket: std::net::TcpListener, server: ServerHandle) -> std::io::Result<SocketAddr> {
+pub fn start(
+    socket: std::net::TcpListener,
+    server: ServerHandle,
+) -> std::io::Result<(SocketAddr, AbortHandle)> {
     let bound = socket.local_addr()?;
-    tokio::spawn(serve(TcpListener::from_std(socket)?, server));
-    Ok(bound)
+    let task = tokio::spawn(serve(TcpListener::from_std(socket)?, server));
+    Ok((bound, task.abort_handle()))
 }
 
 /// The state that all connections share.

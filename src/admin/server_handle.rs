@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use super::certificate_report::CertificateReport;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
+use taciturn_control::CarriedOver;
 use taciturn_net::{Shared, Workers};
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
@@ -27,6 +28,7 @@ pub struct ServerHandle {
     closing: Arc<ArcSwap<Vec<Closing>>>,
     pub(super) health: Arc<Health>,
     pub(super) log: LogSink,
+    pub(super) carried_over: Option<CarriedOver>,
 }
 
 /// How the server is.
@@ -77,7 +79,14 @@ impl ServerHandle {
                 relayed_missing: Default::default(),
             }),
             log,
+            carried_over: None,
         }
+    }
+
+    /// The same server, which goes on with calls of another process.
+    #[must_use]
+    pub fn carrying(self, carried_over: CarriedOver) -> Self {
+        Self { carried_over: Some(carried_over), ..self }
     }
 
     /// How the workers are asked.

@@ -42,15 +42,15 @@ impl InUse {
 
     /// Closes the listeners that were removed, when the last of their clients has left. The sockets
     /// of all workers at once: with fewer of them, the kernel would give the packets of a client to
-    /// another worker.
+    /// another worker. Returns whether there were any.
     pub(super) async fn close_emptied(
         &mut self,
         running: &Running,
         server: &ServerHandle,
-    ) -> Result<(), Failure> {
+    ) -> Result<bool, Failure> {
         let retired = self.listeners.retired();
         if retired.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let clients = server.workers().clients_of(&retired).await?;
         let emptied = retired.into_iter().zip(clients).filter(|(_, clients)| *clients == 0);
@@ -65,6 +65,6 @@ impl InUse {
             );
         }
         server.close(self.listeners.closing());
-        Ok(())
+        Ok(!changes.is_empty())
     }
 }

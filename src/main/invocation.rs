@@ -16,6 +16,11 @@ impl Invocation {
         Self { args: ServerArgs::parse(), environment: Environment::of_process() }
     }
 
+    /// Whether a running server is to be taken over from.
+    pub(crate) const fn takes_over(&self) -> bool {
+        self.args.take_over
+    }
+
     /// Reads the configuration.
     ///
     /// # Errors

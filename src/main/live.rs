@@ -1,18 +1,22 @@
 //! The loop of a running server: what it waits for, and who deals with it.
 
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use taciturn::admin::ServerHandle;
 use taciturn::admin::control::{Messages, Order};
+use taciturn::admin::{self, ServerHandle};
 use taciturn::notify::Supervisor;
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
 
 use super::addresses::Addresses;
 use super::announce::status;
+use super::carried_over::CarriedOver;
 use super::drain::Drainer;
 use super::failure::Failure;
+use super::hand_over::{HandedOver, Outward, STAY, hand_over};
 use super::in_use::InUse;
+use super::keeper::Keeper;
 use super::log::Log;
 use super::memory::Memory;
 use super::reload::Reloader;
@@ -41,6 +45,11 @@ pub(super) struct Live<'a> {
     pub(super) drainer: Drainer,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) carried_over: Option<CarriedOver>,
+    pub(super) outward: Outward,
+    /// What is left, where another process has taken over.
+    pub(super) handed_over: Option<HandedOver>,
 }
 
 impl Live<'_> {
@@ -60,14 +69,20 @@ impl Live<'_> {
             tokio::select! {
                 asked = signals.next() => match asked {
                     Asked::Stop => return Ok(()),
+                    Asked::Reload if self.handed_over.is_some() => {
+                        tracing::warn!("not reloaded: another process has taken over");
+                    }
                     Asked::Reload => {
                         // The result is in the log, and nobody waits for it.
                         let _ = self.reload().await;
                     }
                 },
                 Some(order) = orders.recv() => {
-                    let drains = matches!(order, Order::Drain(..));
+                    let drains = matches!(order, Order::Drain(..) | Order::HandOver(..));
                     self.carry_out(order).await;
+                    if self.handed_over.as_ref().is_some_and(|handed_over| handed_over.left == 0) {
+                        return Ok(());
+                    }
                     if drains {
                         // A server without calls would end before the answer is on its way.
                         look.reset();
@@ -75,12 +90,20 @@ impl Live<'_> {
                 }
                 _ = look.tick() => {
                     self.log.look();
-                    self.in_use.close_emptied(self.running, &self.server).await?;
+                    if self.in_use.close_emptied(self.running, &self.server).await? {
+                        // A duplicate of a closed socket would be listened on by nobody.
+                        self.keep().await;
+                    }
                     if self.drainer.is_finished().await {
                         return Ok(());
                     }
                 }
                 _ = housekeeping.tick() => self.keep_house()?,
+                () = due(self.keeper.as_ref()) => {
+                    if let Some(keeper) = &mut self.keeper {
+                        keeper.look(self.running, &self.in_use.shared.rules).await;
+                    }
+                }
                 () = self.addresses.changed() => {
                     let Self { in_use, addresses, running, server, .. } = self;
                     in_use.follow_addresses(addresses, running, server).await?;
@@ -94,13 +117,63 @@ impl Live<'_> {
     }
 
     async fn reload(&mut self) -> Messages {
-        self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await
+        let outcome =
+            self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await;
+        self.keep().await;
+        outcome
+    }
+
+    /// Has the service manager keep what there is now.
+    pub(super) async fn keep(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.keep(self.running, &self.in_use.shared.rules).await;
+        }
+    }
+
+    /// Leaves what there is to the service manager, for the next process of this service.
+    pub(super) async fn leave(&mut self) {
+        let Some(keeper) = &mut self.keeper else { return };
+        match keeper.leave(self.running, &self.in_use.shared.rules).await {
+            Ok(0) => {}
+            Ok(allocations) => tracing::info!(
+                allocations,
+                "running calls are left to the service manager: after a restart they go on, after a stop they end"
+            ),
+            Err(error) => tracing::warn!("running calls end: {error}"),
+        }
+    }
+
+    /// Hands everything over to another process.
+    async fn hand_over(&mut self, mut stream: UnixStream) {
+        if self.handed_over.is_some() {
+            return;
+        }
+        let rules = &self.in_use.shared.rules;
+        let handed_over = match admin::control::promise(&mut stream) {
+            Ok(()) => hand_over(stream, self.running, rules, &self.outward.own).await,
+            Err(error) => Err(error.into()),
+        };
+        match handed_over {
+            Ok(handed_over) => {
+                let HandedOver { allocations, left, .. } = handed_over;
+                tracing::info!(allocations, left, "another process has taken over");
+                self.outward.leave();
+                self.keeper = None;
+                self.handed_over = Some(handed_over);
+                if left > 0 {
+                    // The clients on TLS; the outcome is in the log.
+                    let _ = self.drainer.start(Some(STAY)).await;
+                }
+            }
+            Err(error) => tracing::warn!("not handed over, this process goes on: {error}"),
+        }
     }
 
     /// Carries out an order of the control socket.
     async fn carry_out(&mut self, order: Order) {
         // A client that has gone away needs no answer.
         let _ = match order {
+            Order::HandOver(stream) => return self.hand_over(stream).await,
             Order::Reload(done) => done.send(self.reload().await),
             Order::Drain(within, done) => done.send(self.drainer.start(within).await),
             Order::CancelDrain(done) => done.send(self.drainer.cancel().await),
@@ -116,8 +189,19 @@ impl Live<'_> {
         self.running.rotate_nonce_key(rules)?;
         self.withheld.report(&rules.answers);
         self.memory.look(&self.in_use.shared.connections);
+        if let Some(carried_over) = &mut self.carried_over {
+            carried_over.look();
+        }
         self.in_use.certificates.poll();
         self.in_use.renew_dtls();
         Ok(())
+    }
+}
+
+/// Waits until something else may have to be kept; for ever if nothing is.
+async fn due(keeper: Option<&Keeper>) {
+    match keeper {
+        Some(keeper) => keeper.due().await,
+        None => std::future::pending().await,
     }
 }

@@ -2,16 +2,20 @@
 
 mod addresses;
 mod announce;
+mod carried_over;
 mod checks;
 mod confine;
 mod drain;
 mod failure;
+mod hand_over;
 mod in_use;
 mod invocation;
+mod keeper;
 mod live;
 mod log;
 mod memory;
 mod notes;
+mod predecessor;
 mod reload;
 mod rules;
 mod signals;

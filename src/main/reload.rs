@@ -20,6 +20,10 @@ use super::log::Log;
 use super::notes::Notes;
 use super::rules::terms;
 
+/// How what needs a restart is applied.
+const RESTART: &str = "running calls go on through a restart: systemctl restart taciturn, or another process with \
+                       --take-over (turnctl upgrade says which)";
+
 /// Reads the configuration again.
 pub(super) struct Reloader<'a> {
     pub(super) invocation: &'a Invocation,
@@ -61,6 +65,10 @@ impl Reloader<'_> {
                 for line in removed {
                     tracing::warn!("{line}");
                     messages.push(line);
+                }
+                if changes.iter().any(|change| change.needs_restart) {
+                    tracing::warn!("{RESTART}");
+                    messages.push(RESTART.to_owned());
                 }
                 Ok(messages)
             }

@@ -13,23 +13,29 @@ use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
 use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp};
+use taciturn_handover::{Inherited, inherited};
 use taciturn_net::external::{self, External};
 use taciturn_net::{AddressNotices, Listeners, Running};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::AbortHandle;
 
 use super::addresses::Addresses;
 use super::announce::{announce, status};
+use super::carried_over::{Before, CarriedOver};
 use super::checks;
 use super::confine::{self, confine};
 use super::drain::Drainer;
 use super::failure::Failure;
+use super::hand_over::{Outward, OwnSockets};
 use super::in_use::InUse;
 use super::invocation::Invocation;
+use super::keeper::Keeper;
 use super::live::Live;
 use super::log::Log;
 use super::memory::Memory;
 use super::notes::Notes;
+use super::predecessor::Predecessor;
 use super::reload::Reloader;
 use super::rules::{terms, ticket_key};
 use super::signals::Signals;
@@ -47,6 +53,7 @@ pub(crate) struct Prepared<'a> {
     listeners: ListenerTable,
     external: External,
     notices: AddressNotices,
+    inherited: Inherited,
 }
 
 impl<'a> Prepared<'a> {
@@ -61,6 +68,7 @@ impl<'a> Prepared<'a> {
         log: Log,
         notes: Notes,
     ) -> Result<Self, Failure> {
+        let inherited = inherited(|name| invocation.environment.get(name));
         let supervisor = Supervisor::of(|name| invocation.environment.get(name))?;
         let certificates = Certificates::open(&config)?;
         let listeners = ListenerTable::new(&config, &certificates)?;
@@ -88,6 +96,7 @@ impl<'a> Prepared<'a> {
             listeners,
             external,
             notices,
+            inherited,
         })
     }
 
@@ -97,14 +106,44 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// When a port of a listener cannot be bound. Without a control socket or metrics the server starts
     /// all the same.
-    pub(crate) fn bind(self) -> Result<Bound<'a>, Failure> {
+    pub(crate) fn bind(mut self) -> Result<Bound<'a>, Failure> {
         checks::make_room_for_descriptors(&self.config);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let signals = runtime.block_on(async { Signals::take() })?;
-        let sockets = Listeners::bind(&self.listeners.wanted(), self.config.workers.get())?;
-        let control = self.config.admin.socket.as_deref().and_then(bind_control);
-        let metrics = self.config.admin.metrics.and_then(bind_metrics);
-        Ok(Bound { prepared: self, runtime, signals, sockets, control, metrics })
+        let (keeper, mut predecessor) = self.predecessor()?;
+        let (wanted, workers) = (self.listeners.wanted(), self.config.workers.get());
+        let sockets = Listeners::bind_or_take(&wanted, workers, predecessor.take_groups())?;
+        let control = self.config.admin.socket.as_deref();
+        let control =
+            control.and_then(|at| predecessor.take_control(at).or_else(|| bind_control(at)));
+        let metrics = self.config.admin.metrics;
+        let metrics =
+            metrics.and_then(|at| predecessor.take_metrics(at).or_else(|| bind_metrics(at)));
+        Ok(Bound {
+            prepared: self,
+            runtime,
+            signals,
+            sockets,
+            control,
+            metrics,
+            keeper,
+            predecessor,
+        })
+    }
+
+    /// The process before this one, and what the service manager is to keep for the next one.
+    fn predecessor(&mut self) -> Result<(Option<Keeper>, Predecessor), Failure> {
+        let inherited = std::mem::take(&mut self.inherited);
+        let names = inherited.descriptors.iter().map(|(name, _)| name.clone()).collect();
+        let variable = |name: &str| self.invocation.environment.get(name);
+        let line = Supervisor::connect(variable)?;
+        let keeper = line.map(|line| Keeper::new(line, names)).transpose()?;
+        let kept = Predecessor::kept(inherited);
+        let predecessor = match self.invocation.takes_over() && kept.is_none() {
+            true => Predecessor::running(&self.config)?,
+            false => kept,
+        };
+        Ok((keeper, predecessor))
     }
 }
 
@@ -141,6 +180,8 @@ pub(crate) struct Bound<'a> {
     sockets: Vec<Listeners>,
     control: Option<UnixListener>,
     metrics: Option<TcpListener>,
+    keeper: Option<Keeper>,
+    predecessor: Predecessor,
 }
 
 impl<'a> Bound<'a> {
@@ -170,7 +211,16 @@ impl<'a> Confined<'a> {
     /// When the system refuses what every server needs: threads, epoll, randomness.
     pub(crate) fn start(self) -> Result<Started<'a>, Failure> {
         let Self { bound, given_up } = self;
-        let Bound { prepared, runtime, signals, sockets, control, metrics } = bound;
+        let Bound {
+            prepared,
+            runtime,
+            signals,
+            sockets,
+            control,
+            metrics,
+            mut keeper,
+            mut predecessor,
+        } = bound;
         let Prepared {
             invocation,
             config,
@@ -181,16 +231,24 @@ impl<'a> Confined<'a> {
             listeners,
             external,
             notices,
+            inherited: _,
         } = prepared;
         let addresses = sockets.first().map(Listeners::addresses).unwrap_or_default();
         let tickets = ticket_key()?;
-        let mut kept = None;
-        let running = taciturn_net::start(sockets, config.limits.nonce_lifetime, |nonces| {
-            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
-            kept = Some(shared.clone());
-            shared
+        if let Some(keeper) = &mut keeper {
+            // If this process cannot use it, the next one must not try as well.
+            keeper.clear();
+        }
+        let carried = predecessor.take_carried();
+        let before = carried.as_ref().map(Before::of);
+        let lifetime = config.limits.nonce_lifetime;
+        let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
+            terms(&config, &external).begin(config.relay_ports, nonces, tickets)
         })?;
-        let shared = kept.ok_or("the workers did not ask for rules")?;
+        let (shared, restored) = (workers.shared().clone(), *workers.restored());
+        predecessor.ready()?;
+        let running = workers.go();
+        let carried_over = before.map(|before| before.tell(&restored, &running, &shared));
         if let Err(error) = announce(&config, &external, &addresses) {
             // Nobody reads standard output: no reason not to serve.
             tracing::warn!("cannot print to standard output: {error}");
@@ -203,17 +261,22 @@ impl<'a> Confined<'a> {
             in_use.certificate_report(),
             log.sink().clone(),
         );
-        let (orderer, orders) = channel(1);
-        let addresses = {
-            let _inside = runtime.enter();
-            if let Some(socket) = metrics {
-                start_metrics(socket, &server);
-            }
-            if let Some(socket) = control {
-                admin::control::start(socket, server.clone(), orderer.clone())?;
-            }
-            Addresses::new(notices, &in_use.external)
+        let server = match &carried_over {
+            Some(carried_over) => server.carrying(carried_over.report.clone()),
+            None => server,
         };
+        let (orderer, orders) = channel(1);
+        let own = OwnSockets::of(control.as_ref(), metrics.as_ref())?;
+        let (mut tasks, addresses) = (Vec::new(), {
+            let _inside = runtime.enter();
+            Addresses::new(notices, &in_use.external)
+        });
+        let _inside = runtime.enter();
+        tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server)));
+        if let Some(socket) = control {
+            tasks.push(admin::control::start(socket, server.clone(), orderer.clone())?);
+        }
+        drop(_inside);
         Ok(Started {
             invocation,
             log,
@@ -228,15 +291,24 @@ impl<'a> Confined<'a> {
             orders,
             _orderer: orderer,
             given_up,
+            keeper,
+            carried_over,
+            outward: Outward { own, tasks },
         })
     }
 }
 
 /// Serves metrics and health. Within a runtime.
-fn start_metrics(socket: TcpListener, server: &ServerHandle) {
+fn start_metrics(socket: TcpListener, server: &ServerHandle) -> Option<AbortHandle> {
     match admin::http::start(socket, server.clone()) {
-        Ok(bound) => tracing::info!("metrics on http://{bound}/metrics"),
-        Err(error) => tracing::warn!("no metrics: {error}"),
+        Ok((bound, task)) => {
+            tracing::info!("metrics on http://{bound}/metrics");
+            Some(task)
+        }
+        Err(error) => {
+            tracing::warn!("no metrics: {error}");
+            None
+        }
     }
 }
 
@@ -256,6 +328,9 @@ pub(crate) struct Started<'a> {
     /// Kept so that the channel stays open if there is no control socket.
     _orderer: Sender<Order>,
     given_up: confine::Confined,
+    keeper: Option<Keeper>,
+    carried_over: Option<CarriedOver>,
+    outward: Outward,
 }
 
 impl Started<'_> {
@@ -281,15 +356,28 @@ impl Started<'_> {
             reloader,
             withheld: Withheld::default(),
             memory: Memory::default(),
+            keeper: self.keeper,
+            carried_over: self.carried_over,
+            outward: self.outward,
+            handed_over: None,
         };
-        let waiting = live.wait(&mut self.signals, &mut self.orders, &mut self.supervisor);
-        let outcome = self.runtime.block_on(waiting);
-        if let Some(path) = &live.in_use.config.admin.socket {
-            // What stays is taken away by the next start.
-            let _ = std::fs::remove_file(path);
+        let outcome = self.runtime.block_on(async {
+            live.keep().await;
+            live.wait(&mut self.signals, &mut self.orders, &mut self.supervisor).await
+        });
+        if live.handed_over.is_some() {
+            tracing::info!("stopping: another process has taken over");
+        } else {
+            if let Some(path) = &live.in_use.config.admin.socket {
+                // What stays is taken away by the next start.
+                let _ = std::fs::remove_file(path);
+            }
+            tracing::info!("stopping");
+            self.supervisor.stopping();
+            if outcome.is_ok() {
+                self.runtime.block_on(live.leave());
+            }
         }
-        tracing::info!("stopping");
-        self.supervisor.stopping();
         self.running.stop()?;
         outcome
     }

@@ -38,6 +38,12 @@ impl Account {
         Ok(Self { name: found.name, uid: found.uid, gid })
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.uid.as_raw()
+    }
+
     /// Switches to it permanently, with all its groups. Does nothing if the process runs as it
     /// already.
     ///

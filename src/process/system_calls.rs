@@ -200,6 +200,9 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
     let own = std::process::id().cast_signed();
     let request = |value: u64| (1, SeccompCmpOp::Eq, value);
     let families = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    // Without MFD_EXEC, which would be needed for a program: a state to be handed over is no such file.
+    let files = [libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING, SEALED_FILE];
+    let file = |flags: libc::c_uint| (1, SeccompCmpOp::Eq, u64::from(flags));
     let options = [libc::PR_SET_NAME, libc::PR_GET_NAME, libc::PR_SET_TIMERSLACK, PR_SET_VMA];
     // To list the interfaces, libc asks for their numbers.
     let requests = [FIONBIO, FIONREAD, TCGETS, TIOCGWINSZ, SIOCGIFINDEX];
@@ -212,6 +215,8 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
         // No memory that can be executed.
         (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)]),
         (libc::SYS_mprotect, vec![without(2, libc::PROT_EXEC)]),
+        // A file in memory that can be sealed.
+        (libc::SYS_memfd_create, files.map(file).to_vec()),
         // Abort: a signal to itself.
         (libc::SYS_tgkill, vec![is(0)(own)]),
         // Its own limits.
@@ -220,6 +225,10 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
         (libc::SYS_ioctl, requests.map(request).to_vec()),
     ]
 }
+
+/// Linux 6.3 and later: one that can never be executed.
+const SEALED_FILE: libc::c_uint =
+    libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL;
 
 /// Libc names its memory.
 const PR_SET_VMA: i32 = 0x5356_4d41;
@@ -263,10 +272,20 @@ mod tests {
             libc::SYS_kill,
             libc::SYS_setuid,
             libc::SYS_capset,
-            libc::SYS_memfd_create,
         ] {
             assert!(!rules.contains_key(&call), "{call}");
         }
+    }
+
+    #[test]
+    fn a_file_in_memory_is_one_that_can_be_sealed_and_no_program() {
+        let allowed: Vec<_> = some_arguments()
+            .into_iter()
+            .filter(|(call, _)| *call == libc::SYS_memfd_create)
+            .flat_map(|(_, conditions)| conditions)
+            .map(|(argument, _, flags)| (argument, flags))
+            .collect();
+        assert_eq!(allowed, [(1, 0x3), (1, 0xb)]);
     }
 
     /// Filters of one argument are run; for the calls of each packet that would be work.

@@ -85,7 +85,7 @@ fn a_worker_that_relays_allocates_nothing() {
     let wanted = (ListenerId(0), Wanted::Udp(SocketAddr::new(own, 0)));
     let bound = Listeners::bind(&[wanted], 1).unwrap();
     let address = bound[0].addresses()[0].trim_end_matches("/udp").parse().unwrap();
-    let running = taciturn_net::start(bound, Duration::from_secs(3600), |nonces| {
+    let running = taciturn_net::start(bound, Duration::from_secs(3600), None, |nonces| {
         let mut rules = rules(100, own, vec!["127.0.0.0/8".parse().unwrap()]);
         rules.nonces = Arc::new(nonces);
         Shared {
@@ -97,8 +97,8 @@ fn a_worker_that_relays_allocates_nothing() {
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields { dscp: true, ecn: true, ttl: true },
         }
-    })
-    .unwrap();
+    });
+    let running = running.unwrap().go();
     let call = Call::open(address);
     assert!(worker_allocations() > 0, "the worker's allocations are counted");
     for _ in 0..20 {

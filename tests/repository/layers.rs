@@ -19,7 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-control", &[]),
     ("taciturn-handover", &[]),
     ("taciturn-turn", &["taciturn-stun"]),
-    ("taciturn-net", &["taciturn-stun", "taciturn-tls", "taciturn-turn"]),
+    ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
     ("taciturn-config", &["taciturn-net", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
     (
         "taciturn",

@@ -90,6 +90,11 @@ pub struct ServerArgs {
     #[arg(long, value_name = "CIDR")]
     pub deny_peer: Vec<String>,
 
+    /// Take over from the server that listens on the control socket (socket in [admin]): its calls go on here, and it
+    /// ends. Where none does, start as usual
+    #[arg(long)]
+    pub take_over: bool,
+
     /// Accept example and short credentials such as test:test; for tests only
     #[arg(long)]
     pub allow_weak_credentials: bool,

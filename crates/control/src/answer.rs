@@ -80,6 +80,22 @@ pub struct Status {
     pub certificates: Vec<CertificateSummary>,
     /// Listeners that were removed from the configuration and still have clients.
     pub closing_listeners: Vec<ClosingListener>,
+    /// What became of the calls of the process before this one, where it left or gave any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried_over: Option<CarriedOver>,
+}
+
+/// What became of the allocations of the process before this one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedOver {
+    /// The release of that process.
+    pub from_version: String,
+    /// Allocations that have gone on here.
+    pub allocations: u64,
+    /// Those that have stayed there: their clients were on TLS.
+    pub stayed: u64,
+    /// Those that have ended on the way.
+    pub ended: u64,
 }
 
 /// Relay ports in use, by address family.

@@ -28,8 +28,8 @@ mod request;
 mod tests;
 
 pub use answer::{
-    Answer, Certificate, CertificateSummary, ClosingListener, Line, PortsUsed, ReloadOutcome,
-    Session, Status, Traffic,
+    Answer, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PortsUsed,
+    ReloadOutcome, Session, Status, Traffic,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,

@@ -177,6 +177,13 @@ impl Clients {
         self.streams.get(connection as usize).map(Rc::as_ref)
     }
 
+    /// Returns all connections with their numbers.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (u32, &SendQueue)> {
+        // SAFE: as in `connect`.
+        #[allow(clippy::cast_possible_truncation)]
+        self.streams.iter().map(|(number, queue)| (number as u32, queue.as_ref()))
+    }
+
     /// Wakes the task of every connection, although nothing has arrived for it.
     pub(super) fn wake_streams(&self) {
         self.streams.iter().for_each(|(_, queue)| queue.wake());

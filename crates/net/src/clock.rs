@@ -16,6 +16,13 @@ impl Clock {
         Self { start: Instant::now() }
     }
 
+    /// A clock that shows this tick now: that of another process goes on. Where the system has not run for so long, it
+    /// begins with 0.
+    pub(super) fn going_on_from(tick: Tick) -> Self {
+        let now = Instant::now();
+        Self { start: now.checked_sub(tick.since(Tick(0))).unwrap_or(now) }
+    }
+
     pub(super) fn now(self) -> Now {
         let tick = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

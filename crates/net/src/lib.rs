@@ -9,6 +9,7 @@
 mod address_notices;
 mod answer_size;
 mod batch;
+mod carry;
 mod clients;
 mod clock;
 mod counters;
@@ -53,6 +54,7 @@ pub use address_notices::{AddressNotices, AddressWatch};
 #[doc(hidden)] // for tests/corpus alone
 pub use batch::control as control_messages;
 pub use batch::ip_fields::KeptFields;
+pub use carry::{Carried, CarriedError, Exported, Groups};
 pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
 pub use limit_names::{AllowedAddress, LimitNames};
@@ -65,7 +67,7 @@ pub use own_addresses::OwnAddresses;
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
 pub use send_errors::{Loss, Losses};
-pub use server::{Running, ServerError, Workers, start};
+pub use server::{Prepared, Running, ServerError, StandingStill, Workers, start};
 pub use shared::Shared;
 pub use stream::connection::STRANGER_MEMORY;
 pub use stream::send_queue::CLIENT_MEMORY;

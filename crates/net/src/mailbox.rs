@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::carry::WorkerExport;
 use super::counters::Snapshot;
 use super::listener::bind::{ListenerChange, Listeners};
 use super::listener::id::ListenerId;
@@ -41,12 +42,29 @@ pub(super) enum Command {
     Ping { done: oneshot::Sender<()> },
     /// Return the counters.
     Count { done: oneshot::Sender<Box<Snapshot>> },
+    /// Export what there is, for another process, and go on.
+    Export { done: oneshot::Sender<io::Result<Box<WorkerExport>>> },
+    /// End what no other process can go on with; return how many allocations that were.
+    EndSecure { done: oneshot::Sender<usize> },
+    /// Stand still, and do nothing but what `orders` say until there are no more.
+    StandStill { done: oneshot::Sender<()>, orders: std::sync::mpsc::Receiver<Still> },
     /// Hand an allocation over to another worker, which its client has moved to.
     HandOver { allocation: MobileId, to: ShardNumber, client: Client },
     /// End an allocation: its client has asked another worker to.
     Release { allocation: MobileId },
     /// Ask for the allocation that this client waits for.
     FetchFor { client: Client },
+}
+
+/// What a worker that stands still is asked to do.
+#[derive(Debug)]
+pub(super) enum Still {
+    /// Carry out the commands that wait; return how many they were.
+    Settle(oneshot::Sender<usize>),
+    /// Export what there is, for another process.
+    Export(oneshot::Sender<io::Result<Box<WorkerExport>>>),
+    /// Let go of what was exported: another process has it.
+    Leave(oneshot::Sender<()>),
 }
 
 /// An allocation on its way to another worker, with its relay sockets for IPv4 and IPv6.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -127,7 +127,8 @@ impl Sockets {
             Interest::READABLE,
         )?;
         let v6 = listener.address.is_ipv6();
-        tell_ip_fields(&listener.socket, v6, KeptFields::default(), self.kept_fields);
+        // Another process may have listened on it, and have been configured otherwise.
+        tell_ip_fields(&listener.socket, v6, self.kept_fields.negated(), self.kept_fields);
         entry.insert(listener);
         Ok(number)
     }
@@ -246,7 +247,7 @@ impl Sockets {
     ) -> Result<RelayId, (&'static str, io::Error)> {
         let socket = open_relay(address).map_err(|error| ("open a relay socket", error))?;
         if self.icmp_errors {
-            tell_icmp_errors(&socket, address.is_ipv6())
+            tell_icmp_errors(&socket, address.is_ipv6(), true)
                 .map_err(|error| ("ask for ICMP errors", error))?;
         }
         let relay = RelaySocket {
@@ -277,6 +278,45 @@ impl Sockets {
         let id = RelayId(entry.key() as u32);
         entry.insert(RelaySocket { queued: false, ..relay });
         Ok(id)
+    }
+
+    /// Returns duplicates of the relay sockets, with what they are bound to.
+    ///
+    /// # Errors
+    /// If this process may have no more descriptors.
+    pub(super) fn duplicate_relays(&self) -> io::Result<Vec<(SocketAddr, OwnedFd)>> {
+        let open = self.relays.iter().filter(|(_, relay)| !relay.closing);
+        let duplicate = |relay: &RelaySocket| {
+            Ok((relay.socket.local_addr()?, relay.socket.as_fd().try_clone_to_owned()?))
+        };
+        open.map(|(_, relay)| duplicate(relay)).collect()
+    }
+
+    /// Adds a relay socket that another process has had, and watches it.
+    ///
+    /// # Errors
+    /// If the system refuses one of the steps.
+    pub(super) fn go_on(
+        &mut self,
+        owner: AllocationId,
+        family: Family,
+        socket: UdpSocket,
+    ) -> io::Result<RelayId> {
+        let v6 = family == Family::V6;
+        // That process may have been configured otherwise.
+        dont_fragment(&socket, v6, false)?;
+        tell_icmp_errors(&socket, v6, self.icmp_errors)?;
+        let told = self.kept_fields.negated();
+        let dont_fragment = Cell::new(false);
+        self.adopt(RelaySocket {
+            socket,
+            owner,
+            family,
+            dont_fragment,
+            told,
+            queued: false,
+            closing: false,
+        })
     }
 
     /// Removes a relay socket that moves to another worker.

@@ -10,6 +10,7 @@ use super::channel_route::ChannelRoute;
 use super::clock::Tick;
 use super::event::Event;
 use super::mobile_allocations::MobileId;
+use super::policy::StreamLimit;
 use super::traffic::{Traffic, Usage};
 use super::types::{AllocationId, Client, ConnectionId, RelayId, ShardNumber};
 
@@ -62,13 +63,14 @@ pub trait Adoption {
     /// The same for a socket that listens for peers, of a TCP allocation.
     fn adopt_tcp_relay(&mut self, owner: AllocationId, address: SocketAddr) -> Option<RelayId>;
 
-    /// Makes a peer connection that of `owner`. Returns false if it is not there. What becomes of it is
+    /// Makes a peer connection that of `owner`, to be no faster than `limit`. Returns false if it is not there. What becomes of it is
     /// reported as of one that was begun here: never from within this call.
     fn adopt_peer(
         &mut self,
         owner: AllocationId,
         connection: ConnectionId,
         stage: PeerStage,
+        limit: StreamLimit,
     ) -> bool;
 }
 

@@ -10,6 +10,7 @@ use super::effects::{
 };
 use super::event::Event;
 use super::mobile_allocations::MobileId;
+use super::policy::StreamLimit;
 use super::traffic::{Traffic, Usage};
 use super::types::{AllocationId, Client, ConnectionId, RelayId, ShardNumber, Via};
 
@@ -74,7 +75,13 @@ impl Adoption for Recorder {
         self.open_tcp_relay(owner, address).ok()
     }
 
-    fn adopt_peer(&mut self, _: AllocationId, _: ConnectionId, _: PeerStage) -> bool {
+    fn adopt_peer(
+        &mut self,
+        _: AllocationId,
+        _: ConnectionId,
+        _: PeerStage,
+        _: StreamLimit,
+    ) -> bool {
         true
     }
 }

@@ -17,7 +17,7 @@ use super::event::{EndReason, Event};
 use super::mobile_allocations::MobileId;
 use super::parked::{Answered, ParkedRequest, Resumed};
 use super::parts::Parts;
-use super::policy::PortLease;
+use super::policy::{PortLease, StreamLimit};
 use super::reload::{is_removed, withdraw_refused};
 use super::reply::ReplyForm;
 use super::restored::{LeftOut, Restored};
@@ -216,7 +216,8 @@ fn adopt_connections<O: Outside + Adoption>(
     let Parts { rules, allocations, resumed, .. } = &mut *cx.parts;
     let Some(mut entry) = allocations.find(id) else { return };
     for known in connections {
-        let adopt = |stage| cx.outside.adopt_peer(id, known.id, stage);
+        let limit = StreamLimit::new(&rules.rates, &entry.meter, &entry.quota);
+        let adopt = |stage| cx.outside.adopt_peer(id, known.id, stage, limit);
         adopt_connection(&rules.connection_ids, &mut entry, known, adopt, resumed, there);
     }
 }

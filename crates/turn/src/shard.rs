@@ -344,6 +344,18 @@ impl Shard {
         take_snapshot::snapshot(&self.parts, now, goes)
     }
 
+    /// Returns the clients that have an allocation here.
+    #[must_use]
+    pub fn clients(&self) -> Vec<Client> {
+        self.parts.allocations.clients().map(|(client, _)| *client).collect()
+    }
+
+    /// Returns the relay ports of the allocations that are not in that: their clients stay with this process.
+    #[must_use]
+    pub fn left(&self, goes: impl Fn(&Client) -> bool) -> Vec<(Family, u16)> {
+        take_snapshot::left(&self.parts, goes)
+    }
+
     /// Takes the allocations out that another process has from now on, which are those of the clients that
     /// `goes` is true for. What this process has of them is closed, and nothing is reported. Returns how many
     /// they are.

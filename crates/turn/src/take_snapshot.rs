@@ -10,6 +10,7 @@ use super::snapshot::records::{ShardRecord, SharedRecord};
 use super::snapshot::wire::Record;
 use super::snapshot::{ShardSnapshot, SharedSnapshot};
 use super::types::{AllocationId, Client};
+use taciturn_stun::Family;
 
 impl Rules {
     /// What of it another process has to know: the keys of nonces and tickets, ports that rest or are
@@ -68,6 +69,14 @@ pub(super) fn snapshot(parts: &Parts, now: Tick, goes: impl Fn(&Client) -> bool)
         moves: moves.snapshot().filter(|expected| goes(&expected.client)).map(Record).collect(),
         ended: ended.snapshot(now).filter(|request| goes(&request.client)).map(Record).collect(),
     })
+}
+
+/// The relay ports of the clients that do not go to another process.
+pub(super) fn left(parts: &Parts, goes: impl Fn(&Client) -> bool) -> Vec<(Family, u16)> {
+    let stay = parts.allocations.iter().filter(|allocation| !goes(&allocation.client()));
+    let relays =
+        stay.flat_map(|allocation| [Family::V4, Family::V6].map(|family| allocation.relay(family)));
+    relays.flatten().map(|relay| (relay.lease.family(), relay.lease.port())).collect()
 }
 
 /// Takes the allocations out that another process has from now on. This process closes what it has of

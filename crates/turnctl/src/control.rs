@@ -11,7 +11,7 @@ use super::CtlError;
 use super::certs::date;
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
-use taciturn_control::{Answer, ClosingListener, PortsUsed, Request, Status, Traffic};
+use taciturn_control::{Answer, CarriedOver, ClosingListener, PortsUsed, Request, Status, Traffic};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
@@ -125,6 +125,13 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         let names = certificate.names.join(", ");
         let until = date(certificate.expires_at);
         writeln!(out, "  {:<16} {}, until {until}", "certificate", names.escape_debug())?;
+    }
+    if let Some(CarriedOver { from_version, allocations, stayed, ended }) = &status.carried_over {
+        writeln!(
+            out,
+            "  {:<16} {allocations} calls from taciturn {from_version}; {stayed} stayed there, {ended} ended",
+            "carried over"
+        )?;
     }
     let reload = if status.last_reload.succeeded { "good" } else { "refused; see the log" };
     writeln!(out, "  {:<16} {reload}", "last reload")

@@ -23,6 +23,7 @@ mod server_files;
 mod snippet;
 mod socket;
 mod top;
+mod upgrade;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
 pub use socket::SocketArgs;
 pub use top::TopArgs;
+pub use upgrade::UpgradeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +99,8 @@ pub enum Command {
     Reload(SocketArgs),
     /// Stop accepting new calls, and exit when the last one ends
     Drain(DrainArgs),
+    /// Say what to type for an update of the running server that ends no calls
+    Upgrade(UpgradeArgs),
     /// Show or change what the running server logs
     LogLevel(LogLevelArgs),
     /// Show the certificates in use; exit status 1 if one expires within 14 days
@@ -138,6 +142,7 @@ impl Cli {
             Command::Kick(args) => control::kick(args, env, out).map(ok),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
             Command::Drain(args) => control::drain(args, env, out).map(ok),
+            Command::Upgrade(_) => upgrade::run(out).map(ok),
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),
         };

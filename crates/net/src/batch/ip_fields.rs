@@ -23,6 +23,12 @@ impl KeptFields {
         self.dscp || self.ecn
     }
 
+    /// Returns the fields that are not kept: what a socket of which nothing is known may have been asked for.
+    pub(crate) const fn negated(self) -> Self {
+        let any = self.any_of_traffic_class();
+        Self { dscp: !any, ecn: !any, ttl: !self.ttl }
+    }
+
     /// Returns what is kept of a datagram that came with these.
     pub(crate) const fn of(self, received: IpFields) -> IpFields {
         let dscp = if self.dscp { DSCP } else { 0 };

@@ -476,11 +476,11 @@ pub(crate) fn dscp_of_connection(connection: &impl AsRawFd, v6: bool) -> u8 {
     dscp(read_control(&control, len).traffic_class.unwrap_or(0))
 }
 
-/// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`].
-pub(crate) fn tell_icmp_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+/// Asks for the ICMP errors that the socket's datagrams meet, to be read by [`icmp_errors`], or no longer.
+pub(crate) fn tell_icmp_errors(socket: &UdpSocket, v6: bool, on: bool) -> io::Result<()> {
     match v6 {
-        true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1),
-        false => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1),
+        true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, on.into()),
+        false => set(socket, libc::IPPROTO_IP, libc::IP_RECVERR, on.into()),
     }
 }
 

@@ -88,8 +88,8 @@ pub(crate) const fn dscp_of_connection<S>(_: &S, _v6: bool) -> u8 {
 }
 
 /// Not every system tells ICMP errors; the server does not start where they are asked for.
-pub(crate) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(crate) fn tell_icmp_errors(_socket: &UdpSocket, _v6: bool, on: bool) -> io::Result<()> {
+    if on { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
 }
 
 /// None.

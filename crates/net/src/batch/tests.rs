@@ -47,7 +47,7 @@ fn both_implementations_receive_what_was_sent() {
     let destination = b.local_addr().unwrap();
     portable::prepare(&a, Wishes::default()).unwrap();
     portable::dont_fragment(&a, false, true).unwrap();
-    assert!(portable::tell_icmp_errors(&a, false).is_err());
+    assert!(portable::tell_icmp_errors(&a, false, true).is_err());
     portable::tell_ip_fields(&a, false, KeptFields::default(), KeptFields::default());
     portable::remember_dscp(&a, false);
     assert_eq!(portable::dscp_of_connection(&a, false), 0);

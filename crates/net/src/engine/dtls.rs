@@ -207,7 +207,7 @@ pub(crate) fn leave_listener(entered: &mut Entered<'_>, listener: u16, all: bool
 }
 
 /// Tells every client that its connection ends; the server stops.
-pub(super) fn shut_down(entered: &mut Entered<'_>) {
+pub(crate) fn shut_down(entered: &mut Entered<'_>) {
     let (dtls, listeners) = parts(entered);
     dtls.close_all(listeners);
 }

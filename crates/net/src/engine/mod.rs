@@ -5,6 +5,7 @@
 //! the call, sends and closes what it has led to, and wakes the worker's loop if the next deadline is earlier
 //! than the one that it waits for.
 
+mod adoption;
 #[cfg_attr(not(feature = "dtls"), allow(dead_code, reason = "there are no DTLS clients"))]
 mod decrypted;
 #[cfg(feature = "dtls")]
@@ -98,6 +99,7 @@ impl Engine {
                 egress: Egress::default(),
                 tcp: TcpRelays::new(clock, unbound),
                 workers,
+                carried: None,
                 log: EventLog::new(shared.limit_names),
                 events: EventCounts::default(),
             },

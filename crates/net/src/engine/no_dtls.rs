@@ -20,4 +20,4 @@ pub(super) const fn end_evicted(_: &mut Entered<'_>) {}
 
 pub(crate) const fn leave_listener(_: &mut Entered<'_>, _: u16, _: bool) {}
 
-pub(super) const fn shut_down(_: &mut Entered<'_>) {}
+pub(crate) const fn shut_down(_: &mut Entered<'_>) {}

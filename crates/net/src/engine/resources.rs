@@ -1,6 +1,7 @@
 //! What a worker has besides the protocol's state: sockets, clients, and what is counted and logged.
 
 use crate::batch::egress::Egress;
+use crate::carry::CarriedSockets;
 use crate::clients::Clients;
 use crate::counters::{EventCounts, Snapshot};
 use crate::event_log::EventLog;
@@ -19,6 +20,8 @@ pub(crate) struct Resources {
     /// The sockets of TCP allocations, and their connections to peers.
     pub(crate) tcp: TcpRelays,
     pub(crate) workers: OtherWorkers,
+    /// The sockets of another process, while this one takes over what it has had.
+    pub(crate) carried: Option<CarriedSockets>,
     pub(crate) log: EventLog,
     pub(crate) events: EventCounts,
 }

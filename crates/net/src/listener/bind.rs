@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::datagrams::Spoken;
 use super::error::BindError;
 use super::id::ListenerId;
 use super::udp::{self, UdpListener, has_ipv6};
+use crate::carry::Groups;
 use crate::dtls_clients::DtlsSettings;
+use crate::sockets::FIRST_STREAM_LISTENER;
 use crate::stream::settings::StreamSettings;
 use crate::stream::sockets::{self, StreamListener};
 
@@ -56,13 +59,30 @@ impl Listeners {
     /// # Errors
     /// When one of them cannot be bound; none stays bound then.
     pub fn bind(wanted: &[(ListenerId, Wanted)], workers: usize) -> Result<Vec<Self>, BindError> {
+        Self::bind_or_take(wanted, workers, Groups::default())
+    }
+
+    /// The same, with the sockets that another process has listened on, where it has. Of those that are not wanted any
+    /// more none stays.
+    ///
+    /// # Errors
+    /// When one of the others cannot be bound; none stays bound then.
+    pub fn bind_or_take(
+        wanted: &[(ListenerId, Wanted)],
+        workers: usize,
+        mut carried: Groups,
+    ) -> Result<Vec<Self>, BindError> {
+        let places: Vec<_> = wanted.iter().flat_map(|(_, wanted)| wanted.places()).collect();
+        carried.retain(|is_stream, address| places.contains(&(is_stream, address)));
         let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
         for (id, wanted) in wanted {
             let id = *id;
             let (probe, listen) = (udp::probe, udp::listen);
             match wanted {
                 Wanted::Udp(at) => {
-                    bind_each(*at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                    let mut bind =
+                        Binding { protocol: "udp", probe, listen, carried: &mut carried };
+                    bind.each(*at, &mut all, |worker, socket, address| {
                         worker.udp.push(UdpListener::new(id, socket, address, Spoken::Udp));
                     })?;
                 }
@@ -72,14 +92,18 @@ impl Listeners {
                         Wanted::Dtls(_) => Spoken::Dtls,
                         _ => Spoken::UdpAndDtls,
                     };
-                    bind_each(at, "udp", probe, listen, &mut all, |worker, socket, address| {
+                    let mut bind =
+                        Binding { protocol: "udp", probe, listen, carried: &mut carried };
+                    bind.each(at, &mut all, |worker, socket, address| {
                         let listener = UdpListener::new(id, socket, address, spoken);
                         worker.dtls.push((listener, Arc::clone(settings)));
                     })?;
                 }
                 Wanted::Stream(settings) => {
                     let (at, probe, listen) = (settings.address, sockets::probe, sockets::listen);
-                    bind_each(at, "tcp", probe, listen, &mut all, |worker, socket, address| {
+                    let mut bind =
+                        Binding { protocol: "tcp", probe, listen, carried: &mut carried };
+                    bind.each(at, &mut all, |worker, socket, address| {
                         let settings = Arc::clone(settings);
                         worker.streams.push(StreamListener { id, socket, address, settings });
                     })?;
@@ -103,50 +127,106 @@ impl Listeners {
     }
 }
 
-/// A socket that can tell its address.
-trait Bound {
+/// The numbers that the listening sockets of a worker get, in the order in which it adds them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Vec<(bool, SocketAddr, u16)>);
+
+impl Numbers {
+    /// Those of a worker that listens on these, and on nothing before. A socket for DTLS alone has no plain clients.
+    pub(crate) fn of(listeners: &Listeners) -> Self {
+        let udp = listeners.udp.iter().chain(listeners.dtls.iter().map(|(listener, _)| listener));
+        let udp = (0..FIRST_STREAM_LISTENER).zip(udp);
+        let udp = udp.filter(|(_, listener)| listener.spoken != Spoken::Dtls);
+        let streams = (FIRST_STREAM_LISTENER..).zip(&listeners.streams);
+        let streams = streams.map(|(number, listener)| (true, listener.address, number));
+        Self(
+            udp.map(|(number, listener)| (false, listener.address, number))
+                .chain(streams)
+                .collect(),
+        )
+    }
+
+    /// The number of the socket at an address, for connections or for datagrams.
+    pub(crate) fn at(&self, is_stream: bool, address: SocketAddr) -> Option<u16> {
+        let (.., number) =
+            self.0.iter().find(|(stream, at, _)| (*stream, *at) == (is_stream, address))?;
+        Some(*number)
+    }
+}
+
+impl Wanted {
+    /// Where it listens: whether for connections, and the address of each socket.
+    fn places(&self) -> Vec<(bool, SocketAddr)> {
+        let (is_stream, address) = match self {
+            Self::Udp(address) => (false, *address),
+            Self::Dtls(settings) | Self::UdpAndDtls(settings) => (false, settings.address),
+            Self::Stream(settings) => (true, settings.address),
+        };
+        expand(address).into_iter().map(|address| (is_stream, address)).collect()
+    }
+}
+
+/// A socket that can tell its address, and that another process may have opened.
+trait Bound: From<OwnedFd> {
+    const IS_STREAM: bool;
+
     fn address(&self) -> io::Result<SocketAddr>;
 }
 
 impl Bound for UdpSocket {
+    const IS_STREAM: bool = false;
+
     fn address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
     }
 }
 
 impl Bound for TcpListener {
+    const IS_STREAM: bool = true;
+
     fn address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
     }
 }
 
-/// Binds one configured address, which may be two, for each worker.
-fn bind_each<S: Bound>(
-    wanted: SocketAddr,
+/// How the sockets of one kind are bound.
+struct Binding<'a, S> {
     protocol: &'static str,
     probe: fn(SocketAddr) -> io::Result<()>,
     listen: fn(SocketAddr) -> io::Result<S>,
-    workers: &mut [Listeners],
-    mut keep: impl FnMut(&mut Listeners, S, SocketAddr),
-) -> Result<(), BindError> {
-    let mut port = wanted.port();
-    for address in expand(wanted) {
-        let mut bound = SocketAddr::new(address.ip(), port);
-        let failed = |error| BindError { address: bound, protocol, error };
-        // A port held by another program is seen before SO_REUSEPORT would share it.
-        if port != 0 {
-            probe(bound).map_err(failed)?;
-        }
-        for worker in &mut *workers {
+    carried: &'a mut Groups,
+}
+
+impl<S: Bound> Binding<'_, S> {
+    /// Binds one configured address, which may be two, for each worker.
+    fn each(
+        &mut self,
+        wanted: SocketAddr,
+        workers: &mut [Listeners],
+        mut keep: impl FnMut(&mut Listeners, S, SocketAddr),
+    ) -> Result<(), BindError> {
+        let (protocol, mut port) = (self.protocol, wanted.port());
+        for address in expand(wanted) {
+            let mut bound = SocketAddr::new(address.ip(), port);
             let failed = |error| BindError { address: bound, protocol, error };
-            let socket = listen(bound).map_err(failed)?;
-            // Port 0: the kernel chooses for the first, the others follow.
-            bound = socket.address().map_err(failed)?;
-            port = bound.port();
-            keep(worker, socket, bound);
+            // Fewer sockets than there are workers now: the others join them. Of more, those that are left over close.
+            let mut carried = self.carried.take(S::IS_STREAM, bound).into_iter().map(S::from);
+            // A port held by another program is seen before SO_REUSEPORT would share it.
+            if port != 0 && carried.len() == 0 {
+                (self.probe)(bound).map_err(failed)?;
+            }
+            for worker in &mut *workers {
+                let failed = |error| BindError { address: bound, protocol, error };
+                let socket =
+                    carried.next().map_or_else(|| (self.listen)(bound), Ok).map_err(failed)?;
+                // Port 0: the kernel chooses for the first, the others follow.
+                bound = socket.address().map_err(failed)?;
+                port = bound.port();
+                keep(worker, socket, bound);
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn expand(address: SocketAddr) -> Vec<SocketAddr> {

@@ -30,6 +30,7 @@ use crate::batch::system::dscp_of_connection;
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::{Gate, Refused};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, ProxyError, parse};
+use crate::tcp_relay::unbound::BoundPeer;
 use crate::timeouts::HANDSHAKE_TIME;
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
@@ -70,7 +71,7 @@ pub(crate) trait Host: Messages {
 /// own.
 pub(crate) async fn serve<H: Host + 'static>(
     worker: Rc<H>,
-    socket: TcpListener,
+    socket: Rc<TcpListener>,
     listener: Rc<ListenerHandle>,
     connections: Arc<Connections>,
 ) {
@@ -340,12 +341,40 @@ impl<H: Host> Incoming<H> {
         let via = Via::Stream { connection: number, listener: self.listener.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };
         let accepted = Accepted { client, queue: &queue, listener: &self.listener, ticket, since };
-        let outcome = connection::serve(&*self.worker, accepted, stream).await;
+        let outcome = connection::serve(&*self.worker, accepted, None, stream).await;
         self.worker.disconnect(client, number);
         if queue.dropped() > 0 {
             self.worker.slow_client(client.remote, transport, queue.dropped());
         }
         outcome
+    }
+}
+
+/// A connection that another process has had.
+pub(crate) struct GoingOn {
+    pub(crate) client: Client,
+    /// Its number.
+    pub(crate) number: u32,
+    pub(crate) queue: Rc<SendQueue>,
+    /// Its place among the connections.
+    pub(crate) ticket: ConnectionTicket,
+    pub(crate) listener: Rc<ListenerHandle>,
+    /// The peer connection that it carries the data of.
+    pub(crate) bound: Option<BoundPeer>,
+}
+
+/// Serves such a connection until it ends.
+pub(crate) async fn go_on<H: Host>(worker: Rc<H>, going_on: GoingOn, stream: TcpStream) {
+    let GoingOn { client, number, queue, ticket, listener, bound } = going_on;
+    let (ticket, since) = (&ticket, Instant::now());
+    let accepted = Accepted { client, queue: &queue, listener: &listener, ticket, since };
+    let outcome = connection::serve(&*worker, accepted, bound, stream).await;
+    worker.disconnect(client, number);
+    if queue.dropped() > 0 {
+        worker.slow_client(client.remote, queue.transport(), queue.dropped());
+    }
+    if let Err(error) = outcome {
+        tracing::debug!(client = %client.remote, %error, "connection ended");
     }
 }
 

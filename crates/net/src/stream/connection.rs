@@ -7,9 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use super::continuation::End;
 use super::listener_handle::ListenerHandle;
 use super::misdirected::{self, Expected};
 use super::receive_buffer::{self, OverTcp};
@@ -22,6 +23,9 @@ use taciturn_turn::{Client, ClientAddr, UserId};
 
 /// How long the client may take to read the answer that makes it a data connection, or its last ones.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a client may take to read that the server stops.
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// The longest message of a client without an allocation: it asks for one, and nothing else.
 const LONGEST_BEFORE: usize = 2048;
@@ -89,13 +93,14 @@ pub(super) struct Accepted<'a> {
 }
 
 /// Serves the messages that arrive and writes those that wait, until either side ends the connection. If the
-/// client binds a peer connection, relays data between the two from then on.
+/// client binds a peer connection, or has bound one (`bound`), relays data between the two from then on.
 ///
 /// # Errors
 /// Those of the connection, and why the server has ended it.
 pub(super) async fn serve<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
     worker: &M,
     accepted: Accepted<'_>,
+    bound: Option<BoundPeer>,
     stream: S,
 ) -> io::Result<()> {
     let Accepted { client, queue, ticket, .. } = accepted;
@@ -103,9 +108,9 @@ pub(super) async fn serve<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unp
         worker,
         accepted,
         stream,
-        unread: Vec::new(),
-        more: false,
-        bound: None,
+        // Of one that another process had, there may be a whole message.
+        more: !is_incomplete(&queue.continuation().unread()),
+        bound,
         settled: false,
         spoken: false,
         limit: Box::pin(sleep(FIRST_MESSAGE)),
@@ -115,8 +120,14 @@ pub(super) async fn serve<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unp
         Poll::Ready(())
     })
     .await;
-    poll_fn(|context| connection.poll(context)).await?;
-    let Connection { mut stream, unread, bound, .. } = connection;
+    connection.begin()?;
+    let outcome = poll_fn(|context| connection.poll(context)).await;
+    let Connection { mut stream, bound, .. } = connection;
+    if queue.continuation().ends() == Some(End::Stopping) {
+        // With TLS it is the close_notify alert.
+        let _ = timeout(LAST_WORD, stream.shutdown()).await;
+    }
+    outcome?;
     // The answer goes out before the first byte of data, and also to a client that has no more to say.
     let drained = poll_fn(|context| match ticket.is_lost() {
         true => Poll::Ready(Err(lost_its_place())),
@@ -129,6 +140,7 @@ pub(super) async fn serve<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unp
         let (reader, writer) = tokio::io::split(stream);
         // Few connections come here, so the others do not hold room for it.
         let tell = |user: &UserId, exceeded| worker.slowed_down(client.remote, user, exceeded);
+        let unread = std::mem::take(&mut *queue.continuation().unread());
         Box::pin(peer.join(unread, reader, writer, &tell)).await;
     }
     Ok(())
@@ -140,9 +152,7 @@ struct Connection<'a, M, S> {
     worker: &'a M,
     accepted: Accepted<'a>,
     stream: S,
-    /// What was read and not done: the front of a message whose rest has not come yet, or more.
-    unread: Vec<u8>,
-    /// Whether it begins with a whole message.
+    /// Whether what was read and is not done begins with a whole message.
     more: bool,
     /// The peer connection that the client has bound. What is unread then is data for it.
     bound: Option<BoundPeer>,
@@ -155,7 +165,32 @@ struct Connection<'a, M, S> {
 }
 
 impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M, S> {
+    /// Takes up what another process has begun: the client may have an allocation.
+    fn begin(&mut self) -> io::Result<()> {
+        let Accepted { client, queue, .. } = self.accepted;
+        if let Some(peer) = &self.bound {
+            queue.continuation().keep(client, &self.stream.socket());
+            queue.continuation().join(peer);
+        }
+        if self.bound.is_some() || self.worker.has_allocation(&client) {
+            self.spoken = true;
+            self.set_settled(true)?;
+        }
+        Ok(())
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.bound.is_some() {
+            // Another process has read all of its messages.
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(end) = self.accepted.queue.continuation().ends() {
+            let why = match end {
+                End::GivenAway => "another process goes on with it",
+                End::Stopping => "the server stops",
+            };
+            return Poll::Ready(Err(io::Error::other(why)));
+        }
         if self.accepted.ticket.is_lost() {
             return Poll::Ready(Err(lost_its_place()));
         }
@@ -226,7 +261,8 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
         let spoken = self.spoken;
         self.take(bytes, messages).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => {
-                let head = if self.unread.is_empty() { bytes } else { &self.unread };
+                let unread = self.accepted.queue.continuation().unread();
+                let head = if unread.is_empty() { bytes } else { &unread };
                 let expected = match self.accepted.queue.transport() {
                     _ if spoken => Expected::NextMessage,
                     "tls" => Expected::StunInTls,
@@ -240,28 +276,33 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
 
     /// Hands whole messages to the shard, and keeps what is not done.
     fn take(&mut self, bytes: &[u8], messages: &mut usize) -> io::Result<()> {
-        let client = self.accepted.client;
-        if self.unread.is_empty() {
-            let taken = self.worker.read(client, bytes, messages)?;
-            self.spoken |= taken > 0;
-            self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
-        } else {
-            self.unread.extend_from_slice(bytes);
-            let taken = self.worker.read(client, &self.unread, messages)?;
-            self.spoken |= taken > 0;
-            self.unread.drain(..taken);
+        let Accepted { client, queue, .. } = self.accepted;
+        {
+            let mut unread = queue.continuation().unread();
+            if unread.is_empty() {
+                let taken = self.worker.read(client, bytes, messages)?;
+                self.spoken |= taken > 0;
+                unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+            } else {
+                unread.extend_from_slice(bytes);
+                let taken = self.worker.read(client, &unread, messages)?;
+                self.spoken |= taken > 0;
+                unread.drain(..taken);
+            }
         }
         self.bound = self.worker.take_bound(client);
         if !self.settled && (self.bound.is_some() || self.worker.has_allocation(&client)) {
             self.set_settled(true)?;
         }
-        if self.bound.is_some() {
+        if let Some(peer) = &self.bound {
+            queue.continuation().join(peer);
             return Ok(());
         }
         self.more = false;
-        if self.unread.is_empty() {
-            self.unread.shrink_to(KEPT);
-        } else if let Frame::Incomplete { needed } = Frame::of(&self.unread) {
+        let mut unread = queue.continuation().unread();
+        if unread.is_empty() {
+            unread.shrink_to(KEPT);
+        } else if let Frame::Incomplete { needed } = Frame::of(&unread) {
             if needed > if self.settled { LONGEST } else { LONGEST_BEFORE } {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
             }
@@ -278,6 +319,12 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
             return Err(lost_its_place());
         }
         self.settled = settled;
+        let continuation = self.accepted.queue.continuation();
+        if settled && self.accepted.queue.transport() == "tcp" {
+            continuation.keep(self.accepted.client, &self.stream.socket());
+        } else {
+            continuation.drop_socket();
+        }
         if settled {
             // An error changes no more than the size of a buffer.
             let _ = receive_buffer::lift(&self.stream);
@@ -311,6 +358,11 @@ impl<M: Messages, S: AsyncRead + AsyncWrite + OverTcp + Unpin> Connection<'_, M,
         }
         Poll::Pending
     }
+}
+
+/// Returns true if no whole message is at the front.
+fn is_incomplete(unread: &[u8]) -> bool {
+    unread.is_empty() || matches!(Frame::of(unread), Frame::Incomplete { .. })
 }
 
 pub(super) fn lost_its_place() -> io::Error {

@@ -1,8 +1,12 @@
 //! What the connections of one listener share.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use super::settings::StreamSettings;
@@ -16,6 +20,8 @@ pub(crate) struct ListenerHandle {
     /// The listener's number in this worker.
     pub(crate) number: u16,
     settings: RefCell<Arc<StreamSettings>>,
+    /// The task that accepts holds it.
+    socket: RefCell<Weak<TcpListener>>,
     retired: Cell<bool>,
     closed: Notify,
 }
@@ -23,7 +29,25 @@ pub(crate) struct ListenerHandle {
 impl ListenerHandle {
     pub(crate) fn new(id: ListenerId, number: u16, settings: Arc<StreamSettings>) -> Self {
         let (retired, closed) = (Cell::new(false), Notify::new());
-        Self { id, number, settings: RefCell::new(settings), retired, closed }
+        let (settings, socket) = (RefCell::new(settings), RefCell::default());
+        Self { id, number, settings, socket, retired, closed }
+    }
+
+    /// Notes the socket that connections are accepted from.
+    pub(crate) fn accepts_from(&self, socket: &Rc<TcpListener>) {
+        self.socket.replace(Rc::downgrade(socket));
+    }
+
+    /// Returns a duplicate of that socket. `None` if it is closed.
+    ///
+    /// # Errors
+    /// If this process may have no more descriptors.
+    pub(crate) fn duplicate(&self) -> io::Result<Option<OwnedFd>> {
+        if self.is_retired() {
+            return Ok(None);
+        }
+        let socket = self.socket.borrow().upgrade();
+        socket.map(|socket| socket.as_fd().try_clone_to_owned()).transpose()
     }
 
     /// Returns the settings for new connections.

@@ -7,6 +7,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod connection;
+pub(crate) mod continuation;
 mod handshake;
 pub(crate) mod listener_handle;
 mod misdirected;

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
 
+use super::continuation::{Continuation, End};
 use crate::answer_size::LONGEST_ANSWER;
 use crate::batch::ip_fields::IpFields;
 use taciturn_turn::Prefix;
@@ -49,6 +50,7 @@ pub(crate) struct SendQueue {
     transport: &'static str,
     /// What the client's data are sent to peers with.
     ip_fields: IpFields,
+    continuation: Continuation,
 }
 
 impl SendQueue {
@@ -63,11 +65,44 @@ impl SendQueue {
             dropped: Cell::new(0),
             transport,
             ip_fields: IpFields::default(),
+            continuation: Continuation::default(),
         }
     }
 
+    /// The queue of a connection that another process had: what has waited there is written first.
+    pub(crate) fn going_on(
+        transport: &'static str,
+        unsent: Vec<u8>,
+        continuation: Continuation,
+    ) -> Self {
+        let (waiting, flushed) = (RefCell::new(unsent), Cell::new(false));
+        Self { waiting, flushed, continuation, ..Self::new(transport) }
+    }
+
+    /// Returns what another process needs to go on with the connection, but for [`Self::unsent`].
+    pub(crate) const fn continuation(&self) -> &Continuation {
+        &self.continuation
+    }
+
+    /// Has this process let go of the connection, because another one goes on with it.
+    pub(crate) fn give_away(&self) {
+        self.continuation.end(End::GivenAway);
+        self.wake();
+    }
+
+    /// Ends the connection, and tells the client so.
+    pub(crate) fn end(&self) {
+        self.continuation.end(End::Stopping);
+        self.wake();
+    }
+
+    /// Returns what waits to be written.
+    pub(crate) fn unsent(&self) -> Vec<u8> {
+        self.waiting.borrow().clone()
+    }
+
     /// Sets what the client's data are sent to peers with.
-    pub(super) fn with_ip_fields(self, ip_fields: IpFields) -> Self {
+    pub(crate) fn with_ip_fields(self, ip_fields: IpFields) -> Self {
         Self { ip_fields, ..self }
     }
 

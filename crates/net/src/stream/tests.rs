@@ -104,7 +104,7 @@ async fn serve(
     };
     let since = Instant::now();
     let accepted = Accepted { client, queue: &queue, listener: &listener, ticket: &ticket, since };
-    let outcome = connection::serve(&*core, accepted, stream).await;
+    let outcome = connection::serve(&*core, accepted, None, stream).await;
     core.disconnect(client, number);
     outcome.err().map(|error| error.kind())
 }

@@ -7,12 +7,14 @@
 
 mod pace;
 mod pipe;
+pub(super) mod piped;
 mod sockets;
 pub(super) mod unbound;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
@@ -25,8 +27,11 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::sleep;
 
 use self::pace::Pace;
-use self::unbound::{BoundPeer, Leash, UnboundPeers};
+use self::unbound::{BoundPeer, Counters, Leash, Over, UnboundPeers};
+use super::carry::NamedSockets;
+use super::carry::record::PeerRecord;
 use super::clock::Clock;
+use taciturn_handover::{Entry, Name};
 use taciturn_stun::Family;
 use taciturn_turn::policy::StreamLimit;
 use taciturn_turn::{AllocationId, ConnectError, ConnectionId, RelayId, Traffic};
@@ -67,7 +72,7 @@ pub(super) struct TcpRelays {
 /// A TCP relay socket. The task that accepts has no hold on it, so that it closes at once.
 #[derive(Debug)]
 struct Listening {
-    _socket: Rc<TcpListener>,
+    socket: Rc<TcpListener>,
     local: SocketAddr,
     task: AbortHandle,
 }
@@ -106,14 +111,22 @@ impl TcpRelays {
 
     pub(super) fn open(&mut self, owner: AllocationId, address: SocketAddr) -> io::Result<RelayId> {
         let opened = sockets::listen(address).and_then(TcpListener::from_std);
-        let socket = Rc::new(opened?);
+        self.listen(owner, address, opened?)
+    }
+
+    fn listen(
+        &mut self,
+        owner: AllocationId,
+        address: SocketAddr,
+        socket: TcpListener,
+    ) -> io::Result<RelayId> {
+        let socket = Rc::new(socket);
         let family = Family::of(address.ip());
         let accepting = accept(self.events()?, owner, family, Rc::downgrade(&socket));
         let task = spawn_local(accepting).abort_handle();
         // SAFE: fewer relays than ports.
         #[allow(clippy::cast_possible_truncation)]
-        let number =
-            self.listening.insert(Listening { _socket: socket, local: address, task }) as u32;
+        let number = self.listening.insert(Listening { socket, local: address, task }) as u32;
         Ok(RelayId(number))
     }
 
@@ -160,6 +173,17 @@ impl TcpRelays {
     ) -> io::Result<()> {
         let pace = Pace::new(self.clock, limit);
         let (leash, over) = self.unbound.put(connection, stream, pace)?;
+        self.watch(owner, connection, leash, over)
+    }
+
+    /// Reports the end of a peer connection.
+    fn watch(
+        &mut self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        leash: Leash,
+        over: Over,
+    ) -> io::Result<()> {
         let events = self.events()?;
         let telling = async move {
             over.wait().await;
@@ -170,6 +194,58 @@ impl TcpRelays {
         let task = spawn_local(telling).abort_handle();
         self.peers.insert(connection, PeerEnd::There { leash, task });
         Ok(())
+    }
+
+    /// Returns duplicates of the relay sockets and of the peer connections that no client has bound, for another
+    /// process.
+    ///
+    /// # Errors
+    /// If this process may have no more descriptors.
+    pub(super) fn export(&self) -> io::Result<(Vec<PeerRecord>, NamedSockets)> {
+        let (mut records, mut sockets) = (Vec::new(), Vec::new());
+        for (_, listening) in &self.listening {
+            let socket = listening.socket.as_fd().try_clone_to_owned()?;
+            sockets.push((Entry::new(Name::PeerListener(listening.local)), socket));
+        }
+        for connection in self.peers.keys() {
+            if let Some(socket) = self.unbound.duplicate(*connection)?
+                && let Some((record, socket)) = exported_peer(*connection, socket)
+            {
+                records.push(record);
+                sockets.push(socket);
+            }
+        }
+        Ok((records, sockets))
+    }
+
+    /// Goes on with a relay socket that another process has had.
+    ///
+    /// # Errors
+    /// If the runtime refuses it.
+    pub(super) fn go_on(
+        &mut self,
+        owner: AllocationId,
+        socket: std::net::TcpListener,
+    ) -> io::Result<RelayId> {
+        let local = socket.local_addr()?;
+        self.listen(owner, local, TcpListener::from_std(socket)?)
+    }
+
+    /// Goes on with a peer connection that another process has had: any worker can bind it.
+    ///
+    /// # Errors
+    /// If the worker has not begun.
+    pub(super) fn go_on_with_peer(
+        &mut self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        stream: std::net::TcpStream,
+        limit: StreamLimit,
+    ) -> io::Result<()> {
+        let pace = Pace::new(self.clock, limit);
+        let (leash, over) =
+            self.unbound.put_prepared(connection, stream, pace, Counters::default());
+        self.watch(owner, connection, leash, over)
     }
 
     /// Gives an unbound peer connection, of any worker, to a client's connection of this one. Returns false if it
@@ -206,6 +282,17 @@ impl TcpRelays {
             None => Traffic::default(),
         }
     }
+}
+
+/// A peer connection for another process; `None` if the peer has reset it meanwhile.
+pub(super) fn exported_peer(
+    connection: ConnectionId,
+    socket: std::net::TcpStream,
+) -> Option<(PeerRecord, (Entry, OwnedFd))> {
+    let (relayed, peer) = (socket.local_addr().ok()?, socket.peer_addr().ok()?);
+    let name = Name::PeerConnection { relayed, peer };
+    let record = PeerRecord { connection: connection.0, socket: name.to_string() };
+    Some((record, (Entry::new(name), socket.into())))
 }
 
 /// Peers accepted before the worker looks at its other sockets: anybody can connect to a relay port.

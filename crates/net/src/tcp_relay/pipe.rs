@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,12 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::pace::Pace;
+use super::piped::InTransit;
 use super::unbound::BoundPeer;
 use taciturn_turn::UserId;
 use taciturn_turn::policy::{Direction, Exceeded};
-
-/// Bytes that are on their way in each direction, besides the kernel's.
-const BUFFER: usize = 16 * 1024;
 
 /// Buffers that one way may move before other tasks of the worker get their turn.
 const BUFFERS_A_TURN: u32 = 8;
@@ -49,6 +48,7 @@ enum End {
 struct Way<'a, R, W> {
     from: R,
     to: W,
+    waiting: &'a InTransit,
     pace: Option<&'a Pace>,
     /// Writes to the log whose limit slows it down.
     tell: &'a dyn Fn(&UserId, Exceeded),
@@ -69,14 +69,36 @@ impl BoundPeer {
         writer: impl AsyncWrite + Unpin,
         tell: &dyn Fn(&UserId, Exceeded),
     ) {
+        let piped = Rc::clone(&self.piped);
         let (from_peer, to_peer) = self.stream.split();
         let (traffic, last) = (&self.ends.traffic, Cell::new(Instant::now()));
         let (bytes, last, pace) = (&traffic.to_peer, &last, Some(&self.ends.pace));
         let direction = Direction::ToPeers;
-        let up = Way { from: reader, to: to_peer, pace, tell, direction, bytes, last, end: None };
+        let waiting = &piped.to_peer;
+        let up = Way {
+            from: reader,
+            to: to_peer,
+            waiting,
+            pace,
+            tell,
+            direction,
+            bytes,
+            last,
+            end: None,
+        };
         let (bytes, direction) = (&traffic.to_client, Direction::ToClient);
-        let down =
-            Way { from: from_peer, to: writer, pace, tell, direction, bytes, last, end: None };
+        let waiting = &piped.to_client;
+        let down = Way {
+            from: from_peer,
+            to: writer,
+            waiting,
+            pace,
+            tell,
+            direction,
+            bytes,
+            last,
+            end: None,
+        };
         tokio::select! {
             // RFC 6062 section 5.5: with the allocation the data connection is closed.
             _ = &mut self.ends.let_go => {}
@@ -131,19 +153,19 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
     }
 
     async fn move_all(&mut self, head: Vec<u8>) -> End {
-        if self.write(&head).await.is_err() {
+        self.waiting.put(head);
+        if self.write().await.is_err() {
             return End::ReceiverGone;
         }
-        drop(head);
-        let mut buffer = vec![0; BUFFER];
+        self.waiting.put(Vec::new());
         let mut moved = 0;
         loop {
-            let read = match self.from.read(&mut buffer).await {
+            match self.waiting.read(&mut self.from).await {
                 Ok(0) => return End::Finished,
-                Ok(read) => read,
+                Ok(_) => {}
                 Err(_) => return End::SenderGone,
-            };
-            if self.write(buffer.get(..read).unwrap_or_default()).await.is_err() {
+            }
+            if self.write().await.is_err() {
                 return End::ReceiverGone;
             }
             moved += 1;
@@ -153,20 +175,18 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Way<'_, R, W> {
         }
     }
 
-    async fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    /// Writes all that waits.
+    async fn write(&mut self) -> io::Result<()> {
+        let len = self.waiting.len();
         if let Some(pace) = self.pace {
-            pace.keep(self.direction, bytes.len(), self.last, self.tell).await;
+            pace.keep(self.direction, len, self.last, self.tell).await;
         }
         // Before the receiver can know of them.
-        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        while !bytes.is_empty() {
-            let written = self.to.write(bytes).await?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
+        self.bytes.fetch_add(len as u64, Ordering::Relaxed);
+        while !self.waiting.write(&mut self.to).await? {
             self.last.set(Instant::now());
-            bytes = bytes.get(written..).unwrap_or_default();
         }
+        self.last.set(Instant::now());
         self.to.flush().await
     }
 
@@ -185,6 +205,7 @@ mod tests {
     use tokio::io::{DuplexStream, duplex, split};
     use tokio::task::{JoinHandle, LocalSet, spawn_local};
 
+    use super::super::piped::{BUFFER, Piped};
     use super::*;
 
     /// Room between an end and the pipe, standing for the kernel's.
@@ -209,12 +230,33 @@ mod tests {
             let (up, down) = (AtomicU64::new(0), AtomicU64::new(0));
             let last = &Cell::new(Instant::now());
             let (pace, tell, end) = (pace.as_ref(), &|_: &UserId, _| {}, None);
+            let piped = Piped::default();
+            let waiting = &piped.to_peer;
             let (bytes, direction) = (&up, Direction::ToPeers);
-            let to_peer =
-                Way { from: from_client, to: to_peer, pace, tell, direction, bytes, last, end };
+            let to_peer = Way {
+                from: from_client,
+                to: to_peer,
+                waiting,
+                pace,
+                tell,
+                direction,
+                bytes,
+                last,
+                end,
+            };
+            let waiting = &piped.to_client;
             let (bytes, direction) = (&down, Direction::ToClient);
-            let to_client =
-                Way { from: from_peer, to: to_client, pace, tell, direction, bytes, last, end };
+            let to_client = Way {
+                from: from_peer,
+                to: to_client,
+                waiting,
+                pace,
+                tell,
+                direction,
+                bytes,
+                last,
+                end,
+            };
             relay(head, to_peer, to_client).await;
             (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed))
         })

@@ -3,14 +3,17 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ahash::AHashMap;
+use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::pace::Pace;
+use super::piped::Piped;
 use super::sockets::prepare;
 use taciturn_turn::{ConnectionId, Traffic};
 
@@ -44,6 +47,9 @@ pub(super) struct Ends {
 /// A peer connection on the worker of its data connection.
 #[derive(Debug)]
 pub(crate) struct BoundPeer {
+    connection: ConnectionId,
+    /// What is on its way between the two.
+    pub(super) piped: Rc<Piped>,
     pub(super) stream: TcpStream,
     pub(super) ends: Ends,
 }
@@ -78,13 +84,23 @@ impl UnboundPeers {
         pace: Pace,
     ) -> io::Result<(Leash, Over)> {
         prepare(&stream)?;
-        let stream = stream.into_std()?;
-        let traffic = Arc::new(Counters::default());
+        Ok(self.put_prepared(connection, stream.into_std()?, pace, Counters::default()))
+    }
+
+    /// Keeps a connection that another process has had, as [`Self::put`] does. It has relayed what `traffic` says.
+    pub(super) fn put_prepared(
+        &self,
+        connection: ConnectionId,
+        stream: std::net::TcpStream,
+        pace: Pace,
+        traffic: Counters,
+    ) -> (Leash, Over) {
+        let traffic = Arc::new(traffic);
         let (held, let_go) = oneshot::channel();
         let (alive, over) = oneshot::channel();
         let ends = Ends { traffic: Arc::clone(&traffic), let_go, pace, _alive: alive };
         self.lock().insert(connection, Unbound { stream, ends });
-        Ok((Leash { traffic, _held: held }, Over(over)))
+        (Leash { traffic, _held: held }, Over(over))
     }
 
     /// Removes and returns an unbound connection, for the runtime of the calling thread.
@@ -95,7 +111,19 @@ impl UnboundPeers {
         let Some(Unbound { stream, ends }) = self.lock().remove(&connection) else {
             return Ok(None);
         };
-        Ok(Some(BoundPeer { stream: TcpStream::from_std(stream)?, ends }))
+        let (stream, piped) = (TcpStream::from_std(stream)?, Rc::default());
+        Ok(Some(BoundPeer { connection, piped, stream, ends }))
+    }
+
+    /// Returns a duplicate of the socket of an unbound connection.
+    ///
+    /// # Errors
+    /// If this process may have no more descriptors.
+    pub(super) fn duplicate(
+        &self,
+        connection: ConnectionId,
+    ) -> io::Result<Option<std::net::TcpStream>> {
+        self.lock().get(&connection).map(|unbound| unbound.stream.try_clone()).transpose()
     }
 
     /// Closes a connection, unless it was bound.
@@ -106,6 +134,26 @@ impl UnboundPeers {
 
     fn lock(&self) -> MutexGuard<'_, AHashMap<ConnectionId, Unbound>> {
         self.unbound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BoundPeer {
+    /// Returns its number.
+    pub(crate) const fn connection(&self) -> ConnectionId {
+        self.connection
+    }
+
+    /// Returns what is on its way between the two.
+    pub(crate) fn piped(&self) -> Rc<Piped> {
+        Rc::clone(&self.piped)
+    }
+
+    /// Returns a duplicate of its socket.
+    ///
+    /// # Errors
+    /// If this process may have no more descriptors.
+    pub(crate) fn duplicate(&self) -> io::Result<Socket> {
+        SockRef::from(&self.stream).try_clone()
     }
 }
 

@@ -29,10 +29,11 @@ pub(super) fn listen(core: &Rc<Core>, listeners: Listeners) -> io::Result<()> {
         core.engine.borrow_mut().listen_dtls(listener, settings)?;
     }
     for StreamListener { id, socket, settings, .. } in streams {
-        let socket = TcpListener::from_std(socket)?;
+        let socket = Rc::new(TcpListener::from_std(socket)?);
         let mut stream_listeners = core.stream_listeners.borrow_mut();
         let number = stream_listeners.number()?;
         let listener = Rc::new(ListenerHandle::new(id, number, settings));
+        listener.accepts_from(&socket);
         stream_listeners.add(Rc::clone(&listener));
         let connections = Arc::clone(&core.connections);
         tokio::task::spawn_local(accept::serve(Rc::clone(core), socket, listener, connections));

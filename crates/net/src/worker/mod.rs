@@ -1,6 +1,8 @@
 //! One worker: an engine, the loop that serves its sockets, and the tasks beside it.
 
+mod adopt;
 mod core;
+mod export;
 mod hand_over;
 mod listening;
 mod orders;
@@ -18,6 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch::Receiver;
 use tokio::task::LocalSet;
 
+pub(super) use self::adopt::{Beginning, Restoring};
 pub(super) use self::core::Core;
 use super::clock::Clock;
 use super::heartbeat::Heart;
@@ -43,17 +46,20 @@ pub(super) async fn run(
     unbound: Arc<UnboundPeers>,
     mut stop: Receiver<bool>,
     mut heart: Heart,
-    inbox: Inbox,
+    beginning: Beginning,
 ) -> io::Result<()> {
     // If this fails, naps are a little longer.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_timerslack(NAP_SLACK);
-    let Inbox { commands, responses, workers } = inbox;
+    let Beginning { inbox: Inbox { commands, responses, workers }, restoring } = beginning;
     let core = Core::new(clock, shared, unbound, workers)?;
     let tasks = LocalSet::new();
     tasks.spawn_local(orders::obey(Rc::clone(&core), commands, responses));
     let work = async {
         listening::listen(&core, listeners)?;
+        if !restoring.begin(&core) {
+            return Ok(());
+        }
         pump(&core, &mut stop, &mut heart).await
     };
     let mut work = pin!(work);

@@ -31,44 +31,79 @@ pub(super) async fn obey(
         while let Ok(response) = responses.try_recv() {
             core.take_over(response);
         }
-        // A result that cannot be sent is ignored: the caller has gone away.
-        match command {
-            Command::SetRules { shared, done } => {
-                let _ = done.send(core.set_rules(*shared));
-            }
-            Command::Sessions { whose, from, done } => {
-                let _ = done.send(core.engine.borrow().sessions(&whose, from));
-            }
-            Command::Kick { whose, done } => {
-                let _ = done.send(core.kick(&whose));
-            }
-            Command::Drain { on, done } => {
-                core.engine.borrow_mut().enter(|entered| entered.shard.drain(on));
-                let _ = done.send(());
-            }
-            Command::Listen { listeners, done } => {
-                let _ = done.send(listening::listen(&core, *listeners));
-            }
-            Command::Change { changes, done } => {
-                let outcomes = changes.into_iter().map(|change| core.change_listener(change));
-                // Each is made, whatever becomes of the others.
-                let _ = done.send(outcomes.fold(Ok(()), Result::and));
-            }
-            Command::Clients { of, done } => {
-                let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
-            }
-            Command::Ping { done } => {
-                let _ = done.send(());
-            }
-            Command::Count { done } => {
-                let _ = done.send(Box::new(core.snapshot()));
-            }
-            Command::HandOver { allocation, to, client } => {
-                core.hand_over(allocation, to, client);
-            }
-            Command::Release { allocation } => core.release(allocation),
-            Command::FetchFor { client } => core.fetch_for(client),
+        if let Command::StandStill { done, orders } = command {
+            let _ = done.send(());
+            core.stand_still(&orders, || settle(&core, &mut commands, &mut responses));
+        } else {
+            carry_out(&core, command);
         }
+    }
+}
+
+/// Carries out what waits, so that no allocation is between two workers. Returns how much that was.
+fn settle(
+    core: &Rc<Core>,
+    commands: &mut mpsc::Receiver<Command>,
+    responses: &mut mpsc::Receiver<HandedOver>,
+) -> usize {
+    let mut settled = 0;
+    while let Ok(response) = responses.try_recv() {
+        core.take_over(response);
+        settled += 1;
+    }
+    while let Ok(command) = commands.try_recv() {
+        carry_out(core, command);
+        settled += 1;
+    }
+    settled
+}
+
+/// Carries out one command. A result that cannot be sent is ignored: the caller has gone away.
+fn carry_out(core: &Rc<Core>, command: Command) {
+    match command {
+        Command::SetRules { shared, done } => {
+            let _ = done.send(core.set_rules(*shared));
+        }
+        Command::Sessions { whose, from, done } => {
+            let _ = done.send(core.engine.borrow().sessions(&whose, from));
+        }
+        Command::Kick { whose, done } => {
+            let _ = done.send(core.kick(&whose));
+        }
+        Command::Drain { on, done } => {
+            core.engine.borrow_mut().enter(|entered| entered.shard.drain(on));
+            let _ = done.send(());
+        }
+        Command::Listen { listeners, done } => {
+            let _ = done.send(listening::listen(core, *listeners));
+        }
+        Command::Change { changes, done } => {
+            let outcomes = changes.into_iter().map(|change| core.change_listener(change));
+            // Each is made, whatever becomes of the others.
+            let _ = done.send(outcomes.fold(Ok(()), Result::and));
+        }
+        Command::Clients { of, done } => {
+            let _ = done.send(of.into_iter().map(|id| core.clients_of(id)).collect());
+        }
+        Command::Ping { done } => {
+            let _ = done.send(());
+        }
+        Command::Count { done } => {
+            let _ = done.send(Box::new(core.snapshot()));
+        }
+        Command::HandOver { allocation, to, client } => {
+            core.hand_over(allocation, to, client);
+        }
+        Command::Release { allocation } => core.release(allocation),
+        Command::FetchFor { client } => core.fetch_for(client),
+        Command::Export { done } => {
+            let _ = done.send(core.export().map(Box::new));
+        }
+        Command::EndSecure { done } => {
+            let _ = done.send(core.end_secure());
+        }
+        // There is one at a time, and the worker stands still already.
+        Command::StandStill { .. } => {}
     }
 }
 

@@ -35,6 +35,16 @@ impl StreamListeners {
         self.all.push(listener);
     }
 
+    /// Returns all of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Rc<ListenerHandle>> {
+        self.all.iter()
+    }
+
+    /// Returns the listener of this number.
+    pub(super) fn numbered(&self, number: u16) -> Option<&Rc<ListenerHandle>> {
+        self.all.iter().find(|listener| listener.number == number)
+    }
+
     /// Returns the listeners of this name: one for each address family.
     pub(super) fn of(&self, id: ListenerId) -> impl Iterator<Item = &Rc<ListenerHandle>> {
         self.all.iter().filter(move |listener| listener.id == id)

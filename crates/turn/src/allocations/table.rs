@@ -210,7 +210,6 @@ impl Allocations {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Allocation> {
         self.all.values()
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::auth::Denied;
 use crate::clock::Tick;
-use crate::policy::Exceeded;
+use crate::policy::{Exceeded, StreamLimit};
 use crate::{
     Adoption, AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId,
     DataPath, EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections,
@@ -224,7 +224,13 @@ impl Adoption for World {
         Some(RelayId(self.opened))
     }
 
-    fn adopt_peer(&mut self, owner: AllocationId, connection: ConnectionId, _: PeerStage) -> bool {
+    fn adopt_peer(
+        &mut self,
+        owner: AllocationId,
+        connection: ConnectionId,
+        _: PeerStage,
+        _: StreamLimit,
+    ) -> bool {
         let from = SocketAddr::from(([0, 0, 0, 0], 0));
         self.attempts.push(Attempt { owner, id: connection, from, to: from });
         self.handed_over.peers.remove(&connection.0) && self.peers.insert(connection.0)

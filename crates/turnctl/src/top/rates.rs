@@ -150,6 +150,7 @@ pub(super) mod tests {
             last_reload: ReloadOutcome::default(),
             certificates: Vec::new(),
             closing_listeners: Vec::new(),
+            carried_over: None,
         };
         Sample { at: start + Duration::from_millis(millis), server, sessions }
     }

@@ -1,0 +1,75 @@
+//! What became of the calls of the process before this one.
+
+use std::time::Instant;
+
+use taciturn_control::CarriedOver as Report;
+use taciturn_net::{Carried, Running, Shared};
+use taciturn_turn::policy::PortLease;
+use taciturn_turn::{LeftOut, Restored};
+
+use super::hand_over::STAY;
+
+/// What is known of another process before its allocations are restored.
+#[derive(Debug)]
+pub(super) struct Before {
+    writer: String,
+    /// The relay ports of the allocations that have stayed there.
+    left: Vec<(bool, u16)>,
+}
+
+/// What became of its allocations.
+#[derive(Debug)]
+pub(super) struct CarriedOver {
+    pub(super) report: Report,
+    /// The relay ports that the other process still has, and until when at most.
+    left: Vec<PortLease>,
+    until: Instant,
+}
+
+impl Before {
+    pub(super) fn of(carried: &Carried) -> Self {
+        Self { writer: carried.writer().to_owned(), left: carried.left() }
+    }
+
+    /// Logs what became of it.
+    pub(super) fn tell(
+        self,
+        restored: &Restored,
+        running: &Running,
+        shared: &Shared,
+    ) -> CarriedOver {
+        let left = running.note_ports(&shared.rules, &self.left);
+        let ended: usize = restored.left_out.iter().sum();
+        tracing::info!(
+            from = self.writer,
+            allocations = restored.allocations,
+            stayed = left.len(),
+            ended,
+            "running calls were carried over"
+        );
+        for why in LeftOut::ALL {
+            match restored.left_out(why) {
+                0 => {}
+                allocations => {
+                    tracing::warn!(allocations, "not carried over: {}", why.text());
+                }
+            }
+        }
+        let report = Report {
+            from_version: self.writer,
+            allocations: restored.allocations as u64,
+            stayed: left.len() as u64,
+            ended: ended as u64,
+        };
+        CarriedOver { report, left, until: Instant::now() + STAY }
+    }
+}
+
+impl CarriedOver {
+    /// Gives the relay ports back that the other process has no longer. To be called every few seconds.
+    pub(super) fn look(&mut self) {
+        if self.until <= Instant::now() {
+            self.left.clear();
+        }
+    }
+}

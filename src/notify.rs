@@ -86,7 +86,7 @@ impl Supervisor {
 
     /// The server ends.
     pub fn stopping(&self) {
-        self.say("STOPPING=1\nSTATUS=Ending all sessions");
+        self.say("STOPPING=1\nSTATUS=Stopping");
     }
 
     fn say(&self, words: &str) {
@@ -164,7 +164,7 @@ mod tests {
         supervisor.beat(true, "b");
         assert_eq!(heard(&socket).unwrap(), "STATUS=b");
         supervisor.stopping();
-        assert_eq!(heard(&socket).unwrap(), "STOPPING=1\nSTATUS=Ending all sessions");
+        assert_eq!(heard(&socket).unwrap(), "STOPPING=1\nSTATUS=Stopping");
     }
 
     #[test]

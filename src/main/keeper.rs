@@ -35,7 +35,17 @@ pub(super) struct Keeper {
     has_some: bool,
     /// Whether it has failed, and that was logged.
     failed: bool,
+    /// How many processes before this one have crashed, one after the other.
+    crashes: u8,
+    /// From then on this one is not one of them.
+    sound: Instant,
 }
+
+/// After so many crashes in a row the server begins anew: what it goes on with may be the cause.
+const CRASHES: u8 = 3;
+
+/// A process that lives for so long has not crashed of what it has begun with.
+const SOUND: Duration = Duration::from_secs(30);
 
 impl Keeper {
     /// `line` is a connection to the service manager. It keeps the descriptors of these names already.
@@ -44,7 +54,21 @@ impl Keeper {
     /// When the system refuses.
     pub(super) fn new(line: UnixDatagram, kept: Vec<String>) -> io::Result<Self> {
         let store = Store::new(line, kept)?;
-        Ok(Self { store, next: Instant::now(), has_some: false, failed: false })
+        let now = Instant::now();
+        Ok(Self {
+            store,
+            next: now,
+            has_some: false,
+            failed: false,
+            crashes: 0,
+            sound: now + SOUND,
+        })
+    }
+
+    /// Notes how many processes have crashed with what this one begins with. Returns false if it should not begin with it.
+    pub(super) const fn note_crashes(&mut self, crashes: u8) -> bool {
+        self.crashes = crashes;
+        crashes < CRASHES
     }
 
     /// Has it keep nothing: what it has kept is in use, and if that cannot be used, the next process begins anew.
@@ -72,7 +96,11 @@ impl Keeper {
     /// Has it keep what there is now. A failure is logged once.
     pub(super) async fn keep(&mut self, running: &Running, rules: &Rules) {
         let kept = match running.export(rules).await {
-            Ok(exported) => {
+            Ok(mut exported) => {
+                if self.sound <= Instant::now() {
+                    self.crashes = 0;
+                }
+                exported.note_crashes(self.crashes.saturating_add(1));
                 self.next = Instant::now() + EVERY.max(SHARE * exported.took());
                 self.save(&exported)
             }

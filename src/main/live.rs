@@ -80,7 +80,9 @@ impl Live<'_> {
                 Some(order) = orders.recv() => {
                     let drains = matches!(order, Order::Drain(..) | Order::HandOver(..));
                     self.carry_out(order).await;
-                    if self.handed_over.as_ref().is_some_and(|handed_over| handed_over.left == 0) {
+                    if self.handed_over.as_ref().is_some_and(|handed_over| handed_over.left == 0)
+                        && may_end()
+                    {
                         return Ok(());
                     }
                     if drains {
@@ -94,7 +96,8 @@ impl Live<'_> {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
                     }
-                    if self.drainer.is_finished().await {
+                    let may_end = self.handed_over.is_none() || may_end();
+                    if may_end && self.drainer.is_finished().await {
                         return Ok(());
                     }
                 }
@@ -196,6 +199,12 @@ impl Live<'_> {
         self.in_use.renew_dtls();
         Ok(())
     }
+}
+
+/// Whether a process that has handed over may end. As process 1 of a container it waits until it is stopped: the engine
+/// would start it again, and it would take over from the one that has its place.
+fn may_end() -> bool {
+    std::process::id() != 1
 }
 
 /// Waits until something else may have to be kept; for ever if nothing is.

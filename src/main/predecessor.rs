@@ -114,6 +114,11 @@ impl Predecessor {
         self.carried.is_none()
     }
 
+    /// How many processes in a row have crashed with what is there.
+    pub(super) fn crashes(&self) -> u8 {
+        self.carried.as_ref().map_or(0, Carried::crashes)
+    }
+
     /// Takes the listening sockets.
     pub(super) fn take_groups(&mut self) -> Groups {
         std::mem::take(&mut self.groups)

@@ -137,8 +137,15 @@ impl<'a> Prepared<'a> {
         let names = inherited.descriptors.iter().map(|(name, _)| name.clone()).collect();
         let variable = |name: &str| self.invocation.environment.get(name);
         let line = Supervisor::connect(variable)?;
-        let keeper = line.map(|line| Keeper::new(line, names)).transpose()?;
-        let kept = Predecessor::kept(inherited);
+        let mut keeper = line.map(|line| Keeper::new(line, names)).transpose()?;
+        let mut kept = Predecessor::kept(inherited);
+        let crashes = kept.crashes();
+        if keeper.as_mut().is_some_and(|keeper| !keeper.note_crashes(crashes)) {
+            tracing::error!(
+                "this server begins anew: it has crashed {crashes} times in a row with the same calls"
+            );
+            kept = Predecessor::default();
+        }
         let predecessor = match self.invocation.takes_over() && kept.is_none() {
             true => Predecessor::running(&self.config)?,
             false => kept,

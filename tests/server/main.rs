@@ -25,6 +25,7 @@ mod reload_listeners;
 mod server_process;
 mod strangers;
 mod streams;
+mod take_over;
 mod tcp_relay;
 mod udp_and_dtls;
 mod unproven;

@@ -1,5 +1,5 @@
-//! The sockets and threads of the relay. `unsafe` is in `batch::linux`, `readiness`, `memory` and
-//! `dtls::ffi`.
+//! The sockets and threads of the relay. `unsafe` is in `batch::linux`, `steering`, `readiness`,
+//! `memory`, `stream::receive_buffer` and `dtls::ffi`.
 //!
 //! Each worker is a thread with a runtime of its own. It has a shard of `taciturn-turn`, its
 //! listening sockets (SO_REUSEPORT: the kernel spreads clients over the workers), the relay
@@ -38,6 +38,7 @@ mod send_errors;
 mod server;
 mod shared;
 mod sockets;
+mod steering;
 mod stream;
 mod tcp_relay;
 mod tcp_socket;

@@ -10,6 +10,9 @@ use super::error::CtlError;
 use super::running::{self, RunningServer, Started};
 
 const WAYS: &str = "\
+Example:
+  turnctl upgrade
+
 How it is done depends on how the server was started:
 
   systemd        sudo apt install ./taciturn_VERSION_ARCH.deb, or with a program of your own:

@@ -1,7 +1,6 @@
 //! What another process had, for this one to go on with.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 
 use taciturn_handover::{Claimed, Held, Name};
 use taciturn_turn::Rules;
@@ -67,33 +66,22 @@ impl Carried {
         Ok((Self { snapshot, record, held }, Groups::new(claimed.groups)))
     }
 
-    /// How many allocations there are in it.
-    #[must_use]
-    pub fn allocations(&self) -> usize {
-        self.snapshot.len()
-    }
-
     /// The release that wrote it.
     #[must_use]
     pub fn writer(&self) -> &str {
         self.snapshot.writer()
     }
 
-    /// How many workers there were.
+    /// How many processes in a row have crashed with this.
     #[must_use]
-    pub fn workers(&self) -> usize {
-        self.record.workers.len()
+    pub const fn crashes(&self) -> u8 {
+        self.record.crashes
     }
 
     /// The relay ports that the other process goes on using, each with whether it is of IPv6.
     #[must_use]
     pub fn left(&self) -> Vec<(bool, u16)> {
         self.record.workers.iter().flat_map(|worker| worker.left.iter().copied()).collect()
-    }
-
-    /// Takes the socket of this name, of those that belong to no client.
-    pub fn take(&mut self, name: &Name) -> Option<OwnedFd> {
-        self.held.remove(name).map(|held| held.socket)
     }
 
     /// Which tick it is for this process, so that the ticks of the other one go on.

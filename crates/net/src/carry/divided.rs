@@ -12,6 +12,7 @@ use taciturn_turn::{Client, ClientAddr, ConnectionId, ShardNumber, Via, snapshot
 use super::record::{ClientRecord, ListenerRecord, Record};
 use crate::batch::ip_fields::IpFields;
 use crate::listener::bind::Numbers;
+use crate::steering::worker_of;
 
 /// What one worker goes on with.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ impl CarriedSockets {
 /// From the numbers of the other process to those of this one.
 #[derive(Debug)]
 pub(super) struct Division<'a> {
+    /// How many workers the other process had, and this one has.
+    had: u16,
     workers: u16,
     numbers: &'a Numbers,
     /// The addresses that the numbers of the other process stood for.
@@ -89,7 +92,8 @@ impl<'a> Division<'a> {
                 listeners.insert((shard, *number), (*is_stream, *address));
             }
         }
-        Self { workers, numbers, listeners, clients: AHashMap::new() }
+        let had = u16::try_from(record.workers.len()).unwrap_or(u16::MAX);
+        Self { had, workers, numbers, listeners, clients: AHashMap::new() }
     }
 
     /// Finds the connections of clients their workers and numbers. One whose socket did not come, or whose listener is
@@ -128,9 +132,16 @@ impl<'a> Division<'a> {
         match client.via {
             Via::Udp(number) => {
                 let number = self.listener(shard, number, false)?;
-                // With as many workers as before, the kernel chooses as before.
-                (shard.0 < self.workers)
-                    .then_some((shard, Client { via: Via::Udp(number), ..client }))
+                let to = match self.had == self.workers {
+                    // The sockets are in the same order.
+                    true => shard,
+                    false if self.numbers.steered => {
+                        ShardNumber(worker_of(client.remote.0, self.workers))
+                    }
+                    // The kernel knows, and does not tell.
+                    false => return None,
+                };
+                Some((to, Client { via: Via::Udp(number), ..client }))
             }
             Via::Stream { connection, .. } => self.clients.get(&(shard, connection)).copied(),
             Via::Dtls { .. } => None,

@@ -66,6 +66,11 @@ impl Exported {
         Self { sockets, snapshot, record, took }
     }
 
+    /// Notes how many processes in a row have crashed with this, if this one does as well.
+    pub const fn note_crashes(&mut self, crashes: u8) {
+        self.record.crashes = crashes;
+    }
+
     /// How many allocations are in it.
     #[must_use]
     pub fn allocations(&self) -> usize {

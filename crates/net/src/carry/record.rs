@@ -34,6 +34,9 @@ pub(crate) enum RecordError {
 /// All that is written, beside the snapshot.
 #[derive(Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Record {
+    /// How many processes in a row have crashed with what is in it, if this one does: 0 in what is given when a process
+    /// ends in good order.
+    pub(crate) crashes: u8,
     /// In the order of the workers' numbers.
     pub(crate) workers: Vec<WorkerRecord>,
 }
@@ -144,7 +147,7 @@ mod tests {
             peers: vec![peer],
             left: vec![(true, 59001)],
         };
-        Record { workers: vec![worker, WorkerRecord::default()] }
+        Record { crashes: 2, workers: vec![worker, WorkerRecord::default()] }
     }
 
     #[test]
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn lengths_that_promise_more_than_there_is_cost_no_memory() {
         let mut bytes = record().write(b"").unwrap().to_vec();
-        for at in [2, HEAD] {
+        for at in [2, HEAD + 1] {
             bytes[at..at + 4].fill(0xff);
             assert_eq!(Record::read(&bytes), Err(RecordError::Malformed));
         }

@@ -12,6 +12,7 @@ use super::udp::{self, UdpListener, has_ipv6};
 use crate::carry::Groups;
 use crate::dtls_clients::DtlsSettings;
 use crate::sockets::FIRST_STREAM_LISTENER;
+use crate::steering::steer;
 use crate::stream::settings::StreamSettings;
 use crate::stream::sockets::{self, StreamListener};
 
@@ -45,6 +46,8 @@ pub enum ListenerChange {
 /// Listening sockets of one worker.
 #[derive(Debug, Default)]
 pub struct Listeners {
+    /// Whether the kernel chooses the worker of a client on UDP as [`worker_of`](crate::steering::worker_of) does.
+    pub(crate) steered: bool,
     pub(crate) udp: Vec<UdpListener>,
     pub(crate) dtls: Vec<(UdpListener, Arc<DtlsSettings>)>,
     pub(crate) streams: Vec<StreamListener>,
@@ -75,13 +78,19 @@ impl Listeners {
         let places: Vec<_> = wanted.iter().flat_map(|(_, wanted)| wanted.places()).collect();
         carried.retain(|is_stream, address| places.contains(&(is_stream, address)));
         let mut all: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
+        let mut steered = true;
         for (id, wanted) in wanted {
             let id = *id;
             let (probe, listen) = (udp::probe, udp::listen);
             match wanted {
                 Wanted::Udp(at) => {
-                    let mut bind =
-                        Binding { protocol: "udp", probe, listen, carried: &mut carried };
+                    let mut bind = Binding {
+                        protocol: "udp",
+                        probe,
+                        listen,
+                        carried: &mut carried,
+                        steered: &mut steered,
+                    };
                     bind.each(*at, &mut all, |worker, socket, address| {
                         worker.udp.push(UdpListener::new(id, socket, address, Spoken::Udp));
                     })?;
@@ -92,8 +101,13 @@ impl Listeners {
                         Wanted::Dtls(_) => Spoken::Dtls,
                         _ => Spoken::UdpAndDtls,
                     };
-                    let mut bind =
-                        Binding { protocol: "udp", probe, listen, carried: &mut carried };
+                    let mut bind = Binding {
+                        protocol: "udp",
+                        probe,
+                        listen,
+                        carried: &mut carried,
+                        steered: &mut steered,
+                    };
                     bind.each(at, &mut all, |worker, socket, address| {
                         let listener = UdpListener::new(id, socket, address, spoken);
                         worker.dtls.push((listener, Arc::clone(settings)));
@@ -101,8 +115,13 @@ impl Listeners {
                 }
                 Wanted::Stream(settings) => {
                     let (at, probe, listen) = (settings.address, sockets::probe, sockets::listen);
-                    let mut bind =
-                        Binding { protocol: "tcp", probe, listen, carried: &mut carried };
+                    let mut bind = Binding {
+                        protocol: "tcp",
+                        probe,
+                        listen,
+                        carried: &mut carried,
+                        steered: &mut steered,
+                    };
                     bind.each(at, &mut all, |worker, socket, address| {
                         let settings = Arc::clone(settings);
                         worker.streams.push(StreamListener { id, socket, address, settings });
@@ -110,6 +129,7 @@ impl Listeners {
                 }
             }
         }
+        all.iter_mut().for_each(|worker| worker.steered = steered);
         Ok(all)
     }
 
@@ -129,7 +149,11 @@ impl Listeners {
 
 /// The numbers that the listening sockets of a worker get, in the order in which it adds them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Numbers(Vec<(bool, SocketAddr, u16)>);
+pub(crate) struct Numbers {
+    /// Whether the kernel chooses the worker of a client on UDP as [`worker_of`](crate::steering::worker_of) does.
+    pub(crate) steered: bool,
+    all: Vec<(bool, SocketAddr, u16)>,
+}
 
 impl Numbers {
     /// Those of a worker that listens on these, and on nothing before. A socket for DTLS alone has no plain clients.
@@ -139,17 +163,14 @@ impl Numbers {
         let udp = udp.filter(|(_, listener)| listener.spoken != Spoken::Dtls);
         let streams = (FIRST_STREAM_LISTENER..).zip(&listeners.streams);
         let streams = streams.map(|(number, listener)| (true, listener.address, number));
-        Self(
-            udp.map(|(number, listener)| (false, listener.address, number))
-                .chain(streams)
-                .collect(),
-        )
+        let udp = udp.map(|(number, listener)| (false, listener.address, number));
+        Self { steered: listeners.steered, all: udp.chain(streams).collect() }
     }
 
     /// The number of the socket at an address, for connections or for datagrams.
     pub(crate) fn at(&self, is_stream: bool, address: SocketAddr) -> Option<u16> {
         let (.., number) =
-            self.0.iter().find(|(stream, at, _)| (*stream, *at) == (is_stream, address))?;
+            self.all.iter().find(|(stream, at, _)| (*stream, *at) == (is_stream, address))?;
         Some(*number)
     }
 }
@@ -170,11 +191,22 @@ impl Wanted {
 trait Bound: From<OwnedFd> {
     const IS_STREAM: bool;
 
+    /// Has the kernel choose among the sockets of so many workers on one address by the client's address. Returns true
+    /// if it does.
+    fn steer(&self, is_ipv6: bool, workers: u16) -> bool;
+
     fn address(&self) -> io::Result<SocketAddr>;
 }
 
 impl Bound for UdpSocket {
     const IS_STREAM: bool = false;
+
+    fn steer(&self, is_ipv6: bool, workers: u16) -> bool {
+        let tell = |error: &io::Error| {
+            tracing::debug!(%error, "the kernel chooses the worker of a client");
+        };
+        steer(self, is_ipv6, workers).inspect_err(tell).is_ok()
+    }
 
     fn address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
@@ -183,6 +215,11 @@ impl Bound for UdpSocket {
 
 impl Bound for TcpListener {
     const IS_STREAM: bool = true;
+
+    /// A connection stays where it was accepted, whoever that is.
+    fn steer(&self, _: bool, _: u16) -> bool {
+        true
+    }
 
     fn address(&self) -> io::Result<SocketAddr> {
         self.local_addr()
@@ -195,6 +232,7 @@ struct Binding<'a, S> {
     probe: fn(SocketAddr) -> io::Result<()>,
     listen: fn(SocketAddr) -> io::Result<S>,
     carried: &'a mut Groups,
+    steered: &'a mut bool,
 }
 
 impl<S: Bound> Binding<'_, S> {
@@ -215,13 +253,17 @@ impl<S: Bound> Binding<'_, S> {
             if port != 0 && carried.len() == 0 {
                 (self.probe)(bound).map_err(failed)?;
             }
-            for worker in &mut *workers {
+            let number = u16::try_from(workers.len()).unwrap_or(u16::MAX);
+            for (at, worker) in workers.iter_mut().enumerate() {
                 let failed = |error| BindError { address: bound, protocol, error };
                 let socket =
                     carried.next().map_or_else(|| (self.listen)(bound), Ok).map_err(failed)?;
                 // Port 0: the kernel chooses for the first, the others follow.
                 bound = socket.address().map_err(failed)?;
                 port = bound.port();
+                if at == 0 && number > 1 {
+                    *self.steered &= socket.steer(bound.is_ipv6(), number);
+                }
                 keep(worker, socket, bound);
             }
         }

@@ -60,16 +60,19 @@ impl Core {
             listeners.extend(datagram_listeners(resources)?);
             let Clients { clients, mut peers, mut sockets } = Clients::of(resources)?;
             let streams: Streams = clients.iter().map(|client| client.connection).collect();
-            let left = entered.shard.left(|client| goes(client, &streams));
+            let staying = entered.shard.left(|client| goes(client, &streams));
             let (unbound, of_unbound) = resources.tcp.export()?;
             peers.extend(unbound);
             sockets.extend(of_unbound);
             for (address, socket) in resources.sockets.duplicate_relays()? {
-                if !left.contains(&(Family::of(address.ip()), address.port())) {
+                if !staying.contains(&(Family::of(address.ip()), address.port())) {
                     sockets.push((Entry::new(Name::Relay(address)), socket));
                 }
             }
             let shard = entered.shard.snapshot(entered.now.tick, |client| goes(client, &streams));
+            // Clients on DTLS cannot stay: their datagrams come to a socket that goes.
+            let is_dtls = |client: &Client| matches!(client.via, Via::Dtls { .. });
+            let left = entered.shard.left(|client| is_dtls(client) || goes(client, &streams));
             let left =
                 left.into_iter().map(|(family, port)| (family == Family::V6, port)).collect();
             let took = begun.elapsed();

@@ -21,7 +21,7 @@ use crate::stream::sockets::StreamListener;
 /// If the system refuses one of them. Those before it stay: [`ListenerChange::Close`] removes
 /// them.
 pub(super) fn listen(core: &Rc<Core>, listeners: Listeners) -> io::Result<()> {
-    let Listeners { udp, dtls, streams } = listeners;
+    let Listeners { udp, dtls, streams, steered: _ } = listeners;
     for listener in udp {
         core.engine.borrow_mut().listen(listener)?;
     }

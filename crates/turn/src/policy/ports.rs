@@ -120,7 +120,11 @@ impl PortPool {
             return Err(LeaseError::Kept);
         }
         let rest = ports.free.take(port).ok_or(LeaseError::Exhausted)?;
-        Ok(PortLease { pool: Arc::clone(self), family, port, rest })
+        Ok(self.leased(family, port, rest))
+    }
+
+    fn leased(self: &Arc<Self>, family: Family, port: u16, rest: Rest) -> PortLease {
+        PortLease { pool: Arc::clone(self), family, port, rest, outside: false }
     }
 
     /// Leases this very port, rested or not; `None` where it is not free.
@@ -129,7 +133,7 @@ impl PortPool {
         let mut ports = self.lock(family);
         ports.end_reservations(now);
         let rest = ports.free.take(port)?;
-        Some(PortLease { pool: Arc::clone(self), family, port, rest })
+        Some(self.leased(family, port, rest))
     }
 
     /// Reserves the port after that of `lease` for `user`, under `token`.
@@ -170,7 +174,7 @@ impl PortPool {
             let mut ports = self.lock(family);
             ports.end_reservations(now);
             if let Some((port, rest)) = ports.reservations.redeem(token, user) {
-                return Ok(PortLease { pool: Arc::clone(self), family, port, rest });
+                return Ok(self.leased(family, port, rest));
             }
         }
         Err(LeaseError::UnknownToken)
@@ -229,6 +233,8 @@ pub struct PortLease {
     port: u16,
     /// What the port still has to rest, once it is given back.
     rest: Rest,
+    /// Whether it is not of the range any more: it is given back to nobody.
+    outside: bool,
 }
 
 impl PortLease {
@@ -269,6 +275,9 @@ impl PortLease {
 
 impl Drop for PortLease {
     fn drop(&mut self) {
+        if self.outside {
+            return;
+        }
         for live in [&self.pool.live, &self.pool.live_tcp] {
             self.pool.set_live(&live[self.family as usize], self.port, false);
         }

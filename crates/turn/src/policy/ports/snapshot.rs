@@ -137,14 +137,20 @@ impl PortPool {
         }
     }
 
-    /// Leases the port that an allocation had in another process, rested or not; `None` where it is not
-    /// free, or no more of the range.
+    /// Leases the port that an allocation had in another process, rested or not; `None` where it is not free. One that
+    /// is no more of the range is leased all the same, for as long as the allocation lasts.
     #[must_use]
     pub fn restore_lease(
         self: &Arc<Self>,
         leased: &LeasedPort,
         there: &TakeOver,
     ) -> Option<PortLease> {
+        let (first, last) = (self.range.first(), self.range.last());
+        if !(first..=last).contains(&leased.port) {
+            let mut lease = self.leased(leased.family, leased.port, leased.rest.rest(there));
+            lease.outside = true;
+            return Some(lease);
+        }
         let mut lease = self.claim(leased.family, leased.port, there.now)?;
         lease.rest = lease.rest.max(leased.rest.rest(there));
         Some(lease)
@@ -223,7 +229,8 @@ mod tests {
         assert_eq!(late.redeem([7; 8], &alice, Tick(77)).unwrap_err(), LeaseError::UnknownToken);
         let narrow = pool(50002, 50008);
         narrow.restore(&snapshot, &there(0));
-        assert!(narrow.restore_lease(&even.leased(NOW), &there(0)).is_none());
+        // For as long as its allocation lasts.
+        narrow.restore_lease(&even.leased(NOW), &there(0)).unwrap().retire(NOW);
         assert_eq!((narrow.used(V4), narrow.snapshot(Tick(77))), (0, PortsSnapshot::default()));
         // Not twice.
         let twice = pool(50000, 50009);

@@ -4,19 +4,20 @@
 #[path = "main/mod.rs"]
 mod server;
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use self::server::{Failure, Invocation, Log, Notes, Prepared};
+use self::server::{Failure, Invocation, Log, Look, Notes, Prepared};
 use taciturn::admin::LogSink;
 use taciturn_config::Config;
 
 fn main() -> ExitCode {
     let invocation = Invocation::of_process();
+    let look = Look::of(io::stderr().is_terminal(), &invocation.environment);
     let loaded = match invocation.load() {
         Ok(loaded) => loaded,
         Err(errors) => {
-            complain(&errors);
+            complain(&errors, look);
             return ExitCode::from(2);
         }
     };
@@ -27,17 +28,17 @@ fn main() -> ExitCode {
     let log = match log {
         Ok(log) => log,
         Err(error) => {
-            complain(&error);
+            complain(&error, look);
             return ExitCode::FAILURE;
         }
     };
     let sink = log.sink().clone();
     let mut notes = Notes::default();
-    notes.tell(&loaded.notes);
+    notes.at_start(&loaded.notes);
     let outcome = serve(&invocation, config, log, notes);
     if let Err(error) = &outcome {
         // After the last lines of the log, and waited for like them.
-        sink.write(&format!("taciturn: {error}\n"));
+        sink.write(&look.errors(&format!("taciturn: error: {error}\n")));
     }
     sink.finish();
     outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
@@ -49,6 +50,6 @@ fn serve(invocation: &Invocation, config: Config, log: Log, notes: Notes) -> Res
     prepared.bind()?.confine()?.start()?.serve()
 }
 
-fn complain(error: &dyn std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "taciturn: {error}");
+fn complain(error: &dyn std::fmt::Display, look: Look) {
+    let _ = writeln!(io::stderr(), "{}", look.errors(&format!("taciturn: {error}")));
 }

@@ -1,6 +1,6 @@
 //! The form of the log's lines.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use tracing::Subscriber;
 use tracing_subscriber::Layer;
@@ -11,20 +11,19 @@ use taciturn_config::LogFormat;
 
 /// Writes lines of this form to `sink`, which leads to standard error. `journal_stream` is what systemd
 /// says of the journal's socket in `JOURNAL_STREAM`: text has no time there, because the journal adds it.
-/// Colours are for terminals alone.
+/// Colours are for terminals alone, which the caller knows.
 #[must_use]
 pub fn log_lines<S>(
     format: LogFormat,
     journal_stream: Option<&str>,
+    colours: bool,
     sink: LogSink,
 ) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(sink)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(sink).with_ansi(colours).with_target(false);
     match format {
         // A time in a field of its own does no harm.
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

@@ -97,8 +97,7 @@ fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
 fn warn_of_root() {
     if process::is_root() {
         tracing::warn!(
-            "this server keeps running as root (uid 0), although without capabilities: a fault in it could \
-             affect root's own files. Set user in [process], User= in the systemd unit, or user: in the \
+            "this server keeps running as root (uid 0): set user in [process], User= in the unit, or user: in the \
              compose file"
         );
     }

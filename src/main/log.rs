@@ -1,6 +1,7 @@
 //! The log of this process, and what of it is written.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use taciturn::admin::control::Messages;
@@ -13,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, registry, reload};
 
 use super::failure::Failure;
+use super::look::Look;
 
 /// Why the filter cannot be changed.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +51,11 @@ impl Log {
         let (layer, handle) = reload::Layer::new(EnvFilter::try_new(filter.as_str())?);
         let journal = environment.get("JOURNAL_STREAM").and_then(|value| value.to_str());
         log_panics(sink.clone());
-        registry().with(layer).with(admin::log_lines(format, journal, sink.clone())).init();
+        let colours = Look::of(std::io::stderr().is_terminal(), environment).is_coloured();
+        registry()
+            .with(layer)
+            .with(admin::log_lines(format, journal, colours, sink.clone()))
+            .init();
         let (configured, now) = (filter.clone(), filter.clone());
         Ok(Self { filter: handle, configured, now, until: None, sink, told_lost: 0 })
     }

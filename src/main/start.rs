@@ -240,7 +240,7 @@ impl<'a> Confined<'a> {
             notices,
             inherited: _,
         } = prepared;
-        let addresses = sockets.first().map(Listeners::addresses).unwrap_or_default();
+        let listening = sockets.first().map(Listeners::addresses).unwrap_or_default();
         let tickets = ticket_key()?;
         if let Some(keeper) = &mut keeper {
             // If this process cannot use it, the next one must not try as well.
@@ -256,10 +256,6 @@ impl<'a> Confined<'a> {
         predecessor.ready()?;
         let running = workers.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared));
-        if let Err(error) = announce(&config, &external, &addresses) {
-            // Nobody reads standard output: no reason not to serve.
-            tracing::warn!("cannot print to standard output: {error}");
-        }
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
         let server = ServerHandle::new(
@@ -284,6 +280,14 @@ impl<'a> Confined<'a> {
             tasks.push(admin::control::start(socket, server.clone(), orderer.clone())?);
         }
         drop(_inside);
+        // Behind the lines of the log so far, so that the next steps stay in sight.
+        log.sink().flush();
+        if let Err(error) =
+            announce(&in_use.config, &invocation.environment, &in_use.external, &listening)
+        {
+            // Nobody reads standard output: no reason not to serve.
+            tracing::warn!("cannot print to standard output: {error}");
+        }
         Ok(Started {
             invocation,
             log,

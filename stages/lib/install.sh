@@ -33,7 +33,8 @@ programs_for() {
         ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
-            dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl
+            dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
+            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv
         ;;
     matrix)
         programs_for browser
@@ -92,6 +93,7 @@ module_directories() {
     ! has_word "$*" browser && ! has_word "$*" matrix || echo stages/e2e
     ! has_word "$*" matrix || echo stages/matrix
     ! has_word "$*" matrix-clients || echo stages/e2e/peers
+    ! has_word "$*" packaging || echo stages/packaging
 }
 
 modules_missing() {
@@ -109,25 +111,32 @@ install_modules() {
     fi
 }
 
-# The Python environments that the stages need: the names of stages/matrix/python/*.txt.
+# The Python environments that the stages need: the files with what is in them.
 environments() {
-    ! has_word "$*" matrix || echo synapse
-    ! has_word "$*" matrix-clients || echo aiortc
+    ! has_word "$*" matrix || echo stages/matrix/python/synapse.txt
+    ! has_word "$*" matrix-clients || echo stages/matrix/python/aiortc.txt
+    ! has_word "$*" packaging || echo stages/packaging/python/zizmor.txt
+}
+
+# environment_directory FILE
+environment_directory() {
+    printf '%s/python-%s' "$TARGET_DIR" "$(basename "$1" .txt)"
 }
 
 environment_missing() {
-    ! cmp -s "$ROOT/stages/matrix/python/$1.txt" "$TARGET_DIR/python-$1/installed.txt"
+    ! cmp -s "$ROOT/$1" "$(environment_directory "$1")/installed.txt"
 }
 
 # Pinned by the hashes in the file. Only wheels: nothing is compiled and no package's code runs.
 install_environment() {
-    local directory=$TARGET_DIR/python-$1
+    local directory
+    directory=$(environment_directory "$1")
     rm -rf "$directory"
     mkdir -p "$TARGET_DIR"
     /usr/bin/python3 -m venv "$directory" || return 1
     "$directory/bin/pip" install --quiet --disable-pip-version-check --no-deps --require-hashes \
-        --only-binary :all: -r "$ROOT/stages/matrix/python/$1.txt" </dev/null || return 1
-    cp "$ROOT/stages/matrix/python/$1.txt" "$directory/installed.txt"
+        --only-binary :all: -r "$ROOT/$1" </dev/null || return 1
+    cp "$ROOT/$1" "$directory/installed.txt"
 }
 
 check_only() {
@@ -141,7 +150,7 @@ check_only() {
     done
     for name in $(environments "$@"); do
         ! environment_missing "$name" ||
-            die "missing Python packages of stages/matrix/python/$name.txt (run without --no-install)"
+            die "missing Python packages of $name (run without --no-install)"
     done
 }
 
@@ -168,7 +177,7 @@ main() {
     done
     for name in $(environments "$@"); do
         environment_missing "$name" || continue
-        say "installing: the Python packages of stages/matrix/python/$name.txt"
+        say "installing: the Python packages of $name"
         install_environment "$name" || die "pip could not install the packages of stages/matrix/python/$name.txt"
     done
 }

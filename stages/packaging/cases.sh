@@ -254,7 +254,7 @@ case_credential() {
     inside journalctl -u taciturn --no-pager | tail -n 12 | tee "$WORK/credential.log"
     rm "$dir/test.conf" "$WORK/debian/etc/taciturn/turn_secret"
     inside systemctl daemon-reload
-    grep -q 'is not in use now' "$WORK/credential.log" && grep -q '0 static users, 1 shared secrets' "$WORK/credential.log"
+    grep -q 'is not in use now' "$WORK/credential.log" && grep -q '  credentials  1 shared secret$' "$WORK/credential.log"
 }
 
 # The watchdog ends a server that does not turn, and starts another.

@@ -14,3 +14,4 @@ mod modules;
 mod monitoring;
 mod reference;
 mod security;
+mod workflows;

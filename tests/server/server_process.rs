@@ -44,13 +44,34 @@ fn starts_without_configuration_and_keeps_one_secret() {
 fn says_where_it_listens_and_what_it_relays_on() {
     let server = Server::start(&["--realm", "turn.domain.org", "--workers", "1"]);
     let expected = format!(
-        "taciturn {}\n  listening    {}/udp\n  relaying on  127.0.0.1, ports 59000-60100 (1101)\n  \
-         realm        turn.domain.org\n  credentials  0 static users, 1 shared secrets\n  \
+        "taciturn {} is ready\n  listening    {}/udp\n  relaying on  127.0.0.1, ports 59000-60100 (1101)\n  \
+         realm        turn.domain.org\n  credentials  1 shared secret of its own in {}/turn_secret\n  \
          workers      1, one core each\n",
         env!("CARGO_PKG_VERSION"),
-        server.address
+        server.address,
+        server.state.path().display()
     );
     assert_eq!(server.announced, expected);
+}
+
+#[test]
+fn what_nobody_has_configured_is_in_the_report_alone() {
+    let server = Server::start(&[
+        "--user",
+        "alice:correct horse battery",
+        "--user",
+        "bob:staple of the horse",
+    ]);
+    assert!(server.announced.contains("  credentials  2 static users\n"), "{}", server.announced);
+    let server = Server::start(&[]);
+    assert!(
+        server.announced.contains("  credentials  1 shared secret of its own in "),
+        "{}",
+        server.announced
+    );
+    server.signal(Signal::TERM);
+    server.wait_for_log("stopping", 1);
+    assert!(!server.has_logged("shared secret"));
 }
 
 #[test]

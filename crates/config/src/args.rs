@@ -104,6 +104,19 @@ impl ServerArgs {
     /// These arguments as they were meant by a process in `directory`: paths that are not absolute begin there.
     #[must_use]
     pub fn in_directory(mut self, directory: &Path) -> Self {
+        self.each_path(|path| *path = directory.join(&*path));
+        self
+    }
+
+    /// Whether a path among the arguments begins in the directory of the process.
+    #[must_use]
+    pub fn has_relative_path(&self) -> bool {
+        let mut relative = false;
+        self.clone().each_path(|path| relative |= path.is_relative());
+        relative
+    }
+
+    fn each_path(&mut self, mut change: impl FnMut(&mut PathBuf)) {
         let paths = [
             &mut self.config,
             &mut self.coturn_config,
@@ -112,9 +125,8 @@ impl ServerArgs {
             &mut self.state_dir,
         ];
         for path in paths.into_iter().flatten().chain(&mut self.secret_file) {
-            *path = directory.join(&*path);
+            change(path);
         }
-        self
     }
 }
 
@@ -127,7 +139,9 @@ mod tests {
         let flags = ["--config", "--cert", "--key", "--state-dir", "--secret-file"];
         let line = flags.iter().flat_map(|flag| [*flag, "a/b"]);
         let args = ServerArgs::try_parse_from(["taciturn"].into_iter().chain(line)).unwrap();
+        assert!(args.has_relative_path());
         let args = args.in_directory(Path::new("/srv"));
+        assert!(!args.has_relative_path());
         let there = Some(PathBuf::from("/srv/a/b"));
         assert_eq!([&args.config, &args.cert, &args.key, &args.state_dir], [&there; 4]);
         assert_eq!(args.secret_file, ["/srv/a/b"].map(PathBuf::from));

@@ -90,7 +90,7 @@ fn ensure_credential(
                     path.display()
                 ),
             };
-            findings.notes.push(Note::info(text));
+            findings.notes.push(Note::unconfigured(text));
             config.auth.secrets.push(secret);
         }
         Err(error) => no_secret(error, findings),

@@ -134,6 +134,9 @@ pub struct Note {
 pub enum Topic {
     /// A credential that can be guessed, and that `auth.allow_weak_credentials` lets pass.
     WeakCredential,
+    /// What is so because nothing is configured: TLS is off, a secret was made. The server's report at its start
+    /// has it in fewer words.
+    Unconfigured,
 }
 
 /// How much a [`Note`] matters.
@@ -148,6 +151,11 @@ pub enum NoteLevel {
 impl Note {
     pub(crate) fn info(text: impl Into<String>) -> Self {
         Self { level: NoteLevel::Info, text: text.into(), topic: None }
+    }
+
+    /// What is so because nothing is configured.
+    pub(crate) fn unconfigured(text: impl Into<String>) -> Self {
+        Self { topic: Some(Topic::Unconfigured), ..Self::info(text) }
     }
 
     pub(crate) fn warning(text: impl Into<String>) -> Self {

@@ -116,7 +116,7 @@ pub fn block(config: &Config, host: &Host, options: &BlockOptions) -> Result<Str
         );
     } else {
         yaml.push_str(
-            "# false: guests, people without an account, get no relay. Synapse's default is true.\n\
+            "# No relay for guests, who have no account. Synapse's default is true.\n\
              turn_allow_guests: false\n",
         );
     }
@@ -192,7 +192,7 @@ mod tests {
                - \"turn:turn.domain.org:3478?transport=tcp\"\n\
              turn_shared_secret: \"a-secret-of-24-letters!!\"\n\
              turn_user_lifetime: 24h\n\
-             # false: guests, people without an account, get no relay. Synapse's default is true.\n\
+             # No relay for guests, who have no account. Synapse's default is true.\n\
              turn_allow_guests: false\n"
         );
     }

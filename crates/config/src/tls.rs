@@ -37,10 +37,8 @@ pub(super) fn is_tried(reader: &Reader<'_>) -> bool {
 
 /// Says why there is no TLS where nobody asked for it.
 pub(super) fn off_note() -> Note {
-    Note::info(
-        "TLS is off because no certificate is configured; to turn it on, set cert and key, certbot \
-         or acme in [tls] (in the environment TACITURN_TLS_CERT and TACITURN_TLS_KEY, \
-         TACITURN_TLS_CERTBOT or TACITURN_TLS_ACME)",
+    Note::unconfigured(
+        "TLS is off because no certificate is configured; to turn it on, set cert and key, certbot or acme in [tls]",
     )
 }
 

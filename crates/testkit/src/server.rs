@@ -85,11 +85,18 @@ impl Server {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut announced = String::new();
         let mut listeners = Vec::new();
+        let mut in_list = false;
         // Its last line before the block (or the end) is "workers".
         while let Some(Ok(line)) = lines.next() {
-            if let Some(listening) = line.trim().strip_prefix("listening") {
-                for listener in listening.trim().split(", ") {
+            // More than fit into a line go on below, under the first.
+            let label = line.get(..15).unwrap_or_default().trim();
+            in_list = label == "listening" || in_list && label.is_empty();
+            if in_list {
+                let list = line.get(15..).unwrap_or_default().trim_end_matches(',');
+                for listener in list.split(", ") {
                     let (address, spoken) = listener.split_once('/').unwrap();
+                    // Of all addresses, of both families.
+                    let address = address.replace('*', "[::]");
                     listeners.push((address.parse().unwrap(), spoken.to_owned()));
                 }
             }

@@ -12,6 +12,7 @@ use taciturn_net::external;
 use taciturn_tls::{self as tls, CertSource};
 
 use super::private_file::{self, WriteError};
+use super::report::Look;
 use super::snippet::{Facts, nft, preparation, toml, ufw};
 use super::{CtlError, ServerFiles};
 
@@ -240,7 +241,7 @@ pub(super) fn run(
     // The existing file counts, not the text that would have been written.
     let server = ServerFiles { config: Some(file.clone()), ..ServerFiles::default() };
     let config = server.load(None, env, err)?;
-    Ok(steps(&config, &file, found, out)?)
+    Ok(steps(&config, &file, found, Look::of_output(env), out)?)
 }
 
 fn report(out: &mut dyn Write, path: &Path, made: bool) -> io::Result<()> {
@@ -252,6 +253,7 @@ fn steps(
     config: &Config,
     file: &Path,
     found: Option<IpAddr>,
+    look: Look,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let host = Host::of(config, None, found);
@@ -262,10 +264,8 @@ fn steps(
         }
         taciturn_config::ExternalIp::Auto => Vec::from_iter(found),
     };
-    writeln!(
-        out,
-        "\n1. DNS, at the provider of your domain (without a proxy such as Cloudflare's orange cloud):\n"
-    )?;
+    let heading = |out: &mut dyn Write, text: &str| writeln!(out, "\n{}\n", look.bold(text));
+    heading(out, "1. DNS, at your domain's provider, with no proxy such as Cloudflare's cloud:")?;
     if given.is_empty() {
         writeln!(out, "{host}.  A  <the public address of this machine>")?;
     }
@@ -273,20 +273,21 @@ fn steps(
         let kind = if ip.is_ipv4() { "A" } else { "AAAA" };
         writeln!(out, "{host}.  {kind}  {ip}")?;
     }
-    writeln!(out, "\n2. Firewall, here and in the panel of your provider. With ufw:\n")?;
+    heading(out, "2. Firewall, here and in the panel of your provider. With ufw:")?;
     write!(out, "{}", ufw(&facts))?;
     writeln!(out, "\n   With nftables:\n")?;
     write!(out, "{}", nft(&facts))?;
     let file = file.display();
+    heading(out, "3. Start the server:")?;
     writeln!(
         out,
-        "\n3. Start the server:\n\n{}\
-         turnctl snippet systemd --config {file} > /etc/systemd/system/taciturn.service\n\
+        "{}turnctl snippet systemd --config {file} \\\n    \
+         > /etc/systemd/system/taciturn.service\n\
          systemctl daemon-reload\n\
          systemctl enable --now taciturn",
         preparation(&facts)
     )?;
-    writeln!(out, "\n4. At the end of Synapse's homeserver.yaml, in place of its turn_ lines:\n")?;
+    heading(out, "4. At the end of Synapse's homeserver.yaml, in place of its turn_ lines:")?;
     let mut options = BlockOptions::default();
     // What does not go to a terminal ends in logs.
     if !io::stdout().is_terminal() {
@@ -297,9 +298,7 @@ fn steps(
         Ok(block) => write!(out, "{block}")?,
         Err(error) => writeln!(out, "   {error}")?,
     }
-    writeln!(
-        out,
-        "\n   Other homeservers: turnctl snippet --help\n\n5. Test it:\n\n\
-         turnctl doctor --config {file}"
-    )
+    writeln!(out, "\n   Other homeservers: turnctl snippet --help")?;
+    heading(out, "5. Test it:")?;
+    writeln!(out, "turnctl doctor --config {file}")
 }

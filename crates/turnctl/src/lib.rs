@@ -25,7 +25,7 @@ mod socket;
 mod top;
 mod upgrade;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -116,6 +116,17 @@ pub enum Command {
     Man(ManArgs),
 }
 
+/// An error as standard error shows it: a terminal in lines of its width and in colours, unless `NO_COLOR` is set.
+fn message(error: &CtlError, env: &Environment) -> String {
+    let text = error.to_string();
+    if !io::stderr().is_terminal() {
+        return text;
+    }
+    let columns = rustix::termios::tcgetwinsize(io::stderr()).map_or(0, |size| size.ws_col);
+    let text = report::wrapped_message(&text, if columns > 0 { usize::from(columns) } else { 80 });
+    if env.get("NO_COLOR").is_none() { taciturn_config::with_colours(&text) } else { text }
+}
+
 impl Cli {
     /// Runs the subcommand: its result goes to `out`, everything else to `err`. The exit code is 0,
     /// 2 for a mistake in the arguments or the configuration, 1 when the server is not well or `out`
@@ -156,7 +167,7 @@ impl Cli {
             return ExitCode::FAILURE;
         }
         // If standard error is closed as well, there is no way to report the error.
-        let _ = writeln!(err, "{error}");
+        let _ = writeln!(err, "{}", message(&error, env));
         ExitCode::from(error.exit_code())
     }
 }

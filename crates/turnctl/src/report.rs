@@ -1,9 +1,10 @@
 //! What `check` and `doctor` find, and how it is shown: a line for each test, why it matters, and
 //! what to do.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde_json::{Value, json};
+use taciturn_config::Environment;
 
 /// How a test ended. Ordered from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -165,6 +166,25 @@ pub struct Look {
     pub width: usize,
 }
 
+impl Look {
+    /// That of standard output: colours for a terminal, unless `NO_COLOR` is set, and lines of its width.
+    #[must_use]
+    pub fn of_output(env: &Environment) -> Self {
+        if !io::stdout().is_terminal() {
+            return Self::default();
+        }
+        let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
+        let width = if columns > 0 { usize::from(columns) } else { 80 };
+        Self { colour: env.get("NO_COLOR").is_none(), width: width.clamp(60, 110) }
+    }
+
+    /// The text as a heading.
+    #[must_use]
+    pub fn bold(self, text: &str) -> String {
+        if self.colour { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
 impl Default for Look {
     fn default() -> Self {
         Self { colour: false, width: 100 }
@@ -255,13 +275,30 @@ impl Report {
             self.count(Status::Pass),
             count(Status::Warn, "warning", "warnings"),
             count(Status::Fail, "failure", "failures"),
-        )
+        )?;
+        match self.to_fix_first() {
+            Some(finding) => {
+                let text = format!("Fix first: {} [{}]", finding.title, finding.id);
+                wrapped(&printable(&text), look.width)
+                    .iter()
+                    .try_for_each(|line| writeln!(out, "{line}"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The first of the worst findings, if it may have left the screen.
+    fn to_fix_first(&self) -> Option<&Finding> {
+        /// What a short screen shows beside the rest.
+        const SHORT: usize = 6;
+        let worst = |status| self.findings().find(move |finding| finding.status == status);
+        let finding = worst(Status::Fail).or_else(|| worst(Status::Warn))?;
+        (self.findings().count() > SHORT).then_some(finding)
     }
 }
 
 fn write_heading(out: &mut dyn Write, heading: &str, look: Look) -> io::Result<()> {
-    let heading = printable(heading);
-    if look.colour { writeln!(out, "\x1b[1m{heading}\x1b[0m") } else { writeln!(out, "{heading}") }
+    writeln!(out, "{}", look.bold(&printable(heading)))
 }
 
 /// `known`: why and what to do stand further up already.
@@ -319,6 +356,15 @@ fn write_paragraph(out: &mut dyn Write, label: &str, text: &str, look: Look) -> 
         }
     }
     Ok(())
+}
+
+/// The message of an error, with its sentences wrapped. What is indented, or quoted from a file, stays as it is.
+pub(crate) fn wrapped_message(text: &str, width: usize) -> String {
+    let lines = text.lines().map(|line| match line.starts_with("error: ") {
+        true => wrapped(line, width).join("\n"),
+        false => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Text from servers and files may hold what a terminal would obey.
@@ -400,6 +446,19 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_long_report_names_the_first_of_the_worst() {
+        let mut findings = vec![Finding::pass("p", "P"); 6];
+        assert!(text(&report(findings.clone()), Look::default()).ends_with("0 failures\n"));
+        findings.extend([
+            Finding::warn("w", "W"),
+            Finding::fail("f", "F"),
+            Finding::fail("g", "G"),
+        ]);
+        let text = text(&report(findings), Look::default());
+        assert!(text.ends_with("2 failures\nFix first: F [f]\n"), "{text}");
+    }
+
+    #[test]
     fn advice_is_given_once() {
         let fail = |title: &str| Finding::fail("f", title).why("because").fix("do this");
         let text = text(&report(vec![fail("one"), fail("two")]), Look::default());
@@ -413,6 +472,14 @@ mod tests {
         let text = text(&report(vec![warn]), Look { colour: false, width: 40 });
         let lines: Vec<_> = text.lines().collect();
         assert!(lines[2].starts_with("        ") && lines[1].chars().count() <= 40, "{text}");
+    }
+
+    #[test]
+    fn the_sentences_of_an_error_wrap_and_what_it_quotes_does_not() {
+        let quoted = " --> /a/long/path/that/is/wider/than/the/screen.toml:1:1\n  = help: write what is wanted";
+        let text = format!("error: this key is not one that there is\n{quoted}");
+        let expected = format!("error: this key is\nnot one that there\nis\n{quoted}");
+        assert_eq!(wrapped_message(&text, 20), expected);
     }
 
     #[test]

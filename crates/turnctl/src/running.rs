@@ -27,8 +27,11 @@ pub(crate) struct RunningServer {
 /// What a server was started with.
 #[derive(Debug)]
 pub(crate) enum Started {
-    /// With these arguments and variables.
-    With(Box<ServerArgs>, Environment),
+    /// With these arguments and variables, in this directory.
+    With(Box<ServerArgs>, Environment, PathBuf),
+    /// By this user, with these arguments. Its variables are out of sight: the server forbids its own user to look at
+    /// them, as it forbids core dumps.
+    WithArguments(Box<ServerArgs>),
     /// It runs as another user, who alone may see that, or whose word does not count here.
     ByAnother(u32),
     /// In a container: its paths are not those of this machine.
@@ -74,7 +77,7 @@ fn started(root: &Path, process: &Path, me: u32) -> Option<Started> {
         return Some(Started::ByAnother(owner));
     }
     let Ok(directory) = fs::read_link(process.join("cwd")) else {
-        return Some(Started::ByAnother(owner));
+        return Some(unseen(process, owner, me));
     };
     if place(&process.join("root"))? != place(root)? {
         return Some(Started::InContainer);
@@ -82,18 +85,40 @@ fn started(root: &Path, process: &Path, me: u32) -> Option<Started> {
     let Some(environment) = read(&process.join("environ")) else {
         return Some(Started::ByAnother(owner));
     };
-    let line = read(&process.join("cmdline"))?;
-    let line = String::from_utf8(line).ok()?;
-    let args = ServerArgs::try_parse_from(line.split_terminator('\0')).ok()?;
+    let args = arguments(process)?;
     let environment = Environment::of_other(&environment, owner);
-    Some(Started::With(Box::new(args.in_directory(&directory)), environment))
+    Some(Started::With(Box::new(args.in_directory(&directory)), environment, directory))
+}
+
+fn arguments(process: &Path) -> Option<ServerArgs> {
+    let line = String::from_utf8(read(&process.join("cmdline"))?).ok()?;
+    ServerArgs::try_parse_from(line.split_terminator('\0')).ok()
+}
+
+/// Returns what can be told of a server whose directory is out of sight: its arguments, if it is this user's, is in
+/// no container, and its paths need no directory.
+fn unseen(process: &Path, owner: u32, me: u32) -> Started {
+    if owner != me {
+        return Started::ByAnother(owner);
+    }
+    // One number for each level of process namespaces, from that of the reader on.
+    if status(process, "NSpid:").is_some_and(|numbers| numbers.split_ascii_whitespace().count() > 1)
+    {
+        return Started::InContainer;
+    }
+    let args = arguments(process).filter(|args| !args.has_relative_path());
+    args.map_or(Started::ByAnother(owner), |args| Started::WithArguments(Box::new(args)))
 }
 
 /// The user that a process runs as. Not the owner of its directory, which is root for whoever forbids core dumps.
 fn owner(process: &Path) -> Option<u32> {
+    status(process, "Uid:")?.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// What the status of a process says under this name.
+fn status(process: &Path, name: &str) -> Option<String> {
     let status = fs::read_to_string(process.join("status")).ok()?;
-    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    ids.split_ascii_whitespace().nth(1)?.parse().ok()
+    status.lines().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
 }
 
 /// Device and inode.
@@ -111,16 +136,21 @@ fn read(path: &Path) -> Option<Vec<u8>> {
 
 impl RunningServer {
     /// Returns the path of its control socket, if it has one and its configuration can be read.
-    fn control_socket(&self) -> Option<PathBuf> {
-        let Started::With(args, env) = &self.started else { return None };
-        Config::inspect(args, env).ok()?.config.admin.socket
+    fn control_socket(&self, mine: &Environment) -> Option<PathBuf> {
+        let (args, env, directory) = match &self.started {
+            Started::With(args, env, directory) => (args, env, directory.as_path()),
+            Started::WithArguments(args) => (args, mine, Path::new("")),
+            Started::ByAnother(_) | Started::InContainer => return None,
+        };
+        // A relative path in its file begins in its directory.
+        Some(directory.join(Config::inspect(args, env).ok()?.config.admin.socket?))
     }
 
     /// Returns a line on it, without its credentials.
     fn described(&self) -> String {
         let pid = self.pid;
         match &self.started {
-            Started::With(..) => {
+            Started::With(..) | Started::WithArguments(_) => {
                 format!("\n  process {pid}: it has none, or its configuration has changed")
             }
             Started::ByAnother(user) => {
@@ -135,6 +165,19 @@ impl RunningServer {
     }
 }
 
+/// Moves to the directory of the one server that runs, where relative paths in its configuration begin.
+pub(crate) fn enter_directory(servers: &[RunningServer]) {
+    if let [RunningServer { started: Started::With(_, _, directory), .. }] = servers {
+        enter(directory);
+    }
+}
+
+/// Moves to a directory. Nothing that turnctl was given may be relative from here on.
+pub(crate) fn enter(directory: &Path) {
+    // If it cannot be entered, what is missing is named.
+    let _ = std::env::set_current_dir(directory);
+}
+
 /// Why there is not exactly one control socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum NotOne {
@@ -146,10 +189,13 @@ pub(crate) enum NotOne {
     Several(String),
 }
 
-/// Returns the control socket of the one server that runs.
-pub(crate) fn control_socket(servers: &[RunningServer]) -> Result<PathBuf, NotOne> {
+/// Returns the control socket of the one server that runs. `mine` is the environment of this process.
+pub(crate) fn control_socket(
+    servers: &[RunningServer],
+    mine: &Environment,
+) -> Result<PathBuf, NotOne> {
     let with_socket = |server: &RunningServer| {
-        let path = server.control_socket().filter(|path| path.exists())?;
+        let path = server.control_socket(mine).filter(|path| path.exists())?;
         Some((server.pid, path))
     };
     let sockets: Vec<_> = servers.iter().filter_map(with_socket).collect();
@@ -166,14 +212,39 @@ pub(crate) fn control_socket(servers: &[RunningServer]) -> Result<PathBuf, NotOn
     }
 }
 
-/// Returns the one server that runs, with what it was started with.
-pub(crate) fn only(servers: Vec<RunningServer>) -> Option<(u32, ServerArgs, Environment)> {
-    let mut readable = servers.into_iter().filter_map(|server| match server.started {
-        Started::With(args, env) => Some((server.pid, *args, env)),
-        Started::ByAnother(_) | Started::InContainer => None,
-    });
-    let one = readable.next()?;
-    readable.next().is_none().then_some(one)
+/// The one server that runs, and what it was started with.
+#[derive(Debug)]
+pub(crate) struct Only {
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Its arguments.
+    pub(crate) args: ServerArgs,
+    /// Its environment; that of this process where its own is out of sight.
+    pub(crate) env: Environment,
+    /// Its directory, if it can be seen; so can its environment then.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// Returns the one server that runs, with what it was started with. `mine` is the environment of this process.
+///
+/// # Errors
+/// With the processes of all, where several run, or none.
+pub(crate) fn only(servers: Vec<RunningServer>, mine: &Environment) -> Result<Only, Vec<u32>> {
+    let mut readable: Vec<_> = servers
+        .into_iter()
+        .filter_map(|RunningServer { pid, started }| {
+            let (args, env, directory) = match started {
+                Started::With(args, env, directory) => (args, env, Some(directory)),
+                Started::WithArguments(args) => (args, mine.clone(), None),
+                Started::ByAnother(_) | Started::InContainer => return None,
+            };
+            Some(Only { pid, args: *args, env, directory })
+        })
+        .collect();
+    match (readable.pop(), readable.is_empty()) {
+        (Some(one), true) => Ok(one),
+        (last, _) => Err(readable.into_iter().chain(last).map(|server| server.pid).collect()),
+    }
 }
 
 #[cfg(test)]
@@ -184,6 +255,10 @@ mod tests {
 
     /// The user of the server and of turnctl.
     const ME: u32 = 0;
+
+    fn nothing() -> Environment {
+        Environment::new([] as [(&str, &str); 0])
+    }
 
     /// A machine of the test's own.
     struct Machine(tempfile::TempDir);
@@ -208,6 +283,12 @@ mod tests {
             symlink(self.0.path(), process.join("root")).unwrap();
         }
 
+        /// Another program in place of the process.
+        fn runs_again(&self, pid: u32, name: &str, line: &[&str]) {
+            fs::remove_dir_all(self.0.path().join(format!("proc/{pid}"))).unwrap();
+            self.runs(pid, name, line, "");
+        }
+
         fn servers(&self) -> Vec<RunningServer> {
             servers(self.0.path(), ME)
         }
@@ -229,12 +310,16 @@ mod tests {
         let state = machine.state("flags");
         machine.runs(7, "taciturn", &["/usr/bin/taciturn", "--state-dir", "flags"], "");
         machine.runs(8, "turnserver", &["turnserver"], "");
-        assert_eq!(control_socket(&machine.servers()), Ok(state.join("control.sock")));
+        assert_eq!(control_socket(&machine.servers(), &nothing()), Ok(state.join("control.sock")));
+        fs::write(machine.0.path().join("a.toml"), "[admin]\nsocket = \"flags/control.sock\"\n")
+            .unwrap();
+        machine.runs_again(7, "taciturn", &["taciturn", "--config", "a.toml"]);
+        assert_eq!(control_socket(&machine.servers(), &nothing()), Ok(state.join("control.sock")));
         let machine = Machine::new();
         let state = machine.state("variables");
         let variables = format!("PATH=/bin\0TACITURN_STATE_DIR={}\0", state.display());
         machine.runs(7, "taciturn", &["taciturn"], &variables);
-        assert_eq!(control_socket(&machine.servers()), Ok(state.join("control.sock")));
+        assert_eq!(control_socket(&machine.servers(), &nothing()), Ok(state.join("control.sock")));
     }
 
     #[test]
@@ -244,10 +329,12 @@ mod tests {
             machine.state(name);
             machine.runs(pid, "taciturn", &["taciturn", "--state-dir", name], "");
         }
-        let Err(NotOne::Several(text)) = control_socket(&machine.servers()) else { panic!() };
+        let Err(NotOne::Several(text)) = control_socket(&machine.servers(), &nothing()) else {
+            panic!()
+        };
         assert!(text.contains("one/control.sock  (process 7)"), "{text}");
         assert!(text.contains("two/control.sock  (process 11)"), "{text}");
-        assert!(only(machine.servers()).is_none());
+        assert_eq!(only(machine.servers(), &nothing()).unwrap_err(), [7, 11]);
     }
 
     #[test]
@@ -258,9 +345,11 @@ mod tests {
         let root = machine.0.path().join("proc/7/root");
         fs::remove_file(&root).unwrap();
         symlink(container.0.path(), &root).unwrap();
-        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers()) else { panic!() };
+        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers(), &nothing()) else {
+            panic!()
+        };
         assert!(text.contains("docker exec"), "{text}");
-        assert!(only(machine.servers()).is_none());
+        assert!(only(machine.servers(), &nothing()).is_err());
     }
 
     #[test]
@@ -268,8 +357,43 @@ mod tests {
         let machine = Machine::new();
         machine.runs(7, "taciturn", &["taciturn"], "");
         fs::remove_file(machine.0.path().join("proc/7/cwd")).unwrap();
-        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers()) else { panic!() };
+        fs::write(machine.0.path().join("proc/7/status"), "Uid:\t999\t999\t999\t999\n").unwrap();
+        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers(), &nothing()) else {
+            panic!()
+        };
         assert!(text.contains("sudo"), "{text}");
+    }
+
+    /// As the kernel shows a server of one's own that is not root's.
+    #[test]
+    fn what_a_server_of_ones_own_was_started_with_is_taken_from_its_command_line() {
+        let machine = Machine::new();
+        let state = machine.state("flags");
+        let hidden = |arguments: &[&str]| {
+            let _ = fs::remove_dir_all(machine.0.path().join("proc"));
+            machine.runs(7, "taciturn", arguments, "");
+            let process = machine.0.path().join("proc/7");
+            for name in ["cwd", "root", "environ"] {
+                fs::remove_file(process.join(name)).unwrap();
+            }
+            process
+        };
+        let process = hidden(&["taciturn", "--state-dir", state.to_str().unwrap()]);
+        assert_eq!(control_socket(&machine.servers(), &nothing()), Ok(state.join("control.sock")));
+        let one = only(machine.servers(), &nothing()).unwrap();
+        assert!(
+            one.pid == 7 && one.args.state_dir == Some(state) && one.directory.is_none(),
+            "{one:?}"
+        );
+        let status = format!("Uid:\t{ME}\t{ME}\t{ME}\t{ME}\nNSpid:\t7\t1\n");
+        fs::write(process.join("status"), status).unwrap();
+        assert!(matches!(
+            &machine.servers()[..],
+            [RunningServer { started: Started::InContainer, .. }]
+        ));
+        // Nobody knows where it begins.
+        hidden(&["taciturn", "--state-dir", "flags"]);
+        assert!(only(machine.servers(), &nothing()).is_err());
     }
 
     #[test]
@@ -281,9 +405,11 @@ mod tests {
         machine.runs(7, "taciturn", &["taciturn", "--state-dir", "flags"], "");
         fs::write(machine.0.path().join("proc/7/status"), "Uid:\t1000\t1000\t1000\t1000\n")
             .unwrap();
-        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers()) else { panic!() };
+        let Err(NotOne::NotFound(text)) = control_socket(&machine.servers(), &nothing()) else {
+            panic!()
+        };
         assert!(text.contains("sudo -u '#1000'"), "{text}");
-        assert!(only(machine.servers()).is_none());
+        assert!(only(machine.servers(), &nothing()).is_err());
     }
 
     #[test]
@@ -296,7 +422,7 @@ mod tests {
             "",
         );
         let servers = machine.servers();
-        let Err(NotOne::NotFound(text)) = control_socket(&servers) else { panic!() };
+        let Err(NotOne::NotFound(text)) = control_socket(&servers, &nothing()) else { panic!() };
         assert!(!text.contains("kept-for-myself"), "{text}");
     }
 
@@ -304,6 +430,6 @@ mod tests {
     fn without_a_server_none_is_found() {
         let machine = Machine::new();
         machine.runs(8, "turnserver", &["turnserver"], "");
-        assert_eq!(control_socket(&machine.servers()), Err(NotOne::NoServer));
+        assert_eq!(control_socket(&machine.servers(), &nothing()), Err(NotOne::NoServer));
     }
 }

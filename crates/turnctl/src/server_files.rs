@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use taciturn_config::{Config, Environment, Loaded, ServerArgs};
+use taciturn_config::{Config, Environment, Loaded, ServerArgs, Topic};
 
-use super::{CtlError, running};
+use super::CtlError;
+use super::running::{self, Only};
 
 /// Where the server's configuration and state are. The same as the server's own flags.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -30,9 +31,37 @@ pub(super) struct Source {
     pub(super) env: Environment,
     /// The process of the running server that these are from.
     pub(super) pid: Option<u32>,
+    /// The directory of that server, if it can be seen; so can its environment then.
+    directory: Option<PathBuf>,
+    /// The processes of several servers that run, of which none was taken.
+    several: Vec<u32>,
 }
 
 impl Source {
+    /// Which running server it is of, or why of none.
+    pub(super) fn server(&self) -> Option<String> {
+        if !self.several.is_empty() {
+            let processes: Vec<_> = self.several.iter().map(ToString::to_string).collect();
+            let processes = processes.join(", ");
+            return Some(format!(
+                "no running server: there are several (processes {processes}). Name one by --config or --state-dir"
+            ));
+        }
+        let pid = self.pid?;
+        let unseen = match self.directory {
+            Some(_) => "",
+            None => ", but for its environment, which only root sees",
+        };
+        Some(format!("the server that runs here (process {pid}), as it was started{unseen}"))
+    }
+
+    /// Moves to the directory of the server, where relative paths in its configuration begin.
+    pub(super) fn enter(&self) {
+        if let Some(directory) = &self.directory {
+            running::enter(directory);
+        }
+    }
+
     /// Whether the configuration is coturn's.
     pub(super) fn is_coturn(&self) -> bool {
         let named = |name| self.env.get(name).is_some();
@@ -55,14 +84,17 @@ impl ServerFiles {
         };
         let named =
             self.config.is_some() || self.coturn_config.is_some() || self.state_dir.is_some();
-        if !named
-            && !env.configures_a_server()
-            && env.is_of_a_process()
-            && let Some((pid, args, env)) = running::only(running::here())
-        {
-            return Source { args, env, pid: Some(pid) };
+        let default =
+            |several| Source { args, env: env.clone(), pid: None, directory: None, several };
+        if named || env.configures_a_server() || !env.is_of_a_process() {
+            return default(Vec::new());
         }
-        Source { args, env: env.clone(), pid: None }
+        match running::only(running::here(), env) {
+            Ok(Only { pid, args, env, directory }) => {
+                Source { args, env, pid: Some(pid), directory, several: Vec::new() }
+            }
+            Err(several) => default(several),
+        }
     }
 
     /// Loads the configuration that the server would run with, and prints its notes to `err`. Nothing is
@@ -73,13 +105,18 @@ impl ServerFiles {
         env: &Environment,
         err: &mut dyn Write,
     ) -> Result<Config, CtlError> {
-        let Source { mut args, env, pid } = self.source(env);
-        args.secret_file.extend(secret_file.cloned());
-        let Loaded { config, notes } = Config::load_existing(&args, &env)?;
-        if let Some(pid) = pid {
-            writeln!(err, "note: this is for the server that runs here (process {pid})")?;
+        let source = self.source(env);
+        let server = source.server();
+        let secret_file =
+            secret_file.map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        source.enter();
+        let Source { mut args, env, pid, .. } = source;
+        args.secret_file.extend(secret_file);
+        if let Some(server) = server {
+            writeln!(err, "note: this is for {server}")?;
         }
-        for note in notes {
+        let Loaded { config, notes } = Config::load_existing(&args, &env)?;
+        for note in notes.iter().filter(|note| note.topic != Some(Topic::Unconfigured)) {
             writeln!(err, "{note}")?;
         }
         let generated = config.auth.secrets.iter().any(|secret| secret.generated);

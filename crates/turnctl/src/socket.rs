@@ -52,7 +52,8 @@ impl SocketArgs {
             }
         }
         let servers = if env.is_of_a_process() { running::here() } else { Vec::new() };
-        let error = match running::control_socket(&servers) {
+        running::enter_directory(&servers);
+        let error = match running::control_socket(&servers, env) {
             Ok(path) => return Ok(path),
             Err(error) => error,
         };
@@ -96,10 +97,13 @@ pub enum ControlError {
     /// There are several servers.
     #[error("several servers run here. Name one of them:{0}")]
     Several(String),
-    /// It cannot be asked.
+    /// Its socket is for others.
     #[error(
-        "cannot ask the server at {path}: {error}. Is it running, and do you have access to the socket?"
+        "may not ask the server at {0}: only root, and the user and group of the server, may. Use sudo"
     )]
+    Denied(String),
+    /// It cannot be asked.
+    #[error("cannot ask the server at {path}: {error}. Is it running?")]
     Unreachable {
         /// The socket.
         path: String,
@@ -136,7 +140,13 @@ pub(super) fn ask(
     mut each: impl FnMut(Session, &mut dyn Write) -> std::io::Result<()>,
 ) -> Result<Answer, CtlError> {
     let path = args.find(env)?;
-    let unreachable = |error| ControlError::Unreachable { path: path.display().to_string(), error };
+    let unreachable = |error: std::io::Error| {
+        let path = path.display().to_string();
+        match error.kind() {
+            ErrorKind::PermissionDenied => ControlError::Denied(path),
+            _ => ControlError::Unreachable { path, error },
+        }
+    };
     let mut connection = Connection::open(&path, PATIENCE, VERSION).map_err(unreachable)?;
     connection.send(request).map_err(unreachable)?;
     loop {

@@ -86,16 +86,9 @@ pub(super) fn run(
         let text = serde_json::to_string_pretty(&report.to_json()).map_err(io::Error::other)?;
         writeln!(out, "{text}")?;
     } else {
-        report.write_text(out, look(env))?;
+        report.write_text(out, Look::of_output(env))?;
     }
     Ok(report.exit_code())
-}
-
-fn look(env: &Environment) -> Look {
-    let terminal = io::stdout().is_terminal();
-    let columns = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_col);
-    let width = if terminal && columns > 0 { usize::from(columns) } else { 100 };
-    Look { colour: terminal && env.get("NO_COLOR").is_none(), width: width.clamp(60, 110) }
 }
 
 /// All tests.

@@ -158,7 +158,10 @@ fn answered(target: &Target, reached: &Reached) -> Finding {
 /// Behind a proxy that does not tell, all clients have the proxy's address.
 fn client_hidden(target: &Target, mapped: SocketAddr) -> Option<Finding> {
     let server = target.address.ip();
-    let hidden = is_public(server) && (!is_public(mapped.ip()) || mapped.ip() == server);
+    // On the server's own machine it is no proxy: a datagram to an address of this machine comes from there.
+    let elsewhere = || std::net::UdpSocket::bind((server, 0)).is_err();
+    let hidden =
+        is_public(server) && (!is_public(mapped.ip()) || mapped.ip() == server) && elsewhere();
     hidden.then(|| {
         Finding::warn(
             "client-hidden",

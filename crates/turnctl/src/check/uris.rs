@@ -1,8 +1,9 @@
 //! URIs, by the rules of libwebrtc, which all browsers and apps share but Firefox.
 
 use crate::client::TurnUri;
-use crate::client::uri::Scheme;
+use crate::client::uri::{Scheme, UriFault};
 use crate::report::{Finding, Section};
+use taciturn_config::parse_host;
 use taciturn_stun::canonical_ip;
 
 /// Where a URI comes from, for what to change.
@@ -33,6 +34,11 @@ pub(super) fn judge(texts: &[String], origin: Origin, section: &mut Section) -> 
     for text in texts {
         match text.parse::<TurnUri>() {
             Err(fault) => {
+                // A name alone is what people type.
+                let example = match parse_host(text) {
+                    Some(_) if fault == UriFault::Scheme => format!("turn:{text}"),
+                    _ => "turn:HOST:3478?transport=udp".to_owned(),
+                };
                 hindered.get_or_insert_with(|| {
                     format!("browsers refuse the whole list because of {text}")
                 });
@@ -42,7 +48,7 @@ pub(super) fn judge(texts: &[String], origin: Origin, section: &mut Section) -> 
                             "one bad URI makes the browser refuse all of them (SyntaxError from \
                              RTCPeerConnection), so no call starts at all.",
                         )
-                        .fix(fix_of(origin, "turn:HOST:3478?transport=udp")),
+                        .fix(fix_of(origin, &example)),
                 );
             }
             Ok(uri) if uri.scheme == Scheme::Stun => {
@@ -200,6 +206,18 @@ mod tests {
         let five: Vec<_> = (1..=5).map(|n| format!("turn:h{n}.org")).collect();
         let five: Vec<_> = five.iter().map(String::as_str).collect();
         assert_eq!(ids(&five), (vec!["uri-many"], 5));
+    }
+
+    #[test]
+    fn a_name_alone_is_shown_as_a_uri() {
+        let fix = |text: &str| {
+            let mut section = Section::default();
+            judge(&[text.to_owned()], Origin::User, &mut section);
+            section.findings[0].fix.clone().unwrap()
+        };
+        assert_eq!(fix("turn.domain.org"), "Write it like this:\n  turn:turn.domain.org");
+        assert_eq!(fix("9.9.9.9"), "Write it like this:\n  turn:9.9.9.9");
+        assert!(fix("http://turn.domain.org").ends_with("turn:HOST:3478?transport=udp"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod sockets;
 mod ufw;
 mod world;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::Write;
 
 use taciturn_config::Environment;
 
@@ -92,8 +92,13 @@ pub(super) fn run(
     if args.json {
         writeln!(out, "{:#}", report.to_json())?;
     } else {
-        let colour = io::stdout().is_terminal() && env.get("NO_COLOR").is_none();
-        report.write_text(out, Look { colour, ..Look::default() })?;
+        report.write_text(out, Look::of_output(env))?;
+        if report.exit_code() == 0 {
+            writeln!(
+                out,
+                "Next, where the callers are: turnctl check --homeserver https://YOUR.HOMESERVER"
+            )?;
+        }
     }
     Ok(report.exit_code())
 }

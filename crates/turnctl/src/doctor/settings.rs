@@ -15,11 +15,12 @@ const FEW_ALLOCATIONS: u32 = 100;
 /// Loads the configuration as the server would.
 pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section, Option<Config>) {
     let mut section = Section::new("Configuration");
-    let Source { args, env, pid } = server.source(env);
-    if let Some(pid) = pid {
-        let title = format!("the server that runs here (process {pid}), as it was started");
+    let source = server.source(env);
+    if let Some(title) = source.server() {
         section.push(Finding::info("running-server", title));
     }
+    source.enter();
+    let Source { args, env, .. } = source;
     let Loaded { config, notes } = match Config::load_existing(&args, &env) {
         Ok(loaded) => loaded,
         Err(errors) => {

@@ -140,6 +140,20 @@ fn what_is_commented_out_is_a_configuration_as_well() {
 }
 
 #[test]
+fn the_steps_fit_into_80_columns() {
+    let dir = tempfile::tempdir().unwrap();
+    let steps = text(&init(dir.path(), &[]).stdout);
+    let place = dir.path().to_str().unwrap();
+    let long: Vec<_> =
+        steps.lines().filter(|line| line.replace(place, "").chars().count() > 80).collect();
+    assert!(long.is_empty(), "{long:?}");
+    assert!(
+        steps.trim_end().lines().last().unwrap().starts_with("turnctl doctor --config "),
+        "{steps}"
+    );
+}
+
+#[test]
 fn names_that_dns_cannot_hold_are_refused() {
     for name in ["turn", "203.0.113.7", "turn:domain.org", "turn.yourdomain.com"] {
         let output = turnctl(&["init", "--domain", name, "--dir", "/nowhere/at/all"]);

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::digest;
+use taciturn_handover::Claimed;
+use taciturn_net::Carried;
 use taciturn_stun::Family;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::clock::{Now, Tick};
@@ -28,6 +30,8 @@ const SHARDS: u16 = 2;
 /// Reads the bytes, writes and reads again what they say, and restores it.
 pub(crate) fn run(bytes: &[u8]) {
     let _ = Snapshot::read(bytes);
+    carry(bytes);
+    carry(&[&[1, 0][..], &(bytes.len() as u32).to_le_bytes(), bytes].concat());
     let Ok(snapshot) = Snapshot::read(&sealed(bytes)) else { return };
     let written = snapshot.write().expect("what was read is not too long");
     let again = Snapshot::read(&written).expect("what is written is read");
@@ -35,6 +39,14 @@ pub(crate) fn run(bytes: &[u8]) {
     assert_eq!((again.len(), again.shards()), (snapshot.len(), snapshot.shards()));
     assert_eq!(again.sockets().count(), again.len());
     restore(again);
+}
+
+/// Reads the bytes as all that another process has had, without its sockets.
+fn carry(bytes: &[u8]) {
+    let claimed = Claimed { snapshot: Some(bytes.to_vec().into()), ..Claimed::default() };
+    if let Err(error) = Carried::read(claimed) {
+        assert!(error.to_string().len() < 400, "{error}");
+    }
 }
 
 /// The bytes as the body of a snapshot.

@@ -1,7 +1,7 @@
 //! turnctl and a server that runs.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{BufRead as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -126,7 +126,7 @@ fn without_a_server_it_says_where_it_looked() {
 
 /// Sends this to the control socket, and closes that direction; returns what the server answers.
 fn said_to(server: &Server, request: &[u8]) -> String {
-    use std::io::{BufRead as _, Read as _, Write as _};
+    use std::io::{Read as _, Write as _};
     let path = server.state.path().join("control.sock");
     let mut stream = std::os::unix::net::UnixStream::connect(path).unwrap();
     // The server may have answered and closed before it has read all of it.

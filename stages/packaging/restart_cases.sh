@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Calls that go on while the service restarts. Their clients are coturn's: two ends of turnutils_uclient, one after the
-# other in each direction, whose packets are counted.
+# Calls that go on while the service restarts. Their clients are coturn's: two ends of turnutils_uclient, whose packets
+# are counted.
 # shellcheck disable=SC2153  # WORK and more come from stages/packaging/run
 
 CALLS=(udp tcp)
@@ -27,16 +27,21 @@ TOML
     return $status
 }
 
-# begin_calls MESSAGES: each end sends one in 40 ms, so that the buffers of sockets hold those of seconds
+# begin_calls NETWORK MESSAGES: each end sends one in 40 ms, so that the buffers of sockets hold those of seconds
 begin_calls() {
     local transport flag
     for transport in "${CALLS[@]}"; do
         flag=()
         [ "$transport" = udp ] || flag=(-t)
-        NETNS='' start_process "$WORK/call-$transport" nsenter --target "$SYSTEMD" --net timeout 120 \
-            turnutils_uclient "${flag[@]}" -y -n "$1" -z 40 "${CREDENTIALS[@]}" 203.0.113.7
+        NETNS='' start_process "$WORK/call-$transport" nsenter --net="$1" timeout 120 \
+            turnutils_uclient "${flag[@]}" -y -n "$2" -z 40 "${CREDENTIALS[@]}" 203.0.113.7
     done
     wait_for 15 all_calls_run || { say "the calls do not begin"; return 1; }
+}
+
+# Of the service's Debian: how many there are is ALLOCATIONS.
+begin_calls_of_the_service() {
+    begin_calls "/proc/$SYSTEMD/ns/net" "$1" || return 1
     # Four of each, two ends with RTP and RTCP, and those that uclient has asked for once more.
     ALLOCATIONS=$(inside turnctl status | awk '$1 == "allocations" { print $2 }')
     say "the calls have $ALLOCATIONS allocations"
@@ -90,7 +95,7 @@ all_carried_over() {
 
 calls_survive_restarts() {
     local before restarts=0
-    begin_calls 600 || return 1
+    begin_calls_of_the_service 600 || return 1
     before=$(carried_over | wc -l)
     while [ $restarts -lt 20 ]; do
         restart_now || return 1
@@ -109,7 +114,7 @@ restart_now() {
 
 calls_survive_kills_and_an_update() {
     local before kills=0 pid
-    begin_calls 500 || return 1
+    begin_calls_of_the_service 500 || return 1
     before=$(carried_over | wc -l)
     while [ $kills -lt 2 ]; do
         # What systemd keeps is a second old at most. After the third crash within half a minute the server begins anew.
@@ -128,7 +133,7 @@ calls_survive_kills_and_an_update() {
 }
 
 a_stop_ends_calls() {
-    begin_calls 600 || return 1
+    begin_calls_of_the_service 600 || return 1
     inside systemctl stop taciturn || return 1
     expect_equal "$(inside systemctl show -P NFileDescriptorStore taciturn)" 0 || return 1
     end_calls

@@ -14,6 +14,8 @@
 //   --user NAME --secret SECRET       credentials of the REST scheme, made here
 //   --host NAME             how the URIs call the server (default: its address)
 //   --peers A,B             COMMAND of another peer (peers/README.md), or `chromium`
+//   --during COMMAND --times N        runs COMMAND so often while the call runs: media must go on after each time, on
+//                                     the same pair of candidates
 //   --data-only             no video and audio: the data channel alone
 //   --transport udp|tcp|tls|dtls|none how to reach the TURN server; `none`: STUN only, no TURN;
 //                                     `guide`: the four URIs of the usual guide for coturn
@@ -24,10 +26,11 @@
 //   --json FILE             writes what was seen there (`-`: standard output)
 //
 // Prints what was seen and exits with 0 where it is what was expected.
+import { execFile } from 'node:child_process';
 import crypto from 'node:crypto';
 import fs from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
+import { parseArgs, promisify } from 'node:util';
 
 import { PeerProcess } from './peer-process.mjs';
 
@@ -37,6 +40,8 @@ const MEDIA_LIMIT_MS = 15_000;
 const WHOLE_LIMIT_MS = 90_000;
 const WANTED_FRAMES = 30; // two seconds of video
 const PINGS = 20;
+const GOES_ON_LIMIT_MS = 5_000; // how long after the command of --during until there are new frames
+const NEW_FRAMES = 8;
 
 const text = { type: 'string' };
 const { values: options } = parseArgs({
@@ -53,6 +58,8 @@ const { values: options } = parseArgs({
     'transport-b': text,
     host: text,
     peers: { type: 'string', default: 'chromium,chromium' },
+    during: text,
+    times: { type: 'string', default: '1' },
     'data-only': { type: 'boolean' },
     policy: { type: 'string', default: 'relay' },
     port: { type: 'string', default: '3478' },
@@ -121,7 +128,7 @@ async function exchange(a, b) {
   const deadline = Date.now() + MEDIA_LIMIT_MS;
   let pinged = false;
   while (Date.now() < deadline) {
-    const reports = await Promise.all([a.call('report'), b.call('report')]);
+    const reports = await reportsOf(a, b);
     const seen = (frames) => options['data-only'] || reports.every((one) => one.videoFramesDecoded >= frames);
     if (seen(WANTED_FRAMES) && reports.every((one) => one.echoesReceived >= PINGS)) return;
     if (!pinged && seen(1)) {
@@ -131,6 +138,43 @@ async function exchange(a, b) {
     }
     await sleep(100);
   }
+}
+
+const reportsOf = (a, b) => Promise.all([a.call('report'), b.call('report')]);
+
+// Whether new frames and new audio come at both ends.
+async function goesOn(a, b) {
+  const before = await reportsOf(a, b);
+  const deadline = Date.now() + GOES_ON_LIMIT_MS;
+  while (Date.now() < deadline) {
+    const now = await reportsOf(a, b);
+    const moves = (one, at) =>
+      one.videoFramesDecoded >= before[at].videoFramesDecoded + NEW_FRAMES &&
+      one.audioPacketsReceived > before[at].audioPacketsReceived;
+    if (now.every(moves)) return true;
+    await sleep(50);
+  }
+  return false;
+}
+
+// Runs the command of --during again and again. What was not as it should be.
+async function interrupt(a, b) {
+  const [command, ...words] = options.during.split(' ');
+  const way = ({ pair }) => JSON.stringify([pair?.local, pair?.remote]);
+  const before = await reportsOf(a, b);
+  const list = [];
+  for (let count = 1; count <= Number(options.times); count++) {
+    await promisify(execFile)(command, words);
+    if (!(await goesOn(a, b))) list.push(`no media after "${options.during}", time ${count}`);
+  }
+  const after = await reportsOf(a, b);
+  for (const at of [0, 1]) {
+    if (way(after[at]) !== way(before[at])) list.push(`another pair: ${way(before[at])}, then ${way(after[at])}`);
+    if (after[at].state !== 'connected') list.push(`${after[at].state} at the end`);
+    const lost = (kind) => after[at][`${kind}PacketsLost`] - before[at][`${kind}PacketsLost`];
+    console.log(`${'AB'[at]}: lost ${lost('video')} packets of video and ${lost('audio')} of audio in ${options.times} times`);
+  }
+  return list;
 }
 
 // The ways in which one end disappoints.
@@ -165,7 +209,7 @@ function verdict(result) {
   if (wantsConnection !== (result.connectedAfterMs !== null)) {
     list.push(wantsConnection ? 'the call did not connect' : 'the call connected');
   }
-  return [...list, ...complaints('A', result.a), ...complaints('B', result.b)];
+  return [...list, ...result.interruptions, ...complaints('A', result.a), ...complaints('B', result.b)];
 }
 
 function describe(name, end) {
@@ -184,8 +228,9 @@ async function call(a, b) {
   await negotiate(a, b);
   const connectedAfterMs = await connect(a, b);
   if (connectedAfterMs !== null) await exchange(a, b);
-  const [ofA, ofB] = await Promise.all([a.call('report'), b.call('report')]);
-  return { versions, connectedAfterMs, a: ofA, b: ofB };
+  const interruptions = connectedAfterMs !== null && options.during ? await interrupt(a, b) : [];
+  const [ofA, ofB] = await reportsOf(a, b);
+  return { versions, connectedAfterMs, interruptions, a: ofA, b: ofB };
 }
 
 function show(result) {

@@ -93,6 +93,7 @@ window.peer = (() => {
       videoFramesDecoded: video?.framesDecoded ?? 0,
       videoPacketsLost: video?.packetsLost ?? 0,
       audioPacketsReceived: audio?.packetsReceived ?? 0,
+      audioPacketsLost: audio?.packetsLost ?? 0,
       echoesReceived,
       candidates: allCandidates,
       candidateErrors,

@@ -1,5 +1,6 @@
 #!/bin/bash
-# server-taciturn.sh start|stop: taciturn as the server under test.
+# server-taciturn.sh start|stop|take-over: taciturn as the server under test. take-over: the next process takes over from
+# the one that runs, and is the server then; CONTROL was set at the start.
 # The settings come from the environment; tests/README.md lists them. TACITURN_BIN names the
 # program where it is not the release build of this tree.
 set -euo pipefail
@@ -81,6 +82,7 @@ CONF
         ! knows allocations_per_second_per_user || printf 'allocations_per_second_per_user = 0\n'
     fi
     if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
+    [ -z "$CONTROL" ] || printf '\n[admin]\nsocket = "%s"\nmetrics = "off"\n' "$CONTROL"
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi
@@ -92,14 +94,27 @@ CONF
     fi
 }
 
+take_over() {
+    local before
+    before=$(mktemp -d "$LOGDIR/before-XXXXXX")
+    mv "$LOGDIR/pid" "$LOGDIR/output.log" "$before"
+    start_process "$LOGDIR" "$program" --config "$LOGDIR/taciturn.toml" --take-over
+    if ! wait_for 10 process_gone "$before" || process_gone "$LOGDIR"; then
+        tail -n 12 "$before/output.log" "$LOGDIR/output.log" >&2
+        die "the next process has not taken over"
+    fi
+}
+
 case ${1:-} in
 start)
     [ -x "$program" ] || die "$program is missing: cargo build --release --locked"
     mkdir -p "$LOGDIR"
+    rm -rf "$LOGDIR"/before-*
     make_certificates
     configuration >"$LOGDIR/taciturn.toml"
     launch "$program" --config "$LOGDIR/taciturn.toml"
     ;;
 stop) stop_process "$LOGDIR" ;;
-*) die "usage: $0 start|stop" ;;
+take-over) take_over ;;
+*) die "usage: $0 start|stop|take-over" ;;
 esac

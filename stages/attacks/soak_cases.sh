@@ -74,6 +74,51 @@ check_soak-attacked() {
     return $status
 }
 
+# A hundred processes, one after the other, beside clients that come and go: what the last one holds is what the first held.
+check_soak-take-over() {
+    local hand_overs=0 open before after call churn seen sent=0 lost=0 status=0
+    start_attacked CONTROL="$DIR/control.sock" || return 1
+    stranger newcomers.py udp tcp tls dtls >/dev/null || return 1
+    wait_for 90 soak_quiet || { say "the first clients do not go"; return 1; }
+    open=$(descriptors) before=$(from_status VmRSS)
+    ip netns exec "$STRANGERS" nice -n 10 python3 -B "$HERE/churn.py" 100 >"$DIR/soak-churn.log" 2>&1 &
+    churn=$!
+    while [ $hand_overs -lt 100 ]; do
+        soak_call 6 >"$DIR/soak-call.json" &
+        call=$!
+        sleep 1
+        for _ in 1 2 3 4 5; do
+            LOGDIR=$DIR/server "$ROOT/stages/lib/server-taciturn.sh" take-over || status=1
+            hand_overs=$((hand_overs + 1))
+            sleep 0.3
+        done
+        stranger newcomers.py udp tcp || status=1
+        wait "$call" || { say "the call has ended"; status=1; }
+        seen=$(cat "$DIR/soak-call.json")
+        sent=$((sent + $(field sent "$seen"))) lost=$((lost + $(field lost "$seen")))
+        [ $status = 0 ] || break
+    done
+    kill "$churn" 2>/dev/null
+    wait "$churn" 2>/dev/null
+    # As above: what was not ended ends with its user.
+    sed -i 's/^users = .*/users = ["nobody:a-password-that-nobody-has"]/' "$DIR/server/taciturn.toml"
+    kill -HUP "$(process_pid "$DIR/server")"
+    wait_for 90 soak_quiet || status=1
+    say "allocations $(metric taciturn_allocations), connections $(metric taciturn_connections)," \
+        "ports $(metric taciturn_relay_ports_used), users $(metric taciturn_users)"
+    wait_for 30 back_to "$open" || status=1
+    wait_for 60 resident_at_most $((before + 6 * 1024)) || status=1
+    after=$(from_status VmRSS)
+    say "$hand_overs hand-overs; calls sent $sent and lost $lost; resident $before kB before, $after after;" \
+        "descriptors $open before, $(descriptors) after"
+    survived || return 1
+    ! grep -l "panicked at" "$DIR"/server/before-*/output.log || status=1
+    holds "calls lose nothing" "$sent > 0 && $lost == 0" || status=1
+    holds "memory is back within 6 MiB" "$after - $before <= 6 * 1024" || status=1
+    holds "descriptors are back" "$(descriptors) <= $open" || status=1
+    return $status
+}
+
 resident_at_most() {
     [ "$(from_status VmRSS)" -le "$1" ]
 }

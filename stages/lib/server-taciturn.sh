@@ -82,7 +82,7 @@ CONF
         ! knows allocations_per_second_per_user || printf 'allocations_per_second_per_user = 0\n'
     fi
     if [ -n "$UNVERIFIED_ANSWERS" ]; then printf 'unverified_answers = %s\n' "$UNVERIFIED_ANSWERS"; fi
-    [ -z "$CONTROL" ] || printf '\n[admin]\nsocket = "%s"\nmetrics = "off"\n' "$CONTROL"
+    [ -z "$CONTROL" ] || printf '\n[admin]\nsocket = "%s"\n' "$CONTROL"
     printf '\n[protocol]\n'
     if [ -n "$RFC5766_CHANNELS" ]; then printf 'rfc5766_channels = true\n'; fi
     if [ -n "$TCP_RELAY" ]; then printf 'tcp_relay = true\n'; fi

@@ -8,14 +8,14 @@ use super::unix_time::unix;
 use taciturn_control::{
     CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
 };
+use taciturn_net::Snapshot;
 use taciturn_stun::Family;
 
-/// The state of the server.
+/// The state of the server, whose workers have counted this.
 ///
 /// # Errors
 /// If a worker has ended.
-pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
-    let now = server.workers.count().await?;
+pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<Status> {
     let health = server.health();
     let certificates = server.certificates().chains().into_iter().map(|chain| CertificateSummary {
         names: chain.names().to_vec(),
@@ -30,8 +30,6 @@ pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
             clients: clients as u64,
         }
     });
-    let mut relayed = taciturn_turn::Traffic::default();
-    now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_at: health.started(),
@@ -45,7 +43,7 @@ pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
             ipv4: u64::from(server.ports.used(Family::V4)),
             ipv6: u64::from(server.ports.used(Family::V6)),
         },
-        traffic: traffic(relayed),
+        traffic: relayed(now),
         last_reload: ReloadOutcome {
             succeeded: health.last_reload().taken_up,
             finished_at: health.last_reload().at,
@@ -54,6 +52,13 @@ pub(super) async fn status(server: &ServerHandle) -> io::Result<Status> {
         closing_listeners: closing.collect(),
         carried_over: server.carried_over.clone(),
     })
+}
+
+/// All that was relayed since the start.
+pub(super) fn relayed(now: &Snapshot) -> Traffic {
+    let mut relayed = taciturn_turn::Traffic::default();
+    now.statistics.relayed.iter().for_each(|traffic| relayed.add(*traffic));
+    traffic(relayed)
 }
 
 /// An allocation.

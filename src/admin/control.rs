@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::Mode;
 use tokio::io::{
@@ -22,10 +22,11 @@ use tokio::time::{sleep, timeout};
 use super::answers;
 use super::control_peer::ControlPeer;
 use super::server_handle::ServerHandle;
+use super::unix_time::unix_milliseconds_now;
 use taciturn_config::LogFilter;
 use taciturn_control::{
-    Answer, Error, ErrorKind, LONGEST_REQUEST, Line, Request, decode_request, encode_line,
-    whole_line,
+    Answer, Error, ErrorKind, LONGEST_REQUEST, Line, PageToken, Request, decode_request,
+    encode_line, whole_line,
 };
 use taciturn_turn::Whose;
 
@@ -43,6 +44,9 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// How long a client may take to read a line.
 const A_MOMENT: Duration = Duration::from_secs(1);
+
+/// How long a token for the status page may be valid.
+const TOKEN_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 86_400;
 
 /// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
@@ -196,7 +200,8 @@ async fn answer(
             list_sessions(server, user, write).await.map(Answer::Sessions).map_err(internal)
         }
         Request::Status => {
-            let status = answers::status(server).await.map_err(internal)?;
+            let counts = server.workers.count().await.map_err(internal)?;
+            let status = answers::status(server, &counts).await.map_err(internal)?;
             Ok(Answer::Status(Box::new(status)))
         }
         Request::Kick { user: None, client: None } => {
@@ -224,12 +229,37 @@ async fn answer(
         Request::Certs => {
             Ok(Answer::Certificates(server.certificates().describe(SystemTime::now())))
         }
+        Request::Page { for_seconds } => page_token(server, for_seconds),
+        Request::DoctorReport { findings } => {
+            server.page.set_doctor(unix_milliseconds_now() / 1000, findings);
+            Ok(Answer::Messages(Vec::new()))
+        }
         Request::HandOver => {
             ControlPeer::may_take(asker)?;
             // Otherwise it is not answered here.
             Err(Error::new(ErrorKind::NotPermitted, "not handed over to this process"))
         }
     }
+}
+
+/// Makes a token for the status page.
+fn page_token(server: &ServerHandle, for_seconds: u64) -> Result<Answer, Error> {
+    let Some(address) = server.page.address() else {
+        let text = "there is no status page: page or metrics is \"off\" in [admin], or the address for metrics could \
+                    not be bound";
+        return Err(Error::new(ErrorKind::NotPossible, text));
+    };
+    if !TOKEN_SECONDS.contains(&for_seconds) {
+        let text = format!("a token is valid for 1m to 30d, not for {for_seconds} seconds");
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::new(ErrorKind::Internal, error))?;
+    let valid = Duration::from_secs(for_seconds);
+    let token = server.page.tokens.issue(random, Instant::now(), valid);
+    let expires_at = (unix_milliseconds_now() / 1000).saturating_add(for_seconds);
+    let (address, token) = (address.to_owned(), token.expose().to_owned());
+    Ok(Answer::Page(PageToken { address, token, expires_at }))
 }
 
 /// Sends an order to the main loop, and returns its answer.

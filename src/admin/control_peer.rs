@@ -61,6 +61,7 @@ fn told(request: &Request) -> Option<String> {
         Request::Drain { timeout_seconds: Some(seconds) } => format!("drain within {seconds} s"),
         Request::CancelDrain => "cancel drain".to_owned(),
         Request::HandOver => "hand over".to_owned(),
+        Request::Page { for_seconds } => format!("token for the status page, for {for_seconds} s"),
         Request::LogLevel { filter: Some(filter), for_seconds } => {
             let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
             format!("log level {filter}{within}")
@@ -68,6 +69,7 @@ fn told(request: &Request) -> Option<String> {
         Request::LogLevel { filter: None, .. }
         | Request::Status
         | Request::Sessions { .. }
+        | Request::DoctorReport { .. }
         | Request::Certs => return None,
     })
 }

@@ -1,7 +1,8 @@
-//! Metrics and health over HTTP: three pages to read, and nothing to change.
+//! Metrics, health and the status page over HTTP.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::future::pending;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,17 @@ use tokio::time::{sleep, timeout};
 use super::cached::Cached;
 use super::http_connections::{Asked, HttpConnections};
 use super::metrics;
+use super::overview::take_samples;
+use super::page::Page;
 use super::server_handle::ServerHandle;
 use taciturn_net::Snapshot;
+use taciturn_web::Access;
 
-/// How long one connection may take, its answer included: a second for the request, and what the workers
-/// may take.
-const CONNECTION_TIME: Duration = Duration::from_secs(3);
+/// How long the head of a request may take.
+const REQUEST_TIME: Duration = Duration::from_secs(3);
+
+/// How long one connection may take, its answer included. The status page may come over a slow line.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
 /// Time limit for the workers. A healthy one takes milliseconds.
 const WORKER_TIME: Duration = Duration::from_secs(2);
@@ -34,6 +40,9 @@ const HEAD: usize = 8192;
 
 /// How long accepting rests when the system has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// The pages for programs.
+const PAGES: [&str; 3] = ["/metrics", "/live", "/ready"];
 
 /// The page formats of Prometheus.
 const METRICS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -49,17 +58,29 @@ pub fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(socket)
 }
 
-/// Serves the socket in the current runtime, for as long as that runs, or until the task is aborted. Returns the bound
-/// address.
+/// Serves the socket in the current runtime, for as long as that runs, or until the task is aborted; with `access`, the
+/// status page too. Returns the bound address.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
 pub fn start(
     socket: std::net::TcpListener,
     server: ServerHandle,
+    access: Option<Access>,
 ) -> std::io::Result<(SocketAddr, AbortHandle)> {
     let bound = socket.local_addr()?;
-    let task = tokio::spawn(serve(TcpListener::from_std(socket)?, server));
+    let socket = TcpListener::from_std(socket)?;
+    let task = match access {
+        Some(access) => {
+            server.page.set_address(format!("http://{bound}/"));
+            let page = Page::new(server.clone(), access);
+            let samples = take_samples(server.clone());
+            tokio::spawn(async move {
+                tokio::join!(serve(socket, server, Some(page)), samples);
+            })
+        }
+        None => tokio::spawn(serve(socket, server, None)),
+    };
     Ok((bound, task.abort_handle()))
 }
 
@@ -68,28 +89,38 @@ struct Site {
     server: ServerHandle,
     counts: Cached<Arc<Snapshot>>,
     alive: Cached<()>,
+    page: Option<Page>,
 }
 
-async fn serve(socket: TcpListener, server: ServerHandle) {
-    let site = Arc::new(Site { server, counts: Cached::default(), alive: Cached::default() });
+async fn serve(socket: TcpListener, server: ServerHandle, page: Option<Page>) {
+    let site = Arc::new(Site { server, counts: Cached::default(), alive: Cached::default(), page });
     let mut guests = HttpConnections::default();
     loop {
-        let Ok((stream, _)) = socket.accept().await else {
+        let Ok((stream, from)) = socket.accept().await else {
             sleep(EXHAUSTED).await;
             continue;
         };
         let (site, asked) = (Arc::clone(&site), Asked::default());
-        let has_asked = asked.clone();
+        let (has_asked, has_asked_too) = (asked.clone(), asked.clone());
         let task = tokio::spawn(async move {
             let answer = service_fn(|request| {
                 has_asked.note();
-                answer(request, &site)
+                answer(request, from.ip(), &site)
             });
             let mut http = http1::Builder::new();
             http.keep_alive(false).max_buf_size(HEAD);
+            let connection = http.serve_connection(TokioIo::new(stream), answer);
+            let silent = async {
+                sleep(REQUEST_TIME).await;
+                if has_asked_too.is_noted() {
+                    pending::<()>().await;
+                }
+            };
             // Who goes away, or is too slow, gets no answer.
-            let _ =
-                timeout(CONNECTION_TIME, http.serve_connection(TokioIo::new(stream), answer)).await;
+            tokio::select! {
+                _ = timeout(CONNECTION_TIME, connection) => {}
+                () = silent => {}
+            }
         });
         guests.add(task.abort_handle(), asked);
     }
@@ -97,8 +128,17 @@ async fn serve(socket: TcpListener, server: ServerHandle) {
 
 async fn answer(
     request: Request<Incoming>,
+    from: IpAddr,
     site: &Site,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
+    let path = request.uri().path().to_owned();
+    if !PAGES.contains(&path.as_str()) {
+        let answered = match &site.page {
+            Some(page) => page.answer(request, from).await,
+            None => None,
+        };
+        return Ok(answered.unwrap_or_else(|| not_found(site.page.is_some())));
+    }
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET only\n".to_owned());
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -107,32 +147,34 @@ async fn answer(
     // Each page is a question to the workers: one that hangs is not live. Health does without their
     // counts, which cost a system call for each of their sockets.
     let workers = &site.server.workers;
-    let answered = match request.uri().path() {
+    let answered = match path.as_str() {
         "/metrics" => {
             let count = async { workers.count().await.map(Arc::new) };
             let counts = timeout(WORKER_TIME, site.counts.get(count)).await;
             counts.map(|counts| counts.map(|now| metrics::page(&site.server, &now)))
         }
-        "/live" | "/ready" => {
+        _ => {
             let alive = timeout(WORKER_TIME, site.alive.get(workers.ping())).await;
             alive.map(|alive| alive.map(|()| "ok\n".to_owned()))
-        }
-        _ => {
-            let pages = "The pages are /metrics, /live and /ready.\n".to_owned();
-            return Ok(page(StatusCode::NOT_FOUND, TEXT, pages));
         }
     };
     let Ok(Ok(text)) = answered else {
         let text = "a worker does not respond\n".to_owned();
         return Ok(page(StatusCode::SERVICE_UNAVAILABLE, TEXT, text));
     };
-    Ok(match request.uri().path() {
+    Ok(match path.as_str() {
         "/metrics" => page(StatusCode::OK, METRICS, text),
         "/ready" if !site.server.health().is_ready() => {
             page(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n".to_owned())
         }
         _ => page(StatusCode::OK, TEXT, text),
     })
+}
+
+fn not_found(has_page: bool) -> Response<Full<Bytes>> {
+    let status = if has_page { ", / (the status page)" } else { "" };
+    let pages = format!("The pages are /metrics, /live, /ready{status}.\n");
+    page(StatusCode::NOT_FOUND, TEXT, pages)
 }
 
 fn page(status: StatusCode, kind: HeaderValue, text: String) -> Response<Full<Bytes>> {

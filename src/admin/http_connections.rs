@@ -28,6 +28,10 @@ impl Asked {
     pub(super) fn note(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+
+    pub(super) fn is_noted(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl HttpConnections {
@@ -36,7 +40,7 @@ impl HttpConnections {
     pub(super) fn add(&mut self, task: AbortHandle, asked: Asked) {
         self.0.retain(|guest| !guest.task.is_finished());
         if self.0.len() >= MOST {
-            let half = self.0.iter().position(|guest| !guest.asked.0.load(Ordering::Relaxed));
+            let half = self.0.iter().position(|guest| !guest.asked.is_noted());
             if let Some(guest) = self.0.remove(half.unwrap_or(0)) {
                 guest.task.abort();
             }

@@ -17,6 +17,8 @@ mod listeners;
 mod log_lines;
 mod log_sink;
 mod metrics;
+mod overview;
+mod page;
 mod reload_plan;
 mod server_handle;
 mod sockets;

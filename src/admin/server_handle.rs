@@ -10,10 +10,11 @@ use super::certificate_report::CertificateReport;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
 use taciturn_control::CarriedOver;
-use taciturn_net::{Shared, Workers};
+use taciturn_net::{FailedLogins, Shared, Workers};
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
 use taciturn_turn::policy::{Connections, PortPool, Quota};
+use taciturn_web::PageState;
 
 /// Clones are handles to the same one.
 #[derive(Clone, Debug)]
@@ -29,6 +30,9 @@ pub struct ServerHandle {
     pub(super) health: Arc<Health>,
     pub(super) log: LogSink,
     pub(super) carried_over: Option<CarriedOver>,
+    pub(super) failed_logins: Arc<FailedLogins>,
+    /// What the status page needs.
+    pub(super) page: Arc<PageState>,
 }
 
 /// How the server is.
@@ -80,6 +84,8 @@ impl ServerHandle {
             }),
             log,
             carried_over: None,
+            failed_logins: Arc::clone(&shared.failed_logins),
+            page: Arc::default(),
         }
     }
 

@@ -12,10 +12,11 @@ use taciturn::admin::control::Order;
 use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
 use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
-use taciturn_config::{Config, ExternalIp};
+use taciturn_config::{Config, ExternalIp, PageAccess};
 use taciturn_handover::{Inherited, inherited};
 use taciturn_net::external::{self, External};
 use taciturn_net::{AddressNotices, Listeners, Running};
+use taciturn_web::Access;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::AbortHandle;
@@ -275,7 +276,8 @@ impl<'a> Confined<'a> {
             Addresses::new(notices, &in_use.external)
         });
         let _inside = runtime.enter();
-        tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server)));
+        let page = in_use.config.admin.page;
+        tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
         if let Some(socket) = control {
             tasks.push(admin::control::start(socket, server.clone(), orderer.clone())?);
         }
@@ -309,11 +311,23 @@ impl<'a> Confined<'a> {
     }
 }
 
-/// Serves metrics and health. Within a runtime.
-fn start_metrics(socket: TcpListener, server: &ServerHandle) -> Option<AbortHandle> {
-    match admin::http::start(socket, server.clone()) {
+/// Serves metrics, health and the status page. Within a runtime.
+fn start_metrics(
+    socket: TcpListener,
+    server: &ServerHandle,
+    page: PageAccess,
+) -> Option<AbortHandle> {
+    let access = match page {
+        PageAccess::Local => Some(Access::Local),
+        PageAccess::Token => Some(Access::Token),
+        PageAccess::Off => None,
+    };
+    match admin::http::start(socket, server.clone(), access) {
         Ok((bound, task)) => {
             tracing::info!("metrics on http://{bound}/metrics");
+            if access.is_some() {
+                tracing::info!("status page on http://{bound}/");
+            }
             Some(task)
         }
         Err(error) => {

@@ -31,6 +31,10 @@ programs_for() {
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
             nodejs:node npm:npm procps:sysctl
         ;;
+    page)
+        programs_for browser
+        echo curl:curl firefox-esr:firefox-esr
+        ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
@@ -90,7 +94,7 @@ install_packages() {
 
 # The directories whose package-lock.json names the npm packages that the stages need.
 module_directories() {
-    ! has_word "$*" browser && ! has_word "$*" matrix || echo stages/e2e
+    ! has_word "$*" browser && ! has_word "$*" page && ! has_word "$*" matrix || echo stages/e2e
     ! has_word "$*" matrix || echo stages/matrix
     ! has_word "$*" matrix-clients || echo stages/e2e/peers
     ! has_word "$*" packaging || echo stages/packaging

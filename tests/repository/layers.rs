@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-tls", &[]),
     ("taciturn-control", &[]),
     ("taciturn-handover", &[]),
+    ("taciturn-web", &["taciturn-control"]),
     ("taciturn-turn", &["taciturn-stun"]),
     ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
     ("taciturn-config", &["taciturn-net", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
@@ -31,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "taciturn-stun",
             "taciturn-tls",
             "taciturn-turn",
+            "taciturn-web",
         ],
     ),
     (

@@ -201,6 +201,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "auth.on_removal" => vec![plain("\"keep\"")],
         "log.format" => vec![plain("\"json\"")],
         "log.level" => vec![plain("\"warn\"")],
+        "admin.page" => vec![plain("\"token\"")],
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
         "process.user" => vec![plain("\"turn\"")],

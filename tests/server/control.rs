@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 fn configuration(more: &str) -> String {
     format!(
-        "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 2\n[admin]\nmetrics = \"off\"\n\
+        "realm = \"{REALM}\"\nexternal_ip = \"127.0.0.1\"\nworkers = 2\n[admin]\nmetrics = \"127.0.0.1:0\"\n\
          [auth]\nusers = [\"{USER}:{PASSWORD}\"]\n[peers]\nallow = [\"127.0.0.0/8\"]\n{more}\n\
          [[listen]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n"
     )
@@ -147,7 +147,7 @@ fn what_is_not_a_request_is_told_so_by_kind_and_costs_nothing() {
         (&whole[..20], "malformed"),
         (whole, "malformed"),
         ("{\"protocol\":1,\"version\":\"0\",\"command\":\"explode\"}\n", "malformed"),
-        (&"a".repeat(9000), "too-long"),
+        (&"a".repeat(70_000), "too-long"),
         ("{\"protocol\":1,\"version\":\"0\",\"command\":\"kick\"}\n", "invalid-argument"),
         (
             "{\"protocol\":1,\"version\":\"0\",\"command\":\"log-level\",\"filter\":\"inof\"}\n",
@@ -352,6 +352,7 @@ async fn every_name_in_the_json_is_in_the_documents() {
         &["status"][..],
         &["sessions"],
         &["certs"],
+        &["page"],
         &["log-level"],
         &["reload"],
         &["kick", "--user", USER],

@@ -23,6 +23,7 @@ mod relay_webrtc_rs;
 mod reload;
 mod reload_listeners;
 mod server_process;
+mod status_page;
 mod strangers;
 mod streams;
 mod take_over;

@@ -241,7 +241,7 @@ fn health_and_everything_else() {
         let (head, body) = get(&server, path);
         assert!(head.starts_with("HTTP/1.1 200") && body == "ok\n", "{path} {head} {body}");
     }
-    assert!(get(&server, "/").0.starts_with("HTTP/1.1 404"));
+    assert!(get(&server, "/nothing").0.starts_with("HTTP/1.1 404"));
     let (head, _) =
         http(&server, "POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
     assert!(

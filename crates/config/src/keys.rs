@@ -42,6 +42,7 @@ use super::key::{Key, Section, Shows};
 use super::key_table::{bounds, dotted, key_table, optional, shows, value};
 use super::log_format::LogFormat;
 use super::log_level::LogFilter;
+use super::page_access::PageAccess;
 use super::read::Reader;
 use super::removal::OnRemoval;
 use super::secret::Secret;
@@ -343,8 +344,13 @@ key_table! {
     [admin]
     struct Admin {
         /// Address for metrics (/metrics, for Prometheus) and health (/live, /ready) over HTTP, or "off". They
-        /// name no user and no client. If the port is in use, the server warns and runs without them.
+        /// name no user and no client. The status page is there too (see page). If the port is in use, the
+        /// server warns and runs without them.
         metrics: Option<SocketAddr> = Some(METRICS), Restart("its socket is bound at the start");
+
+        /// The status page, at the address for metrics: "local" (programs on this machine may read it, others need a
+        /// token from `turnctl page`), "token" (everybody needs one) or "off". It names users and clients.
+        page: PageAccess = PageAccess::Local, Restart("the pages are set up at the start");
 
         /// The Unix socket for turnctl, mode 0660, or "off". Default: control.sock in the directory that
         /// systemd provides (RuntimeDirectory=), else in state_dir.

@@ -35,6 +35,7 @@ mod log_level;
 mod nat_discovery;
 mod nearest;
 mod networks;
+mod page_access;
 mod peer_rules;
 mod placeholder;
 mod rates;
@@ -70,6 +71,7 @@ pub use keys::{
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
 pub use networks::allow_line;
+pub use page_access::PageAccess;
 pub use placeholder::placeholder;
 pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;

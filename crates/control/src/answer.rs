@@ -1,5 +1,7 @@
 //! What a running server answers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -32,9 +34,29 @@ pub enum Answer {
     Messages(Vec<String>),
     /// Of [`Request::Certs`](super::Request::Certs).
     Certificates(Vec<Certificate>),
+    /// Of [`Request::Page`](super::Request::Page).
+    Page(PageToken),
     /// Of [`Request::HandOver`](super::Request::HandOver): the newest version of the hand-over that this server
     /// speaks. It waits for the other to begin.
     HandOver(u16),
+}
+
+/// A token for the status page.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageToken {
+    /// Where the server serves the page: `http://127.0.0.1:9641/`.
+    pub address: String,
+    /// The token: a secret.
+    pub token: String,
+    /// The end of its validity, in seconds since 1970.
+    pub expires_at: u64,
+}
+
+impl fmt::Debug for PageToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, expires_at, .. } = self;
+        write!(f, "PageToken({address}, until {expires_at})")
+    }
 }
 
 /// Application data that was relayed, without headers.

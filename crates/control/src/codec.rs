@@ -10,8 +10,8 @@ use super::answer::{Answer, Line, Session};
 use super::error::{Error, ErrorKind, Mismatch, Peer};
 use super::request::Request;
 
-/// The longest request, in bytes with its line feed.
-pub const LONGEST_REQUEST: usize = 4096;
+/// The longest request, in bytes with its line feed. A report of `turnctl doctor` is the longest.
+pub const LONGEST_REQUEST: usize = 64 * 1024;
 
 /// The longest line of an answer, in bytes with its line feed. A server with thousands of
 /// certificates stays far below it.

@@ -28,15 +28,15 @@ mod request;
 mod tests;
 
 pub use answer::{
-    Answer, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PortsUsed,
-    ReloadOutcome, Session, Status, Traffic,
+    Answer, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PageToken,
+    PortsUsed, ReloadOutcome, Session, Status, Traffic,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,
 };
 pub use connection::{ClientError, Connection, Received};
 pub use error::{Error, ErrorKind, Mismatch, Peer};
-pub use request::Request;
+pub use request::{DoctorFinding, Request};
 
 /// The number of the protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;

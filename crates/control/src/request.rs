@@ -4,6 +4,23 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+/// The result of one test of `turnctl doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorFinding {
+    /// Its stable name.
+    pub id: String,
+    /// How it ended: `pass`, `info`, `skip`, `warn` or `fail`.
+    pub status: String,
+    /// What was seen, in one line.
+    pub title: String,
+    /// Why it matters to a call; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+    /// What to do; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fix: String,
+}
+
 /// One request. On the wire, the field `command` identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
@@ -52,6 +69,17 @@ pub enum Request {
     /// The certificates in use. Answered by
     /// [`Answer::Certificates`](super::Answer::Certificates).
     Certs,
+    /// Hands out a token for the status page. Answered by [`Answer::Page`](super::Answer::Page).
+    Page {
+        /// How long the token is valid.
+        for_seconds: u64,
+    },
+    /// Takes a report of `turnctl doctor`, for the status page. Answered by
+    /// [`Answer::Messages`](super::Answer::Messages), without any.
+    DoctorReport {
+        /// The result of each test.
+        findings: Vec<DoctorFinding>,
+    },
     /// Hands sockets and calls over to the process that asks: a server of the same machine that takes this one's
     /// place. Answered by [`Answer::HandOver`](super::Answer::HandOver); from then on the connection carries no
     /// lines. Only the server's own user and root may ask.

@@ -41,7 +41,35 @@ fn requests() -> Vec<(Request, &'static str)> {
         ),
         (Request::Certs, r#""command":"certs""#),
         (Request::HandOver, r#""command":"hand-over""#),
+        (Request::Page { for_seconds: 3600 }, r#""command":"page","for_seconds":3600"#),
+        (
+            Request::DoctorReport { findings: vec![finding("all", "open it"), finding("", "")] },
+            r#""command":"doctor-report","findings":[{"id":"relay-ports","status":"warn","title":"closed","why":"all","fix":"open it"},{"id":"relay-ports","status":"warn","title":"closed"}]"#,
+        ),
     ]
+}
+
+fn finding(why: &str, fix: &str) -> DoctorFinding {
+    DoctorFinding {
+        id: "relay-ports".into(),
+        status: "warn".into(),
+        title: "closed".into(),
+        why: why.into(),
+        fix: fix.into(),
+    }
+}
+
+fn page_token() -> PageToken {
+    PageToken {
+        address: "http://127.0.0.1:9641/".into(),
+        token: "0123456789abcdef".into(),
+        expires_at: 1_800_000_000,
+    }
+}
+
+#[test]
+fn no_log_line_shows_a_token() {
+    assert!(!format!("{:?}", Answer::Page(page_token())).contains("abcdef"));
 }
 
 fn traffic() -> Traffic {
@@ -142,6 +170,12 @@ fn lines() -> Vec<(Line, String)> {
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),
         (last(Ok(Answer::Kicked(2))), good(r#""kicked":2"#)),
+        (
+            last(Ok(Answer::Page(page_token()))),
+            good(
+                r#""page":{"address":"http://127.0.0.1:9641/","token":"0123456789abcdef","expires_at":1800000000}"#,
+            ),
+        ),
         (last(Ok(Answer::HandOver(1))), good(r#""hand_over":1"#)),
         (last(Ok(Answer::Messages(vec!["no change".into()]))), good(r#""messages":["no change"]"#)),
         (

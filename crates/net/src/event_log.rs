@@ -5,9 +5,12 @@
 
 use std::fmt::Arguments;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use tracing::{debug, info, warn};
 
+use super::failed_logins::FailedLogins;
 use super::limit_names::LimitNames;
 use super::log_budget::LogBudget;
 use taciturn_stun::ErrorCode;
@@ -23,12 +26,13 @@ pub(super) use super::log_budget::{Kind, NO_SOURCE};
 pub(super) struct EventLog {
     budget: LogBudget,
     names: LimitNames,
+    failed_logins: Arc<FailedLogins>,
 }
 
 impl EventLog {
-    /// A log that calls the limits that clients meet by these names.
-    pub(super) fn new(names: LimitNames) -> Self {
-        Self { budget: LogBudget::default(), names }
+    /// A log that calls the limits that clients meet by these names, and also notes who failed to log in.
+    pub(super) fn new(names: LimitNames, failed_logins: Arc<FailedLogins>) -> Self {
+        Self { budget: LogBudget::default(), names, failed_logins }
     }
 
     /// Writes one event. `transport` names what carries a client's packets.
@@ -83,10 +87,13 @@ impl EventLog {
             }
             Event::AuthenticationFailed { client, username, reason } => {
                 if self.budget.may_write(Kind::Authentication, client.remote.0.ip(), now) {
+                    let (transport, reason) = (transport(client.via), reason.to_string());
                     warn!(
-                        client = %client.remote, transport = transport(client.via), user = username,
-                        reason = reason.to_string(), "authentication failed"
+                        client = %client.remote, transport, user = username, reason,
+                        "authentication failed"
                     );
+                    let (client, moment) = (client.remote.0, SystemTime::now());
+                    self.failed_logins.note(client, transport, username, &reason, moment);
                 }
             }
             Event::PeerRefused { client, peer, refusal, remedy } => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::ip_fields::KeptFields;
+use super::failed_logins::FailedLogins;
 use super::limit_names::LimitNames;
 use taciturn_turn::policy::{Connections, HandshakeLimit};
 use taciturn_turn::{Rules, Settings};
@@ -19,6 +20,8 @@ pub struct Shared {
     pub connections: Arc<Connections>,
     /// Handshakes of TLS and DTLS.
     pub handshakes: Arc<HandshakeLimit>,
+    /// Who failed to log in, for the operator.
+    pub failed_logins: Arc<FailedLogins>,
     /// What the log calls the limits that clients meet.
     pub limit_names: LimitNames,
     /// How long a worker waits for more packets before it wakes up, while they arrive often and one by one.

@@ -86,6 +86,7 @@ impl Terms {
                 limits.connections_per_address,
             )),
             handshakes: Arc::new(self.handshakes),
+            failed_logins: Arc::default(),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
@@ -119,6 +120,7 @@ impl Terms {
             connections: Arc::clone(&before.connections),
             // As with answers.
             handshakes: Arc::new(self.handshakes),
+            failed_logins: Arc::clone(&before.failed_logins),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,

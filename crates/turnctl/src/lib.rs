@@ -16,6 +16,7 @@ mod host;
 mod import_coturn;
 mod init;
 mod media_servers;
+mod page;
 mod private_file;
 pub mod report;
 mod running;
@@ -44,6 +45,7 @@ pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
+pub use page::PageArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
 pub use socket::SocketArgs;
@@ -106,6 +108,8 @@ pub enum Command {
     /// Show the certificates in use; exit status 1 if one expires within 14 days
     #[command(after_help = "Example:\n  turnctl certs || echo 'renew them'")]
     Certs(SocketArgs),
+    /// Print the address of the status page, with a token that allows to end sessions
+    Page(PageArgs),
     /// Print a username and password that expire
     Credentials(CredentialsArgs),
     /// Load-test any TURN server and measure its performance
@@ -156,6 +160,7 @@ impl Cli {
             Command::Upgrade(_) => upgrade::run(out).map(ok),
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),
+            Command::Page(args) => page::run(args, env, out).map(ok),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {
             Ok((code, ())) => return ExitCode::from(code),

@@ -34,7 +34,9 @@ impl Status {
         }
     }
 
-    const fn json(self) -> &'static str {
+    /// Its name in JSON.
+    #[must_use]
+    pub const fn json(self) -> &'static str {
         match self {
             Self::Pass => "pass",
             Self::Info => "info",

@@ -185,6 +185,7 @@ pub(super) fn another_answer(answer: &Answer) -> CtlError {
         Answer::Kicked(_) => "a count of ended allocations",
         Answer::Messages(_) => "messages",
         Answer::Certificates(_) => "certificates",
+        Answer::Page(_) => "a token for the status page",
         Answer::HandOver(_) => "the beginning of a hand-over",
     };
     ControlError::Strange(format!("it is {what}, which was not requested")).into()

@@ -86,6 +86,7 @@ impl Rig {
             rules: rules(start.tick, Vec::new()),
             connections: Arc::clone(&connections),
             handshakes: Arc::clone(&handshakes),
+            failed_logins: Arc::default(),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),

@@ -100,7 +100,7 @@ impl Engine {
                 tcp: TcpRelays::new(clock, unbound),
                 workers,
                 carried: None,
-                log: EventLog::new(shared.limit_names),
+                log: EventLog::new(shared.limit_names, Arc::clone(&shared.failed_logins)),
                 events: EventCounts::default(),
             },
             reply: Box::new([0; LONGEST_ANSWER]),

@@ -55,6 +55,7 @@ impl Rig {
             rules: rules(clock.now().tick, Vec::new()),
             connections: Arc::clone(&connections),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
+            failed_logins: Arc::default(),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),

@@ -11,10 +11,12 @@ mod ntp;
 mod ports;
 mod settings;
 mod sockets;
+mod tell_server;
 mod ufw;
 mod world;
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use taciturn_config::Environment;
 
@@ -31,6 +33,8 @@ Examples:
       Queries no name server; for scripts.
   turnctl doctor --ntp pool.ntp.org
       Also checks the clock.
+
+A running server shows the report on its status page.
 
 Exit status: 0 no problems, 1 warnings, 2 failures. turnctl check, run in another
 network, shows what only a client can see, such as the firewall of your provider.";
@@ -56,7 +60,8 @@ pub struct DoctorArgs {
     pub ntp: Option<String>,
 }
 
-fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
+/// The report, and the control socket of the server that it is about.
+fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> (Report, Option<PathBuf>) {
     let (section, config) = settings::configuration(&args.server, env);
     let mut report = Report { sections: vec![section], ..Report::default() };
     let Some(config) = config else {
@@ -64,7 +69,7 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
         let title = "nothing else is looked at before the configuration is right";
         rest.push(Finding::skip("not-examined", title));
         report.sections.push(rest);
-        return report;
+        return (report, None);
     };
     let sockets = sockets::bound(&world.root);
     let sockets = sockets.as_deref().map_err(ToString::to_string);
@@ -80,7 +85,7 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> Report {
         section.push(ntp::finding(host));
     }
     report.sections.push(section);
-    report
+    (report, config.admin.socket)
 }
 
 pub(super) fn run(
@@ -88,7 +93,7 @@ pub(super) fn run(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
-    let report = examine(args, env, &World::here());
+    let (report, socket) = examine(args, env, &World::here());
     if args.json {
         writeln!(out, "{:#}", report.to_json())?;
     } else {
@@ -99,6 +104,9 @@ pub(super) fn run(
                 "Next, where the callers are: turnctl check --homeserver https://YOUR.HOMESERVER"
             )?;
         }
+    }
+    if let Some(socket) = socket {
+        tell_server::tell(&socket, &report);
     }
     Ok(report.exit_code())
 }

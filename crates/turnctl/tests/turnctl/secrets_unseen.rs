@@ -1,6 +1,6 @@
 //! No command of either program prints a secret, a password or a token, whether it succeeds or fails: not on standard
 //! output or standard error, as text or as JSON, nor in the log at its most detailed. Left out are the commands that
-//! exist to print one: init, credentials, snippet, homeserver-snippet and import-coturn without a file.
+//! exist to print one: init, credentials, page, snippet, homeserver-snippet and import-coturn without a file.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
 use std::fs;

@@ -1,0 +1,82 @@
+//! What the status page shows of the running server.
+
+use std::cmp::Reverse;
+use std::io;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::answers;
+use super::keys::peer_rule;
+use super::server_handle::ServerHandle;
+use super::unix_time::{unix, unix_milliseconds_now};
+use taciturn_turn::{Session, Whose};
+use taciturn_web::{EVERY, FailedLogin, Overview, RefusedPeers, SESSIONS};
+
+/// Time limit for the workers of one sample.
+const SAMPLE_TIME: Duration = Duration::from_secs(5);
+
+/// The state of the server now.
+///
+/// # Errors
+/// If a worker has ended.
+pub(super) async fn overview(server: &ServerHandle) -> io::Result<Overview> {
+    let counts = server.workers.count().await?;
+    let failed = server.failed_logins.all().into_iter().map(|login| FailedLogin {
+        client: login.client.to_string(),
+        transport: login.transport.to_owned(),
+        user: login.user,
+        reason: login.reason,
+        times: login.times,
+        last_at: u64::try_from(unix(login.last)).unwrap_or(0),
+    });
+    let refused = counts.events.refused.iter().filter(|(_, times)| *times > 0);
+    let refused =
+        refused.map(|(rule, times)| RefusedPeers { rule: peer_rule(rule).to_owned(), times });
+    Ok(Overview {
+        now: unix_milliseconds_now(),
+        status: answers::status(server, &counts).await?,
+        sessions: latest(server).await?.iter().map(answers::session).collect(),
+        failed_logins: failed.collect(),
+        refused_peers: refused.collect(),
+        certificates: server.certificates().describe(SystemTime::now()),
+        doctor: server.page.doctor(),
+    })
+}
+
+/// The sessions that relayed last, up to [`SESSIONS`].
+async fn latest(server: &ServerHandle) -> io::Result<Vec<Session>> {
+    let mut latest = Vec::new();
+    for worker in 0..server.workers.number() {
+        let mut from = Some(0);
+        while let Some(at) = from {
+            let (sessions, next) = server.workers.sessions(worker, &Whose::default(), at).await?;
+            latest.extend(sessions);
+            keep_latest(&mut latest);
+            from = next;
+        }
+    }
+    Ok(latest)
+}
+
+fn keep_latest(sessions: &mut Vec<Session>) {
+    let relayed = |session: &Session| {
+        session.traffic.bytes_to_peers.saturating_add(session.traffic.bytes_to_client)
+    };
+    // Idle times within a second do not order sessions that are in use.
+    sessions.sort_by_key(|session| (session.idle.as_secs(), Reverse(relayed(session))));
+    sessions.truncate(SESSIONS);
+}
+
+/// Takes a sample of what was relayed, again and again, for as long as the runtime runs.
+pub(super) async fn take_samples(server: ServerHandle) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        // While a worker hangs or has ended, there is nothing to compare: the next sample spans the gap.
+        let Ok(Ok(counts)) = timeout(SAMPLE_TIME, server.workers.count()).await else { continue };
+        let at = unix_milliseconds_now() / 1000;
+        server.page.add_sample(Instant::now(), at, answers::relayed(&counts));
+    }
+}

@@ -1,0 +1,158 @@
+// page.mjs BROWSER URL PICTURES USER: opens the status page, reads it, ends the session of USER with the keyboard, and
+// takes pictures.
+// URL is what `turnctl page` prints. Prints a line for each thing that is not as it should be.
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const required = createRequire(path.join(here, '../e2e/.cache/'));
+const puppeteer = required('puppeteer-core');
+const [browserName, address, pictures, victim] = process.argv.slice(2);
+const plain = address.replace(/#.*/, '');
+const isChromium = browserName === 'chromium';
+const LIMIT_MS = 15_000;
+const DESKTOP = { width: 1280, height: 900 };
+const PHONE = { width: 360, height: 740, isMobile: isChromium, hasTouch: isChromium };
+
+let complaints = 0;
+function must(holds, what) {
+  if (holds) return;
+  complaints += 1;
+  console.log(`NOT MET: ${what}`);
+}
+
+function launch(home) {
+  const common = { headless: true, userDataDir: path.join(home, 'profile'), env: { ...process.env, HOME: home, TMPDIR: home } };
+  if (!isChromium) {
+    return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', browser: 'firefox' });
+  }
+  const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--lang=en'];
+  return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', pipe: true, args });
+}
+
+async function open(page, url) {
+  await page.goto('about:blank');
+  await page.goto(url);
+  await page.waitForSelector('#sessions tbody tr', { timeout: LIMIT_MS });
+  await page.waitForSelector('#bandwidth svg path', { timeout: LIMIT_MS });
+}
+
+const texts = (page, selector) => page.$$eval(selector, (all) => all.map((one) => one.textContent));
+
+// What a reader without a token sees.
+async function read(page) {
+  await open(page, plain);
+  const users = await texts(page, '#sessions tbody td:first-child');
+  must(users.length >= 4, `only ${users.length} sessions are shown`);
+  for (const user of [victim, 'bob']) must(users.includes(user), `${user} is among ${users}`);
+  must(!(await page.$('#sessions button')), 'without a token no session can be ended');
+  must(await page.$eval('#how-to-act', (hint) => !hint.hidden), 'it is said how to end a session');
+  const failed = await texts(page, '#logins tbody td:first-child');
+  must(failed.some((name) => name.includes('<img src=x onerror')), `a hostile name is text: ${failed}`);
+  must(!(await page.$('#logins img')) && !(await page.evaluate('window.hacked')), 'a hostile name is no markup');
+  must((await texts(page, '#certificates li')).join().includes('turn.e2e.test'), 'the certificate is shown');
+  must((await texts(page, '#doctor')).join().length > 20, 'the report of doctor is shown');
+  must(await page.$eval('#bandwidth svg', (svg) => /bit\/s/.test(svg.getAttribute('aria-label'))), 'the graph is described');
+  await page.waitForFunction(() => /[1-9]/.test(document.querySelector('#sessions tbody td:nth-child(5)')?.textContent ?? ''), { timeout: LIMIT_MS });
+}
+
+const focused = (page) => page.evaluate(() => document.activeElement?.textContent ?? '');
+
+async function tabUntil(page, holds) {
+  for (let presses = 0; presses < 60; presses += 1) {
+    await page.keyboard.press('Tab');
+    if (await holds()) return true;
+  }
+  return false;
+}
+
+// With a token, by the keyboard alone.
+async function act(page) {
+  await open(page, address);
+  must(!(await page.evaluate(() => location.href)).includes('token'), 'the token leaves the address bar');
+  await page.waitForSelector('#sessions button', { timeout: LIMIT_MS });
+  await page.type('#filter', victim);
+  const before = (await texts(page, '#sessions tbody tr')).length;
+  must(before === 1, `${victim} has one session, not ${before}`);
+  const isEnd = async () => (await focused(page)) === 'End session';
+  must(await tabUntil(page, isEnd), 'the keyboard reaches a button of a session');
+  await new Promise((resolve) => setTimeout(resolve, 4500));
+  must(await isEnd(), 'an update takes no focus');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#confirm[open]', { timeout: LIMIT_MS });
+  must((await focused(page)) === 'Cancel', 'the safe answer has the focus');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('#confirm:not([open])', { timeout: LIMIT_MS });
+  must((await texts(page, '#sessions tbody tr')).length === before, 'who cancels ends nothing');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('#confirm[open]', { timeout: LIMIT_MS });
+  await page.keyboard.press('Tab');
+  await page.keyboard.press('Enter');
+  await page.waitForFunction((n) => document.querySelectorAll('#sessions tbody tr').length < n, { timeout: LIMIT_MS }, before);
+  await page.$eval('#filter', (input) => {
+    input.value = '';
+    input.dispatchEvent(new Event('input'));
+  });
+}
+
+async function judge(page, name) {
+  await page.evaluate(fs.readFileSync(required.resolve('axe-core/axe.min.js'), 'utf8'));
+  const { violations } = await page.evaluate(() => window.axe.run());
+  for (const { id, impact, nodes } of violations) {
+    const where = nodes.map((node) => node.target.join(' ')).join('; ');
+    must(impact !== 'serious' && impact !== 'critical', `axe: ${impact} ${id} on ${name}: ${where}`);
+  }
+}
+
+async function show(page, name, view, scheme, language) {
+  await page.setViewport(view);
+  if (isChromium) await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+  await page.select('#language', language);
+  await new Promise((resolve) => setTimeout(resolve, 2500));
+  const width = await page.evaluate(() => document.documentElement.scrollWidth);
+  must(width <= view.width, `${name} fits into ${view.width} px: it has ${width}`);
+  const empty = await page.$$eval('[data-text]', (all) => all.filter((one) => !one.textContent).length);
+  must(empty === 0, `every text of ${name} is there`);
+  if (isChromium) await judge(page, name);
+  await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
+}
+
+async function pageOf(browser, faults) {
+  const page = await browser.newPage();
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
+  return page;
+}
+
+async function main() {
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'taciturn-page-'));
+  fs.mkdirSync(pictures, { recursive: true });
+  let browser;
+  try {
+    browser = await launch(home);
+    console.log(await browser.version());
+    const faults = [];
+    const page = await pageOf(browser, faults);
+    await page.setViewport(DESKTOP);
+    await read(page);
+    await act(page);
+    await show(page, `${browserName}-desktop-light`, DESKTOP, 'light', 'en');
+    await show(page, `${browserName}-phone-light`, PHONE, 'light', 'ru');
+    if (isChromium) {
+      await show(page, `${browserName}-desktop-dark`, DESKTOP, 'dark', 'ru');
+      await show(page, `${browserName}-phone-dark`, PHONE, 'dark', 'en');
+    }
+    must(faults.length === 0, `no errors in the console: ${faults.join(' | ')}`);
+  } catch (error) {
+    must(false, error.stack);
+  } finally {
+    await browser?.close();
+    fs.rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+  }
+  process.exitCode = complaints ? 1 : 0;
+}
+
+await main();

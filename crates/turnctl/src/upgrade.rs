@@ -18,10 +18,10 @@ How it is done depends on how the server was started:
   systemd        sudo apt install ./taciturn_VERSION_ARCH.deb, or with a program of your own:
                  sudo systemctl restart taciturn
                  The unit needs FileDescriptorStoreMax=8; the package's has it. systemctl stop ends the calls.
-  Docker         with network_mode: host, restart: on-failure and command: [\"--take-over\"]:
-    Compose      docker compose up -d --no-recreate --scale taciturn=2 taciturn
-                 docker container prune --force --filter label=com.docker.compose.service=taciturn
-                 docker compose up -d --no-recreate --scale taciturn=1 taciturn
+  Docker         with network_mode: host, command: [\"--take-over\"] and no container_name:
+    Compose      old=$(docker compose ps -q taciturn)
+                 docker compose up -d --no-recreate --scale taciturn=2 taciturn
+                 docker rm --force $old
   by hand        taciturn --take-over, with the other arguments as before, and as the same user
 
 Clients on UDP and TCP go on. Those on TLS stay in the old process with --take-over, until they end or an hour

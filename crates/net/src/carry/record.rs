@@ -157,6 +157,27 @@ mod tests {
         assert_eq!(bytes.len(), bytes.capacity(), "no copy was left behind");
     }
 
+    /// Another layout is another format: the release before has to be understood.
+    #[test]
+    fn a_record_is_laid_out_as_in_the_release_before() {
+        let bytes = Record {
+            crashes: 3,
+            workers: vec![WorkerRecord {
+                listeners: vec![ListenerRecord {
+                    number: 258,
+                    is_stream: true,
+                    address: "192.0.2.1:3478".parse().unwrap(),
+                }],
+                left: vec![(false, 59001)],
+                ..WorkerRecord::default()
+            }],
+        };
+        let expected =
+            b"\x01\0\x23\0\0\0\x03\x01\0\0\0\x01\0\0\0\x02\x01\x01\0\xc0\0\x02\x01\x96\x0d\
+            \0\0\0\0\0\0\0\0\x01\0\0\0\0\x79\xe6snapshot";
+        assert_eq!(bytes.write(b"snapshot").unwrap()[..], expected[..]);
+    }
+
     #[test]
     fn what_is_cut_short_or_of_a_later_release_is_refused() {
         let bytes = record().write(b"").unwrap();

@@ -76,7 +76,7 @@ calls_lost_nothing() {
         log=$WORK/call-$transport/output.log
         say "$transport, $1: $(grep -o 'Total lost packets.*' "$log")"
         say "    $(grep -o 'Average round trip delay.*' "$log")"
-        grep -q 'Total lost packets 0 (0.000000%)' "$log" || { tail -n 12 "$log"; status=1; }
+        grep -q 'Total lost packets 0 (0.000000%), total send dropped 0 ' "$log" || { tail -n 12 "$log"; status=1; }
     done
     return $status
 }

@@ -25,14 +25,15 @@ run_take_overs() {
 
 # take_over_case NAME CHECK PORT FIRST-LAST
 take_over_case() {
-    local status=0 one
+    local status one
     # Where others can go as well; a path of a socket has at most 107 bytes.
     TAKEN=$(mktemp -d /tmp/taciturn-take-over.XXXXXX) && chmod 755 "$TAKEN" || return 1
     TAKEN_PORT=$3 SERVERS=("$TAKEN/server-1") FLOWS=()
     env LOGDIR="${SERVERS[0]}" CONTROL="$TAKEN/control.sock" RFC5766_CHANNELS=yes LISTEN=127.0.0.1 PORT="$3" \
         TLSPORT="$(tls_port "$3")" MINPORT="${4%-*}" MAXPORT="${4#*-}" TRANSPORTS="udp tcp tls" CERTS="$TAKEN/certs" \
         USER_PASS="$TAKE_OVER_USER:$PASSWORD" ALLOW_LOOPBACK=yes WORKERS=2 \
-        "$here/../lib/server-taciturn.sh" start && "$2" || status=1
+        "$ROOT/stages/lib/server-taciturn.sh" start && "$2"
+    status=$?
     for one in "${FLOWS[@]}"; do stop_process "$TAKEN/$one"; done
     for one in "${SERVERS[@]}"; do
         stop_process "$one" || status=1
@@ -129,7 +130,10 @@ check_take_over_tls() {
     wait_for 15 flows_run || return 1
     take_over
     wait_for 10 logged "$(current)" 'running calls were carried over .* stayed=[1-9]' || return 1
-    all_flows alive && process_alive "$(previous)" || { say "the old server has ended, and its clients on TLS with it"; return 1; }
+    if ! all_flows alive || ! process_alive "$(previous)"; then
+        say "the old server has ended, and its clients on TLS with it"
+        return 1
+    fi
     begin_flow newcomer 20 -t -S -E "$TAKEN/certs/ca.crt" -p "$(tls_port "$TAKEN_PORT")" -e 127.0.0.1
     tls_flow_lost_nothing newcomer 20 "$(current)" && flow_lost_nothing udp &&
         tls_flow_lost_nothing tls 400 "$(previous)" || return 1

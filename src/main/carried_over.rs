@@ -1,5 +1,7 @@
 //! What became of the calls of the process before this one.
 
+use std::io::{ErrorKind, Read as _};
+use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use taciturn_control::CarriedOver as Report;
@@ -24,6 +26,8 @@ pub(super) struct CarriedOver {
     /// The relay ports that the other process still has, and until when at most.
     left: Vec<PortLease>,
     until: Instant,
+    /// Closed when it has ended.
+    lives: Option<UnixStream>,
 }
 
 impl Before {
@@ -31,12 +35,14 @@ impl Before {
         Self { writer: carried.writer().to_owned(), left: carried.left() }
     }
 
-    /// Logs what became of it.
+    /// Logs what became of it. `lives` is a connection that is closed when the other process has ended, where it still
+    /// runs.
     pub(super) fn tell(
         self,
         restored: &Restored,
         running: &Running,
         shared: &Shared,
+        lives: Option<UnixStream>,
     ) -> CarriedOver {
         let left = running.note_ports(&shared.rules, &self.left);
         let ended: usize = restored.left_out.iter().sum();
@@ -61,15 +67,24 @@ impl Before {
             stayed: left.len() as u64,
             ended: ended as u64,
         };
-        CarriedOver { report, left, until: Instant::now() + STAY }
+        CarriedOver { report, left, lives, until: Instant::now() + STAY }
     }
 }
 
 impl CarriedOver {
     /// Gives the relay ports back that the other process has no longer. To be called every few seconds.
     pub(super) fn look(&mut self) {
-        if self.until <= Instant::now() {
+        if self.until <= Instant::now() || self.has_ended() {
             self.left.clear();
         }
+    }
+
+    fn has_ended(&self) -> bool {
+        let Some(mut lives) = self.lives.as_ref() else { return true };
+        // It says nothing more.
+        lives.set_nonblocking(true).is_err()
+            || lives
+                .read(&mut [0])
+                .map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
     }
 }

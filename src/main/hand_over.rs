@@ -71,6 +71,8 @@ pub(super) struct HandedOver {
     pub(super) left: usize,
     /// The relay ports that the other process has: data to them are for its clients.
     _ports: Vec<PortLease>,
+    /// The other process sees by it when this one ends.
+    _lives: UnixStream,
 }
 
 /// Hands everything over to the process at the other end of `stream`, which has been told that it may ask. No packet is
@@ -103,9 +105,10 @@ pub(super) async fn hand_over(
             return Err(error);
         }
     };
-    giver.give(&handover)?;
+    let lives = giver.give(&handover)?;
     let (allocations, left) = (exported.allocations(), exported.left());
     let ports = exported.ports();
     standing.leave().await?;
-    Ok(HandedOver { allocations, left, _ports: running.note_ports(rules, &ports) })
+    let ports = running.note_ports(rules, &ports);
+    Ok(HandedOver { allocations, left, _ports: ports, _lives: lives })
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use rustix::process::geteuid;
@@ -142,22 +142,21 @@ impl Predecessor {
         self.carried.take()
     }
 
-    /// Says that this process serves from now on. Before that it must not touch a socket of the other one.
+    /// Says that this process serves from now on. Before that it must not touch a socket of the other one. Returns a
+    /// connection that is closed when the other one has ended, where it still runs.
     ///
     /// # Errors
     /// If the other one has not waited: it goes on, and this process must not.
-    pub(super) fn ready(self) -> Result<(), Failure> {
-        match self.waits {
-            None => Ok(()),
-            Some(taken) => taken.ready().map_err(|error| {
-                format!("the running server has not waited, and goes on serving: {error}").into()
-            }),
-        }
+    pub(super) fn ready(self) -> Result<Option<UnixStream>, Failure> {
+        let ready = self.waits.map(Taken::ready).transpose();
+        ready.map_err(|error| {
+            format!("the running server has not waited, and goes on serving: {error}").into()
+        })
     }
 }
 
 /// Asks a server to hand over. Returns the connection for what follows.
-fn ask(mut connection: Connection) -> Result<std::os::unix::net::UnixStream, Failure> {
+fn ask(mut connection: Connection) -> Result<UnixStream, Failure> {
     connection.send(&Request::HandOver)?;
     match connection.receive()?.line {
         Line::Last { outcome: Ok(Answer::HandOver(_)), .. } => Ok(connection.into_stream()?),

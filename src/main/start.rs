@@ -254,9 +254,9 @@ impl<'a> Confined<'a> {
             terms(&config, &external).begin(config.relay_ports, nonces, tickets)
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
-        predecessor.ready()?;
+        let lives = predecessor.ready()?;
         let running = workers.go();
-        let carried_over = before.map(|before| before.tell(&restored, &running, &shared));
+        let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
         let server = ServerHandle::new(

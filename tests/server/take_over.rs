@@ -8,6 +8,7 @@ use std::process::Command;
 
 use taciturn_control::{Answer, CarriedOver, Connection, Line, Request, Status};
 use taciturn_stun::ChannelData;
+use testkit::certificates::Authority;
 use testkit::datagrams::udp;
 use testkit::program;
 use testkit::server::{PATIENCE, Server, bare};
@@ -199,6 +200,44 @@ async fn connections_of_tcp_allocations_go_on_in_another_process() {
     control.release().await;
     assert_eq!(timeout(PATIENCE, far.read(&mut [0; 10])).await.unwrap().unwrap(), 0);
     drop(server);
+}
+
+/// Its session is in the old process, which ends with it. Until then the relay port is in use in the new one as well.
+#[tokio::test]
+async fn a_client_on_tls_stays_in_the_old_process_until_it_ends() {
+    let (ip, peer, authority) = ("127.41.0.8", echo().await, Authority::new());
+    let certificates = tempfile::tempdir().unwrap();
+    authority.issue().write_pair(certificates.path());
+    let at = |name: &str| certificates.path().join(name).display().to_string();
+    let more = format!(
+        "[[listen]]\naddress = \"{ip}:41479\"\ntransport = \"tls\"\n[tls]\ncert = \"{}\"\nkey = \"{}\"\n",
+        at("cert.pem"),
+        at("key.pem")
+    );
+    let mut old = Server::configured(&configuration(ip, 1, &more));
+    let stream = TcpStream::connect((ip, 41_479)).await.unwrap();
+    let mut client = StreamClient::new(authority.connect(stream).await.unwrap());
+    client.allocate().await;
+    client.bind(channel(), peer).await;
+    talk!(client, b"before");
+    let next = successor(&old);
+    let state = std::mem::replace(&mut old.state, tempfile::tempdir().unwrap());
+    let new = Server::spawned(next, state);
+    old.wait_for_log("another process has taken over", 1);
+    talk!(client, b"after");
+    let known = status(&new);
+    let carried_over = known.carried_over.unwrap();
+    assert_eq!((carried_over.allocations, carried_over.stayed), (0, 1));
+    assert_eq!((known.allocations, known.relay_ports_used.ipv4), (0, 1));
+    drop(client);
+    assert!(old.wait().success());
+    for _ in 0..300 {
+        if status(&new).relay_ports_used.ipv4 == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{:?}", status(&new));
 }
 
 /// Whatever goes wrong before the other process is ready: this one goes on.

@@ -62,17 +62,19 @@ impl Giver {
         }
     }
 
-    /// Hands everything over. When this returns without an error, the new process serves.
+    /// Hands everything over. When this returns without an error, the new process serves. It sees this one end when the
+    /// connection that is returned is closed.
     ///
     /// # Errors
     /// With the reason why it does not, and never will with what it has received.
-    pub fn give(self, handover: &Handover<'_>) -> Result<(), GiveError> {
+    pub fn give(self, handover: &Handover<'_>) -> Result<UnixStream, GiveError> {
         let until = self.patience.begin();
         if let Err(error) = self.send(handover, until) {
             end(&self.stream, &error);
             return Err(error);
         }
-        self.ready(until).or_else(|error| close(&self.stream, error))
+        self.ready(until).or_else(|error| close(&self.stream, error))?;
+        Ok(self.stream)
     }
 
     /// Ends the hand-over before anything was given.

@@ -95,15 +95,16 @@ impl Taker {
 }
 
 impl Taken {
-    /// Says that this process serves from now on. Only when this returns without an error may it touch the sockets.
+    /// Says that this process serves from now on. Only when this returns without an error may it touch the sockets. The
+    /// connection that is returned is closed when the old process has ended.
     ///
     /// # Errors
     /// If the old process has not waited: it goes on serving, and this one must not.
-    pub fn ready(self) -> Result<(), TakeError> {
+    pub fn ready(self) -> Result<UnixStream, TakeError> {
         match Frame::Ready.send(&self.stream, Instant::now() + A_SECOND) {
             // One that goes on would have said why before it closed the connection. One that has not is dead, and
             // then nobody serves but this process.
-            Ok(()) | Err(FrameError::Gone) => Ok(()),
+            Ok(()) | Err(FrameError::Gone) => Ok(self.stream),
             Err(error) => Err(error.into()),
         }
     }

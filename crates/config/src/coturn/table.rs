@@ -32,7 +32,7 @@ const fn row_off(names: &'static [&'static str], fate: Fate, off: Fate) -> Cotur
 
 const LISTEN: &str = "listen.address";
 const TELNET: Fate = Lost("there is no command line over TCP here");
-const WEB: Fate = Lost("there is no web interface here");
+const WEB: Fate = Lost("the status page here is another one: turnctl page");
 const METRICS: Fate = Lost(
     "metrics are on http://127.0.0.1:9641/metrics by default; metrics in [admin] sets another address",
 );

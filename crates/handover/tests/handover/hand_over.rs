@@ -73,7 +73,7 @@ fn a_server_without_any_call_is_taken_over_as_well() {
     let old = Server::new(0);
     let (stream, new) = other(|stream| {
         let (claimed, taken) = take(stream);
-        taken.ready().map(|()| claimed.held.len())
+        taken.ready().map(|_| claimed.held.len())
     });
     old.give(stream, LONG).unwrap();
     assert_eq!(new.join().unwrap().unwrap(), 2);

@@ -79,7 +79,7 @@ impl Server {
     }
 
     /// Hands everything over to who is at the other end of `stream`.
-    pub fn give(&self, stream: UnixStream, patience: Patience) -> Result<(), GiveError> {
+    pub fn give(&self, stream: UnixStream, patience: Patience) -> Result<UnixStream, GiveError> {
         Giver::meet(stream, own(), patience)?.give(&self.handover())
     }
 

@@ -11,7 +11,7 @@ use super::running::{self, RunningServer, Started};
 
 const WAYS: &str = "\
 Example:
-  turnctl upgrade
+  turnctl upgrade && turnctl status
 
 How it is done depends on how the server was started:
 

@@ -173,7 +173,7 @@ mod tests {
             }],
         };
         let expected =
-            b"\x01\0\x23\0\0\0\x03\x01\0\0\0\x01\0\0\0\x02\x01\x01\0\xc0\0\x02\x01\x96\x0d\
+            b"\x01\0\x22\0\0\0\x03\x01\0\0\0\x01\0\0\0\x02\x01\x01\0\xc0\0\x02\x01\x96\x0d\
             \0\0\0\0\0\0\0\0\x01\0\0\0\0\x79\xe6snapshot";
         assert_eq!(bytes.write(b"snapshot").unwrap()[..], expected[..]);
     }

@@ -45,7 +45,8 @@ pub struct PortPool {
     /// Milliseconds.
     quarantine: AtomicU64,
     families: [Mutex<Ports>; 2],
-    /// One bit a port: an allocation has its UDP socket open.
+    /// One bit for each port there is: an allocation has its UDP socket open. Not of the range alone: an allocation that
+    /// another process had may be outside of it.
     live: [Box<[AtomicU64]>; 2],
     /// The same for sockets that listen for TCP connections.
     live_tcp: [Box<[AtomicU64]>; 2],
@@ -66,7 +67,7 @@ impl PortPool {
             let (free, reservations) = (FreePorts::all_of(range), Reservations::default());
             Mutex::new(Ports { free, reservations })
         };
-        let bits = || (0..range.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        let bits = || (0..1024).map(|_| AtomicU64::new(0)).collect();
         let (live, live_tcp) = ([bits(), bits()], [bits(), bits()]);
         let quarantine = AtomicU64::new(millis(quarantine));
         Self { range, quarantine, families: [ports(), ports()], live, live_tcp }
@@ -193,16 +194,11 @@ impl PortPool {
     }
 
     fn is_set(&self, bits: &[AtomicU64], port: u16) -> bool {
-        self.bit(bits, port).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
-    }
-
-    fn bit<'a>(&self, bits: &'a [AtomicU64], port: u16) -> Option<(&'a AtomicU64, u64)> {
-        let index = port.checked_sub(self.range.first())?;
-        Some((bits.get(usize::from(index / 64))?, 1 << (index % 64)))
+        bit(bits, port).is_some_and(|(word, mask)| word.load(Ordering::Relaxed) & mask != 0)
     }
 
     fn set_live(&self, bits: &[AtomicU64], port: u16, live: bool) {
-        if let Some((word, mask)) = self.bit(bits, port) {
+        if let Some((word, mask)) = bit(bits, port) {
             if live {
                 word.fetch_or(mask, Ordering::Relaxed);
             } else {
@@ -214,6 +210,10 @@ impl PortPool {
     fn lock(&self, family: Family) -> MutexGuard<'_, Ports> {
         self.families[family as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn bit(bits: &[AtomicU64], port: u16) -> Option<(&AtomicU64, u64)> {
+    Some((bits.get(usize::from(port / 64))?, 1 << (port % 64)))
 }
 
 impl Ports {
@@ -275,11 +275,11 @@ impl PortLease {
 
 impl Drop for PortLease {
     fn drop(&mut self) {
-        if self.outside {
-            return;
-        }
         for live in [&self.pool.live, &self.pool.live_tcp] {
             self.pool.set_live(&live[self.family as usize], self.port, false);
+        }
+        if self.outside {
+            return;
         }
         self.pool.lock(self.family).free.give_back(self.port, self.rest);
     }

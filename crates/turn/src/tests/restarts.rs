@@ -145,9 +145,6 @@ fn half_of_the_sockets_is_not_enough() {
 fn another_configuration_may_have_no_place_for_it() {
     let rig = Rig::new();
     rig.alice().allocate();
-    let ports = |setup: &mut setup::Setup| setup.ports = (51_000, 51_099);
-    let elsewhere = Restart { setup: &ports, ..Restart::default() };
-    assert_left_out(&rig, &elsewhere, LeftOut::RelayPort, EndReason::NotRestored);
     let address = |setup: &mut setup::Setup| {
         setup.v4 = Some(RelayAddress::plain("203.0.113.8".parse().unwrap()));
     };
@@ -171,6 +168,29 @@ fn another_configuration_may_have_no_place_for_it() {
     let alice = then.alice();
     alice.refresh(600).assert_ok();
     then.client("192.0.2.1:1009", "alice").allocation().send().assert_error(401);
+}
+
+#[test]
+fn a_port_that_is_no_more_of_the_range_stays_with_its_allocation() {
+    let rig = Rig::new();
+    let alice = rig.alice();
+    let relayed = alice.allocate();
+    alice.permit(PEER);
+    let ports = |setup: &mut setup::Setup| setup.ports = (51_000, 51_099);
+    let (then, restored) = Restart { setup: &ports, ..Restart::default() }.of_one(&rig);
+    assert_eq!(restored.allocations, 1);
+    let alice = alice.of(&then);
+    alice.send(PEER, b"after").assert_reaches(PEER, b"after");
+    assert_eq!(then.peer_sends(PEER, relayed, b"x").at(&alice), Received::data(PEER, b"x"));
+    alice.refresh(0).assert_ok();
+    // Nobody gets it, and nothing rests.
+    let ports = then.shard(|shard| std::sync::Arc::clone(&shard.parts.rules.ports));
+    assert_eq!(
+        (ports.used(taciturn_stun::Family::V4), ports.snapshot(then.now().tick).resting.len()),
+        (0, 0)
+    );
+    let bob = then.bob().allocate();
+    assert!((51_000..=51_099).contains(&bob.port()), "{bob}");
 }
 
 #[test]

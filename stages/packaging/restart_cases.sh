@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Calls that go on while the service restarts. Their clients are coturn's: two ends of turnutils_uclient, whose packets
 # are counted.
-# shellcheck disable=SC2153  # WORK and more come from stages/packaging/run
+# shellcheck disable=SC2153,SC2154  # WORK and more come from stages/packaging/run
 
 CALLS=(udp tcp)
 
@@ -25,6 +25,43 @@ TOML
     inside systemctl reset-failed taciturn
     inside systemctl start taciturn
     return $status
+}
+
+# Two Chromiums in the network of the service: media go on after each restart, on the same pair of candidates.
+case_restart_browser() {
+    configure <<'TOML'
+workers = 2
+
+[auth]
+users = ["alice:s3cret-of-the-tests"]
+TOML
+    inside systemctl restart taciturn || return 1
+    local network=$NETNS-service transport times=5 status=0
+    [ -z "$ALL" ] || times=20
+    ip netns attach "$network" "$SYSTEMD" || return 1
+    # Browsers do not look at loopback, where the address of the server is.
+    ip -n "$network" link add internet type dummy
+    ip -n "$network" address add 192.0.2.9/24 dev internet
+    ip -n "$network" link set internet up
+    restart_script >"$WORK/restart-service" && chmod +x "$WORK/restart-service"
+    for transport in udp tcp; do
+        say "relay to relay, both ends on $transport:"
+        node "$here/../e2e/call.mjs" --server 203.0.113.7 --namespaces "$network,$network" \
+            --user "${CREDENTIALS[1]}" --password "${CREDENTIALS[3]}" --transport "$transport" \
+            --during "$WORK/restart-service" --times "$times" || status=1
+    done
+    [ $status = 0 ] || inside journalctl -u taciturn --no-pager | tail -n 40
+    ip -n "$network" link delete internet
+    ip netns delete "$network"
+    inside systemctl reset-failed taciturn
+    return $status
+}
+
+# restart_now as a program
+restart_script() {
+    printf '#!/bin/bash\nSYSTEMD=%q\n' "$SYSTEMD"
+    declare -f say inside restart_now
+    printf 'restart_now\n'
 }
 
 # begin_calls NETWORK MESSAGES: each end sends one in 40 ms, so that the buffers of sockets hold those of seconds

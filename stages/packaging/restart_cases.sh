@@ -27,32 +27,36 @@ TOML
     return $status
 }
 
-# Two Chromiums in the network of the service: media go on after each restart, on the same pair of candidates.
+# Two Chromiums in a network beside the service's: media go on after each restart, on the same pair of candidates.
 case_restart_browser() {
     configure <<'TOML'
 workers = 2
+external_ip = "203.0.113.7"
 
 [auth]
 users = ["alice:s3cret-of-the-tests"]
 TOML
     inside systemctl restart taciturn || return 1
-    local network=$NETNS-service transport times=5 status=0
+    local service=$NETNS-service browsers=$NETNS-browsers transport times=5 status=0
     [ -z "$ALL" ] || times=20
-    ip netns attach "$network" "$SYSTEMD" || return 1
-    # Browsers do not look at loopback, where the address of the server is.
-    ip -n "$network" link add internet type dummy
-    ip -n "$network" address add 192.0.2.9/24 dev internet
-    ip -n "$network" link set internet up
+    ip netns attach "$service" "$SYSTEMD" && ip netns add "$browsers" || return 1
+    ip -n "$service" link add browsers type veth peer name service netns "$browsers"
+    ip -n "$service" address add 192.0.2.1/24 dev browsers
+    ip -n "$service" link set browsers up
+    ip -n "$browsers" link set lo up
+    ip -n "$browsers" address add 192.0.2.9/24 dev service
+    ip -n "$browsers" link set service up
+    ip -n "$browsers" route add default via 192.0.2.1
     restart_script >"$WORK/restart-service" && chmod +x "$WORK/restart-service"
     for transport in udp tcp; do
         say "relay to relay, both ends on $transport:"
-        node "$here/../e2e/call.mjs" --server 203.0.113.7 --namespaces "$network,$network" \
+        node "$here/../e2e/call.mjs" --server 203.0.113.7 --namespaces "$browsers,$browsers" \
             --user "${CREDENTIALS[1]}" --password "${CREDENTIALS[3]}" --transport "$transport" \
             --during "$WORK/restart-service" --times "$times" || status=1
     done
     [ $status = 0 ] || inside journalctl -u taciturn --no-pager | tail -n 40
-    ip -n "$network" link delete internet
-    ip netns delete "$network"
+    ip netns delete "$browsers"
+    ip netns delete "$service"
     inside systemctl reset-failed taciturn
     return $status
 }

@@ -44,8 +44,12 @@ impl Before {
         shared: &Shared,
         lives: Option<UnixStream>,
     ) -> CarriedOver {
-        let left = running.note_ports(&shared.rules, &self.left);
-        let ended: usize = restored.left_out.iter().sum();
+        // With a process that has ended, its clients on TLS are gone as well.
+        let (left, gone) = match lives {
+            Some(_) => (running.note_ports(&shared.rules, &self.left), 0),
+            None => (Vec::new(), self.left.len()),
+        };
+        let ended = gone + restored.left_out.iter().sum::<usize>();
         tracing::info!(
             from = self.writer,
             allocations = restored.allocations,

@@ -161,7 +161,10 @@ impl Live<'_> {
                 let HandedOver { allocations, left, .. } = handed_over;
                 tracing::info!(allocations, left, "another process has taken over");
                 self.outward.leave();
-                self.keeper = None;
+                if let Some(mut keeper) = self.keeper.take() {
+                    // Another process of the service must not go on with what this one has no longer.
+                    keeper.clear();
+                }
                 self.handed_over = Some(handed_over);
                 if left > 0 {
                     // The clients on TLS; the outcome is in the log.

@@ -60,21 +60,20 @@ impl Core {
             listeners.extend(datagram_listeners(resources)?);
             let Clients { clients, mut peers, mut sockets } = Clients::of(resources)?;
             let streams: Streams = clients.iter().map(|client| client.connection).collect();
-            let staying = entered.shard.left(|client| goes(client, &streams));
+            let staying: AHashSet<_> = ports(entered.shard.left(|client| goes(client, &streams)));
             let (unbound, of_unbound) = resources.tcp.export()?;
             peers.extend(unbound);
             sockets.extend(of_unbound);
             for (address, socket) in resources.sockets.duplicate_relays()? {
-                if !staying.contains(&(Family::of(address.ip()), address.port())) {
+                if !staying.contains(&(address.is_ipv6(), address.port())) {
                     sockets.push((Entry::new(Name::Relay(address)), socket));
                 }
             }
             let shard = entered.shard.snapshot(entered.now.tick, |client| goes(client, &streams));
             // Clients on DTLS cannot stay: their datagrams come to a socket that goes.
             let is_dtls = |client: &Client| matches!(client.via, Via::Dtls { .. });
-            let left = entered.shard.left(|client| is_dtls(client) || goes(client, &streams));
             let left =
-                left.into_iter().map(|(family, port)| (family == Family::V6, port)).collect();
+                ports(entered.shard.left(|client| is_dtls(client) || goes(client, &streams)));
             let took = begun.elapsed();
             Ok((WorkerExport { shard, listeners, sockets, clients, peers, left, took }, streams))
         })
@@ -164,6 +163,11 @@ impl Core {
             before - entered.shard.len()
         })
     }
+}
+
+/// Ports, each with whether it is of IPv6.
+fn ports<C: FromIterator<(bool, u16)>>(ports: Vec<(Family, u16)>) -> C {
+    ports.into_iter().map(|(family, port)| (family == Family::V6, port)).collect()
 }
 
 fn datagram_listeners(resources: &Resources) -> io::Result<Vec<(ListenerRecord, OwnedFd)>> {

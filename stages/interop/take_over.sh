@@ -153,8 +153,8 @@ relayed_both() {
 }
 
 check_take_over_failed() {
-    local delay stopped=0 configuration=$TAKEN/server-1/taciturn.toml
-    begin_flow udp 700 -y
+    local configuration=$TAKEN/server-1/taciturn.toml
+    begin_flow udp 900 -y
     wait_for 15 flows_run || return 1
     { cat "$configuration"; echo 'no_such_key = 1'; } >"$TAKEN/wrong.toml"
     take_over "$TAKEN/wrong.toml"
@@ -162,26 +162,46 @@ check_take_over_failed() {
     # It may not have as many descriptors as come.
     take_over "$configuration" prlimit --nofile=16:16
     failed_attempt || return 1
-    # It hangs at one moment or another, and is killed. Where it serves by then, it is the server.
-    for delay in 0 0.005 0.01 0.015 0.02 0.05; do
-        take_over "$configuration"
-        sleep "$delay"
-        kill -STOP "$(process_pid "$(current)")"
-        sleep 0.5
+    mkfifo "$TAKEN/nothing"
+    printf '#!/bin/bash\nkill -STOP $$\nexec "$@"\n' >"$TAKEN/when-told" && chmod +x "$TAKEN/when-told"
+    # It hangs at one moment or another, and is killed. Where it serves by then, it is the server. The first has not begun;
+    # from there the moments come closer to the one from which on it serves.
+    local killed=0 served=100000 pause=0 stopped=0
+    while [ $((served - killed)) -gt 1000 ]; do
+        take_over "$configuration" "$TAKEN/when-told"
+        hang_after "$pause"
         if process_alive "$(previous)" && ! logged "$(previous)" 'another process has taken over'; then
             kill -KILL "$(process_pid "$(current)")"
             failed_attempt || return 1
-            stopped=$((stopped + 1))
+            killed=$pause stopped=$((stopped + 1))
         else
             kill -CONT "$(process_pid "$(current)")"
             wait_for 10 process_gone "$(previous)" || return 1
+            served=$pause
         fi
+        pause=$(((killed + served) / 2))
     done
-    say "$stopped of 6 were killed before they served"
+    say "$stopped were killed before they served, the last of them $killed us from the start"
     [ $stopped -gt 0 ] && all_flows alive && flow_lost_nothing udp || return 1
     # And one that can does.
     take_over "$configuration"
     wait_for 10 process_gone "$(previous)" && process_alive "$(current)"
+}
+
+# hang_after MICROSECONDS: the current server, which waits to be told, begins and stops again. Nothing is forked in between.
+hang_after() {
+    local pid seconds
+    pid=$(process_pid "$(current)")
+    printf -v seconds '0.%06d' "$1"
+    wait_for 10 process_is_stopped "$pid" || { say "the next server does not wait"; return 1; }
+    kill -CONT "$pid"
+    [ "$1" = 0 ] || read -rt "$seconds" <>"$TAKEN/nothing" || true
+    kill -STOP "$pid"
+    sleep 0.5
+}
+
+process_is_stopped() {
+    grep -q '^State:[[:space:]]*T' "/proc/$1/status"
 }
 
 # Another user of the machine, whom the file of the socket would let in.

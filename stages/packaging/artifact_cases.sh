@@ -86,7 +86,7 @@ a_release_that_does_not_start_is_taken_back() {
     before=$(inside systemctl show -P ExecMainPID taciturn)
     ! installs "$@" || return 1
     if ! inside systemctl is-active taciturn || ! first_allocation; then
-        inside journalctl -u taciturn --no-pager -n 30
+        journal | tail -n 30
         return 1
     fi
     say "process $before, then $(inside systemctl show -P ExecMainPID taciturn)"

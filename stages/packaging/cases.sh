@@ -220,7 +220,7 @@ users = ["alice:s3cret-of-the-tests"]
 [protocol]
 rfc5766_channels = true
 TOML
-    inside systemctl restart taciturn || { inside journalctl -u taciturn --no-pager; return 1; }
+    inside systemctl restart taciturn || { journal; return 1; }
     relays 203.0.113.7 nsenter --target "$SYSTEMD" --net || return 1
     # What has changed is taken up without a restart.
     configure <<'TOML'
@@ -230,9 +230,9 @@ users = ["alice:s3cret-of-the-tests", "bob:another-s3cret"]
 [protocol]
 rfc5766_channels = true
 TOML
-    if ! inside systemctl reload taciturn || ! inside journalctl -u taciturn --no-pager | grep 'auth.users'; then
+    if ! inside systemctl reload taciturn || ! journal | grep 'auth.users'; then
         inside systemctl status taciturn --no-pager
-        inside journalctl -u taciturn --no-pager | tail -n 20
+        journal | tail -n 20
         return 1
     fi
 }
@@ -240,6 +240,17 @@ TOML
 # configure: standard input becomes the configuration; its owner and mode stay.
 configure() {
     cat >"$WORK/debian/etc/taciturn/taciturn.toml"
+}
+
+# journal [ARGUMENT...]: what the service has written. The journal is behind by a moment; --sync waits for it.
+journal() {
+    inside journalctl --sync
+    inside journalctl -u taciturn --no-pager "$@"
+}
+
+# Since it was started, however much that is.
+log_of_this_start() {
+    journal "_SYSTEMD_INVOCATION_ID=$(inside systemctl show -P InvocationID taciturn)"
 }
 
 # A secret that only root can read, as the unit's comment shows it.
@@ -251,7 +262,7 @@ case_credential() {
     printf '[Service]\nLoadCredential=turn_secret:/etc/taciturn/turn_secret\n' >"$dir/test.conf"
     inside systemctl daemon-reload && inside systemctl restart taciturn
     # The generated one is not in use any more, so the only secret is this.
-    inside journalctl -u taciturn --no-pager | tail -n 12 | tee "$WORK/credential.log"
+    log_of_this_start | tee "$WORK/credential.log"
     rm "$dir/test.conf" "$WORK/debian/etc/taciturn/turn_secret"
     inside systemctl daemon-reload
     grep -q 'is not in use now' "$WORK/credential.log" && grep -q '  credentials  1 shared secret$' "$WORK/credential.log"
@@ -269,7 +280,7 @@ case_watchdog() {
     inside systemctl kill --signal=STOP taciturn
     wait_for 20 another_process "$before" && inside turnctl health
     local status=$?
-    inside journalctl -u taciturn --no-pager | tail -n 10
+    journal | tail -n 10
     rm "$WORK/debian/etc/systemd/system/taciturn.service.d/test.conf"
     inside systemctl daemon-reload
     return $status
@@ -301,7 +312,7 @@ TOML
     inside systemctl daemon-reload && inside systemctl restart taciturn &&
         inside turnctl health tls:127.0.0.1:5349
     local status=$?
-    inside journalctl -u taciturn --no-pager | tail -n 10
+    journal | tail -n 10
     rm -r "$WORK/debian/root/pangolin" "$dir"
     return $status
 }

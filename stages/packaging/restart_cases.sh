@@ -20,7 +20,7 @@ TOML
         calls_survive_kills_and_an_update &&
         a_stop_ends_calls
     local status=$?
-    [ $status = 0 ] || inside journalctl -u taciturn --no-pager | tail -n 40
+    [ $status = 0 ] || journal | tail -n 40
     end_calls
     inside systemctl reset-failed taciturn
     inside systemctl start taciturn
@@ -54,7 +54,7 @@ TOML
             --user "${CREDENTIALS[1]}" --password "${CREDENTIALS[3]}" --transport "$transport" \
             --during "$WORK/restart-service" --times "$times" || status=1
     done
-    [ $status = 0 ] || inside journalctl -u taciturn --no-pager | tail -n 40
+    [ $status = 0 ] || journal | tail -n 40
     ip netns delete "$browsers"
     ip netns delete "$service"
     inside systemctl reset-failed taciturn
@@ -124,7 +124,7 @@ calls_lost_nothing() {
 
 # How often the next process has gone on with the calls of the one before: lines of the log.
 carried_over() {
-    inside journalctl -u taciturn --no-pager | grep 'running calls were carried over'
+    journal | grep 'running calls were carried over'
 }
 
 # all_carried_over LINES AFTER: so many more lines than at first, each with all calls, and none ended

@@ -9,7 +9,7 @@ use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_stun::Family;
-use taciturn_turn::auth::NonceError;
+use taciturn_turn::auth::{NonceError, SecretHash};
 use taciturn_turn::{Carrier, DropReason};
 
 /// Writes all of them.
@@ -75,6 +75,11 @@ fn happened(page: &mut Page, now: &Snapshot) {
     page.family("taciturn_stale_nonces_total", COUNTER, help);
     for (reason, count) in NonceError::ALL.into_iter().zip(now.statistics.stale_nonces) {
         page.sample(&[("reason", reason.name())], count);
+    }
+    let help = "Credentials of shared secrets that were good, by the hash that their password was made with.";
+    page.family("taciturn_secret_credentials_total", COUNTER, help);
+    for (hash, count) in SecretHash::ALL.into_iter().zip(now.statistics.secrets) {
+        page.sample(&[("hash", hash.name())], count);
     }
     let mut counts = |name, help, label, counts: &Counts| {
         page.family(name, COUNTER, help);

@@ -27,7 +27,8 @@ pub(super) fn terms(config: &Config, external: &External) -> Terms {
     let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Terms {
         settings: settings(config, external),
-        authenticator: Authenticator::new(&config.realm, users, secrets, strict_expiry),
+        authenticator: Authenticator::new(&config.realm, users, secrets, strict_expiry)
+            .with_hashes(config.auth.secret_hashes.clone()),
         peers: peers(config, external),
         answers: AnswerLimit::new(
             limits.unverified_answers_per_address,

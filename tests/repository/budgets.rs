@@ -62,7 +62,7 @@ const KINDS: &[(&str, &[&str])] = &[
             r"\bkeys\.(make|verify)\(",
             r"\bauthenticator\.authenticate\(",
             r"\.verify_integrity\(",
-            r"\bpassword_for\(",
+            r"\bpassword_(?:for|by)\(",
             r"\bnonces\.(issue|verify)\(",
             r"\btickets\.(open|seal)\(",
             r"\bsignature\.sign\(",

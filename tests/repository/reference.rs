@@ -199,6 +199,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
             with("\"turn2.domain.org\"", "redirect.tls_servers", "[\"8.8.8.8:5349\"]")
         }
         "auth.on_removal" => vec![plain("\"keep\"")],
+        "auth.secret_hashes" => vec![plain("[\"sha256\", \"sha1\"]")],
         "log.format" => vec![plain("\"json\"")],
         "log.level" => vec![plain("\"warn\"")],
         "admin.page" => vec![plain("\"token\"")],

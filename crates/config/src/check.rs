@@ -17,7 +17,8 @@ use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
 use super::{
-    credentials, external, listeners, nat_discovery, rates, redirect, secrets, tls, unfilled,
+    credentials, external, listeners, nat_discovery, rates, redirect, secret_hashes, secrets, tls,
+    unfilled,
 };
 
 /// The realm when none is configured.
@@ -74,6 +75,10 @@ fn auth(reader: &mut Reader<'_>, env: &Environment, realm: &str) -> Auth {
     let users = credentials::users(reader, realm, allow_weak);
     let mut secrets = credentials::secrets(reader, allow_weak);
     secrets.extend(secrets::files(reader, env, allow_weak));
+    // Without users and secrets the server makes a secret.
+    if !secrets.is_empty() || users.is_empty() {
+        secret_hashes::warn_without_sha1(&auth.secret_hashes, reader);
+    }
     Auth { users, secrets, ..auth }
 }
 

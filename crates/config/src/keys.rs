@@ -30,7 +30,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use taciturn_turn::auth::StaticUser;
+use taciturn_turn::auth::{SecretHash, StaticUser};
 use taciturn_turn::policy::PORT_QUARANTINE;
 
 use super::account::Account;
@@ -122,6 +122,11 @@ key_table! {
 
         /// Ends a call when the credential it was started with expires. Otherwise a running call goes on.
         strict_expiry: bool = false, Applied;
+
+        /// What passwords of shared secrets may be made with: HMAC by "sha1", "sha256" or "sha512"; each that is listed
+        /// is accepted. Homeservers and most applications use SHA-1. If all of yours can do another,
+        /// list both, and remove "sha1" when taciturn_secret_credentials_total counts no more of it.
+        secret_hashes: Vec<SecretHash> = vec![SecretHash::Sha1], Applied;
 
         /// What a reload does with calls whose user or shared secret is no longer configured, or has another
         /// password: "end" or "keep". Calls whose secret is still there, beside a new one, go on in either case.

@@ -45,6 +45,7 @@ mod reload;
 mod removal;
 mod schema;
 mod secret;
+mod secret_hashes;
 mod secrets;
 mod settings;
 mod shown;

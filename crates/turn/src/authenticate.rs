@@ -116,7 +116,7 @@ pub(super) fn authenticate<O: Outside>(
         return Err(Unproven::Dropped(DropReason::WrongCredentials));
     }
     //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
-    prove(&cx.parts.rules, cx.now, request, &credential).map_err(|reason| {
+    let proven = prove(&cx.parts.rules, cx.now, request, &credential).map_err(|reason| {
         let username = match &credential.claim {
             Claim::Name(name) => name,
             Claim::Hash(hash) => {
@@ -126,7 +126,11 @@ pub(super) fn authenticate<O: Outside>(
         cx.outside.event(Event::AuthenticationFailed { client, username, reason });
         count_failure(cx.parts, cx.now.tick, &client);
         Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED))
-    })
+    })?;
+    if let Some(hash) = proven.grant.as_ref().and_then(|grant| grant.hash) {
+        cx.parts.statistics.count_secret(hash);
+    }
+    Ok(proven)
 }
 
 /// Refuses a request before its credential is judged, as far as there is a budget for answers.
@@ -217,7 +221,7 @@ fn prove(
     {
         let signature = credential.signature(message, &key);
         let user = username.clone();
-        let grant = Grant { key, username, user, expires: None, origin: None };
+        let grant = Grant { key, username, user, expires: None, origin: None, hash: None };
         return Ok(Proven { signature, grant: Some(grant) });
     }
     let fits = |key: &LongTermKey| message.verify_integrity(key);

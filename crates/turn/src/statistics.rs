@@ -1,6 +1,6 @@
 //! What a shard has done so far.
 
-use super::auth::NonceError;
+use super::auth::{NonceError, SecretHash};
 use super::traffic::Traffic;
 use super::types::Carrier;
 use super::verdict::{DropReason, Verdict};
@@ -17,6 +17,9 @@ pub struct Statistics {
     pub answered_repeats: u64,
     /// Requests with a stale nonce (438), by [`NonceError`]. What else they hold is not judged.
     pub stale_nonces: [u64; NonceError::ALL.len()],
+    /// Credentials of shared secrets that were good, by [`SecretHash`]. A request that the key of an allocation has
+    /// proven is none.
+    pub secrets: [u64; SecretHash::ALL.len()],
     /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
     /// they end.
     pub relayed: [Traffic; Carrier::ALL.len()],
@@ -43,6 +46,13 @@ impl Statistics {
         }
     }
 
+    /// Counts a good credential of a shared secret.
+    pub(super) fn count_secret(&mut self, hash: SecretHash) {
+        if let Some(count) = self.secrets.get_mut(hash as usize) {
+            *count += 1;
+        }
+    }
+
     /// What was relayed for clients of this carrier.
     pub(super) fn relayed_mut(&mut self, carrier: Carrier) -> &mut Traffic {
         &mut self.relayed[carrier as usize]
@@ -56,6 +66,9 @@ impl Statistics {
         self.answered += other.answered;
         self.answered_repeats += other.answered_repeats;
         for (mine, theirs) in self.stale_nonces.iter_mut().zip(other.stale_nonces) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.secrets.iter_mut().zip(other.secrets) {
             *mine += theirs;
         }
         for (mine, theirs) in self.relayed.iter_mut().zip(other.relayed) {

@@ -9,6 +9,7 @@ use serde_json::json;
 use taciturn_config::uris::{self, Host};
 use taciturn_config::{Config, Environment, Secret, parse_duration, show_duration};
 use taciturn_net::external;
+use taciturn_turn::auth::SecretHash;
 
 use super::{CtlError, ServerFiles, host_argument};
 
@@ -42,6 +43,10 @@ pub struct CredentialsArgs {
     /// File with the shared secret, instead of the configured one
     #[arg(long, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
+
+    /// What the password is made with: sha1, sha256 or sha512 [default: the first of auth.secret_hashes]
+    #[arg(long, value_name = "HASH", value_parser = parse_secret_hash)]
+    pub secret_hash: Option<SecretHash>,
 
     /// Name or address at which clients reach the server
     #[arg(long, value_name = "NAME")]
@@ -122,8 +127,20 @@ pub(super) struct Credentials {
     expires: u64,
 }
 
+/// What passwords for the server of this configuration are made with.
+pub(super) fn secret_hash(config: &Config) -> SecretHash {
+    config.auth.secret_hashes.first().copied().unwrap_or_default()
+}
+
+/// Reads `--secret-hash`.
+pub(super) fn parse_secret_hash(text: &str) -> Result<SecretHash, String> {
+    let found = SecretHash::ALL.into_iter().find(|hash| hash.name() == text);
+    found.ok_or_else(|| "write sha1, sha256 or sha512".to_owned())
+}
+
 pub(super) fn make(
     secret: &Secret,
+    hash: SecretHash,
     name: &str,
     ttl: Duration,
     now: SystemTime,
@@ -141,7 +158,7 @@ pub(super) fn make(
     let now = now.duration_since(UNIX_EPOCH).map_err(|_| CredentialsError::Clock)?;
     let expires = now.as_secs().saturating_add(ttl.as_secs());
     let username = format!("{expires}:{name}");
-    let password = secret.secret.password_for(&username);
+    let password = secret.secret.password_by(hash, &username);
     Ok(Credentials { username, password, expires })
 }
 
@@ -159,7 +176,8 @@ pub(super) fn run(
     let asked = host_argument(args.host.as_ref())?;
     let config = args.server.load(args.secret_file.as_ref(), env, err)?;
     let secret = secret(&config, args.secret_file.as_ref()).ok_or(CredentialsError::NoSecret)?;
-    let credentials = make(secret, &args.user, ttl, SystemTime::now())?;
+    let hash = args.secret_hash.unwrap_or_else(|| secret_hash(&config));
+    let credentials = make(secret, hash, &args.user, ttl, SystemTime::now())?;
     let host = Host::of(&config, asked.as_deref(), external::public_source());
     let urls = uris::of_listeners(&config, &host);
     if host == Host::Placeholder {
@@ -229,7 +247,7 @@ mod tests {
     fn made(name: &str) -> Result<Credentials, CredentialsError> {
         let secret = Secret { secret: SharedSecret::new("s3cret"), path: None, generated: false };
         let now = UNIX_EPOCH + Duration::from_secs(1_700_000_000 - 3600);
-        make(&secret, name, Duration::from_secs(3600), now)
+        make(&secret, SecretHash::Sha1, name, Duration::from_secs(3600), now)
     }
 
     #[test]

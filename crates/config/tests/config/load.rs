@@ -12,8 +12,8 @@ use taciturn_config::{
     Transport,
 };
 use taciturn_tls::CertSource;
-use taciturn_turn::auth::StaticKey;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
+use taciturn_turn::auth::{SecretHash, StaticKey};
 
 const SECRET: &str = "a secret of some length";
 
@@ -388,6 +388,24 @@ fn listeners_of_a_variable_may_be_toml() {
         let errors = load(&[], &vars).unwrap_err();
         assert_eq!(errors.problems()[0].place, Place::Variable("TACITURN_LISTEN".into()));
     }
+}
+
+#[test]
+fn hashes_that_lock_homeservers_out_are_warned_of() {
+    let with = |text: &str| {
+        let loaded = Config::from_toml(&format!("[auth]\n{text}\n")).unwrap();
+        let locks_out = warnings(&loaded).iter().any(|text| text.contains("without \"sha1\""));
+        (loaded.config.auth.secret_hashes, locks_out)
+    };
+    use SecretHash::{Sha1, Sha256, Sha512};
+    let secret = "secrets = [\"a secret of some length\"]";
+    assert_eq!(with(secret), (vec![Sha1], false));
+    let both = "secret_hashes = [\"sha256\", \"sha1\", \"sha256\"]";
+    assert_eq!(with(&format!("{secret}\n{both}")), (vec![Sha256, Sha1], false));
+    assert_eq!(with(&format!("{secret}\nsecret_hashes = \"sha512\"")), (vec![Sha512], true));
+    // Without a secret none is locked out.
+    let user = "users = [\"bob:correct horse\"]";
+    assert_eq!(with(&format!("{user}\nsecret_hashes = \"sha512\"")), (vec![Sha512], false));
 }
 
 #[test]

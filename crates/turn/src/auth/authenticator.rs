@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::origin::Fingerprint;
 use super::{
-    LongTermKey, Origin, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticKey,
-    StaticUser, long_term_key_by, userhash,
+    LongTermKey, Origin, PasswordAlgorithm, RestName, SecretHash, SecurityFeatures, SharedSecret,
+    StaticKey, StaticUser, long_term_key_by, userhash,
 };
 use crate::user::UserId;
 
@@ -24,6 +24,8 @@ pub struct Grant {
     pub expires: Option<u64>,
     /// The user or secret of the configuration; `None` where the key of an allocation was good.
     pub origin: Option<Origin>,
+    /// What the password of a shared secret was made with; `None` for all others.
+    pub hash: Option<SecretHash>,
 }
 
 /// Who a client says it is.
@@ -88,6 +90,8 @@ pub struct Authenticator {
     users: HashMap<Box<str>, Keys>,
     names: HashMap<[u8; 32], Box<str>>,
     secrets: Vec<(SharedSecret, Origin)>,
+    /// What passwords of the secrets may be made with.
+    hashes: Vec<SecretHash>,
     /// Of all users and secrets.
     origins: HashSet<Fingerprint>,
     strict_expiry: bool,
@@ -112,7 +116,8 @@ impl Keys {
 }
 
 impl Authenticator {
-    /// Derives the keys of the static users once.
+    /// Derives the keys of the static users once. Passwords of the secrets are made with HMAC-SHA1; see
+    /// [`Self::with_hashes`].
     #[must_use]
     pub fn new(
         realm: &str,
@@ -150,8 +155,15 @@ impl Authenticator {
             realm,
             users: users_by_name,
             secrets,
+            hashes: vec![SecretHash::Sha1],
             strict_expiry,
         }
+    }
+
+    /// Accepts passwords of the secrets that were made with one of these instead.
+    #[must_use]
+    pub fn with_hashes(self, hashes: Vec<SecretHash>) -> Self {
+        Self { hashes, ..self }
     }
 
     /// What clients can be offered such that it works for each of them.
@@ -210,7 +222,7 @@ impl Authenticator {
     /// Looks for the key of a user with which `fits` holds.
     ///
     /// The work is the same for a known and an unknown user, a right and a wrong password, and an
-    /// expired credential: one check against a static key (its own or a dummy), one for each secret.
+    /// expired credential: one check against a static key (its own or a dummy), one for each secret and hash.
     ///
     /// # Errors
     /// When no key fits, or the credential has expired at `unix` (seconds since 1970).
@@ -243,14 +255,17 @@ impl Authenticator {
             user: keys.user.clone(),
             expires: None,
             origin: Some(keys.origin),
+            hash: None,
         });
 
         let mut made_by_secret = None;
-        for (secret, origin) in &self.secrets {
-            let password = secret.password_for(username);
+        let ways =
+            || self.secrets.iter().flat_map(|secret| self.hashes.iter().map(move |h| (secret, *h)));
+        for ((secret, origin), hash) in ways() {
+            let password = secret.password_by(hash, username);
             let key = long_term_key_by(algorithm, username, &self.realm, &password);
             if fits(&key) && made_by_secret.is_none() {
-                made_by_secret = Some((key, *origin));
+                made_by_secret = Some((key, *origin, hash));
             }
         }
         if let Some(grant) = static_grant {
@@ -263,7 +278,7 @@ impl Authenticator {
                 (None, _) => Denied::UnknownUser,
             });
         };
-        let Some((key, origin)) = made_by_secret else {
+        let Some((key, origin, hash)) = made_by_secret else {
             let possible = known.is_some() || !self.secrets.is_empty();
             return Err(if possible { Denied::WrongPassword } else { Denied::UnknownUser });
         };
@@ -276,6 +291,7 @@ impl Authenticator {
             user: UserId::new(&self.realm, rest.name),
             expires: Some(rest.expires),
             origin: Some(origin),
+            hash: Some(hash),
         })
     }
 }
@@ -345,6 +361,28 @@ mod tests {
         }
         let wrong = with_secret("1700000000:@alice:domain.org", "another secret").unwrap_err();
         assert_eq!(wrong, Denied::WrongPassword);
+    }
+
+    #[test]
+    fn passwords_are_made_with_the_hashes_that_are_allowed() {
+        let username = "1700000600:alice";
+        let with = |allowed: &[SecretHash], hash| {
+            let password = SharedSecret::new("new secret").password_by(hash, username);
+            let sent = long_term_key(username, "example.org", &password);
+            let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+            let authenticator = authenticator().with_hashes(allowed.to_vec());
+            authenticator
+                .authenticate(Claim::Name(username), PasswordAlgorithm::Md5, NOW, fits)
+                .map(|grant| grant.hash)
+        };
+        for hash in SecretHash::ALL {
+            assert_eq!(with(&SecretHash::ALL, hash).unwrap(), Some(hash));
+            assert_eq!(with(&[hash], hash).unwrap(), Some(hash));
+            for other in SecretHash::ALL.into_iter().filter(|other| *other != hash) {
+                assert_eq!(with(&[other], hash).unwrap_err(), Denied::WrongPassword);
+            }
+        }
+        assert_eq!(with_password("alice", "correct horse").unwrap().hash, None);
     }
 
     #[test]

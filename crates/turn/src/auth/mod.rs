@@ -15,6 +15,6 @@ pub use keys::{StaticKey, StaticUser, bare, long_term_key, long_term_key_by, use
 pub use nonce::{Nonce, NonceError, NonceKeys};
 pub use opaque::{NotOpaque, prepared};
 pub use origin::Origin;
-pub use rest::{RestName, SharedSecret, is_in_milliseconds};
+pub use rest::{RestName, SecretHash, SharedSecret, is_in_milliseconds};
 
 pub use taciturn_stun::{LongTermKey, PasswordAlgorithm};

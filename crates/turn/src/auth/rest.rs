@@ -4,9 +4,47 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::digest::Output;
+use hmac::{Hmac, KeyInit, Mac};
 use sha1::Sha1;
+use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
+
+/// The hash function of the HMAC that makes a password from a shared secret.
+///
+/// The draft has SHA-1, and so have all homeservers. An application that makes its own credentials may take another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum SecretHash {
+    /// HMAC-SHA1.
+    #[default]
+    Sha1,
+    /// HMAC-SHA256.
+    Sha256,
+    /// HMAC-SHA512.
+    Sha512,
+}
+
+impl SecretHash {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Sha1, Self::Sha256, Self::Sha512];
+
+    /// Its name in the configuration and among the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+}
+
+impl fmt::Display for SecretHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// A secret shared with a homeserver. `Debug` prints nothing of it.
 #[derive(Clone)]
@@ -28,11 +66,25 @@ impl SharedSecret {
     /// The password that belongs to `username`: padded base64 of HMAC-SHA1(secret, username).
     #[must_use]
     pub fn password_for(&self, username: &str) -> Zeroizing<String> {
+        self.password_by(SecretHash::Sha1, username)
+    }
+
+    /// The same with another hash function.
+    #[must_use]
+    pub fn password_by(&self, hash: SecretHash, username: &str) -> Zeroizing<String> {
+        Zeroizing::new(match hash {
+            SecretHash::Sha1 => STANDARD.encode(self.tag::<Hmac<Sha1>>(username)),
+            SecretHash::Sha256 => STANDARD.encode(self.tag::<Hmac<Sha256>>(username)),
+            SecretHash::Sha512 => STANDARD.encode(self.tag::<Hmac<Sha512>>(username)),
+        })
+    }
+
+    fn tag<M: Mac + KeyInit>(&self, username: &str) -> Output<M> {
         // SAFE: HMAC takes a key of any length (RFC 2104 section 2).
         #[allow(clippy::expect_used)]
-        let mut mac = Hmac::<Sha1>::new_from_slice(&self.0).expect("HMAC takes any key length");
+        let mut mac = <M as KeyInit>::new_from_slice(&self.0).expect("HMAC takes any key length");
         mac.update(username.as_bytes());
-        Zeroizing::new(STANDARD.encode(mac.finalize().into_bytes()))
+        mac.finalize().into_bytes()
     }
 }
 
@@ -95,6 +147,19 @@ mod tests {
         assert_eq!(
             *secret.password_for("1700000000:@alice:domain.org"),
             "50TfR1MtIiRPp/Eno7I1arJ4dzs="
+        );
+    }
+
+    /// As `printf '%s' "$username" | openssl dgst -sha256 -hmac s3cret -binary | base64` has them.
+    #[test]
+    fn passwords_by_other_hashes() {
+        let by =
+            |hash| SharedSecret::new("s3cret").password_by(hash, "1700000000:@alice:domain.org");
+        assert_eq!(*by(SecretHash::Sha1), "50TfR1MtIiRPp/Eno7I1arJ4dzs=");
+        assert_eq!(*by(SecretHash::Sha256), "w5od/pl0RXaHeWvBpM5ZKABZzHsx7EDUMVmQjGM5stI=");
+        assert_eq!(
+            *by(SecretHash::Sha512),
+            "7qImYvIBUYTw9ZzR1E3PaUSopG+uv3cVkvYMASNCt+lXAE/ZodSvM4we6HIWjzMjyJ0THeYRBuFAf9S7iPQ02A=="
         );
     }
 

@@ -31,6 +31,18 @@ fn a_running_call_outlives_its_credential() {
     rig.assert_empty();
 }
 
+/// By the number of those that are made with SHA-1 an operator sees when it can be turned off.
+#[test]
+fn credentials_of_secrets_are_counted_by_their_hash() {
+    let rig = Rig::new();
+    rig.alice().allocate();
+    let carol = rig.rest_client("192.0.2.3:1003", "carol", 700);
+    carol.allocate();
+    carol.permit(PEER);
+    carol.refresh(600);
+    assert_eq!(rig.shard(|shard| shard.statistics().secrets), [1, 0, 0]);
+}
+
 #[test]
 fn a_new_allocation_needs_a_credential_that_lives() {
     let rig = Rig::new();

@@ -14,12 +14,13 @@ use super::credentials::Credentials;
 use super::http::Http;
 use super::uris::Origin;
 use crate::client::Login;
+use crate::credentials::{parse_secret_hash, secret_hash};
 use crate::report::{Finding, Section};
 use crate::{CtlError, ServerFiles, host_argument};
 use taciturn_config::uris::{self, Host};
 use taciturn_config::{Config, Environment, parse_duration};
 use taciturn_net::external;
-use taciturn_turn::auth::{SharedSecret, StaticKey};
+use taciturn_turn::auth::{SecretHash, SharedSecret, StaticKey};
 use taciturn_turn::policy::PortRange;
 
 const EXAMPLES: &str = "\
@@ -228,6 +229,7 @@ impl CheckArgs {
         plan.credentials = match (config.auth.secrets.first(), user) {
             (Some(secret), _) => Credentials::Secret {
                 secret: secret.secret.clone(),
+                hash: secret_hash(config),
                 name: "turnctl-check".to_owned(),
             },
             (None, Some(login)) => Credentials::Fixed(login),
@@ -280,6 +282,11 @@ pub struct LoginArgs {
     /// username contains that name
     #[arg(long, value_name = "FILE", conflicts_with_all = ["password", "password_file"])]
     pub secret_file: Option<PathBuf>,
+
+    /// What the password is made with: sha1, sha256 or sha512 (auth.secret_hashes of the server)
+    #[arg(long, value_name = "HASH", requires = "secret_file", default_value = "sha1",
+        value_parser = parse_secret_hash)]
+    pub secret_hash: SecretHash,
 }
 
 /// `--user`: a name, and the password if it follows the name.
@@ -317,6 +324,7 @@ impl fmt::Debug for LoginArgs {
             .field("password", &self.password.as_ref().map(|_| "(hidden)"))
             .field("password_file", &self.password_file)
             .field("secret_file", &self.secret_file)
+            .field("secret_hash", &self.secret_hash)
             .finish()
     }
 }
@@ -332,7 +340,7 @@ impl LoginArgs {
         if let Some(file) = &self.secret_file {
             let secret = SharedSecret::new(secret("--secret-file", file)?.as_bytes());
             let name = self.user.as_ref().map_or(made_name, |user| &user.name).to_owned();
-            return Ok(Credentials::Secret { secret, name });
+            return Ok(Credentials::Secret { secret, hash: self.secret_hash, name });
         }
         let Some(User { name: username, password }) = self.user.clone() else {
             return Ok(Credentials::None);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::client::Login;
-use taciturn_turn::auth::{RestName, SharedSecret};
+use taciturn_turn::auth::{RestName, SecretHash, SharedSecret};
 
 /// How long a username made here is good: as long as the shortest one that a homeserver should
 /// give out, so that a clock that is off by more is seen.
@@ -20,6 +20,8 @@ pub(crate) enum Credentials {
     Secret {
         /// The secret.
         secret: SharedSecret,
+        /// What the password is made with.
+        hash: SecretHash,
         /// The name behind the expiry.
         name: String,
     },
@@ -32,9 +34,9 @@ impl Credentials {
         match self {
             Self::None => None,
             Self::Fixed(login) => Some(login.clone()),
-            Self::Secret { secret, name } => {
+            Self::Secret { secret, hash, name } => {
                 let username = format!("{}:{name}", now().saturating_add(lifetime.as_secs()));
-                let password = secret.password_for(&username);
+                let password = secret.password_by(*hash, &username);
                 Some(Login { username, password })
             }
         }

@@ -198,7 +198,7 @@ fn explain(run: &Run<'_>, error: &ClientError, challenge: &Challenge) -> Finding
                 .fix(format!(
                     "Compare turn_shared_secret of the homeserver with the server's (coturn: \
                      static-auth-secret; taciturn: secrets in [auth]), to the last character; quote \
-                     it in YAML. coturn needs use-auth-secret and no lt-cred-mech. Restart both. If \
+                     it in YAML. The hash has to be one of its auth.secret_hashes (--secret-hash). coturn needs use-auth-secret and no lt-cred-mech. Restart both. If \
                      they are equal, compare the clocks (timedatectl). The server's realm is \
                      \"{realm}\"."
                 ))

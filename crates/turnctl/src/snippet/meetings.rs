@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 
 use crate::CtlError;
-use crate::credentials::{CredentialsError, make};
+use crate::credentials::{CredentialsError, make, secret_hash};
 use crate::media_servers::{JITSI, LIVEKIT};
 
 use super::text::{env, lua, shell, yaml};
@@ -198,10 +198,12 @@ pub(super) fn galene(facts: &Facts<'_>) -> Result<Snippet, SnippetError> {
 
 pub(super) fn webrtc(facts: &Facts<'_>) -> Result<Snippet, CtlError> {
     let secret = facts.secret()?;
-    let made = make(secret, "webrtc", DAY, SystemTime::now()).map_err(|error| match error {
-        CredentialsError::NoSecret => SnippetError::NoSecret.into(),
-        error => CtlError::from(error),
-    })?;
+    let made = make(secret, secret_hash(facts.config), "webrtc", DAY, SystemTime::now()).map_err(
+        |error| match error {
+            CredentialsError::NoSecret => SnippetError::NoSecret.into(),
+            error => CtlError::from(error),
+        },
+    )?;
     let text = pretty(&json!({ "iceServers": [{
         "urls": facts.uris()?,
         "username": made.username,

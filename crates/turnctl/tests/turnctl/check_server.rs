@@ -149,6 +149,19 @@ fn a_wrong_secret_is_named() {
 }
 
 #[test]
+fn a_secret_makes_passwords_with_the_hashes_of_the_server() {
+    let toml =
+        format!("auth.secrets = [\"{SECRET}\"]\nauth.secret_hashes = [\"sha256\", \"sha512\"]");
+    let server = Server::configured(&configuration(&toml));
+    for hash in ["sha256", "sha512"] {
+        check_with_secret(&server, SECRET, &["--secret-hash", hash]).is_healthy();
+    }
+    let checked = check_with_secret(&server, SECRET, &[]);
+    checked.fails_with("auth-refused");
+    assert!(checked.printed.contains("auth.secret_hashes"), "{}", checked.printed);
+}
+
+#[test]
 fn a_wrong_password_is_named_and_not_printed() {
     let server = Server::start(&["--user", USER]);
     let uri = format!("turn:{}", server.address);

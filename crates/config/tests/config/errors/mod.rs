@@ -216,6 +216,20 @@ fn what_becomes_of_removed_users_is_one_of_two_words() {
 }
 
 #[test]
+fn hashes_are_those_that_there_are() {
+    for (value, said) in [
+        ("[\"sha1\", \"md5\"]", "auth.secret_hashes[1]: \"md5\" is no hash"),
+        ("\"SHA1\"", "auth.secret_hashes: \"SHA1\" is no hash"),
+        ("[]", "auth.secret_hashes: is empty, so no password of a shared secret would be right"),
+    ] {
+        let report = report(&format!("[auth]\nsecret_hashes = {value}"));
+        assert!(report.contains(said), "{report}");
+        assert!(report.contains("write \"sha1\", \"sha256\" or \"sha512\""), "{report}");
+        assert_eq!(report.matches("error:").count(), 1, "{report}");
+    }
+}
+
+#[test]
 fn text_that_no_client_can_send_is_refused() {
     // RFC 8265 section 4.2.3.
     for (toml, said) in [

@@ -3,14 +3,17 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use taciturn::admin::control::{Messages, Order};
+use taciturn::admin::control::{BanOrder, Messages, Order};
 use taciturn::admin::{self, ServerHandle};
 use taciturn::notify::Supervisor;
+use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
 
 use super::addresses::Addresses;
 use super::announce::status;
+use super::bans::BanKeeper;
 use super::carried_over::CarriedOver;
 use super::drain::Drainer;
 use super::failure::Failure;
@@ -43,6 +46,7 @@ pub(super) struct Live<'a> {
     pub(super) log: Log,
     pub(super) reloader: Reloader<'a>,
     pub(super) drainer: Drainer,
+    pub(super) bans: BanKeeper,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
@@ -92,6 +96,7 @@ impl Live<'_> {
                 }
                 _ = look.tick() => {
                     self.log.look();
+                    self.bans.expire();
                     if self.in_use.close_emptied(self.running, &self.server).await? {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
@@ -180,11 +185,25 @@ impl Live<'_> {
         // A client that has gone away needs no answer.
         let _ = match order {
             Order::HandOver(stream) => return self.hand_over(stream).await,
+            Order::Ban(order, done) => return self.ban(order, done).await,
             Order::Reload(done) => done.send(self.reload().await),
             Order::Drain(within, done) => done.send(self.drainer.start(within).await),
             Order::CancelDrain(done) => done.send(self.drainer.cancel().await),
             Order::LogLevel(wanted, done) => done.send(self.log.show_or_change(wanted)),
         };
+    }
+
+    async fn ban(&mut self, order: BanOrder, done: oneshot::Sender<Result<Answer, Error>>) {
+        let outcome = match self.handed_over {
+            // The file is the other's from now on.
+            Some(_) => Err(Error::new(
+                ErrorKind::NotPossible,
+                "another process has taken over: run the command again",
+            )),
+            None => self.bans.obey(order, self.server.workers()).await,
+        };
+        // A client that has gone away needs no answer.
+        let _ = done.send(outcome);
     }
 
     fn keep_house(&mut self) -> Result<(), Failure> {

@@ -2,6 +2,7 @@
 
 mod advisories;
 mod amplification;
+mod bans;
 mod certificates;
 mod control;
 mod denied_peers;

@@ -74,7 +74,7 @@ fn filter(text: &str) -> Result<LogFilter, String> {
     text.parse().map_err(|error: taciturn_config::BadFilter| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
 }
 
@@ -236,7 +236,7 @@ pub(super) fn log_level(
 }
 
 /// Sends a request that is answered by messages, and prints them.
-fn print_messages(
+pub(super) fn print_messages(
     args: &SocketArgs,
     env: &Environment,
     request: &Request,

@@ -1,6 +1,7 @@
 //! turnctl: one file for each subcommand.
 #![forbid(unsafe_code)]
 
+mod bans;
 mod bench;
 mod certs;
 pub mod check;
@@ -34,6 +35,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::host::host_argument;
 use taciturn_config::Environment;
 
+pub use bans::{BanArgs, UnbanArgs};
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
 pub use completions_and_man::{CompletionsArgs, ManArgs};
@@ -96,6 +98,13 @@ pub enum Command {
     Top(TopArgs),
     /// End the allocations of a user or a client
     Kick(KickArgs),
+    /// Ban a user, an address or a network: end its sessions, and refuse new ones
+    Ban(BanArgs),
+    /// End a ban
+    Unban(UnbanArgs),
+    /// List the bans
+    #[command(after_help = "Example:\n  turnctl bans --json")]
+    Bans(SocketArgs),
     /// Reload the configuration of the running server, and show what changes
     #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
     Reload(SocketArgs),
@@ -155,6 +164,9 @@ impl Cli {
             Command::Sessions(args) => control::sessions(args, env, out).map(ok),
             Command::Top(args) => top::run(args, env, out).map(ok),
             Command::Kick(args) => control::kick(args, env, out).map(ok),
+            Command::Ban(args) => bans::ban(args, env, out).map(ok),
+            Command::Unban(args) => bans::unban(args, env, out).map(ok),
+            Command::Bans(args) => bans::bans(args, env, out).map(ok),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
             Command::Drain(args) => control::drain(args, env, out).map(ok),
             Command::Upgrade(_) => upgrade::run(out).map(ok),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use taciturn::admin::control::{BanOrder, Messages, Order};
 use taciturn::admin::{self, ServerHandle};
 use taciturn::notify::Supervisor;
+use taciturn_config::Stop;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
@@ -52,6 +53,8 @@ pub(super) struct Live<'a> {
     pub(super) keeper: Option<Keeper>,
     pub(super) carried_over: Option<CarriedOver>,
     pub(super) outward: Outward,
+    /// Whether a signal has asked it to end, and calls go on.
+    pub(super) stopping: bool,
     /// What is left, where another process has taken over.
     pub(super) handed_over: Option<HandedOver>,
 }
@@ -72,7 +75,8 @@ impl Live<'_> {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return Ok(()),
+                    Asked::Stop if self.ends_now().await => return Ok(()),
+                    Asked::Stop => supervisor.prolong(),
                     Asked::Reload if self.handed_over.is_some() => {
                         tracing::warn!("not reloaded: another process has taken over");
                     }
@@ -101,7 +105,7 @@ impl Live<'_> {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
                     }
-                    let may_end = self.handed_over.is_none() || may_end();
+                    let may_end = self.stopping || self.handed_over.is_none() || may_end();
                     if may_end && self.drainer.is_finished().await {
                         return Ok(());
                     }
@@ -118,9 +122,25 @@ impl Live<'_> {
                 }
                 _ = heartbeat.tick() => {
                     supervisor.beat(self.running.beat(), &status(&self.in_use.shared.rules));
+                    if self.stopping {
+                        supervisor.prolong();
+                    }
                 }
                 _ = day.tick() => self.in_use.warn_of_certificates(),
             }
+        }
+    }
+
+    /// What a signal to end does: whether the server ends now. Otherwise it drains.
+    async fn ends_now(&mut self) -> bool {
+        let has_calls = self.handed_over.as_ref().is_none_or(|handed_over| handed_over.left > 0);
+        match self.in_use.config.process.stop {
+            Stop::Drain(within) if has_calls && !self.stopping => {
+                self.stopping = true;
+                // If the workers cannot be asked, there is nothing to wait for.
+                self.drainer.stop(within).await.is_err()
+            }
+            Stop::Drain(_) | Stop::Now => true,
         }
     }
 

@@ -391,6 +391,7 @@ impl Started<'_> {
             carried_over: self.carried_over,
             outward: self.outward,
             bans: self.bans,
+            stopping: false,
             handed_over: None,
         };
         let outcome = self.runtime.block_on(async {

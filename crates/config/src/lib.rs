@@ -48,6 +48,7 @@ mod secret;
 mod secrets;
 mod settings;
 mod shown;
+mod stop;
 mod tls;
 mod transport;
 mod unfilled;
@@ -77,6 +78,7 @@ pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;
 pub use secret::Secret;
 pub use secrets::{control_sockets, secret_in};
+pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 pub use transport::Transport;
 

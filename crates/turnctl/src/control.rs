@@ -1,5 +1,5 @@
-//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`,
-//! `drain` and `log-level`.
+//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`
+//! and `log-level`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -37,22 +37,6 @@ pub struct KickArgs {
     /// The client's address and port, as `sessions` shows it
     #[arg(long, value_name = "ADDRESS:PORT")]
     client: Option<SocketAddr>,
-}
-
-/// The arguments of `drain`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Examples:\n  turnctl drain --timeout 1h\n  turnctl drain --cancel\n      Accepts new calls again."
-)]
-pub struct DrainArgs {
-    #[command(flatten)]
-    socket: SocketArgs,
-    /// Exit after this time even if calls are still running, such as 1h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    timeout: Option<Duration>,
-    /// Accept new calls again; the server keeps running
-    #[arg(long, conflicts_with = "timeout")]
-    cancel: bool,
 }
 
 /// The arguments of `log-level`.
@@ -208,20 +192,6 @@ pub(super) fn reload(
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
     print_messages(args, env, &Request::Reload, out)
-}
-
-/// Lets the server end when its last call has.
-pub(super) fn drain(
-    args: &DrainArgs,
-    env: &Environment,
-    out: &mut dyn Write,
-) -> Result<(), CtlError> {
-    let timeout_seconds = args.timeout.map(|timeout| timeout.as_secs());
-    let request = match args.cancel {
-        true => Request::CancelDrain,
-        false => Request::Drain { timeout_seconds },
-    };
-    print_messages(&args.socket, env, &request, out)
 }
 
 /// Shows what is logged, or has something else logged.

@@ -10,6 +10,7 @@ pub mod completions_and_man;
 mod control;
 mod credentials;
 mod doctor;
+mod drain;
 mod error;
 mod health;
 mod homeserver;
@@ -39,9 +40,10 @@ pub use bans::{BanArgs, UnbanArgs};
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
 pub use completions_and_man::{CompletionsArgs, ManArgs};
-pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
+pub use control::{KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
+pub use drain::DrainArgs;
 pub use error::CtlError;
 pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
@@ -168,7 +170,7 @@ impl Cli {
             Command::Unban(args) => bans::unban(args, env, out).map(ok),
             Command::Bans(args) => bans::bans(args, env, out).map(ok),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
-            Command::Drain(args) => control::drain(args, env, out).map(ok),
+            Command::Drain(args) => drain::drain(args, env, out).map(ok),
             Command::Upgrade(_) => upgrade::run(out).map(ok),
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),

@@ -33,7 +33,7 @@ pub struct SocketArgs {
 
 impl SocketArgs {
     /// Returns the socket that was named, else the one at a usual path, else that of the server that runs here.
-    fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
+    pub(super) fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
         let variable = || env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
         if let Some(path) = self.socket.clone().or_else(variable) {
             return match path.exists() {

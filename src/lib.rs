@@ -5,5 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod bans;
 pub mod notify;
 pub mod process;

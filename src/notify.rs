@@ -84,6 +84,13 @@ impl Supervisor {
         }
     }
 
+    /// The server will take its time to end. Has the service manager wait until the next time that this is called,
+    /// whatever the limit of the service.
+    pub fn prolong(&self) {
+        let wait = self.period() * 3;
+        self.say(&format!("EXTEND_TIMEOUT_USEC={}", wait.as_micros()));
+    }
+
     /// The server ends.
     pub fn stopping(&self) {
         self.say("STOPPING=1\nSTATUS=Stopping");
@@ -178,6 +185,15 @@ mod tests {
         assert_eq!(heard(&socket).unwrap(), "WATCHDOG=1");
         supervisor.beat(false, "a");
         assert_eq!(heard(&socket), None);
+    }
+
+    #[test]
+    fn the_manager_is_asked_to_wait_longer_than_until_it_is_asked_again() {
+        let (_dir, socket, path) = manager();
+        let supervisor = supervisor(path.as_os_str(), None, None);
+        supervisor.prolong();
+        assert_eq!(heard(&socket).unwrap(), "EXTEND_TIMEOUT_USEC=15000000");
+        assert_eq!(supervisor.period(), Duration::from_secs(5));
     }
 
     #[test]

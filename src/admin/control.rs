@@ -29,6 +29,7 @@ use taciturn_control::{
     encode_line, whole_line,
 };
 use taciturn_turn::Whose;
+use taciturn_turn::policy::Banned;
 
 /// The release of this server.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -51,6 +52,22 @@ const TOKEN_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 86_400;
 /// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
 
+/// What is to be done about bans.
+#[derive(Debug)]
+pub enum BanOrder {
+    /// Return all.
+    List,
+    /// Ban these, for so long, or until the operator ends it.
+    Add {
+        /// Who.
+        banned: Banned,
+        /// How long.
+        for_seconds: Option<u64>,
+    },
+    /// End the ban of these.
+    Remove(Banned),
+}
+
 /// A request that only the main loop can execute.
 #[derive(Debug)]
 pub enum Order {
@@ -60,6 +77,8 @@ pub enum Order {
     Drain(Option<Duration>, oneshot::Sender<Messages>),
     /// Make allocations again.
     CancelDrain(oneshot::Sender<Messages>),
+    /// Ban somebody, end a ban, or list all.
+    Ban(BanOrder, oneshot::Sender<Result<Answer, Error>>),
     /// Hand everything over to the process at the other end, which has not had an answer yet.
     HandOver(StdStream),
     /// Change the log filter, if one is given, for a time; the answer is the filter in use.
@@ -213,6 +232,12 @@ async fn answer(
             tracing::info!(allocations = kicked, "ended by the operator");
             Ok(Answer::Kicked(kicked as u64))
         }
+        Request::Ban { whom, for_seconds } => {
+            let banned = banned(&whom)?;
+            about_bans(orders, BanOrder::Add { banned, for_seconds }).await
+        }
+        Request::Unban { whom } => about_bans(orders, BanOrder::Remove(banned(&whom)?)).await,
+        Request::Bans => about_bans(orders, BanOrder::List).await,
         Request::Reload => obeyed(orders, Order::Reload).await,
         Request::Drain { timeout_seconds } => {
             let within = timeout_seconds.map(Duration::from_secs);
@@ -242,6 +267,12 @@ async fn answer(
     }
 }
 
+/// Whom a ban is for.
+fn banned(whom: &taciturn_control::Banned) -> Result<Banned, Error> {
+    Banned::of(&whom.kind, &whom.value)
+        .map_err(|error| Error::new(ErrorKind::InvalidArgument, error))
+}
+
 /// Makes a token for the status page.
 fn page_token(server: &ServerHandle, for_seconds: u64) -> Result<Answer, Error> {
     let Some(address) = server.page.address() else {
@@ -267,8 +298,20 @@ async fn obeyed(
     orders: &mpsc::Sender<Order>,
     order: impl FnOnce(oneshot::Sender<Messages>) -> Order,
 ) -> Result<Answer, Error> {
+    ordered(orders, order).await?.map(Answer::Messages)
+}
+
+/// Sends an order about bans to the main loop, and returns its answer.
+async fn about_bans(orders: &mpsc::Sender<Order>, order: BanOrder) -> Result<Answer, Error> {
+    ordered(orders, |done| Order::Ban(order, done)).await?
+}
+
+async fn ordered<T>(
+    orders: &mpsc::Sender<Order>,
+    order: impl FnOnce(oneshot::Sender<T>) -> Order,
+) -> Result<T, Error> {
     let stopping = || Error::new(ErrorKind::Stopping, "the server is stopping");
     let (done, outcome) = oneshot::channel();
     orders.send(order(done)).await.map_err(|_| stopping())?;
-    outcome.await.map_err(|_| stopping())?.map(Answer::Messages)
+    outcome.await.map_err(|_| stopping())
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use rustix::process::geteuid;
 use tokio::net::UnixStream;
 
-use taciturn_control::{Error, ErrorKind, Request};
+use taciturn_control::{Banned, Error, ErrorKind, Request};
 use taciturn_handover::Peer;
 
 /// The process at the other end, as the kernel knows it (SO_PEERCRED).
@@ -56,6 +56,11 @@ fn told(request: &Request) -> Option<String> {
             let client = client.iter().map(|client| format!(" client {client}"));
             user.chain(client).fold("kick".to_owned(), |told, whom| told + &whom)
         }
+        Request::Ban { whom: Banned { kind, value }, for_seconds } => {
+            let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
+            format!("ban {kind} {value}{within}")
+        }
+        Request::Unban { whom: Banned { kind, value } } => format!("unban {kind} {value}"),
         Request::Reload => "reload".to_owned(),
         Request::Drain { timeout_seconds: None } => "drain".to_owned(),
         Request::Drain { timeout_seconds: Some(seconds) } => format!("drain within {seconds} s"),
@@ -69,6 +74,7 @@ fn told(request: &Request) -> Option<String> {
         Request::LogLevel { filter: None, .. }
         | Request::Status
         | Request::Sessions { .. }
+        | Request::Bans
         | Request::DoctorReport { .. }
         | Request::Certs => return None,
     })

@@ -124,6 +124,19 @@ fn held(page: &mut Page, server: &ServerHandle, now: &Snapshot) {
     let help = "Connections without an allocation closed to make room for others.";
     page.family("taciturn_evicted_connections_total", COUNTER, help);
     page.sample(&[], server.connections.evicted());
+    page.family(
+        "taciturn_bans",
+        GAUGE,
+        "Bans by the operator, by kind: of users, and of addresses and networks.",
+    );
+    for (kind, count) in BANNED.into_iter().zip(server.bans.number()) {
+        page.sample(&[("kind", kind)], count);
+    }
+    let help = "Requests and connections refused because of a ban, by kind.";
+    page.family("taciturn_banned_total", COUNTER, help);
+    for (kind, count) in BANNED.into_iter().zip(server.bans.refused()) {
+        page.sample(&[("kind", kind)], count);
+    }
     let help = "Relay ports leased or reserved.";
     page.family("taciturn_relay_ports_used", GAUGE, help);
     for (family, name) in [(Family::V4, "ipv4"), (Family::V6, "ipv6")] {
@@ -182,6 +195,9 @@ fn process(page: &mut Page, server: &ServerHandle) {
     page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
 }
+
+/// The kinds of bans.
+const BANNED: [&str; 2] = ["user", "network"];
 
 const COUNTER: &str = "counter";
 const GAUGE: &str = "gauge";

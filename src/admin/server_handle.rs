@@ -13,7 +13,7 @@ use taciturn_control::CarriedOver;
 use taciturn_net::{FailedLogins, Shared, Workers};
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
-use taciturn_turn::policy::{Connections, PortPool, Quota};
+use taciturn_turn::policy::{Bans, Connections, PortPool, Quota};
 use taciturn_web::PageState;
 
 /// Clones are handles to the same one.
@@ -23,6 +23,7 @@ pub struct ServerHandle {
     pub(super) ports: Arc<PortPool>,
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
+    pub(super) bans: Arc<Bans>,
     /// The families that are relayed.
     pub(super) relayed: [bool; 2],
     certificates: Arc<ArcSwap<CertificateReport>>,
@@ -72,6 +73,7 @@ impl ServerHandle {
             ports: Arc::clone(&shared.rules.ports),
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
+            bans: Arc::clone(&shared.rules.bans),
             relayed: shared.settings.relay_addresses.map(|address| address.is_some()),
             certificates: Arc::new(ArcSwap::from_pointee(certificates)),
             closing: Arc::default(),

@@ -1,6 +1,8 @@
 //! What the server gives up once its ports are bound.
 
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 
 use taciturn::process::{
@@ -27,6 +29,8 @@ pub(super) struct Confined {
 /// calls, core dumps. Before any other thread is started, so that it holds for all of them.
 pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let files = files(config);
+    // What is not there by now cannot be made behind the sandbox. Without it bans are not kept, which is said then.
+    let _ = DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir);
     warn_of_shared_directories(config, &files);
     let mut confined = Confined::default();
     // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.

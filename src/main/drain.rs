@@ -42,6 +42,15 @@ impl Drainer {
         Ok(vec![message])
     }
 
+    /// As [`start`](Self::start), because the server is asked to end. An earlier limit holds.
+    pub(super) async fn stop(&mut self, within: Option<Duration>) -> Messages {
+        let limit = match self.state {
+            State::Until(end) => Some(end.saturating_duration_since(Instant::now())),
+            State::Serving | State::UntilEmpty => None,
+        };
+        self.start([limit, within].into_iter().flatten().min()).await
+    }
+
     /// Creates allocations again.
     pub(super) async fn cancel(&mut self) -> Messages {
         if matches!(self.state, State::Serving) {

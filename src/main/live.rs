@@ -3,14 +3,18 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use taciturn::admin::control::{Messages, Order};
+use taciturn::admin::control::{BanOrder, Messages, Order};
 use taciturn::admin::{self, ServerHandle};
 use taciturn::notify::Supervisor;
+use taciturn_config::Stop;
+use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Running;
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::oneshot;
 
 use super::addresses::Addresses;
 use super::announce::status;
+use super::bans::BanKeeper;
 use super::carried_over::CarriedOver;
 use super::drain::Drainer;
 use super::failure::Failure;
@@ -43,11 +47,14 @@ pub(super) struct Live<'a> {
     pub(super) log: Log,
     pub(super) reloader: Reloader<'a>,
     pub(super) drainer: Drainer,
+    pub(super) bans: BanKeeper,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
     pub(super) carried_over: Option<CarriedOver>,
     pub(super) outward: Outward,
+    /// Whether a signal has asked it to end, and calls go on.
+    pub(super) stopping: bool,
     /// What is left, where another process has taken over.
     pub(super) handed_over: Option<HandedOver>,
 }
@@ -68,7 +75,8 @@ impl Live<'_> {
         loop {
             tokio::select! {
                 asked = signals.next() => match asked {
-                    Asked::Stop => return Ok(()),
+                    Asked::Stop if self.ends_now().await => return Ok(()),
+                    Asked::Stop => supervisor.prolong(),
                     Asked::Reload if self.handed_over.is_some() => {
                         tracing::warn!("not reloaded: another process has taken over");
                     }
@@ -92,11 +100,12 @@ impl Live<'_> {
                 }
                 _ = look.tick() => {
                     self.log.look();
+                    self.bans.expire();
                     if self.in_use.close_emptied(self.running, &self.server).await? {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
                     }
-                    let may_end = self.handed_over.is_none() || may_end();
+                    let may_end = self.stopping || self.handed_over.is_none() || may_end();
                     if may_end && self.drainer.is_finished().await {
                         return Ok(());
                     }
@@ -113,9 +122,25 @@ impl Live<'_> {
                 }
                 _ = heartbeat.tick() => {
                     supervisor.beat(self.running.beat(), &status(&self.in_use.shared.rules));
+                    if self.stopping {
+                        supervisor.prolong();
+                    }
                 }
                 _ = day.tick() => self.in_use.warn_of_certificates(),
             }
+        }
+    }
+
+    /// What a signal to end does: whether the server ends now. Otherwise it drains.
+    async fn ends_now(&mut self) -> bool {
+        let has_calls = self.handed_over.as_ref().is_none_or(|handed_over| handed_over.left > 0);
+        match self.in_use.config.process.stop {
+            Stop::Drain(within) if has_calls && !self.stopping => {
+                self.stopping = true;
+                // If the workers cannot be asked, there is nothing to wait for.
+                self.drainer.stop(within).await.is_err()
+            }
+            Stop::Drain(_) | Stop::Now => true,
         }
     }
 
@@ -180,11 +205,25 @@ impl Live<'_> {
         // A client that has gone away needs no answer.
         let _ = match order {
             Order::HandOver(stream) => return self.hand_over(stream).await,
+            Order::Ban(order, done) => return self.ban(order, done).await,
             Order::Reload(done) => done.send(self.reload().await),
             Order::Drain(within, done) => done.send(self.drainer.start(within).await),
             Order::CancelDrain(done) => done.send(self.drainer.cancel().await),
             Order::LogLevel(wanted, done) => done.send(self.log.show_or_change(wanted)),
         };
+    }
+
+    async fn ban(&mut self, order: BanOrder, done: oneshot::Sender<Result<Answer, Error>>) {
+        let outcome = match self.handed_over {
+            // The file is the other's from now on.
+            Some(_) => Err(Error::new(
+                ErrorKind::NotPossible,
+                "another process has taken over: run the command again",
+            )),
+            None => self.bans.obey(order, self.server.workers()).await,
+        };
+        // A client that has gone away needs no answer.
+        let _ = done.send(outcome);
     }
 
     fn keep_house(&mut self) -> Result<(), Failure> {

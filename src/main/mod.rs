@@ -2,6 +2,7 @@
 
 mod addresses;
 mod announce;
+mod bans;
 mod carried_over;
 mod checks;
 mod confine;

@@ -7,6 +7,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::Arc;
 
 use taciturn::admin::control::Order;
 use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
@@ -23,6 +24,7 @@ use tokio::task::AbortHandle;
 
 use super::addresses::Addresses;
 use super::announce::{announce, status};
+use super::bans::BanKeeper;
 use super::carried_over::{Before, CarriedOver};
 use super::checks;
 use super::confine::{self, confine};
@@ -254,6 +256,8 @@ impl<'a> Confined<'a> {
             terms(&config, &external).begin(config.relay_ports, nonces, tickets)
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
+        // Before the first request, and what the process before this one has written is there by now.
+        let bans = BanKeeper::open(&config.state_dir, Arc::clone(&shared.rules.bans));
         let lives = predecessor.ready()?;
         let running = workers.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
@@ -307,6 +311,7 @@ impl<'a> Confined<'a> {
             keeper,
             carried_over,
             outward: Outward { own, tasks },
+            bans,
         })
     }
 }
@@ -356,6 +361,7 @@ pub(crate) struct Started<'a> {
     keeper: Option<Keeper>,
     carried_over: Option<CarriedOver>,
     outward: Outward,
+    bans: BanKeeper,
 }
 
 impl Started<'_> {
@@ -384,9 +390,13 @@ impl Started<'_> {
             keeper: self.keeper,
             carried_over: self.carried_over,
             outward: self.outward,
+            bans: self.bans,
+            stopping: false,
             handed_over: None,
         };
         let outcome = self.runtime.block_on(async {
+            // Of what was carried over, too.
+            live.bans.enforce(live.server.workers()).await?;
             live.keep().await;
             live.wait(&mut self.signals, &mut self.orders, &mut self.supervisor).await
         });

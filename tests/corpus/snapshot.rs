@@ -130,6 +130,7 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
     }

@@ -206,6 +206,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
         "process.user" => vec![plain("\"turn\"")],
+        "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.transport" | "listen.address" => {
             vec![listen("{transport = \"tcp\", address = \"[::]:3480\"}")]
         }

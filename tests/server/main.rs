@@ -2,6 +2,7 @@
 
 mod advisories;
 mod amplification;
+mod bans;
 mod certificates;
 mod control;
 mod denied_peers;
@@ -24,6 +25,7 @@ mod reload;
 mod reload_listeners;
 mod server_process;
 mod status_page;
+mod stop;
 mod strangers;
 mod streams;
 mod take_over;

@@ -316,3 +316,28 @@ fn start_and_fail(state: &Path, toml: &str) -> String {
     assert!(!output.status.success(), "{}", program::taciturn().display());
     String::from_utf8(output.stderr).unwrap()
 }
+
+#[tokio::test]
+async fn a_ban_holds_in_the_process_that_takes_over_and_is_kept_by_it() {
+    let ip = "127.41.0.93";
+    let server = Server::configured(&configuration(ip, 2, ""));
+    let at = SocketAddr::new(ip.parse().unwrap(), PORT);
+    let peer = echo().await;
+    let mut caller = StreamClient::new(udp(at).await);
+    caller.allocate().await;
+    caller.bind(channel(), peer).await;
+    let ban = |server: &Server, kind: &str, value: &str| {
+        let mut turnctl = Command::new(program::turnctl());
+        turnctl.args(["ban", kind, value, "--socket"]);
+        let output = turnctl.arg(server.state.path().join("control.sock")).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    ban(&server, "user", "nobody");
+    let server = taken_over(server);
+    server.wait_for_log("1 bans hold", 1);
+    talk!(caller, b"goes on");
+    ban(&server, "user", USER);
+    let server = taken_over(server);
+    server.wait_for_log("2 bans hold", 1);
+    assert_eq!(StreamClient::new(udp(at).await).try_allocate().await, Err(403));
+}

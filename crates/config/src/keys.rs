@@ -46,6 +46,7 @@ use super::page_access::PageAccess;
 use super::read::Reader;
 use super::removal::OnRemoval;
 use super::secret::Secret;
+use super::stop::Stop;
 use super::value::Value;
 
 /// Worker threads at most.
@@ -377,6 +378,11 @@ key_table! {
 
         /// Refuses system calls that a relay does not need (seccomp), with "Function not implemented".
         seccomp: bool = true, Restart("the rights are given up at the start");
+
+        /// What SIGTERM and SIGINT do: "now" ends the server, and its calls unless another process goes on with
+        /// them; "drain" lets calls go on until they end, and accepts no new ones; "drain:1h" does so for at most
+        /// that long. A second signal ends the server at once.
+        stop: Stop = Stop::Now, Applied;
     }
 
     [tuning]

@@ -49,6 +49,7 @@ mod secret_hashes;
 mod secrets;
 mod settings;
 mod shown;
+mod stop;
 mod tls;
 mod transport;
 mod unfilled;
@@ -78,6 +79,7 @@ pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;
 pub use secret::Secret;
 pub use secrets::{control_sockets, secret_in};
+pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 pub use transport::Transport;
 

@@ -30,6 +30,8 @@ pub enum Answer {
     Sessions(u64),
     /// Of [`Request::Kick`](super::Request::Kick): how many allocations were ended.
     Kicked(u64),
+    /// Of [`Request::Bans`](super::Request::Bans).
+    Bans(Vec<Ban>),
     /// Of a request that changes the server: what it did, for a person to read, a line each.
     Messages(Vec<String>),
     /// Of [`Request::Certs`](super::Request::Certs).
@@ -57,6 +59,20 @@ impl fmt::Debug for PageToken {
         let Self { address, expires_at, .. } = self;
         write!(f, "PageToken({address}, until {expires_at})")
     }
+}
+
+/// One ban.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// `user`, `address` or `network`.
+    pub kind: String,
+    /// The name, the address, or the network.
+    pub value: String,
+    /// Its beginning, in seconds since 1970.
+    pub begins_at: u64,
+    /// Its end, in seconds since 1970; not there if only the operator ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<u64>,
 }
 
 /// Application data that was relayed, without headers.

@@ -28,7 +28,7 @@ mod request;
 mod tests;
 
 pub use answer::{
-    Answer, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PageToken,
+    Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PageToken,
     PortsUsed, ReloadOutcome, Session, Status, Traffic,
 };
 pub use codec::{
@@ -36,7 +36,7 @@ pub use codec::{
 };
 pub use connection::{ClientError, Connection, Received};
 pub use error::{Error, ErrorKind, Mismatch, Peer};
-pub use request::{DoctorFinding, Request};
+pub use request::{Banned, DoctorFinding, Request};
 
 /// The number of the protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;

@@ -21,6 +21,15 @@ pub struct DoctorFinding {
     pub fix: String,
 }
 
+/// Whom a ban is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banned {
+    /// `user`, `address` or `network`.
+    pub kind: String,
+    /// The name, the address, or the network.
+    pub value: String,
+}
+
 /// One request. On the wire, the field `command` identifies it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
@@ -44,6 +53,24 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<SocketAddr>,
     },
+    /// Bans a user, an address or a network, or gives a ban another end. Answered by
+    /// [`Answer::Messages`](super::Answer::Messages).
+    Ban {
+        /// What is banned.
+        #[serde(flatten)]
+        whom: Banned,
+        /// Ends the ban after this number of seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_seconds: Option<u64>,
+    },
+    /// Ends a ban. Answered by [`Answer::Messages`](super::Answer::Messages).
+    Unban {
+        /// What is banned.
+        #[serde(flatten)]
+        whom: Banned,
+    },
+    /// All bans. Answered by [`Answer::Bans`](super::Answer::Bans).
+    Bans,
     /// Reads the configuration again. Answered by [`Answer::Messages`](super::Answer::Messages):
     /// what has changed.
     Reload,

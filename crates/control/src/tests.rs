@@ -27,6 +27,19 @@ fn requests() -> Vec<(Request, &'static str)> {
             Request::Kick { user, client },
             r#""command":"kick","user":"@alice:example.org","client":"[2001:db8::1]:49152""#,
         ),
+        (
+            Request::Ban { whom: banned(), for_seconds: Some(86_400) },
+            r#""command":"ban","kind":"user","value":"@alice:example.org","for_seconds":86400"#,
+        ),
+        (
+            Request::Ban { whom: banned(), for_seconds: None },
+            r#""command":"ban","kind":"user","value":"@alice:example.org""#,
+        ),
+        (
+            Request::Unban { whom: banned() },
+            r#""command":"unban","kind":"user","value":"@alice:example.org""#,
+        ),
+        (Request::Bans, r#""command":"bans""#),
         (Request::Reload, r#""command":"reload""#),
         (Request::Drain { timeout_seconds: None }, r#""command":"drain""#),
         (
@@ -47,6 +60,10 @@ fn requests() -> Vec<(Request, &'static str)> {
             r#""command":"doctor-report","findings":[{"id":"relay-ports","status":"warn","title":"closed","why":"all","fix":"open it"},{"id":"relay-ports","status":"warn","title":"closed"}]"#,
         ),
     ]
+}
+
+fn banned() -> Banned {
+    Banned { kind: "user".into(), value: "@alice:example.org".into() }
 }
 
 fn finding(why: &str, fix: &str) -> DoctorFinding {
@@ -170,6 +187,20 @@ fn lines() -> Vec<(Line, String)> {
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),
         (last(Ok(Answer::Kicked(2))), good(r#""kicked":2"#)),
+        (
+            last(Ok(Answer::Bans(vec![
+                Ban { kind: "user".into(), value: "bob".into(), begins_at: 5, ends_at: None },
+                Ban {
+                    kind: "network".into(),
+                    value: "::/48".into(),
+                    begins_at: 5,
+                    ends_at: Some(9),
+                },
+            ]))),
+            good(
+                r#""bans":[{"kind":"user","value":"bob","begins_at":5},{"kind":"network","value":"::/48","begins_at":5,"ends_at":9}]"#,
+            ),
+        ),
         (
             last(Ok(Answer::Page(page_token()))),
             good(

@@ -68,7 +68,8 @@ impl EventLog {
                     return;
                 }
                 // What the operator has ended is no client's doing.
-                let asked = matches!(reason, EndReason::Kicked | EndReason::Shutdown);
+                let asked =
+                    matches!(reason, EndReason::Kicked | EndReason::Banned | EndReason::Shutdown);
                 let source = client.remote.0.ip();
                 if !asked && !self.budget.may_write(Kind::Session, source, now) {
                     return;

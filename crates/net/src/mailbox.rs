@@ -30,6 +30,8 @@ pub(super) enum Command {
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
     /// End these allocations.
     Kick { whose: Whose, done: oneshot::Sender<usize> },
+    /// End the allocations of those who are banned.
+    EndBanned { done: oneshot::Sender<usize> },
     /// Create no new allocations, or create them again.
     Drain { on: bool, done: oneshot::Sender<()> },
     /// Listen on more sockets.

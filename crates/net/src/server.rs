@@ -126,6 +126,22 @@ impl Workers {
         Ok(kicked)
     }
 
+    /// Ends the allocations of those who are banned, of all workers; returns how many. As with
+    /// [`kick`](Self::kick), all are asked twice.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn end_banned(&self) -> io::Result<usize> {
+        let mut ended = 0;
+        let rounds = if self.commands.len() > 1 { 2 } else { 1 };
+        for worker in (0..rounds).flat_map(|_| &self.commands) {
+            let (done, answer) = oneshot::channel();
+            worker.send(Command::EndBanned { done }).await.map_err(|_| gone())?;
+            ended += answer.await.map_err(|_| gone())?;
+        }
+        Ok(ended)
+    }
+
     /// Lets no worker make an allocation any more, or lets them again. What runs goes on.
     ///
     /// # Errors

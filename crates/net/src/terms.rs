@@ -75,6 +75,7 @@ impl Terms {
             failures: Arc::new(self.failures),
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
             tickets: Arc::new(tickets),
+            bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
         };

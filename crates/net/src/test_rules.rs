@@ -35,6 +35,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(1)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
     }

@@ -47,6 +47,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         failures: Arc::new(FailureLimit::new(0)),
         connection_ids: Arc::new(ConnectionIds::new(16)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
     }

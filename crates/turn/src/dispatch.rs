@@ -4,6 +4,7 @@
 use super::allocate::allocate;
 use super::answers::{refuse, report};
 use super::authenticate::{Unproven, authenticate, check_owner};
+use super::banned::{check_user, refuses_address};
 use super::binding::{binding, classic_binding};
 use super::channel_bind::channel_bind;
 use super::connect::connect;
@@ -42,6 +43,9 @@ pub(super) fn stun<O: Outside>(
     let message = match Message::parse(packet) {
         Ok(message) => message,
         Err(Malformed::Cookie) if cx.parts.settings.rfc3489 => {
+            if refuses_address(cx.parts, &client) {
+                return Verdict::Drop(DropReason::Banned);
+            }
             return classic_binding(cx.parts, cx.now.tick, client, packet, reply);
         }
         Err(Malformed::Cookie) if is_classic_binding(packet) => {
@@ -54,6 +58,9 @@ pub(super) fn stun<O: Outside>(
         && comes_from_own_relay(&cx.parts.settings, &cx.parts.rules, &client)
     {
         return Verdict::Drop(DropReason::OwnAddress);
+    }
+    if message.class() == Class::Request && refuses_address(cx.parts, &client) {
+        return Verdict::Drop(DropReason::Banned);
     }
     let request = Request { client, message: &message };
     match (message.class(), message.method()) {
@@ -107,7 +114,9 @@ fn authenticated<O: Outside>(
         };
     }
     let mut writer = form.writer(Class::Success, reply);
-    let answer = if let Err(failure) = check_owner(cx.parts, request, &proven) {
+    let may = check_user(cx.parts, client, &proven)
+        .and_then(|()| check_owner(cx.parts, request, &proven));
+    let answer = if let Err(failure) = may {
         Err(failure)
     } else if message.unknown().is_empty() {
         match method {

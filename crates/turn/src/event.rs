@@ -26,6 +26,8 @@ pub enum EndReason {
     CredentialRemoved,
     /// The operator ended it.
     Kicked,
+    /// The operator has banned its user or its client's address.
+    Banned,
     /// The server stops.
     Shutdown,
     /// The server was restarted, and something that it had could not be carried over.
@@ -34,13 +36,14 @@ pub enum EndReason {
 
 impl EndReason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Released,
         Self::Expired,
         Self::Disconnected,
         Self::CredentialExpired,
         Self::CredentialRemoved,
         Self::Kicked,
+        Self::Banned,
         Self::Shutdown,
         Self::NotRestored,
     ];
@@ -55,6 +58,7 @@ impl EndReason {
             Self::CredentialExpired => "credential_expired",
             Self::CredentialRemoved => "credential_removed",
             Self::Kicked => "kicked",
+            Self::Banned => "banned",
             Self::Shutdown => "shutdown",
             Self::NotRestored => "not_restored",
         }
@@ -70,6 +74,7 @@ impl EndReason {
             Self::CredentialExpired => "credential expired",
             Self::CredentialRemoved => "user or secret removed from the configuration",
             Self::Kicked => "ended by the operator",
+            Self::Banned => "banned by the operator",
             Self::Shutdown => "server stopped",
             Self::NotRestored => "could not be carried over a restart",
         }

@@ -42,6 +42,7 @@
 //!     failures: Arc::new(FailureLimit::new(10)),
 //!     connection_ids: Arc::new(ConnectionIds::new(16)),
 //!     tickets: Arc::new(TicketKey::new([3; 32].into())),
+//!     bans: Arc::default(),
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
 //! };
@@ -128,6 +129,7 @@ mod announcing;
 mod answer_budget;
 mod answers;
 mod authenticate;
+mod banned;
 mod binding;
 mod cause;
 mod channel_bind;

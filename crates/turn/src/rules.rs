@@ -6,7 +6,7 @@ use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
 use super::mobile_allocations::MobileAllocations;
 use super::policy::{
-    AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits, RequestLimit,
+    AnswerLimit, Bans, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits, RequestLimit,
 };
 use super::ticket::TicketKey;
 
@@ -31,6 +31,8 @@ pub struct Rules {
     pub answers: Arc<AnswerLimit>,
     /// Wrong credentials of one source.
     pub failures: Arc<FailureLimit>,
+    /// Whom the operator has banned.
+    pub bans: Arc<Bans>,
     /// Requests of one client without an allocation.
     pub requests: Arc<RequestLimit>,
     /// The peer connections of TCP allocations.

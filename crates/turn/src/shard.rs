@@ -1,8 +1,9 @@
 //! A shard, and the ways into it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::announcing;
+use super::banned;
 use super::channel_route::ChannelRoute;
 use super::clock::{Now, TakeOver, Tick};
 use super::connection_attempt;
@@ -216,6 +217,17 @@ impl Shard {
     /// Ends allocations. Returns how many.
     pub fn kick(&mut self, now: Now, whose: &Whose, outside: &mut impl Outside) -> usize {
         self.enter(now, outside, |cx| sessions::kick(cx, whose))
+    }
+
+    /// Ends the allocations of those whom the operator has banned. Returns how many.
+    pub fn end_banned(&mut self, now: Now, outside: &mut impl Outside) -> usize {
+        self.enter(now, outside, banned::end_banned)
+    }
+
+    /// Whether a connection from this address is not wanted.
+    #[must_use]
+    pub fn refuses(&self, address: IpAddr) -> bool {
+        self.parts.rules.bans.refuses_address(address)
     }
 
     /// Whether from now on no allocation is created, but for ports that running calls have reserved.

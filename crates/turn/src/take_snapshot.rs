@@ -21,6 +21,8 @@ impl Rules {
             // Configured.
             authenticator: _,
             peers: _,
+            // Kept by the operator's side, which knows their ends.
+            bans: _,
             nonces,
             ports,
             quota,

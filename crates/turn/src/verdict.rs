@@ -117,11 +117,13 @@ pub enum DropReason {
     RequestRate,
     /// A Binding request without the magic cookie (RFC 3489), which is off.
     Classic,
+    /// A request from an address that the operator has banned.
+    Banned,
 }
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -137,6 +139,7 @@ impl DropReason {
         Self::WrongCredentials,
         Self::RequestRate,
         Self::Classic,
+        Self::Banned,
     ];
 
     /// Its name among the metrics.
@@ -158,6 +161,7 @@ impl DropReason {
             Self::WrongCredentials => "wrong_credentials",
             Self::RequestRate => "request_rate",
             Self::Classic => "rfc3489",
+            Self::Banned => "banned",
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`,
-//! `drain` and `log-level`.
+//! The running server, over its control socket: `turnctl status`, `sessions`, `kick`, `reload`
+//! and `log-level`.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -39,22 +39,6 @@ pub struct KickArgs {
     client: Option<SocketAddr>,
 }
 
-/// The arguments of `drain`.
-#[derive(Clone, Debug, Args)]
-#[command(
-    after_help = "Examples:\n  turnctl drain --timeout 1h\n  turnctl drain --cancel\n      Accepts new calls again."
-)]
-pub struct DrainArgs {
-    #[command(flatten)]
-    socket: SocketArgs,
-    /// Exit after this time even if calls are still running, such as 1h
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    timeout: Option<Duration>,
-    /// Accept new calls again; the server keeps running
-    #[arg(long, conflicts_with = "timeout")]
-    cancel: bool,
-}
-
 /// The arguments of `log-level`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  turnctl log-level\n  turnctl log-level debug --for 10m\n  \
@@ -74,7 +58,7 @@ fn filter(text: &str) -> Result<LogFilter, String> {
     text.parse().map_err(|error: taciturn_config::BadFilter| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
 }
 
@@ -210,20 +194,6 @@ pub(super) fn reload(
     print_messages(args, env, &Request::Reload, out)
 }
 
-/// Lets the server end when its last call has.
-pub(super) fn drain(
-    args: &DrainArgs,
-    env: &Environment,
-    out: &mut dyn Write,
-) -> Result<(), CtlError> {
-    let timeout_seconds = args.timeout.map(|timeout| timeout.as_secs());
-    let request = match args.cancel {
-        true => Request::CancelDrain,
-        false => Request::Drain { timeout_seconds },
-    };
-    print_messages(&args.socket, env, &request, out)
-}
-
 /// Shows what is logged, or has something else logged.
 pub(super) fn log_level(
     args: &LogLevelArgs,
@@ -236,7 +206,7 @@ pub(super) fn log_level(
 }
 
 /// Sends a request that is answered by messages, and prints them.
-fn print_messages(
+pub(super) fn print_messages(
     args: &SocketArgs,
     env: &Environment,
     request: &Request,

@@ -1,6 +1,7 @@
 //! turnctl: one file for each subcommand.
 #![forbid(unsafe_code)]
 
+mod bans;
 mod bench;
 mod certs;
 pub mod check;
@@ -9,6 +10,7 @@ pub mod completions_and_man;
 mod control;
 mod credentials;
 mod doctor;
+mod drain;
 mod error;
 mod health;
 mod homeserver;
@@ -34,12 +36,14 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use self::host::host_argument;
 use taciturn_config::Environment;
 
+pub use bans::{BanArgs, UnbanArgs};
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
 pub use completions_and_man::{CompletionsArgs, ManArgs};
-pub use control::{DrainArgs, KickArgs, LogLevelArgs, SessionsArgs};
+pub use control::{KickArgs, LogLevelArgs, SessionsArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
+pub use drain::DrainArgs;
 pub use error::CtlError;
 pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
@@ -96,6 +100,13 @@ pub enum Command {
     Top(TopArgs),
     /// End the allocations of a user or a client
     Kick(KickArgs),
+    /// Ban a user, an address or a network: end its sessions, and refuse new ones
+    Ban(BanArgs),
+    /// End a ban
+    Unban(UnbanArgs),
+    /// List the bans
+    #[command(after_help = "Example:\n  turnctl bans --json")]
+    Bans(SocketArgs),
     /// Reload the configuration of the running server, and show what changes
     #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
     Reload(SocketArgs),
@@ -155,8 +166,11 @@ impl Cli {
             Command::Sessions(args) => control::sessions(args, env, out).map(ok),
             Command::Top(args) => top::run(args, env, out).map(ok),
             Command::Kick(args) => control::kick(args, env, out).map(ok),
+            Command::Ban(args) => bans::ban(args, env, out).map(ok),
+            Command::Unban(args) => bans::unban(args, env, out).map(ok),
+            Command::Bans(args) => bans::bans(args, env, out).map(ok),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
-            Command::Drain(args) => control::drain(args, env, out).map(ok),
+            Command::Drain(args) => drain::drain(args, env, out).map(ok),
             Command::Upgrade(_) => upgrade::run(out).map(ok),
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),

@@ -33,7 +33,7 @@ pub struct SocketArgs {
 
 impl SocketArgs {
     /// Returns the socket that was named, else the one at a usual path, else that of the server that runs here.
-    fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
+    pub(super) fn find(&self, env: &Environment) -> Result<PathBuf, ControlError> {
         let variable = || env.get("TACITURN_ADMIN_SOCKET").map(PathBuf::from);
         if let Some(path) = self.socket.clone().or_else(variable) {
             return match path.exists() {
@@ -183,6 +183,7 @@ pub(super) fn another_answer(answer: &Answer) -> CtlError {
         Answer::Status(_) => "the status",
         Answer::Sessions(_) => "a count of sessions",
         Answer::Kicked(_) => "a count of ended allocations",
+        Answer::Bans(_) => "bans",
         Answer::Messages(_) => "messages",
         Answer::Certificates(_) => "certificates",
         Answer::Page(_) => "a token for the status page",

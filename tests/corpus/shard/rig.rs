@@ -101,6 +101,7 @@ impl Rig {
             failures: Arc::new(FailureLimit::new(answers.0)),
             connection_ids: Arc::new(ConnectionIds::new(CONNECTIONS_IN_ALL)),
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
+            bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
         };
@@ -388,7 +389,10 @@ impl Rig {
                 }
                 EndReason::CredentialRemoved => panic!("no user or secret was removed"),
                 EndReason::NotRestored => panic!("nothing was restored"),
-                EndReason::Disconnected | EndReason::Kicked | EndReason::Shutdown => {}
+                EndReason::Disconnected
+                | EndReason::Kicked
+                | EndReason::Banned
+                | EndReason::Shutdown => {}
             }
             self.model.clients.remove(&client);
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use taciturn_config::{
     Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place, ServerArgs,
-    Transport,
+    Stop, Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
@@ -560,4 +560,15 @@ fn an_md5_key_tells_that_sha256_is_not_offered() {
     let toml = "[auth]\nusers = [\"bob:correct horse\"]\n";
     let notes = Config::from_toml(toml).unwrap().notes;
     assert!(!notes.iter().any(|note| note.text.contains("SHA-256")), "{notes:?}");
+}
+
+#[test]
+fn what_a_signal_does_is_read_and_anything_else_is_told_what_there_is() {
+    let stop = |toml: &str| Config::from_toml(toml).map(|loaded| loaded.config.process.stop);
+    assert_eq!(stop("").unwrap(), Stop::Now);
+    let hour = Some(Duration::from_secs(3600));
+    assert_eq!(stop("[process]\nstop = \"drain:1h\"\n").unwrap(), Stop::Drain(hour));
+    let errors = stop("[process]\nstop = \"later\"\n").unwrap_err().to_string();
+    assert!(errors.contains("process.stop: \"later\" is no way to stop"), "{errors}");
+    assert!(errors.contains("write \"now\", \"drain\" or \"drain:1h\""), "{errors}");
 }

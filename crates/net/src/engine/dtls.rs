@@ -48,7 +48,7 @@ pub(crate) fn serve(
 
 /// Serves one datagram.
 pub(crate) fn datagram(entered: &mut Entered<'_>, tuple: Tuple, datagram: &[u8]) {
-    let (dtls, listeners) = parts(entered);
+    let (dtls, _) = parts(entered);
     let known = dtls.known(&tuple);
     if let Some(number) = known
         && let Some(client) = dtls.client(number)
@@ -58,14 +58,17 @@ pub(crate) fn datagram(entered: &mut Entered<'_>, tuple: Tuple, datagram: &[u8])
         go_on(entered, number);
         return;
     }
+    if entered.shard.refuses(tuple.remote.ip()) {
+        return;
+    }
+    let now = entered.now.tick;
+    let (dtls, listeners) = parts(entered);
     let to = Destination {
         socket: SocketId::Listener(tuple.listener).number(),
         address: tuple.remote,
         source: source_of(listeners, tuple.listener, tuple.local),
         dont_fragment: false,
     };
-    let now = entered.now.tick;
-    let (dtls, listeners) = parts(entered);
     match dtls.admit(now, to, tuple, datagram, known, listeners) {
         Admitted::Stranger => {}
         Admitted::TooMany => refused(

@@ -240,6 +240,11 @@ impl Engine {
         self.shard.has_allocation(client)
     }
 
+    /// Returns true if the operator has banned this address.
+    pub(crate) fn refuses(&self, address: IpAddr) -> bool {
+        self.shard.refuses(address)
+    }
+
     /// Returns some of the sessions, and where to go on.
     pub(crate) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
         self.shard.sessions(self.clock.now(), whose, from)

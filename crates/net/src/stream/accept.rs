@@ -57,6 +57,9 @@ pub(crate) trait Host: Messages {
     /// Removes a connection that has ended, and its client's allocation.
     fn disconnect(&self, client: Client, connection: u32);
 
+    /// Returns true if the operator has banned this address.
+    fn refuses(&self, address: IpAddr) -> bool;
+
     /// Returns what limits handshakes.
     fn handshakes(&self) -> &Gate;
 
@@ -119,10 +122,13 @@ pub(crate) async fn serve<H: Host + 'static>(
     }
 }
 
-/// Returns true if a connection can be closed unread: the listener is for TLS alone, and the source has no handshake
-/// left.
+/// Returns true if a connection can be closed unread: the source is banned, or the listener is for TLS alone, and the
+/// source has no handshake left.
 fn is_refused<H: Host>(worker: &H, settings: &StreamSettings, from: SocketAddr) -> bool {
     let direct = settings.trusted_proxies.is_none();
+    if direct && worker.refuses(from.ip()) {
+        return true;
+    }
     let refused = match settings.speaks {
         Speaks::Tls(_) if direct => worker.handshakes().refuses(from.ip()),
         _ => None,
@@ -244,6 +250,9 @@ impl<H: Host> Incoming<H> {
             if let Some((source, destination)) = header? {
                 client = SocketAddr::new(canonical_ip(source.ip()), source.port());
                 local = canonical_ip(destination.ip());
+            }
+            if self.worker.refuses(client.ip()) {
+                return Ok(None);
             }
         }
         let ticket = self.ticket(client.ip())?;

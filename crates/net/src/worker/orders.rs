@@ -70,6 +70,12 @@ fn carry_out(core: &Rc<Core>, command: Command) {
         Command::Kick { whose, done } => {
             let _ = done.send(core.kick(&whose));
         }
+        Command::EndBanned { done } => {
+            let mut engine = core.engine.borrow_mut();
+            let ended =
+                engine.enter(|entered| entered.shard.end_banned(entered.now, &mut entered.out));
+            let _ = done.send(ended);
+        }
         Command::Drain { on, done } => {
             core.engine.borrow_mut().enter(|entered| entered.shard.drain(on));
             let _ = done.send(());

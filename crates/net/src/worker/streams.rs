@@ -59,6 +59,10 @@ impl Host for Core {
         });
     }
 
+    fn refuses(&self, address: IpAddr) -> bool {
+        self.engine.borrow().refuses(address)
+    }
+
     fn handshakes(&self) -> &Gate {
         &self.handshakes
     }

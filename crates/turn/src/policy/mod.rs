@@ -1,6 +1,7 @@
 //! What those who may use the relay may do with it: peer rules, the port pool, quotas, rates.
 #![forbid(unsafe_code)]
 
+mod bans;
 mod budget;
 mod connections;
 mod failures;
@@ -17,6 +18,7 @@ mod source_budget;
 mod stream_limit;
 mod unverified;
 
+pub use bans::{BanError, Banned, Bans};
 pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};

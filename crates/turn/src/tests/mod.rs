@@ -15,6 +15,7 @@ mod allocate;
 mod announcements;
 mod answer_budget;
 mod authentication;
+mod bans;
 mod bytes;
 mod captured;
 mod channels;

@@ -536,6 +536,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         failures: Arc::new(FailureLimit::new(setup.failures)),
         connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
+        bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
     };

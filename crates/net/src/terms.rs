@@ -77,6 +77,7 @@ impl Terms {
             tickets: Arc::new(tickets),
             requests: Arc::default(),
             mobile: Arc::default(),
+            guests: Arc::default(),
         };
         Shared {
             settings: self.settings,

@@ -1,5 +1,7 @@
 //! Who sent a request (RFC 8489 section 9.2.4), and whose an allocation is (RFC 8656 section 5).
 
+use std::sync::Arc;
+
 use super::allocations::Allocation;
 use super::answer_budget::{Source, answers, count_failure, judges, takes_request};
 use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
@@ -233,15 +235,31 @@ fn prove(
         Claim::Hash(hash) => authenticator.is_hash_of(hash, guest.name()),
     };
     let grant = match rules.guests.find(now.unix, is_meant) {
-        Some(guest) => guest
-            .grant(credential.algorithm(), authenticator.realm(), fits)
-            .ok_or(Denied::WrongPassword)?,
+        Some(guest) => grant_of_guest(guest, credential, authenticator, fits)?,
         None => {
             authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?
         }
     };
     let signature = credential.signature(message, &grant.key);
     Ok(Proven { signature, grant: Some(grant) })
+}
+
+/// What the credential of a guest grants, if `fits` holds for its key.
+fn grant_of_guest(
+    guest: Arc<Guest>,
+    credential: &Credential<'_>,
+    authenticator: &Authenticator,
+    fits: impl Fn(&LongTermKey) -> bool,
+) -> Result<Grant, Denied> {
+    let realm = authenticator.realm();
+    let key = guest.key(credential.algorithm(), realm);
+    if !fits(&key) {
+        guest.note_wrong();
+        return Err(Denied::WrongPassword);
+    }
+    let user = UserId::new(&Arc::from(realm), guest.name());
+    let (username, expires) = (user.clone(), Some(guest.ends()));
+    Ok(Grant { key, username, user, expires, origin: None, guest: Some(guest) })
 }
 
 /// User and key of the allocation that a ConnectionBind request is about, if the request was sent in

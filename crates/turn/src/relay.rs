@@ -112,7 +112,7 @@ fn send_to_peer<O: Outside>(
         if !is_for_guest(settings, rules, peer.0) {
             return Verdict::Drop(DropReason::NoPermission);
         }
-        if !guest.takes(&rules.guests, cx.now.tick, Direction::ToPeers, payload.len()) {
+        if !guest.takes(rules.guests.rates(), cx.now.tick, Direction::ToPeers, payload.len()) {
             return Verdict::Drop(DropReason::UserRate);
         }
     }
@@ -176,7 +176,7 @@ pub(super) fn deliver<O: Outside>(
         if !is_for_guest(settings, rules, peer) {
             return Verdict::Drop(DropReason::NoPermission);
         }
-        if !guest.takes(&rules.guests, now, Direction::ToClient, payload.len()) {
+        if !guest.takes(rules.guests.rates(), now, Direction::ToClient, payload.len()) {
             return Verdict::Drop(DropReason::UserRate);
         }
     }

@@ -7,16 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
-use super::Guests;
 use super::seen::GuestSeen;
-use crate::auth::{Grant, LongTermKey, PasswordAlgorithm, long_term_key_by};
+use crate::auth::{LongTermKey, PasswordAlgorithm, long_term_key_by};
 use crate::cause::Cause;
 use crate::clock::Tick;
-use crate::policy::{Direction, Meter};
+use crate::policy::{Direction, Meter, RateLimits};
 use crate::traffic::Traffic;
 use crate::types::Carrier;
-use crate::user::UserId;
-use taciturn_stun::{ErrorCode, Family};
+use taciturn_stun::ErrorCode;
 
 /// Allocations of one guest at a time: a browser makes one for each of its addresses, and both ends of a test are in it.
 const ALLOCATIONS: u32 = 8;
@@ -87,28 +85,15 @@ impl Guest {
         *self.lock()
     }
 
-    /// Its key, if `fits` holds for that; otherwise notes that somebody has tried.
-    pub(crate) fn grant(
-        self: &Arc<Self>,
-        algorithm: PasswordAlgorithm,
-        realm: &str,
-        fits: impl Fn(&LongTermKey) -> bool,
-    ) -> Option<Grant> {
-        let key = long_term_key_by(algorithm, self.name(), realm, &self.new.password);
-        if !fits(&key) {
-            let mut seen = self.lock();
-            seen.wrong = seen.wrong.saturating_add(1);
-            return None;
-        }
-        let user = UserId::new(&Arc::from(realm), self.name());
-        Some(Grant {
-            key,
-            username: user.clone(),
-            user,
-            expires: Some(self.ends),
-            origin: None,
-            guest: Some(Arc::clone(self)),
-        })
+    /// Its key in this realm.
+    pub(crate) fn key(&self, algorithm: PasswordAlgorithm, realm: &str) -> LongTermKey {
+        long_term_key_by(algorithm, self.name(), realm, &self.new.password)
+    }
+
+    /// Notes a request in its name that it has not signed.
+    pub(crate) fn note_wrong(&self) {
+        let mut seen = self.lock();
+        seen.wrong = seen.wrong.saturating_add(1);
     }
 
     /// Notes a request that it has signed.
@@ -162,36 +147,14 @@ impl GuestTicket {
     }
 
     /// Takes a packet out of what the guest, and all of them, may relay in a second. Returns whether it may pass.
-    pub(crate) fn takes(&self, guests: &Guests, now: Tick, way: Direction, len: usize) -> bool {
+    pub(crate) fn takes(&self, rates: &RateLimits, now: Tick, way: Direction, len: usize) -> bool {
         let of_allocation = Meter::default();
-        guests.rates().packet(now, way, len, &of_allocation, &self.0.meter).is_ok()
+        rates.packet(now, way, len, &of_allocation, &self.0.meter).is_ok()
     }
 }
 
 impl Drop for GuestTicket {
     fn drop(&mut self) {
         self.0.held.fetch_sub(1, Relaxed);
-    }
-}
-
-/// A relayed address of a guest: other guests reach it until this is dropped.
-#[derive(Debug)]
-pub(crate) struct GuestRelay {
-    guests: Arc<Guests>,
-    family: Family,
-    port: u16,
-}
-
-impl GuestRelay {
-    /// One that is live from now on.
-    pub(crate) fn open(guests: &Arc<Guests>, family: Family, port: u16) -> Self {
-        guests.relays[family as usize].add(port);
-        Self { guests: Arc::clone(guests), family, port }
-    }
-}
-
-impl Drop for GuestRelay {
-    fn drop(&mut self) {
-        self.guests.relays[self.family as usize].remove(self.port);
     }
 }

@@ -14,9 +14,9 @@ pub struct GuestSeen {
     pub by: [SeenBy; 4],
     /// Requests in its name that were not signed with its password.
     pub wrong: u32,
-    /// Whether it was refused because there are as many allocations as may be (486).
+    /// Whether it was refused because it, or all together, have as many allocations as may be.
     pub quota: bool,
-    /// Whether it was refused because the server has no room (508).
+    /// Whether it was refused because the server has no room otherwise (508).
     pub capacity: bool,
     /// Whether it was refused because the server is drained.
     pub draining: bool,
@@ -43,7 +43,9 @@ impl GuestSeen {
     pub(super) fn refused(&mut self, code: ErrorCode, cause: Option<Cause>) {
         match (code, cause) {
             (_, Some(Cause::Draining | Cause::RetiredListener)) => self.draining = true,
-            (ErrorCode::ALLOCATION_QUOTA_REACHED, _) => self.quota = true,
+            (ErrorCode::ALLOCATION_QUOTA_REACHED, _) | (_, Some(Cause::AllAllocations)) => {
+                self.quota = true;
+            }
             (ErrorCode::INSUFFICIENT_CAPACITY, _) => self.capacity = true,
             _ => {}
         }

@@ -133,5 +133,6 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
+        guests: Arc::default(),
     }
 }

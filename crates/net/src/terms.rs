@@ -78,6 +78,7 @@ impl Terms {
             bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
+            guests: Arc::default(),
         };
         Shared {
             settings: self.settings,
@@ -88,6 +89,7 @@ impl Terms {
             )),
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::default(),
+            reception: Arc::default(),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
@@ -122,6 +124,7 @@ impl Terms {
             // As with answers.
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::clone(&before.failed_logins),
+            reception: Arc::clone(&before.reception),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,

@@ -35,6 +35,8 @@ impl Rules {
             connection_ids: _,
             tickets,
             mobile,
+            // None goes to another process.
+            guests: _,
         } = self;
         SharedSnapshot(SharedRecord {
             nonces: nonces.snapshot(now),

@@ -24,6 +24,21 @@ const ASSETS: [(&str, &str, &str); 7] = [
     ("/words.js", JAVASCRIPT, include_str!("../assets/words.js")),
 ];
 
+/// The files of the page behind a link: name, media type and content of each.
+const TEST_ASSETS: [(&str, &str, &str); 4] = [
+    ("", HTML, include_str!("../assets/test.html")),
+    ("page.css", CSS, include_str!("../assets/page.css")),
+    ("format.js", JAVASCRIPT, include_str!("../assets/format.js")),
+    ("test.js", JAVASCRIPT, include_str!("../assets/test.js")),
+];
+
+/// Returns the file of this name behind a link.
+#[must_use]
+pub fn test_asset(name: &str) -> Option<Asset> {
+    let (_, kind, text) = TEST_ASSETS.into_iter().find(|(known, ..)| *known == name)?;
+    Some(Asset { kind, text })
+}
+
 /// Returns the file at this path of an address.
 #[must_use]
 pub fn asset(path: &str) -> Option<Asset> {
@@ -35,11 +50,18 @@ pub fn asset(path: &str) -> Option<Asset> {
 mod tests {
     use super::*;
 
+    /// Name and content of each file of both pages, those of both once.
+    fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let of_test =
+            TEST_ASSETS.into_iter().filter(|(name, ..)| asset(&format!("/{name}")).is_none());
+        ASSETS.into_iter().chain(of_test).map(|(name, _, text)| (name, text))
+    }
+
     #[test]
     fn the_files_are_short_and_fetch_nothing_from_elsewhere() {
-        let bytes: usize = ASSETS.iter().map(|(_, _, text)| text.len()).sum();
+        let bytes: usize = all().map(|(_, text)| text.len()).sum();
         assert!(bytes < 60 * 1024, "{bytes} bytes");
-        for (path, _, text) in ASSETS {
+        for (path, text) in all() {
             let elsewhere = text.replace("http://www.w3.org/2000/svg", "").contains("://");
             assert!(!elsewhere, "{path} names another address");
         }
@@ -47,7 +69,7 @@ mod tests {
 
     #[test]
     fn text_never_becomes_markup() {
-        for (path, _, text) in ASSETS {
+        for (path, text) in all() {
             for way in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("] {
                 assert!(!text.contains(way), "{path} uses {way}");
             }

@@ -104,6 +104,7 @@ impl Rig {
             bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
+            guests: Arc::default(),
         };
         let settings = Settings {
             relay_addresses,

@@ -8,6 +8,7 @@ use super::{
     LongTermKey, Origin, PasswordAlgorithm, RestName, SecretHash, SecurityFeatures, SharedSecret,
     StaticKey, StaticUser, long_term_key_by, userhash,
 };
+use crate::guests::Guest;
 use crate::user::UserId;
 
 /// What a good credential grants.
@@ -26,6 +27,8 @@ pub struct Grant {
     pub origin: Option<Origin>,
     /// What the password of a shared secret was made with; `None` for all others.
     pub hash: Option<SecretHash>,
+    /// The guest whose credential it is, if it is one's.
+    pub guest: Option<Arc<Guest>>,
 }
 
 /// Who a client says it is.
@@ -256,6 +259,7 @@ impl Authenticator {
             expires: None,
             origin: Some(keys.origin),
             hash: None,
+            guest: None,
         });
 
         let mut made_by_secret = None;
@@ -292,6 +296,7 @@ impl Authenticator {
             expires: Some(rest.expires),
             origin: Some(origin),
             hash: Some(hash),
+            guest: None,
         })
     }
 }

@@ -539,6 +539,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
+        guests: Arc::default(),
     };
     let settings = Settings {
         relay_addresses: relays,

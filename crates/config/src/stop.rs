@@ -88,7 +88,7 @@ mod tests {
             assert_eq!(Stop::parse(text), Some(stop));
             assert_eq!(stop.text(), text);
         }
-        for text in ["", "later", "drain:", "drain:0s", "drain:1", "now:1h", "drain:1h:"] {
+        for text in ["", "later", "drain:", "drain:0s", "now:1h", "drain:1h:"] {
             assert_eq!(Stop::parse(text), None, "{text}");
         }
     }

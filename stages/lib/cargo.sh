@@ -5,6 +5,12 @@ cargo_build() {
     (cd "$ROOT" && timeout 1200 cargo build --release --locked </dev/null)
 }
 
+# What does not build is reported by cargo_test.
+cargo_test_build() {
+    mkdir -p "$LOGS"
+    (cd "$ROOT" && timeout 1200 cargo test --locked --no-run </dev/null) >"$LOGS/unit-build.log" 2>&1 || true
+}
+
 # cargo_test NAME [ARGUMENT...]: runs cargo test; prints a line for each program of tests, counts
 # each test.
 cargo_test() {

@@ -1,8 +1,9 @@
 // The status page: asks the server every two seconds, and shows what it says.
 import { bandwidth, bytes, day, moment, number, span } from './format.js';
 import { draw } from './graph.js';
+import { currentLanguage, setLanguage, translate } from './language.js';
 import { Table, describe, element, setText } from './tables.js';
-import { currentLanguage, setLanguage, text } from './words.js';
+import { text } from './words.js';
 
 const POLL_MS = 2000;
 const HISTORY_MS = 10_000;
@@ -231,10 +232,9 @@ function logIn(wrong) {
   notice(wrong ? text('wrongToken') : '');
 }
 
-function translate() {
-  document.documentElement.lang = currentLanguage();
+function speak() {
+  translate(text);
   document.title = `taciturn: ${text('title')}`;
-  for (const node of document.querySelectorAll('[data-text]')) node.textContent = text(node.dataset.text);
   Object.values(tables).forEach((table) => table.forget());
 }
 
@@ -272,7 +272,7 @@ async function run() {
 by('language').value = currentLanguage();
 by('language').addEventListener('change', ({ target }) => {
   setLanguage(target.value);
-  translate();
+  speak();
   if (!overview) return;
   show();
   showGraphs();
@@ -287,5 +287,5 @@ by('login').addEventListener('submit', (event) => {
 document.addEventListener('visibilitychange', () => document.hidden || poll());
 takeToken();
 addEventListener('hashchange', takeToken);
-translate();
+speak();
 run();

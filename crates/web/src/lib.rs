@@ -13,7 +13,7 @@ mod state;
 mod tokens;
 
 pub use access::{Access, Asker, Refused, Right};
-pub use assets::{Asset, asset};
+pub use assets::{Asset, asset, test_asset};
 pub use data::{DoctorReport, FailedLogin, Overview, RefusedPeers, SESSIONS};
 pub use headers::HEADERS;
 pub use history::{EVERY, History, Sample};

@@ -79,7 +79,7 @@ export class End {
 
 // Tries a server with one URI, between two connections of this page.
 export async function tryAlone(server) {
-  const result = { uri: server.urls, text: '', sent: 0, received: 0, rtt_ms: null };
+  const result = { uri: server.urls, candidate_ms: null, text: '', sent: 0, received: 0, rtt_ms: null };
   const ends = [];
   let meet;
   const met = new Promise((resolve) => (meet = resolve));
@@ -93,13 +93,15 @@ export async function tryAlone(server) {
     await a.setRemoteDescription(b.localDescription);
     meet();
     await within(CANDIDATE_MS, ends[0].ready, ends[1].ready);
-    if (ends.every((end) => end.candidateMs !== null) && (await within(CONNECT_MS, ends[0].opened, ends[1].opened))) {
-      Object.assign(result, await ends[0].send(), { received: ends[1].received });
+    if (ends.every((end) => end.candidateMs !== null)) {
+      result.candidate_ms = ends[0].candidateMs;
+      const isOpen = await within(CONNECT_MS, ends[0].opened, ends[1].opened);
+      if (isOpen) Object.assign(result, await ends[0].send(), { received: ends[1].received });
     }
   } catch (error) {
     result.text = String(error).slice(0, 120); // the browser does not take this URI at all
   }
   const { code = null, text = result.text } = ends.find((end) => end.code) ?? {};
   for (const end of ends) end.connection.close();
-  return { ...result, code, text, candidate_ms: ends[0]?.candidateMs ?? null };
+  return { ...result, code, text };
 }

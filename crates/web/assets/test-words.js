@@ -6,7 +6,7 @@ const TEXTS = {
   testing: ['Testing…', 'Идёт проверка…'],
   progress: ['It takes half a minute at most.', 'Это займёт не больше полуминуты.'],
   works: ['Calls work from here', 'Звонки отсюда работают'],
-  limited: ['Calls work from here, but not well', 'Звонки отсюда работают, но плохо'],
+  limited: ['Calls work from here, but not at their best', 'Звонки отсюда работают, но хуже обычного'],
   fails: ['Calls do not work from here', 'Звонки отсюда не работают'],
   help: ['What to do', 'Что делать'],
   again: ['Test again', 'Проверить ещё раз'],

@@ -42,14 +42,12 @@ function wayOf({ uri }) {
   return text('port', { kind, port: port || (isTls ? 5349 : 3478) });
 }
 
-function resultFor({ uri, received }) {
-  const told = state.report?.uris.find((one) => one.uri === uri)?.verdict;
-  return resultOf(told ?? (received ? 'ok' : 'no-answer'));
-}
+const verdictOf = ({ uri, received }) =>
+  state.report?.uris.find((one) => one.uri === uri)?.verdict ?? (received ? 'ok' : 'no-answer');
 
 const columns = () => [
   [text('way'), wayOf],
-  [text('result'), resultFor],
+  [text('result'), (one) => resultOf(verdictOf(one))],
   [text('found'), (one) => milliseconds(one.candidate_ms), true],
   [text('rtt'), (one) => milliseconds(one.rtt_ms), true],
   [text('loss'), loss, true],
@@ -75,7 +73,7 @@ const lines = (name, all) => all.map((one) => element(name, {}, one));
 function show() {
   const { isRunning, done, all, ways, id, report, pair } = state;
   const found = isRunning ? [] : findings(state);
-  const [words, kind] = isRunning ? [text('testing'), ''] : headline(found, ways.some((one) => one.received));
+  const [words, kind] = isRunning ? [text('testing'), ''] : headline(found, ways.some((one) => verdictOf(one) === 'ok'));
   by('verdict').className = kind;
   setText(by('headline'), words);
   by('reasons').replaceChildren(...lines('p', reasonsFor(found).filter((one) => one !== words)));

@@ -44,7 +44,7 @@ export class End {
     });
     connection.onicecandidateerror = ({ errorCode, errorText }) => {
       // What the server said tells more than that nothing came.
-      if (errorCode === OTHER_FAMILY || (this.code && errorCode === NOTHING_CAME)) return;
+      if (errorCode === OTHER_FAMILY || (errorCode === NOTHING_CAME && this.code < NOTHING_CAME && this.code)) return;
       this.code = errorCode;
       this.text = String(errorText).slice(0, 120);
     };
@@ -77,19 +77,24 @@ export class End {
   }
 }
 
-// Tries a server with one URI, between two connections of this page.
+// Tries a server with one URI, between two connections of this page. What these send to each other does not leave the
+// server; so a third one, which uses no relay, knocks at the relay's port from here: the server sees whether that arrives.
 export async function tryAlone(server) {
   const result = { uri: server.urls, candidate_ms: null, text: '', sent: 0, received: 0, rtt_ms: null };
   const ends = [];
+  const outside = new RTCPeerConnection();
   let meet;
   const met = new Promise((resolve) => (meet = resolve));
-  const handTo = (other) => (candidate) => met.then(() => ends[other].connection.addIceCandidate(candidate)).catch(() => {});
+  const handTo = (...others) => (candidate) =>
+    met.then(() => others.forEach((other) => (ends[other]?.connection ?? outside).addIceCandidate(candidate).catch(() => {})));
   try {
-    for (const other of [1, 0]) ends.push(new End(server, handTo(other)));
+    ends.push(new End(server, handTo(1, 2)), new End(server, handTo(0)));
     const [a, b] = ends.map((end) => end.connection);
     await a.setLocalDescription(await a.createOffer());
-    await b.setRemoteDescription(a.localDescription);
-    await b.setLocalDescription(await b.createAnswer());
+    for (const other of [outside, b]) {
+      await other.setRemoteDescription(a.localDescription);
+      await other.setLocalDescription(await other.createAnswer());
+    }
     await a.setRemoteDescription(b.localDescription);
     meet();
     await within(CANDIDATE_MS, ends[0].ready, ends[1].ready);
@@ -101,7 +106,9 @@ export async function tryAlone(server) {
   } catch (error) {
     result.text = String(error).slice(0, 120); // the browser does not take this URI at all
   }
-  const { code = null, text = result.text } = ends.find((end) => end.code) ?? {};
-  for (const end of ends) end.connection.close();
+  // What the browser has not given up yet is no failed lookup of one address family, but a way without an answer.
+  const gaveUp = ends.filter((end) => end.code && (end.code !== NOTHING_CAME || end.connection.iceGatheringState === 'complete'));
+  const { code = null, text = result.text } = gaveUp.sort((one, other) => one.code - other.code)[0] ?? {};
+  for (const one of [outside, ...ends.map((end) => end.connection)]) one.close();
   return { ...result, code, text };
 }

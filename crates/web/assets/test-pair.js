@@ -53,5 +53,4 @@ export async function meet({ id, server, ask, show, isOver }) {
     if (!outbox.length) await sleep(POLL_MS);
   }
   end?.connection.close();
-  if (!peer) show('pairOver');
 }

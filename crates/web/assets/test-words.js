@@ -11,12 +11,11 @@ const TEXTS = {
   help: ['What to do', 'Что делать'],
   again: ['Test again', 'Проверить ещё раз'],
   pair: ['The two of you', 'Вдвоём'],
-  pairWait: ['Open this link on the other phone too. After its test, a call between you is tried.', 'Откройте ссылку и на втором телефоне. После его проверки попробуем звонок между вами.'],
+  pairWait: ['Open this link on the other phone too, to test a call between you.', 'Откройте ссылку и на втором телефоне: проверим звонок между вами.'],
   pairTesting: ['Trying a call between you…', 'Пробуем звонок между вами…'],
   pairWorks: ['A call between you works.', 'Звонок между вами проходит.'],
   pairFails: ['A call between you does not work.', 'Звонок между вами не проходит.'],
   pairTheirs: ['Calls do not work from the other phone.', 'Со второго телефона звонки не работают.'],
-  pairOver: ['Nobody came.', 'Никто не пришёл.'],
   figures: ['There and back {rtt}, lost {loss}.', 'Туда и обратно {rtt}, потери {loss}.'],
   details: ['Details', 'Подробности'],
   detailsHint: ['One way that works is enough.', 'Достаточно одного рабочего пути.'],
@@ -40,9 +39,9 @@ const TEXTS = {
   newLink: ['Ask for a new link.', 'Попросите новую ссылку.'],
   online: ['Are you online? Then test again.', 'Проверьте интернет и попробуйте ещё раз.'],
   both: ['Does a call fail all the same? Open this link on the other phone.', 'Звонок всё равно не проходит? Откройте ссылку на втором телефоне.'],
-  clock: ['Set the right date and time on this device.', 'Поставьте на устройстве верные дату и время.'],
+  clock: ['Set the right date and time.', 'Поставьте верные дату и время.'],
   allow: ['If the browser asks about the local network, allow it.', 'Если браузер спросит про локальную сеть, разрешите.'],
-  browser: ['Use another browser, or no extension that blocks WebRTC.', 'Откройте в другом браузере или без расширений, мешающих WebRTC.'],
+  browser: ['Use another browser, without extensions.', 'Откройте в другом браузере, без расширений.'],
   reopen: ['Close and reopen the app that you call with.', 'Закройте и снова откройте приложение для звонков.'],
 };
 
@@ -51,17 +50,17 @@ const VERDICTS = {
   ok: ['Sound and video get through.', 'Звук и видео доходят.', 'both'],
   'udp-blocked': ['This network blocks UDP, the fast way. Calls take a detour and may stutter.', 'Сеть не пропускает UDP, быстрый путь. Звонок идёт в обход и может прерываться.', 'network'],
   'only-443': ['This network lets only port 443 through. Calls take a detour and may stutter.', 'Сеть пропускает только порт 443. Звонок идёт в обход и может прерываться.', 'network'],
-  'relay-blocked': ['The server answers, but no sound comes through: its relay ports are closed.', 'Сервер отвечает, но звук не проходит: закрыты его порты ретрансляции.', 'operator'],
+  'relay-blocked': ['The server’s relay ports are closed. Calls ring and stay silent.', 'Порты ретрансляции сервера закрыты. Звонок идёт, но звука нет.', 'operator'],
   'cert-untrusted': ['This device does not trust the server’s certificate.', 'Устройство не доверяет сертификату сервера.', 'clock', 'operator'],
   dns: ['The server’s name leads nowhere from here.', 'Имя сервера отсюда никуда не ведёт.', 'network', 'operator'],
   unreachable: ['The server is not reached. The network, a VPN or a firewall is in the way.', 'Связи с сервером нет: мешает сеть, VPN или брандмауэр.', 'network'],
-  'proxy-address': ['The server sees a proxy’s address in place of yours.', 'Вместо вашего адреса сервер видит адрес прокси.', 'operator'],
+  'proxy-address': ['The server sees a proxy in place of you.', 'Вместо вас сервер видит прокси.', 'operator'],
   'local-address': ['The server’s name leads into a home network.', 'Имя сервера ведёт в домашнюю сеть.', 'allow', 'network', 'operator'],
   capacity: ['The server takes no more calls now.', 'Сервер сейчас больше звонков не принимает.', 'later', 'operator'],
   credentials: ['The server refuses the password of this test.', 'Сервер не принимает пароль этой проверки.', 'again', 'operator'],
   'secret-changed': ['The server’s secret was changed, and your app has the old one.', 'Секрет сервера сменили, а у приложения старый.', 'reopen', 'operator'],
-  'failed-logins': ['The server refused an app in your network within the last hour.', 'За последний час сервер отказал приложению в вашей сети.', 'reopen', 'operator'],
-  'ipv6-only': ['This network has IPv6 only, which not everybody has.', 'В этой сети только IPv6, а он есть не у всех.', 'network'],
+  'failed-logins': ['The server has refused an app in your network.', 'Сервер отказал приложению в вашей сети.', 'reopen', 'operator'],
+  'ipv6-only': ['This network has IPv6 only.', 'В этой сети только IPv6.', 'network'],
   'pair-failed': [...TEXTS.pairFails, 'again', 'operator'],
   lossy: ['Sound comes late or with gaps.', 'Звук запаздывает или прерывается.', 'network'],
   'no-webrtc': ['This browser has no WebRTC.', 'В этом браузере нет WebRTC.', 'browser'],
@@ -80,8 +79,5 @@ export const text = inLanguage(TEXTS);
 const reason = inLanguage(VERDICTS);
 
 export const resultOf = (verdict) => text(RESULTS[verdict] ?? (verdict.endsWith('-blocked') ? 'blocked' : 'refused'));
-
-// A newer server may know a verdict that has no words here.
-const known = (verdicts) => verdicts.filter((one) => one in VERDICTS);
-export const reasonsFor = (verdicts) => [...new Set(known(verdicts).map((one) => reason(one)))];
-export const helpFor = (verdicts) => [...new Set(known(verdicts).flatMap((one) => VERDICTS[one].slice(2)))].map((key) => text(key));
+export const reasonsFor = (verdicts) => [...new Set(verdicts.map((one) => reason(one)))];
+export const helpFor = (verdicts) => [...new Set(verdicts.flatMap((one) => VERDICTS[one].slice(2)))].map((key) => text(key));

@@ -8,29 +8,25 @@ import { helpFor, reasonsFor, resultOf, text } from './test-words.js';
 
 const ANSWER_MS = 9000;
 const PROBLEMS = { 410: 'ended', 429: 'busy' };
-const SAY_ALL = ['ended', 'busy', 'lost', 'pair-failed'];
-const WORSE = ['udp-blocked', 'only-443', 'lossy', 'slow'];
+const SAY_ALL = ['ended', 'busy', 'lost'];
+const WORSE = ['udp-blocked', 'only-443', 'relay-blocked', 'pair-failed', 'lossy', 'slow'];
 
 const by = (id) => document.getElementById(id);
 const table = new Table(by('ways'));
 let state; // of the test that runs, or the last one
 
 async function ask(path, body, tries = 3) {
-  const stop = new AbortController();
-  const timer = setTimeout(() => stop.abort(), ANSWER_MS);
   const headers = { 'content-type': 'application/json' };
-  const options = { method: 'POST', headers, body: JSON.stringify(body), signal: stop.signal };
+  // Not every browser has such a signal.
+  const options = { method: 'POST', headers, body: JSON.stringify(body), signal: AbortSignal.timeout?.(ANSWER_MS) };
   const answer = await fetch(path, options).catch(() => null);
   const content = await answer?.json().catch(() => null);
-  clearTimeout(timer);
   if (answer?.ok && content) return content;
   if (answer?.status in PROBLEMS) throw PROBLEMS[answer.status];
   if (tries === 1) throw 'lost';
   await sleep(2000);
   return ask(path, body, tries - 1);
 }
-
-// --- What is shown ---
 
 const loss = ({ sent, received }) => (sent ? `${number(((sent - received) / sent) * 100)}\u00a0%` : '–');
 const milliseconds = (n) => (n === null ? '–' : text('ms', { n: number(n) }));
@@ -89,8 +85,6 @@ function show() {
   setText(by('facts'), text('facts', { id, verdict: found.join(', '), address: report?.seen.address ?? '–' }));
 }
 
-// --- The test ---
-
 async function test() {
   const mine = (state = { isRunning: true, ways: [], done: 0, all: 1 });
   const change = (changes) => {
@@ -132,7 +126,7 @@ async function test() {
       },
     });
   } catch (problem) {
-    // What the test has found still holds if only the wait for the other person ends.
+    // With a report, only the wait for the other person has failed.
     change(mine.report ? { pair: null } : { problem: typeof problem === 'string' ? problem : 'lost', isRunning: false });
   }
 }

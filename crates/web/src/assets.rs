@@ -135,6 +135,38 @@ mod tests {
     }
 
     #[test]
+    fn every_verdict_has_words() {
+        let words = test_asset("test-words.js").unwrap().text;
+        let (_, verdicts) = words.split_once("const VERDICTS").unwrap();
+        let ids = [
+            "ok",
+            "udp-blocked",
+            "only-443",
+            "secret-changed",
+            "pair-failed",
+            "draining",
+            "credentials",
+            "quota",
+            "capacity",
+            "relay-blocked",
+            "cert-untrusted",
+            "dns",
+            "local-address",
+            "ipv6-only",
+            "no-answer",
+            "unreachable",
+            "proxy-address",
+            "slow",
+            "lossy",
+            "failed-logins",
+        ];
+        for id in ids {
+            let is_key = [format!(" {id}: "), format!(" '{id}': ")];
+            assert!(is_key.iter().any(|key| verdicts.contains(key)), "{id}");
+        }
+    }
+
+    #[test]
     fn every_module_that_a_page_imports_is_served_with_it() {
         let pages: [(&[_], _); 2] = [(&ASSETS, "/"), (&TEST_ASSETS, "")];
         for (files, root) in pages {

@@ -28,12 +28,12 @@ function trust(ca, database) {
   execFileSync('certutil', ['-d', `sql:${database}`, '-A', '-t', 'C,,', '-n', 'test CA', '-i', ca]);
 }
 
-function launch(name, home, { ca, language = 'en', warned = false }) {
+function launch(name, home, { ca, language = 'en' }) {
   const isChromium = name === 'chromium';
   const profile = path.join(home, 'profile');
   if (ca) trust(ca, isChromium ? path.join(home, '.pki/nssdb') : profile);
   const env = { ...process.env, HOME: home, TMPDIR: home };
-  const common = { headless: true, userDataDir: profile, env, acceptInsecureCerts: warned };
+  const common = { headless: true, userDataDir: profile, env };
   if (!isChromium) {
     return puppeteer.launch({
       ...common,
@@ -46,8 +46,8 @@ function launch(name, home, { ca, language = 'en', warned = false }) {
   return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', pipe: true, args });
 }
 
-// Runs `steps` with a browser. `settings`: a certificate authority that it trusts (`ca`), its `language`, and whether the
-// person goes on where the browser warns of a certificate (`warned`). The exit status says whether all was met.
+// Runs `steps` with a browser. `settings`: a certificate authority that it trusts (`ca`), and its `language`. The exit
+// status says whether all was met.
 export async function withBrowser(name, settings, steps) {
   const home = fs.mkdtempSync(path.join(os.tmpdir(), 'taciturn-page-'));
   let browser;

@@ -18,7 +18,7 @@ export class End {
   code = null;
   text = '';
   candidateMs = null;
-  #came = new Set(); // packets of the other end
+  came = new Set(); // packets of the other end
   #sentAt = new Map();
   #times = [];
 
@@ -55,7 +55,7 @@ export class End {
     if (data[0] === 'e') {
       this.#times.push(performance.now() - this.#sentAt.get(seq));
     } else if (seq < PACKETS && this.channel.readyState === 'open') {
-      this.#came.add(seq);
+      this.came.add(seq);
       this.channel.send(`e${seq}`);
     }
   }
@@ -71,18 +71,15 @@ export class End {
     const rtt = this.#times.sort((one, other) => one - other)[this.#times.length >> 1] ?? null;
     return { sent: PACKETS, rtt_ms: rtt && Math.round(rtt * 10) / 10 };
   }
-
-  get received() {
-    return this.#came.size;
-  }
 }
 
-// Tries a server with one URI, between two connections of this page. What these send to each other does not leave the
-// server; so a third one, which uses no relay, knocks at the relay's port from here: the server sees whether that arrives.
+// Tries a server with one URI, between two connections of this page. As what these send does not leave the server, a third
+// one, without a relay, knocks at the relay's port from here: the server sees whether that arrives.
 export async function tryAlone(server) {
   const result = { uri: server.urls, candidate_ms: null, text: '', sent: 0, received: 0, rtt_ms: null };
   const ends = [];
   const outside = new RTCPeerConnection();
+  outside.onicecandidate = ({ candidate }) => (result.knocked ||= Boolean(candidate?.candidate));
   let meet;
   const met = new Promise((resolve) => (meet = resolve));
   const handTo = (...others) => (candidate) =>
@@ -101,12 +98,12 @@ export async function tryAlone(server) {
     if (ends.every((end) => end.candidateMs !== null)) {
       result.candidate_ms = ends[0].candidateMs;
       const isOpen = await within(CONNECT_MS, ends[0].opened, ends[1].opened);
-      if (isOpen) Object.assign(result, await ends[0].send(), { received: ends[1].received });
+      if (isOpen) Object.assign(result, await ends[0].send(), { received: ends[1].came.size });
     }
   } catch (error) {
     result.text = String(error).slice(0, 120); // the browser does not take this URI at all
   }
-  // What the browser has not given up yet is no failed lookup of one address family, but a way without an answer.
+  // A failed lookup of one address family is no answer while the browser still tries the other.
   const gaveUp = ends.filter((end) => end.code && (end.code !== NOTHING_CAME || end.connection.iceGatheringState === 'complete'));
   const { code = null, text = result.text } = gaveUp.sort((one, other) => one.code - other.code)[0] ?? {};
   for (const one of [outside, ...ends.map((end) => end.connection)]) one.close();

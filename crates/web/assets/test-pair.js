@@ -29,7 +29,7 @@ export async function meet({ id, server, ask, show, isOver }) {
     if (connected) await sleep(LINGER_MS);
     if (mine !== end) return;
     connection.close();
-    show(connected ? 'pairWorks' : 'pairFails', { with: peer, connected, received: mine.received, ...measured });
+    show(connected ? 'pairWorks' : 'pairFails', { with: peer, connected, received: mine.came.size, ...measured });
   }
 
   function take({ type, sdp, from, to }) {

@@ -234,6 +234,16 @@ async fn answer(
             server.page.set_doctor(unix_milliseconds_now() / 1000, findings);
             Ok(Answer::Messages(Vec::new()))
         }
+        Request::TestLink { for_seconds, people } => {
+            server.tests.issue(for_seconds, people).map(Answer::TestLink)
+        }
+        Request::TestReports { link, after } => {
+            Ok(Answer::TestReports(server.tests.links.reports(Instant::now(), link, after)))
+        }
+        Request::EndTestLinks => {
+            let ended = server.tests.links.end_all(Instant::now());
+            Ok(Answer::Messages(vec![format!("{ended} links ended")]))
+        }
         Request::HandOver => {
             ControlPeer::may_take(asker)?;
             // Otherwise it is not answered here.

@@ -62,6 +62,10 @@ fn told(request: &Request) -> Option<String> {
         Request::CancelDrain => "cancel drain".to_owned(),
         Request::HandOver => "hand over".to_owned(),
         Request::Page { for_seconds } => format!("token for the status page, for {for_seconds} s"),
+        Request::TestLink { for_seconds, people } => {
+            format!("test link, for {for_seconds} s and {people} people")
+        }
+        Request::EndTestLinks => "end all test links".to_owned(),
         Request::LogLevel { filter: Some(filter), for_seconds } => {
             let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
             format!("log level {filter}{within}")
@@ -70,6 +74,7 @@ fn told(request: &Request) -> Option<String> {
         | Request::Status
         | Request::Sessions { .. }
         | Request::DoctorReport { .. }
+        | Request::TestReports { .. }
         | Request::Certs => return None,
     })
 }

@@ -22,7 +22,11 @@ mod page;
 mod reload_plan;
 mod server_handle;
 mod sockets;
+mod test_links;
+mod test_page;
+mod test_report;
 mod unix_time;
+pub mod visitors;
 
 pub use certificate_report::CertificateReport;
 pub use certificates::{CertificateError, Certificates, Renewed, Successors};

@@ -26,7 +26,7 @@ const BODY: usize = 1024;
 /// The header that has the token. Cookies would go to every port of the host, and `Authorization` may be a proxy's own.
 const TOKEN: &str = "taciturn-token";
 
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 
 /// The page of one server.
 pub(super) struct Page {
@@ -153,7 +153,7 @@ fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
     response
 }
 
-fn json(data: &impl Serialize) -> Response<Full<Bytes>> {
+pub(super) fn json(data: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_string(data) {
         Ok(text) => respond(StatusCode::OK, JSON, text),
         // Numbers and strings: no value of these types fails.
@@ -161,7 +161,7 @@ fn json(data: &impl Serialize) -> Response<Full<Bytes>> {
     }
 }
 
-fn respond(
+pub(super) fn respond(
     status: StatusCode,
     kind: &'static str,
     text: impl Into<Bytes>,

@@ -9,7 +9,10 @@ use arc_swap::ArcSwap;
 use super::certificate_report::CertificateReport;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
+use super::test_links::TestLinks;
+use taciturn_config::Config;
 use taciturn_control::CarriedOver;
+use taciturn_net::external::External;
 use taciturn_net::{FailedLogins, Shared, Workers};
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
@@ -33,6 +36,7 @@ pub struct ServerHandle {
     pub(super) failed_logins: Arc<FailedLogins>,
     /// What the status page needs.
     pub(super) page: Arc<PageState>,
+    pub(super) tests: Arc<TestLinks>,
 }
 
 /// How the server is.
@@ -86,6 +90,7 @@ impl ServerHandle {
             carried_over: None,
             failed_logins: Arc::clone(&shared.failed_logins),
             page: Arc::default(),
+            tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
         }
     }
 
@@ -104,6 +109,11 @@ impl ServerHandle {
     /// Other certificates, or other listeners that serve them.
     pub fn serve(&self, certificates: CertificateReport) {
         self.certificates.store(Arc::new(certificates));
+    }
+
+    /// Has test links made of this configuration from now on.
+    pub fn test_by(&self, config: &Config, external: &External) {
+        self.tests.set_terms(config, external);
     }
 
     /// The certificates as of now.

@@ -269,6 +269,7 @@ impl<'a> Confined<'a> {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,
         };
+        server.test_by(&in_use.config, &in_use.external);
         let (orderer, orders) = channel(1);
         let own = OwnSockets::of(control.as_ref(), metrics.as_ref())?;
         let (mut tasks, addresses) = (Vec::new(), {
@@ -278,6 +279,7 @@ impl<'a> Confined<'a> {
         let _inside = runtime.enter();
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
+        tasks.push(admin::visitors::start(&server, &in_use.shared.reception));
         if let Some(socket) = control {
             tasks.push(admin::control::start(socket, server.clone(), orderer.clone())?);
         }

@@ -132,5 +132,6 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         requests: Arc::default(),
         mobile: Arc::default(),
+        guests: Arc::default(),
     }
 }

@@ -53,6 +53,7 @@ const ONLY_TURNCTLS: &[&str] = &[
     "clap_complete",
     "clap_mangen",
     "hdrhistogram",
+    "qrcode",
     "ratatui",
     "rpassword",
     "shlex",

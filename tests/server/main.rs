@@ -28,5 +28,6 @@ mod strangers;
 mod streams;
 mod take_over;
 mod tcp_relay;
+mod test_links;
 mod udp_and_dtls;
 mod unproven;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::test_link::{TestLink, TestReport};
 
 /// One line of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub enum Answer {
     Certificates(Vec<Certificate>),
     /// Of [`Request::Page`](super::Request::Page).
     Page(PageToken),
+    /// Of [`Request::TestLink`](super::Request::TestLink).
+    TestLink(TestLink),
+    /// Of [`Request::TestReports`](super::Request::TestReports), in the order of their revisions.
+    TestReports(Vec<TestReport>),
     /// Of [`Request::HandOver`](super::Request::HandOver): the newest version of the hand-over that this server
     /// speaks. It waits for the other to begin.
     HandOver(u16),

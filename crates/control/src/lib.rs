@@ -24,6 +24,7 @@ mod codec;
 mod connection;
 mod error;
 mod request;
+mod test_link;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,7 @@ pub use codec::{
 pub use connection::{ClientError, Connection, Received};
 pub use error::{Error, ErrorKind, Mismatch, Peer};
 pub use request::{DoctorFinding, Request};
+pub use test_link::{TestLink, TestReport, TestSeen, TestedPair, TestedUri};
 
 /// The number of the protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;

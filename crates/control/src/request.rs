@@ -80,6 +80,25 @@ pub enum Request {
         /// The result of each test.
         findings: Vec<DoctorFinding>,
     },
+    /// Makes a link for people whose calls fail. Answered by [`Answer::TestLink`](super::Answer::TestLink).
+    TestLink {
+        /// How long it is valid.
+        for_seconds: u64,
+        /// How many people may test at a time.
+        people: u32,
+    },
+    /// What the tests of a link have found, or of all links. Answered by
+    /// [`Answer::TestReports`](super::Answer::TestReports).
+    TestReports {
+        /// Only those of the link of this number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<u64>,
+        /// Only those with a higher revision.
+        #[serde(default)]
+        after: u64,
+    },
+    /// Ends all links. Answered by [`Answer::Messages`](super::Answer::Messages).
+    EndTestLinks,
     /// Hands sockets and calls over to the process that asks: a server of the same machine that takes this one's
     /// place. Answered by [`Answer::HandOver`](super::Answer::HandOver); from then on the connection carries no
     /// lines. Only the server's own user and root may ask.

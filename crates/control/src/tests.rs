@@ -41,6 +41,16 @@ fn requests() -> Vec<(Request, &'static str)> {
         ),
         (Request::Certs, r#""command":"certs""#),
         (Request::HandOver, r#""command":"hand-over""#),
+        (
+            Request::TestLink { for_seconds: 3600, people: 2 },
+            r#""command":"test-link","for_seconds":3600,"people":2"#,
+        ),
+        (
+            Request::TestReports { link: Some(7), after: 3 },
+            r#""command":"test-reports","link":7,"after":3"#,
+        ),
+        (Request::TestReports { link: None, after: 0 }, r#""command":"test-reports","after":0"#),
+        (Request::EndTestLinks, r#""command":"end-test-links""#),
         (Request::Page { for_seconds: 3600 }, r#""command":"page","for_seconds":3600"#),
         (
             Request::DoctorReport { findings: vec![finding("all", "open it"), finding("", "")] },
@@ -67,9 +77,55 @@ fn page_token() -> PageToken {
     }
 }
 
+fn test_link() -> TestLink {
+    TestLink {
+        number: 7,
+        address: "https://turn.example.org:5349/".into(),
+        path: "test/0123456789abcdefghijkl/".into(),
+        served_on: "tls".into(),
+        ends_at: 1_800_000_000,
+        people: 2,
+    }
+}
+
+fn test_report() -> TestReport {
+    TestReport {
+        link: 7,
+        revision: 3,
+        id: "0123456789".into(),
+        person: 1,
+        at: 1_700_000_000,
+        address: "198.51.100.7".into(),
+        language: "ru".into(),
+        verdict: "ok".into(),
+        advice: vec!["slow".into()],
+        uris: vec![TestedUri {
+            uri: "turn:turn.example.org".into(),
+            verdict: "ok".into(),
+            candidate_ms: Some(120),
+            address: Some("198.51.100.7".into()),
+            relayed: Some("203.0.113.7:59000".into()),
+            code: None,
+            text: String::new(),
+            sent: 50,
+            received: 49,
+            rtt_ms: Some(24),
+        }],
+        pair: Some(TestedPair {
+            with: "abcdefghij".into(),
+            connected: true,
+            sent: 5,
+            received: 5,
+            rtt_ms: None,
+        }),
+        seen: TestSeen { requests: 4, allocations: 2, ..TestSeen::default() },
+    }
+}
+
 #[test]
 fn no_log_line_shows_a_token() {
     assert!(!format!("{:?}", Answer::Page(page_token())).contains("abcdef"));
+    assert!(!format!("{:?}", Answer::TestLink(test_link())).contains("abcdef"));
 }
 
 fn traffic() -> Traffic {
@@ -174,6 +230,18 @@ fn lines() -> Vec<(Line, String)> {
             last(Ok(Answer::Page(page_token()))),
             good(
                 r#""page":{"address":"http://127.0.0.1:9641/","token":"0123456789abcdef","expires_at":1800000000}"#,
+            ),
+        ),
+        (
+            last(Ok(Answer::TestLink(test_link()))),
+            good(
+                r#""test_link":{"number":7,"address":"https://turn.example.org:5349/","path":"test/0123456789abcdefghijkl/","served_on":"tls","ends_at":1800000000,"people":2}"#,
+            ),
+        ),
+        (
+            last(Ok(Answer::TestReports(vec![test_report()]))),
+            good(
+                r#""test_reports":[{"link":7,"revision":3,"id":"0123456789","person":1,"at":1700000000,"address":"198.51.100.7","language":"ru","verdict":"ok","advice":["slow"],"uris":[{"uri":"turn:turn.example.org","verdict":"ok","candidate_ms":120,"address":"198.51.100.7","relayed":"203.0.113.7:59000","code":null,"text":"","sent":50,"received":49,"rtt_ms":24}],"pair":{"with":"abcdefghij","connected":true,"sent":5,"received":5,"rtt_ms":null},"seen":{"requests":4,"refused":0,"allocations":2,"from_peers":0,"to_peers":0,"address":null,"transports":[]}}]"#,
             ),
         ),
         (last(Ok(Answer::HandOver(1))), good(r#""hand_over":1"#)),

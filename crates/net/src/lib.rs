@@ -35,6 +35,7 @@ mod memory;
 mod own_addresses;
 pub mod proxy_protocol;
 mod readiness;
+mod reception;
 mod send_errors;
 mod server;
 mod shared;
@@ -69,6 +70,7 @@ pub use own_addresses::OwnAddresses;
 #[cfg(target_os = "linux")]
 pub use readiness::watch_descriptor;
 pub use readiness::watch_socket;
+pub use reception::{Reception, Receptionist, Visitor, VisitorStream, VisitorTicket};
 pub use send_errors::{Loss, Losses};
 pub use server::{Prepared, Running, ServerError, StandingStill, Workers, start};
 pub use shared::Shared;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::batch::ip_fields::KeptFields;
 use super::failed_logins::FailedLogins;
 use super::limit_names::LimitNames;
+use super::reception::Reception;
 use taciturn_turn::policy::{Connections, HandshakeLimit};
 use taciturn_turn::{Rules, Settings};
 
@@ -22,6 +23,8 @@ pub struct Shared {
     pub handshakes: Arc<HandshakeLimit>,
     /// Who failed to log in, for the operator.
     pub failed_logins: Arc<FailedLogins>,
+    /// Who takes connections that speak HTTP.
+    pub reception: Arc<Reception>,
     /// What the log calls the limits that clients meet.
     pub limit_names: LimitNames,
     /// How long a worker waits for more packets before it wakes up, while they arrive often and one by one.

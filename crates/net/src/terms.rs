@@ -77,6 +77,7 @@ impl Terms {
             tickets: Arc::new(tickets),
             requests: Arc::default(),
             mobile: Arc::default(),
+            guests: Arc::default(),
         };
         Shared {
             settings: self.settings,
@@ -87,6 +88,7 @@ impl Terms {
             )),
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::default(),
+            reception: Arc::default(),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
@@ -121,6 +123,7 @@ impl Terms {
             // As with answers.
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::clone(&before.failed_logins),
+            reception: Arc::clone(&before.reception),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,

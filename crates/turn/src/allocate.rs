@@ -1,6 +1,7 @@
 //! Allocate (RFC 8656 section 7, RFC 6062 section 5.1).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::allocations::{Allocation, Datagrams, Entry, Foundation, Kind, Loose, Mobility};
@@ -14,6 +15,7 @@ use super::effects::{OpenError, Outside};
 use super::endings::end;
 use super::event::{EndReason, Event};
 use super::failure::{Answer, Failure};
+use super::guests::{Guest, GuestRelay, GuestTicket};
 use super::lifetime::{DEFAULT_LIFETIME, granted_lifetime};
 use super::mobility::{wants_mobility, write_ticket};
 use super::parts::Parts;
@@ -41,6 +43,17 @@ struct Wanted {
     additional: bool,
     port: PortWish,
     lifetime: u32,
+}
+
+impl Wanted {
+    /// What a guest gets of it: a relayed address for UDP, which stays where it is made.
+    fn of(self, guest: Option<&Guest>) -> Result<Self, Failure> {
+        match (guest, self.wire) {
+            (None, _) => Ok(self),
+            (Some(_), Wire::Tcp) => Err(Failure::new(ErrorCode::UNSUPPORTED_TRANSPORT, "")),
+            (Some(_), Wire::Udp) => Ok(Self { mobile: false, ..self }),
+        }
+    }
 }
 
 /// What goes between relay and peers.
@@ -82,14 +95,15 @@ pub(super) fn allocate<O: Outside>(
     let Some(grant) = proven.grant else {
         return Err(Failure::new(ErrorCode::SERVER_ERROR, ""));
     };
-    let wanted = wanted(settings, request)?;
+    let wanted = wanted(settings, request)?.of(grant.guest.as_deref())?;
     let secure = cx.outside.is_secure(client);
     // What is reserved here can only be had here.
     if let PortWish::Pool(_) = wanted.port {
         //= 8489-14.8-try-alternate-authenticated
         // Only a proven client gets here (RFC 8489 section 14.8), and the answer is signed.
         let sha256 = proven.signature.sha256;
-        let redirect = settings.redirect.as_ref();
+        // A guest tries out this server.
+        let redirect = settings.redirect.as_ref().filter(|_| grant.guest.is_none());
         let alternate = redirect.and_then(|to| to.alternate(client.remote.0.ip(), secure, sha256));
         if let Some(alternate) = alternate {
             return Err(Failure::try_alternate(alternate));
@@ -103,8 +117,11 @@ pub(super) fn allocate<O: Outside>(
     }
     let now = cx.now.tick;
     let user = grant.user.clone();
-    let lifetime = granted_lifetime(settings, rules, wanted.lifetime, grant.expires, cx.now.unix);
+    let (credential, is_guest) = (grant.expires, grant.guest.is_some());
+    let lifetime =
+        granted_lifetime(settings, rules, wanted.lifetime, credential, is_guest, cx.now.unix);
     let expires = now + Duration::from_secs(u64::from(lifetime));
+    let guest = grant.guest.as_ref().map(admit_guest).transpose()?;
     let quota = admit(rules, &grant, now)?;
     let foundation = Foundation {
         client,
@@ -113,6 +130,7 @@ pub(super) fn allocate<O: Outside>(
         key: grant.key,
         credential_expires: grant.expires,
         origin: grant.origin,
+        guest,
         quota,
         made_by: request.message.transaction_id(),
         kind: match wanted.wire {
@@ -146,6 +164,9 @@ pub(super) fn allocate<O: Outside>(
     };
     entry.granted.lifetime = lifetime;
     entry.granted.address_error = address_error;
+    if let Some(guest) = &entry.guest {
+        guest.note_made(entry.carrier);
+    }
     if wanted.mobile {
         let registration = rules.mobile.register(&entry.username, *number, entry.id(), expires);
         entry.make_mobile(Mobility::new(registration));
@@ -231,6 +252,13 @@ fn wanted(settings: &Settings, request: &Request<'_>) -> Result<Wanted, Failure>
     let lifetime = message.lifetime()?.unwrap_or(DEFAULT_LIFETIME);
     let mobile = wants_mobility(settings, request, wire == Wire::Tcp)?;
     Ok(Wanted { wire, mobile, family, additional: additional.is_some(), port, lifetime })
+}
+
+/// Takes a place for one more allocation of a guest's.
+fn admit_guest(guest: &Arc<Guest>) -> Result<GuestTicket, Failure> {
+    let detail = "A guest has no more allocations";
+    let full = || Failure::new(ErrorCode::ALLOCATION_QUOTA_REACHED, detail);
+    GuestTicket::take(guest).ok_or_else(full)
 }
 
 /// Takes a place for one more allocation of the user.
@@ -342,7 +370,10 @@ impl<O: Outside> Opening<'_, '_, O> {
             Kind::Tcp(_) => lease.set_live_for_tcp(),
         }
         let public = SocketAddr::new(address.public, lease.port());
-        self.entry.attach(Relay { id: relay, lease, public, local });
+        let is_guest = self.entry.guest.is_some();
+        let open = || GuestRelay::open(&self.rules.guests, lease.family(), lease.port());
+        let of_guest = is_guest.then(open);
+        self.entry.attach(Relay { id: relay, lease, public, local, _of_guest: of_guest });
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Who sent a request (RFC 8489 section 9.2.4), and whose an allocation is (RFC 8656 section 5).
 
+use std::sync::Arc;
+
 use super::allocations::Allocation;
 use super::answer_budget::{Source, answers, count_failure, judges, takes_request};
 use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
@@ -8,10 +10,11 @@ use super::context::{Context, Request};
 use super::effects::Outside;
 use super::event::Event;
 use super::failure::{Answer, Failure};
+use super::guests::Guest;
 use super::parts::Parts;
 use super::reply::Signature;
 use super::rules::Rules;
-use super::types::ConnectionId;
+use super::types::{Carrier, ConnectionId};
 use super::user::UserId;
 use super::verdict::DropReason;
 use taciturn_stun::{ErrorCode, LongTermKey, Message, Method, PasswordAlgorithm};
@@ -116,7 +119,13 @@ pub(super) fn authenticate<O: Outside>(
         return Err(Unproven::Dropped(DropReason::WrongCredentials));
     }
     //= 8489-9.2.4-unknown-user, 8489-9.2.4-wrong-integrity
-    prove(&cx.parts.rules, cx.now, request, &credential).map_err(|reason| {
+    let proven = prove(&cx.parts.rules, cx.now, request, &credential).inspect(|proven| {
+        if let Some(guest) = proven.grant.as_ref().and_then(|grant| grant.guest.as_ref()) {
+            let carrier = Carrier::of(client.via, cx.outside.is_secure(client));
+            guest.note_request(carrier, client.remote.0.ip());
+        }
+    });
+    proven.map_err(|reason| {
         let username = match &credential.claim {
             Claim::Name(name) => name,
             Claim::Hash(hash) => {
@@ -185,7 +194,7 @@ fn prove_by_allocation(
         Claim::Name(name) => allocation.username.name() == name,
         Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
     };
-    let is_over = authenticator.strict_expiry()
+    let is_over = (authenticator.strict_expiry() || allocation.guest.is_some())
         && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
     let proves = is_its_user
         && allocation.key.algorithm() == credential.algorithm()
@@ -217,14 +226,40 @@ fn prove(
     {
         let signature = credential.signature(message, &key);
         let user = username.clone();
-        let grant = Grant { key, username, user, expires: None, origin: None };
+        let grant = Grant { key, username, user, expires: None, origin: None, guest: None };
         return Ok(Proven { signature, grant: Some(grant) });
     }
     let fits = |key: &LongTermKey| message.verify_integrity(key);
-    let grant =
-        authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?;
+    let is_meant = |guest: &Guest| match &credential.claim {
+        Claim::Name(name) => guest.name() == *name,
+        Claim::Hash(hash) => authenticator.is_hash_of(hash, guest.name()),
+    };
+    let grant = match rules.guests.find(now.unix, is_meant) {
+        Some(guest) => grant_of_guest(guest, credential, authenticator, fits)?,
+        None => {
+            authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?
+        }
+    };
     let signature = credential.signature(message, &grant.key);
     Ok(Proven { signature, grant: Some(grant) })
+}
+
+/// What the credential of a guest grants, if `fits` holds for its key.
+fn grant_of_guest(
+    guest: Arc<Guest>,
+    credential: &Credential<'_>,
+    authenticator: &Authenticator,
+    fits: impl Fn(&LongTermKey) -> bool,
+) -> Result<Grant, Denied> {
+    let realm = authenticator.realm();
+    let key = guest.key(credential.algorithm(), realm);
+    if !fits(&key) {
+        guest.note_wrong();
+        return Err(Denied::WrongPassword);
+    }
+    let user = UserId::new(&Arc::from(realm), guest.name());
+    let (username, expires) = (user.clone(), Some(guest.ends()));
+    Ok(Grant { key, username, user, expires, origin: None, guest: Some(guest) })
 }
 
 /// User and key of the allocation that a ConnectionBind request is about, if the request was sent in

@@ -12,7 +12,7 @@ use super::effects::{Observer, Outside};
 use super::event::Event;
 use super::failure::{Answer, Failure};
 use super::parts::Parts;
-use super::peer_check::{Refused, check_peer};
+use super::peer_check::{Refused, check_peer_of};
 use super::policy::Scope;
 use super::rules::Rules;
 use super::settings::Settings;
@@ -121,14 +121,14 @@ fn tell_port(
 ) {
     // Clients that mean the address alone send any port, mostly 0.
     let port = Some(peer.port()).filter(|port| *port != 0);
-    if let Err(refused) = check_peer(settings, rules, peer.ip(), port) {
+    if let Err(refused) = check_peer_of(allocation, settings, rules, peer.ip(), port) {
         let (client, remedy) = (allocation.client(), refused.remedy);
         outside.event(Event::PortOutOfReach { client, peer, remedy });
     }
 }
 
 /// Fails if the client may not have this peer; returns its canonical address, and which of its ports are good.
-/// `port` is given where it matters, see [`check_peer`].
+/// `port` is given where it matters, see [`check_peer_of`].
 pub(super) fn judge_peer(
     settings: &Settings,
     rules: &Rules,
@@ -145,7 +145,8 @@ pub(super) fn judge_peer(
         return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
     }
     let peer = SocketAddr::new(ip, peer.port());
-    check_peer(settings, rules, ip, port).map(|reach| (peer, reach)).map_err(|refused| {
+    let checked = check_peer_of(allocation, settings, rules, ip, port);
+    checked.map(|reach| (peer, reach)).map_err(|refused| {
         let Refused { refusal, remedy } = refused;
         outside.event(Event::PeerRefused { client: allocation.client(), peer, refusal, remedy });
         //= 8656-10.2-forbidden

@@ -106,6 +106,7 @@ fn authenticated<O: Outside>(
             false => Verdict::Drop(DropReason::NoAllocation),
         };
     }
+    let guest = proven.grant.as_ref().and_then(|grant| grant.guest.clone());
     let mut writer = form.writer(Class::Success, reply);
     let answer = if let Err(failure) = check_owner(cx.parts, request, &proven) {
         Err(failure)
@@ -138,6 +139,9 @@ fn authenticated<O: Outside>(
             Verdict::Drop(DropReason::NoAllocation)
         }
         Err(failure) => {
+            if let Some(guest) = guest {
+                guest.note_refusal(failure.code(), failure.cause());
+            }
             let own = || cx.parts.allocations.of(client).map(|own| &own.username);
             let user = username.as_ref().or_else(own);
             report(*client, user, method, &failure, cx.outside);

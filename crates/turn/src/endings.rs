@@ -15,6 +15,9 @@ use taciturn_stun::Family;
 pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason: EndReason) {
     let Some(mut allocation) = cx.parts.allocations.remove(id) else { return };
     let relayed = allocation.relayed();
+    if let Some(guest) = &allocation.guest {
+        guest.note_end(allocation.carrier, allocation.traffic);
+    }
     close_all_of(cx, &mut allocation);
     // An allocation that was never granted ends without a word.
     if let Some(relayed) = relayed.filter(|_| allocation.granted.lifetime > 0) {

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::context::Context;
 use super::effects::Outside;
 use super::parts::Parts;
-use super::peer_check::{is_within_reach, public_address};
+use super::peer_check::{is_for_guest, is_within_reach, public_address};
 use super::policy::Direction;
 use super::relay::within;
 use super::types::{AllocationId, Client};
@@ -66,6 +66,7 @@ pub(super) fn from_icmp<O: Outside>(
     //= 8656-11.5-whose-permission
     // The permission is asked for of the peer that the datagram was for, not of the sender of the error.
     let is_told = error.is_relayed(family) && !allocation.is_away();
+    let is_told = is_told && (allocation.guest.is_none() || is_for_guest(settings, rules, peer));
     let permitted = allocation.permitted(peer.ip(), now);
     if !is_told || !permitted.is_some_and(|reach| is_within_reach(rules, reach, peer)) {
         return None;

@@ -44,6 +44,7 @@
 //!     tickets: Arc::new(TicketKey::new([3; 32].into())),
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
+//!     guests: Arc::default(),
 //! };
 //! let settings = Settings {
 //!     relay_addresses: [Some(RelayAddress::plain(relay)), None],
@@ -111,6 +112,7 @@
 //! `mobility` lets an allocation move with its client (RFC 8016): `mobile_allocations` is how shards
 //! agree on where it is, `transfer` how it goes from one to another. `parked` is how requests are answered
 //! later. `nat_discovery` answers from elsewhere (RFC 5780). `announcing` is for a faster data path.
+//! `guests` are people who try out a call with a link of the operator's.
 //! [`snapshot`] is what a shard hands on to another process: `take_snapshot` and `restore` are both ends.
 //!
 //! A file uses names of those below it alone: `shard` is on top.
@@ -145,6 +147,7 @@ mod ended_requests;
 mod endings;
 mod event;
 mod failure;
+mod guests;
 mod icmp;
 mod intake;
 mod lifetime;
@@ -190,6 +193,7 @@ pub use effects::{
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
 pub use event::{EndReason, Event, Remedy};
+pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};
 pub use nat_discovery::NatDiscovery;

@@ -156,7 +156,8 @@ pub(super) fn resume<O: Outside>(
         return Ok(());
     }
     let Parts { number, settings, rules, allocations, moves, .. } = &mut *cx.parts;
-    let granted = granted_lifetime(settings, rules, wanted, grant.expires, now.unix);
+    // A guest has no allocation that moves.
+    let granted = granted_lifetime(settings, rules, wanted, grant.expires, false, now.unix);
     let deadline = now.tick + Duration::from_secs(u64::from(granted));
     let (ticket, to) = ((id, ticket.serial), (*number, client));
     let is_its_user = is_user_of(rules, grant);

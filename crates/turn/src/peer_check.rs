@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::allocations::Reach;
+use super::allocations::{Allocation, Reach};
 use super::event::Remedy;
 use super::policy::{PeerPolicy, Refusal};
 use super::rules::Rules;
@@ -113,6 +113,45 @@ pub(super) fn check_peer(
         true => Ok(reach),
         false => Err(Refused::of(peers, ip, refusal, is_own)),
     }
+}
+
+/// As [`check_peer`], for the peer of an allocation that is there.
+pub(super) fn check_peer_of(
+    allocation: &Allocation,
+    settings: &Settings,
+    rules: &Rules,
+    ip: IpAddr,
+    port: Option<u16>,
+) -> Result<Reach, Refused> {
+    match allocation.guest {
+        None => check_peer(settings, rules, ip, port),
+        Some(_) => check_peer_of_guest(settings, rules, ip, port),
+    }
+}
+
+/// A guest may have relayed addresses of guests as peers, and no other address, whatever the operator allows to users.
+fn check_peer_of_guest(
+    settings: &Settings,
+    rules: &Rules,
+    ip: IpAddr,
+    port: Option<u16>,
+) -> Result<Reach, Refused> {
+    let family = Family::of(ip);
+    let is_own = settings.relay_address(family).is_some_and(|own| own.public == ip);
+    let is_denied = rules.peers.check(ip).is_err_and(|refusal| refusal.is_configured());
+    let is_relay = port.is_none_or(|port| rules.guests.is_relay(family, port));
+    match is_own && !is_denied && is_relay {
+        true => Ok(Reach::Own),
+        false => Err(Refused { refusal: Some(Refusal::of_guest()), remedy: Remedy::Unknown }),
+    }
+}
+
+/// Returns whether data may pass between a guest and this peer. Asked for each packet, whatever permission there is.
+#[inline]
+pub(super) fn is_for_guest(settings: &Settings, rules: &Rules, peer: SocketAddr) -> bool {
+    let family = Family::of(peer.ip());
+    settings.relay_address(family).is_some_and(|own| own.public == peer.ip())
+        && rules.guests.is_relay(family, peer.port())
 }
 
 /// Returns whether data may pass to and from this port of an address that there is a permission for. To an own

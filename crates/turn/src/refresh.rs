@@ -65,7 +65,8 @@ pub(super) fn refresh<O: Outside>(
         return Ok(());
     }
     //= 8656-8.2-lifetime
-    let granted = granted_lifetime(settings, rules, wanted, entry.credential_expires, now.unix);
+    let (expires, is_guest) = (entry.credential_expires, entry.guest.is_some());
+    let granted = granted_lifetime(settings, rules, wanted, expires, is_guest, now.unix);
     let deadline = now.tick + Duration::from_secs(u64::from(granted));
     entry.set_expires(deadline);
     if let Some(mobile) = entry.mobility().map(Mobility::id) {

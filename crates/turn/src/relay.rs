@@ -11,7 +11,7 @@ use super::context::Context;
 use super::effects::{Observer, Outside};
 use super::event::Event;
 use super::parts::Parts;
-use super::peer_check::is_within_reach;
+use super::peer_check::{is_for_guest, is_within_reach};
 use super::policy::{Direction, RateLimits, Scope};
 use super::rules::Rules;
 use super::types::{AllocationId, Client, PeerAddr, Via};
@@ -108,6 +108,14 @@ fn send_to_peer<O: Outside>(
         Ok(to_peer) => to_peer,
         Err(reason) => return Verdict::Drop(reason),
     };
+    if let Some(guest) = &entry.guest {
+        if !is_for_guest(settings, rules, peer.0) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        if !guest.takes(rules.guests.rates(), cx.now.tick, Direction::ToPeers, payload.len()) {
+            return Verdict::Drop(DropReason::UserRate);
+        }
+    }
     let family = Family::of(peer.0.ip());
     let Some(relay) = entry.relay(family) else {
         return Verdict::Drop(DropReason::NoPermission);
@@ -153,7 +161,7 @@ pub(super) fn deliver<O: Outside>(
     peer: SocketAddr,
     payload: Range<usize>,
 ) -> Verdict {
-    let Parts { rules, allocations, statistics, tids, .. } = &mut *cx.parts;
+    let Parts { settings, rules, allocations, statistics, tids, .. } = &mut *cx.parts;
     let now = cx.now.tick;
     let Some(allocation) = allocations.get_mut(id) else {
         return Verdict::Drop(DropReason::NoAllocation);
@@ -163,6 +171,14 @@ pub(super) fn deliver<O: Outside>(
     };
     if allocation.is_away() {
         return Verdict::Drop(DropReason::NoAllocation);
+    }
+    if let Some(guest) = &allocation.guest {
+        if !is_for_guest(settings, rules, peer) {
+            return Verdict::Drop(DropReason::NoPermission);
+        }
+        if !guest.takes(rules.guests.rates(), now, Direction::ToClient, payload.len()) {
+            return Verdict::Drop(DropReason::UserRate);
+        }
     }
     let client = allocation.client();
     //= 8656-11.3-channel-first

@@ -6,7 +6,7 @@ use super::effects::Outside;
 use super::endings::end;
 use super::event::EndReason;
 use super::parts::Parts;
-use super::peer_check::{check_peer, check_tcp_peer};
+use super::peer_check::{check_peer_of, check_tcp_peer};
 use super::peer_connections::{close_all, usage_of};
 use super::rules::Rules;
 use super::settings::Settings;
@@ -98,7 +98,7 @@ pub(super) fn withdraw_refused<O: Outside>(cx: &mut Context<'_, O>, id: Allocati
         let traffic = close_all(next, resumed, cx.outside);
         entry.count(usage_of(traffic), statistics);
     }
-    let judge = |ip, port| check_peer(settings, rules, ip, port);
+    let judge = |ip, port| check_peer_of(&entry, settings, rules, ip, port);
     let addresses = entry.permissions().addresses();
     let judged: Vec<_> = addresses.map(|ip| (ip, judge(ip, None))).collect();
     let peers = entry.udp().into_iter().flat_map(|udp| udp.channels().iter());

@@ -199,7 +199,7 @@ fn adopt_relays<O: Outside + Adoption>(
             true => lease.set_live_for_tcp(),
             false => lease.set_live(),
         }
-        entry.attach(Relay { id: socket, lease, public, local });
+        entry.attach(Relay { id: socket, lease, public, local, _of_guest: None });
     }
     all
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
+use super::guests::Guests;
 use super::mobile_allocations::MobileAllocations;
 use super::policy::{
     AnswerLimit, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits, RequestLimit,
@@ -39,4 +40,6 @@ pub struct Rules {
     pub tickets: Arc<TicketKey>,
     /// Where the allocations are that may move.
     pub mobile: Arc<MobileAllocations>,
+    /// People who try out a call.
+    pub guests: Arc<Guests>,
 }

@@ -33,6 +33,8 @@ impl Rules {
             connection_ids: _,
             tickets,
             mobile,
+            // None goes to another process.
+            guests: _,
         } = self;
         SharedSnapshot(SharedRecord {
             nonces: nonces.snapshot(now),

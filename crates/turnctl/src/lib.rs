@@ -23,6 +23,7 @@ mod running;
 mod server_files;
 mod snippet;
 mod socket;
+mod test_link;
 mod top;
 mod upgrade;
 
@@ -49,6 +50,7 @@ pub use page::PageArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
 pub use socket::SocketArgs;
+pub use test_link::TestLinkArgs;
 pub use top::TopArgs;
 pub use upgrade::UpgradeArgs;
 
@@ -110,6 +112,8 @@ pub enum Command {
     Certs(SocketArgs),
     /// Print the address of the status page, with a token that allows to end sessions
     Page(PageArgs),
+    /// Print an address for the person whose call fails, and show what its test finds
+    TestLink(TestLinkArgs),
     /// Print a username and password that expire
     Credentials(CredentialsArgs),
     /// Load-test any TURN server and measure its performance
@@ -161,6 +165,7 @@ impl Cli {
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),
             Command::Page(args) => page::run(args, env, out).map(ok),
+            Command::TestLink(args) => test_link::run(args, env, out).map(ok),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {
             Ok((code, ())) => return ExitCode::from(code),

@@ -28,11 +28,11 @@ pub struct PageArgs {
     url: Option<String>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
 }
 
-fn url(text: &str) -> Result<String, String> {
+pub(super) fn url(text: &str) -> Result<String, String> {
     let is_url = text.starts_with("https://") || text.starts_with("http://");
     if is_url && !text.contains(['#', '?', ' ']) {
         Ok(format!("{}/", text.trim_end_matches('/')))

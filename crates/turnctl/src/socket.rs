@@ -186,6 +186,8 @@ pub(super) fn another_answer(answer: &Answer) -> CtlError {
         Answer::Messages(_) => "messages",
         Answer::Certificates(_) => "certificates",
         Answer::Page(_) => "a token for the status page",
+        Answer::TestLink(_) => "a test link",
+        Answer::TestReports(_) => "reports of tests",
         Answer::HandOver(_) => "the beginning of a hand-over",
     };
     ControlError::Strange(format!("it is {what}, which was not requested")).into()

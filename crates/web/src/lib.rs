@@ -1,7 +1,7 @@
-//! The status page without sockets: its files, who may read it and who may act on it, the last hour of traffic, and what
-//! `turnctl doctor` has found.
+//! The status page and test links, without sockets: their files; who may read the status page and who may act on it, the
+//! last hour of traffic, and what `turnctl doctor` has found; and in [`test`] what a link is and what a test comes to.
 //!
-//! The server serves it, on the address for metrics (`src/admin` there).
+//! The server serves both (`src/admin` there): the status page on the address for metrics, a link on its listeners.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -10,6 +10,7 @@ mod data;
 mod headers;
 mod history;
 mod state;
+pub mod test;
 mod tokens;
 
 pub use access::{Access, Asker, Refused, Right};

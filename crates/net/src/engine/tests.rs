@@ -39,6 +39,7 @@ impl Rig {
             connections: Arc::new(Connections::new(1, 1)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),
+            reception: Arc::default(),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use socket2::Domain;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
@@ -30,8 +30,9 @@ use crate::batch::system::dscp_of_connection;
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::handshakes::{Gate, Refused};
 use crate::proxy_protocol::{MAX_V2_LEN, Parsed, ProxyError, parse};
+use crate::reception::{self, Reception, Visitor, VisitorStream};
 use crate::tcp_relay::unbound::BoundPeer;
-use crate::timeouts::HANDSHAKE_TIME;
+use crate::timeouts::{FIRST_MESSAGE, HANDSHAKE_TIME};
 use taciturn_stun::canonical_ip;
 use taciturn_tls::TlsServer;
 use taciturn_turn::policy::{ConnectionTicket, Connections};
@@ -59,6 +60,9 @@ pub(crate) trait Host: Messages {
 
     /// Returns what limits handshakes.
     fn handshakes(&self) -> &Gate;
+
+    /// Returns who takes connections that speak HTTP.
+    fn reception(&self) -> &Reception;
 
     /// Writes a warning to the log, within the budget of its source.
     fn warn(&self, kind: Kind, source: IpAddr, text: Arguments<'_>);
@@ -163,6 +167,8 @@ struct Admitted {
 enum Established {
     Tcp(Rewound<TcpStream>),
     Tls(Box<TlsStream<Rewound<TcpStream>>>),
+    /// It is served elsewhere.
+    Visitor(Box<dyn VisitorStream>),
 }
 
 impl<H: Host> Incoming<H> {
@@ -182,8 +188,13 @@ impl<H: Host> Incoming<H> {
             Ok(Some(Established::Tcp(stream))) => {
                 Box::pin(self.serve_messages(stream, client, local, "tcp", &ticket, since)).await
             }
-            Ok(Some(Established::Tls(mut stream))) => {
-                stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS));
+            Ok(Some(Established::Visitor(stream))) => {
+                if let Some(receptionist) = self.worker.reception().expecting() {
+                    receptionist.take(Visitor { client, stream, ticket });
+                }
+                return Ok(());
+            }
+            Ok(Some(Established::Tls(stream))) => {
                 Box::pin(self.serve_messages(stream, client, local, "tls", &ticket, since)).await
             }
             Ok(None) => Ok(()),
@@ -275,10 +286,25 @@ impl<H: Host> Incoming<H> {
             }
             return Err(misdirected::found(&head, Expected::Tls));
         }
+        let receptionist = self.worker.reception().expecting();
+        if let (Some(receptionist), false) = (receptionist, is_tls) {
+            reception::read_on(&stream, &mut head);
+            if receptionist.admits(&head, client.ip()) {
+                return Ok(Some(Established::Visitor(Box::new(Rewound::new(head, stream)))));
+            }
+        }
         let stream = Rewound::new(head, stream);
         let stream = match (&self.settings.speaks, is_tls) {
             (Speaks::Tls(tls) | Speaks::Either(tls), true) => {
-                Established::Tls(Box::new(self.shake_hands(tls, client, stream).await?))
+                let mut stream = Box::new(self.shake_hands(tls, client, stream).await?);
+                stream.get_mut().1.set_buffer_limit(Some(UNSENT_RECORDS));
+                if let Some(receptionist) = self.worker.reception().expecting() {
+                    let head = timeout(FIRST_MESSAGE, stream.fill_buf()).await??;
+                    if receptionist.admits(head, client.ip()) {
+                        return Ok(Some(Established::Visitor(stream)));
+                    }
+                }
+                Established::Tls(stream)
             }
             (Speaks::Plain | Speaks::Either(_), false) => Established::Tcp(stream),
             (Speaks::Tls(_), false) => return Err(misdirected::found(&[], Expected::Tls)),
@@ -304,7 +330,14 @@ impl<H: Host> Incoming<H> {
             Err(refused) => Err(NoHandshake::Refused(refused)),
         };
         shaken.map_err(|error| match error {
-            NoHandshake::Failed(error) => error,
+            NoHandshake::Failed(error) => {
+                if let Some(receptionist) = self.worker.reception().expecting()
+                    && reception::is_about_certificate(&error)
+                {
+                    receptionist.certificate_refused(client.ip());
+                }
+                error
+            }
             NoHandshake::Refused(why) => {
                 refuse(&*self.worker, &self.settings, client, why);
                 io::Error::other(why.text())

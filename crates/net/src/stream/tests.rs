@@ -56,6 +56,7 @@ impl Rig {
             connections: Arc::clone(&connections),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),
+            reception: Arc::default(),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),

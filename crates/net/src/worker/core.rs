@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::handshakes::Gate;
 use crate::mailbox::OtherWorkers;
+use crate::reception::Reception;
 use crate::shared::Shared;
 use crate::tcp_relay::unbound::UnboundPeers;
 use crate::udp_loop::UdpLoop;
@@ -38,6 +39,7 @@ pub(crate) struct Core {
     /// Wakes the loop that serves the sockets.
     pub(super) wake: Arc<Notify>,
     pub(super) connections: Arc<Connections>,
+    pub(super) reception: Arc<Reception>,
     pub(super) stream_listeners: RefCell<StreamListeners>,
 }
 
@@ -65,6 +67,7 @@ impl Core {
             read_buffer: RefCell::new(vec![0; READ_BUFFER].into()),
             strangers: Cell::new(u32::MAX),
             wake,
+            reception: Arc::clone(&shared.reception),
             connections: Arc::clone(&shared.connections),
             stream_listeners: RefCell::default(),
         });

@@ -10,6 +10,7 @@ use super::core::Core;
 use crate::engine::stream;
 use crate::event_log::Kind;
 use crate::handshakes::Gate;
+use crate::reception::Reception;
 use crate::stream::accept::Host;
 use crate::stream::connection::Messages;
 use crate::stream::send_queue::SendQueue;
@@ -61,6 +62,10 @@ impl Host for Core {
 
     fn handshakes(&self) -> &Gate {
         &self.handshakes
+    }
+
+    fn reception(&self) -> &Reception {
+        &self.reception
     }
 
     fn warn(&self, kind: Kind, source: IpAddr, text: Arguments<'_>) {

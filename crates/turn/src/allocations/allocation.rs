@@ -12,6 +12,7 @@ use crate::auth::Origin;
 use crate::channel_route::ChannelRoute;
 use crate::clock::{Remaining, TakeOver, Tick};
 use crate::effects::DataPath;
+use crate::guests::{GuestRelay, GuestTicket};
 use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket, RequestBudget};
 use crate::snapshot::records::{AllocationRecord, GrantedRecord, KindRecord, RelayRecord};
 use crate::statistics::Statistics;
@@ -29,12 +30,15 @@ pub(crate) struct Relay {
     pub(crate) public: SocketAddr,
     /// As bound.
     pub(crate) local: SocketAddr,
+    /// Of an allocation of a guest's.
+    pub(crate) _of_guest: Option<GuestRelay>,
 }
 
 impl Relay {
     /// For another process. Its number is of this one alone.
     const fn snapshot(&self, now: Tick) -> RelayRecord {
-        let Self { id: _, lease, public, local } = self;
+        // Nothing of a guest goes there.
+        let Self { id: _, lease, public, local, _of_guest: _ } = self;
         RelayRecord { lease: lease.leased(now), public: *public, local: *local }
     }
 }
@@ -51,6 +55,8 @@ pub(crate) struct Allocation {
     pub(crate) credential_expires: Option<u64>,
     /// The user or secret of the configuration that it was made with.
     pub(crate) origin: Option<Origin>,
+    /// The guest whose it is, if it is one's.
+    pub(crate) guest: Option<GuestTicket>,
     /// Gives the place in the user's quota back when dropped.
     pub(crate) quota: QuotaTicket,
     /// What it has spent of its rates; shared with the connections of a TCP allocation.
@@ -116,6 +122,7 @@ pub(crate) struct Foundation {
     pub(crate) key: LongTermKey,
     pub(crate) credential_expires: Option<u64>,
     pub(crate) origin: Option<Origin>,
+    pub(crate) guest: Option<GuestTicket>,
     pub(crate) quota: QuotaTicket,
     pub(crate) made_by: TransactionId,
     pub(crate) kind: Kind,
@@ -130,6 +137,7 @@ impl Allocation {
             key: foundation.key,
             credential_expires: foundation.credential_expires,
             origin: foundation.origin,
+            guest: foundation.guest,
             quota: foundation.quota,
             meter: Arc::default(),
             relays: [None, None],
@@ -161,6 +169,7 @@ impl Allocation {
             key,
             credential_expires,
             origin,
+            guest: _, // those of guests stay here
             quota,
             meter,
             relays,
@@ -257,6 +266,7 @@ impl Allocation {
             key: key.clone(),
             credential_expires: *credential_expires,
             origin: *origin,
+            guest: None,
             quota,
             meter: Arc::new(meter),
             relays: [None, None],

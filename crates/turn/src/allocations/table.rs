@@ -171,13 +171,14 @@ impl Allocations {
         Entry { id, allocation, index: &mut self.index }
     }
 
-    /// Those whose client `goes`, for another process, in the order of their places.
+    /// Those whose client `goes`, for another process, in the order of their places. Those of guests do not go.
     pub(crate) fn snapshot(
         &self,
         now: Tick,
         goes: impl Fn(&Client) -> bool,
     ) -> impl Iterator<Item = AllocationRecord> {
-        let those = self.all.values().filter(move |allocation| goes(&allocation.client));
+        let goes = move |known: &&Allocation| goes(&known.client) && known.guest.is_none();
+        let those = self.all.values().filter(goes);
         those.map(move |allocation| allocation.snapshot(now))
     }
 

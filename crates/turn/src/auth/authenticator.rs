@@ -8,6 +8,7 @@ use super::{
     LongTermKey, Origin, PasswordAlgorithm, RestName, SecurityFeatures, SharedSecret, StaticKey,
     StaticUser, long_term_key_by, userhash,
 };
+use crate::guests::Guest;
 use crate::user::UserId;
 
 /// What a good credential grants.
@@ -24,6 +25,8 @@ pub struct Grant {
     pub expires: Option<u64>,
     /// The user or secret of the configuration; `None` where the key of an allocation was good.
     pub origin: Option<Origin>,
+    /// The guest whose credential it is, if it is one's.
+    pub guest: Option<Arc<Guest>>,
 }
 
 /// Who a client says it is.
@@ -243,6 +246,7 @@ impl Authenticator {
             user: keys.user.clone(),
             expires: None,
             origin: Some(keys.origin),
+            guest: None,
         });
 
         let mut made_by_secret = None;
@@ -276,6 +280,7 @@ impl Authenticator {
             user: UserId::new(&self.realm, rest.name),
             expires: Some(rest.expires),
             origin: Some(origin),
+            guest: None,
         })
     }
 }

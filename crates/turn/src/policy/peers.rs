@@ -23,6 +23,7 @@ enum Rule {
     Isatap,
     NotGlobalUnicast,
     OwnAddress,
+    Guest,
     Configured(IpNet),
 }
 
@@ -31,12 +32,15 @@ impl Refusal {
     pub const OWN_ADDRESS: &'static str = "own address";
     const ISATAP: &'static str = "ISATAP";
     const NOT_GLOBAL_UNICAST: &'static str = "not global unicast";
+    /// The name of the rule about guests.
+    const GUEST: &'static str = "peer of a guest";
     /// The name of all rules of the operator's.
     pub const CONFIGURED: &'static str = "denied by the operator";
 
     /// The names of all rules. Some come more than once: a rule may have several networks.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        let others = [Self::ISATAP, Self::NOT_GLOBAL_UNICAST, Self::OWN_ADDRESS, Self::CONFIGURED];
+        let own = [Self::OWN_ADDRESS, Self::GUEST, Self::CONFIGURED];
+        let others = [Self::ISATAP, Self::NOT_GLOBAL_UNICAST].into_iter().chain(own);
         BUILT_IN.iter().map(|(name, _)| *name).chain(others)
     }
 
@@ -48,8 +52,14 @@ impl Refusal {
             Rule::Isatap => Self::ISATAP,
             Rule::NotGlobalUnicast => Self::NOT_GLOBAL_UNICAST,
             Rule::OwnAddress => Self::OWN_ADDRESS,
+            Rule::Guest => Self::GUEST,
             Rule::Configured(_) => Self::CONFIGURED,
         }
+    }
+
+    /// That of a guest.
+    pub(crate) const fn of_guest() -> Self {
+        Self { rule: Rule::Guest }
     }
 
     /// Whether it was the operator who denied the address.
@@ -84,7 +94,11 @@ impl Refusal {
                     "private" | "carrier-grade NAT" | "link-local" | "unique local" | "loopback"
                 )
             }
-            Rule::Isatap | Rule::NotGlobalUnicast | Rule::OwnAddress | Rule::Configured(_) => false,
+            Rule::Isatap
+            | Rule::NotGlobalUnicast
+            | Rule::OwnAddress
+            | Rule::Guest
+            | Rule::Configured(_) => false,
         }
     }
 }
@@ -96,6 +110,9 @@ impl fmt::Display for Refusal {
             Rule::Isatap => f.write_str("built-in rule: ISATAP (an IPv4 address in an IPv6 one)"),
             Rule::NotGlobalUnicast => f.write_str("built-in rule: only 2000::/3 is global unicast"),
             Rule::OwnAddress => f.write_str("an address of this server, but no relayed one"),
+            Rule::Guest => {
+                f.write_str("a guest of a test link reaches relayed addresses of guests alone")
+            }
             Rule::Configured(net) => write!(f, "{} ({net})", Self::CONFIGURED),
         }
     }

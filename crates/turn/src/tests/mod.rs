@@ -22,6 +22,7 @@ mod conformance;
 mod credentials;
 mod denied_peers;
 mod families;
+mod guests;
 mod housekeeping;
 mod icmp;
 mod indications;

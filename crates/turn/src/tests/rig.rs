@@ -538,6 +538,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         requests: Arc::default(),
         mobile: Arc::default(),
+        guests: Arc::default(),
     };
     let settings = Settings {
         relay_addresses: relays,

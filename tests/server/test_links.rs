@@ -331,6 +331,15 @@ async fn a_guest_tests_and_both_ends_are_joined() {
     assert_eq!(kept["uris"][1]["text"], json!("<b> "));
     let (_, words) = rig.turnctl(&["test-link", "--results"]);
     assert!(words.contains("ok: calls work from there"), "{words}");
+    let metrics = rig.server.told("metrics on http://").replace("/metrics", "");
+    let stream = TcpStream::connect(metrics).await.unwrap();
+    let overview =
+        ask(stream, b"GET /api/overview HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await;
+    let overview = String::from_utf8(overview).unwrap();
+    let (_, body) = overview.split_once("\r\n\r\n").unwrap();
+    let overview: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(&overview["tests"][0], kept);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ const tables = {
   sessions: new Table(by('sessions')),
   logins: new Table(by('logins')),
   peers: new Table(by('peers')),
+  tests: new Table(by('tests')),
 };
 
 let overview = null;
@@ -116,7 +117,7 @@ function showTiles() {
   const ports = used[1] ? `IPv4 ${number(used[0])}, IPv6 ${number(used[1])}` : number(used[0]);
   const last = samples.at(-1);
   describe(by('tiles'), [
-    [text('allocations'), number(status.allocations)],
+    [text('sessions'), number(status.allocations)],
     [text('users'), number(status.users)],
     [text('connections'), number(status.connections)],
     [text('ports'), text('portsOf', { used: ports, all: number(status.relay_ports) })],
@@ -145,9 +146,15 @@ function showFailures() {
     [text('last'), (one) => ago(one.last_at), true],
   ];
   const login = (one) => `${one.client.replace(/:\d+$/, '')} ${one.reason} ${one.user}`;
-  tables.logins.show(text('failedLogins'), logins, overview.failed_logins, login, text('noLogins'));
+  tables.logins.show(text('failedLogins'), logins, overview.failed_logins, login, text('none'));
   const peers = [[text('rule'), (one) => one.rule], [text('times'), (one) => number(one.times), true]];
-  tables.peers.show(text('refusedPeers'), peers, overview.refused_peers, (one) => one.rule, text('noPeers'));
+  tables.peers.show(text('refusedPeers'), peers, overview.refused_peers, (one) => one.rule, text('none'));
+  const tests = [
+    [text('client'), (one) => one.address],
+    [text('result'), (one) => [one.verdict, ...one.advice].join(', ')],
+    [text('when'), (one) => ago(one.at), true],
+  ];
+  tables.tests.show(text('tests'), tests, overview.tests, (one) => one.id, text('none'));
 }
 
 const badge = (kind, label) => element('span', { class: `badge ${kind}` }, label);

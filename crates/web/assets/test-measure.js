@@ -69,7 +69,7 @@ export class End {
     }
     for (let waited = 0; waited < LAST_MS && this.#times.length < PACKETS; waited += EVERY_MS) await sleep(EVERY_MS);
     const rtt = this.#times.sort((one, other) => one - other)[this.#times.length >> 1] ?? null;
-    return { sent: PACKETS, rtt_ms: rtt && Math.round(rtt * 10) / 10 };
+    return { sent: PACKETS, rtt_ms: rtt };
   }
 }
 
@@ -79,7 +79,6 @@ export async function tryAlone(server) {
   const result = { uri: server.urls, candidate_ms: null, text: '', sent: 0, received: 0, rtt_ms: null };
   const ends = [];
   const outside = new RTCPeerConnection();
-  outside.onicecandidate = ({ candidate }) => (result.knocked ||= Boolean(candidate?.candidate));
   let meet;
   const met = new Promise((resolve) => (meet = resolve));
   const handTo = (...others) => (candidate) =>
@@ -99,6 +98,7 @@ export async function tryAlone(server) {
       result.candidate_ms = ends[0].candidateMs;
       const isOpen = await within(CONNECT_MS, ends[0].opened, ends[1].opened);
       if (isOpen) Object.assign(result, await ends[0].send(), { received: ends[1].came.size });
+      result.knocked = [...(await outside.getStats()).values()].some(({ type }) => type === 'candidate-pair');
     }
   } catch (error) {
     result.text = String(error).slice(0, 120); // the browser does not take this URI at all

@@ -34,7 +34,7 @@ export async function meet({ id, server, ask, show, isOver }) {
 
   function take({ type, sdp, from, to }) {
     if (from !== peer || to !== id) return;
-    if (type === 'unable') show('pairTheirs');
+    if (type === 'unable') show('pairFails');
     else if (type === 'offer' && server) begin(sdp).catch(() => show('pairFails'));
     else if (type === 'answer') end?.connection.setRemoteDescription({ type, sdp }).catch(() => {});
   }

@@ -35,7 +35,7 @@ function wayOf({ uri }) {
   const [, scheme, port] = /^(turns?):(?:\[.*\]|[^:?]*):?(\d*)/.exec(uri) ?? [];
   const isTls = scheme === 'turns';
   const kind = isTls ? 'TLS' : /=tcp/.test(uri) ? 'TCP' : 'UDP';
-  return text('port', { kind, port: port || (isTls ? 5349 : 3478) });
+  return `${kind} ${port || (isTls ? 5349 : 3478)}`;
 }
 
 const verdictOf = ({ uri, received }) =>
@@ -93,26 +93,26 @@ async function test() {
   };
   show();
   try {
-    if (!window.RTCPeerConnection) throw 'no-webrtc';
     const { id, uris, username, credential, lifetime, people } = await ask('begin', {});
     const ends = performance.now() + lifetime * 1000;
     change({ id, all: uris.length });
     const ways = [];
-    for (const uri of uris) {
+    const cannot = window.RTCPeerConnection ? undefined : 'no-webrtc';
+    for (const uri of cannot ? [] : uris) {
       ways.push(await tryAlone({ urls: uri, username, credential }));
       change({ done: ways.length });
     }
     change({ ways });
     const [best] = ways.filter((one) => one.received).sort((one, other) => other.received - one.received);
     const tell = async (pair) => {
-      const report = await ask('report', { id, language: currentLanguage(), uris: ways, pair });
+      const report = await ask('report', { id, language: currentLanguage(), uris: ways, pair, cannot });
       change({ report, isRunning: false });
     };
     await tell(null).catch((problem) => {
       throw best ? 'untold' : problem;
     });
     if (people < 2) return;
-    const figures = (one) => text('figures', { rtt: milliseconds(one.rtt_ms), loss: loss(one) });
+    const figures = (one) => `${text('rtt')}: ${milliseconds(one.rtt_ms)}. ${text('loss')}: ${loss(one)}.`;
     const pair = (key, one) => best && change({ pair: [text(key), one?.sent ? figures(one) : ''] });
     pair('pairWait');
     await meet({

@@ -31,6 +31,8 @@ async function read(page) {
   const failed = await texts(page, '#logins tbody td:first-child');
   must(failed.some((name) => name.includes('<img src=x onerror')), `a hostile name is text: ${failed}`);
   must(!(await page.$('#logins img')) && !(await page.evaluate('window.hacked')), 'a hostile name is no markup');
+  const results = await texts(page, '#tests tbody td');
+  must(results.some((one) => one.startsWith('no-webrtc')), `the result of a test link is shown: ${results}`);
   must((await texts(page, '#certificates li')).join().includes('turn.e2e.test'), 'the certificate is shown');
   must((await texts(page, '#doctor')).join().length > 20, 'the report of doctor is shown');
   must(await page.$eval('#bandwidth svg', (svg) => /bit\/s/.test(svg.getAttribute('aria-label'))), 'the graph is described');

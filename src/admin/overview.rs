@@ -41,6 +41,7 @@ pub(super) async fn overview(server: &ServerHandle) -> io::Result<Overview> {
         refused_peers: refused.collect(),
         certificates: server.certificates().describe(SystemTime::now()),
         doctor: server.page.doctor(),
+        tests: server.tests.links.reports(Instant::now(), None, 0).into_iter().rev().collect(),
     })
 }
 

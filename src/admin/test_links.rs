@@ -31,13 +31,13 @@ const PEOPLE: std::ops::RangeInclusive<u32> = 1..=4;
 const GUESSES: u32 = 5;
 
 /// Requests that a source may make in a second.
-const REQUESTS: u32 = 20;
+const REQUESTS: u32 = 40;
 
 /// Handshakes over a certificate that was refused: so many are kept.
 const REFUSED_CERTIFICATES: usize = 64;
 
 /// Connections that wait to be taken in.
-pub(super) const QUEUE: usize = 16;
+pub(super) const QUEUE: usize = 32;
 
 /// What the links of a server are made of. A reload replaces it.
 #[derive(Clone, Debug, Default)]

@@ -117,6 +117,7 @@ fn observe(
             }
         }),
         address,
+        outside: guest.outside.into(),
         wrong: guest.wrong > 0,
         quota: guest.quota,
         capacity: guest.capacity,
@@ -137,6 +138,7 @@ fn tell(guest: &GuestSeen, observed: &Observation) -> TestSeen {
         allocations: sum(|seen| seen.allocations),
         from_peers: sum(|seen| seen.from_peers),
         to_peers: sum(|seen| seen.to_peers),
+        outside: observed.outside,
         address: by()
             .find_map(|(_, seen)| seen.address)
             .map(|address| address.to_canonical().to_string()),

@@ -22,9 +22,9 @@ use super::test_page::TestPage;
 use taciturn_net::{Reception, Visitor};
 use taciturn_turn::policy::subscriber;
 
-/// Connections at a time, and of one source. A browser opens six.
-const MOST: usize = 32;
-const MOST_OF_ONE: usize = 12;
+/// Connections at a time, and of one source. A browser opens six, and two phones may have one address.
+const MOST: usize = 48;
+const MOST_OF_ONE: usize = 24;
 
 /// The longest head of a request, in bytes.
 const HEAD: usize = 8192;

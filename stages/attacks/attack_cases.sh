@@ -75,6 +75,25 @@ reflection() {
     beside "reflect-$1" reflection.py "$1"
 }
 
+# A test link is out, and whoever scans for one does not learn that.
+check_link-guesses() {
+    local control=$DIR/control.sock link before status=0
+    start_attacked CONTROL="$control" || return 1
+    link=$("$TURNCTL" test-link --no-wait --socket "$control") || return 1
+    link=${link%%$'\n'*}
+    [ "${link#*/test/}" != "$link" ] || { say "there is no link: $link"; return 1; }
+    before=$(processor_time)
+    BESIDE=(--least attempts=3000 --most answered=0 --least served=1)
+    beside link-guesses link_guesses.py "/test/${link#*/test/}" || status=$?
+    say "the server took $(($(processor_time) - before)) hundredths of a second of the processor, call and newcomers included"
+    return $status
+}
+
+# Of the server, in hundredths of a second.
+processor_time() {
+    awk '{ print $14 + $15 }' "/proc/$(process_pid "$DIR/server")/stat"
+}
+
 # As many allocations as go; and with a range of ports that is searched for long, until each of them has
 # been used and beyond.
 check_churn() {

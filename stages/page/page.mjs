@@ -2,36 +2,14 @@
 // takes pictures.
 // URL is what `turnctl page` prints. Prints a line for each thing that is not as it should be.
 import fs from 'node:fs';
-import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { DESKTOP, PHONE as NARROW, fits, judge, must, pageOf, withBrowser } from './browser.mjs';
 
-const here = path.dirname(fileURLToPath(import.meta.url));
-const required = createRequire(path.join(here, '../e2e/.cache/'));
-const puppeteer = required('puppeteer-core');
 const [browserName, address, pictures, victim] = process.argv.slice(2);
 const plain = address.replace(/#.*/, '');
 const isChromium = browserName === 'chromium';
 const LIMIT_MS = 15_000;
-const DESKTOP = { width: 1280, height: 900 };
-const PHONE = { width: 360, height: 740, isMobile: isChromium, hasTouch: isChromium };
-
-let complaints = 0;
-function must(holds, what) {
-  if (holds) return;
-  complaints += 1;
-  console.log(`NOT MET: ${what}`);
-}
-
-function launch(home) {
-  const common = { headless: true, userDataDir: path.join(home, 'profile'), env: { ...process.env, HOME: home, TMPDIR: home } };
-  if (!isChromium) {
-    return puppeteer.launch({ ...common, executablePath: process.env.FIREFOX ?? '/usr/bin/firefox-esr', browser: 'firefox' });
-  }
-  const args = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--lang=en'];
-  return puppeteer.launch({ ...common, executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', pipe: true, args });
-}
+const PHONE = { ...NARROW, isMobile: isChromium, hasTouch: isChromium };
 
 async function open(page, url) {
   await page.goto('about:blank');
@@ -53,6 +31,8 @@ async function read(page) {
   const failed = await texts(page, '#logins tbody td:first-child');
   must(failed.some((name) => name.includes('<img src=x onerror')), `a hostile name is text: ${failed}`);
   must(!(await page.$('#logins img')) && !(await page.evaluate('window.hacked')), 'a hostile name is no markup');
+  const results = await texts(page, '#tests tbody td');
+  must(results.some((one) => one.startsWith('no-webrtc')), `the result of a test link is shown: ${results}`);
   must((await texts(page, '#certificates li')).join().includes('turn.e2e.test'), 'the certificate is shown');
   must((await texts(page, '#doctor')).join().length > 20, 'the report of doctor is shown');
   must(await page.$eval('#bandwidth svg', (svg) => /bit\/s/.test(svg.getAttribute('aria-label'))), 'the graph is described');
@@ -98,61 +78,28 @@ async function act(page) {
   });
 }
 
-async function judge(page, name) {
-  await page.evaluate(fs.readFileSync(required.resolve('axe-core/axe.min.js'), 'utf8'));
-  const { violations } = await page.evaluate(() => window.axe.run());
-  for (const { id, impact, nodes } of violations) {
-    const where = nodes.map((node) => node.target.join(' ')).join('; ');
-    must(impact !== 'serious' && impact !== 'critical', `axe: ${impact} ${id} on ${name}: ${where}`);
-  }
-}
-
 async function show(page, name, view, scheme, language) {
   await page.setViewport(view);
   if (isChromium) await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
   await page.select('#language', language);
   await new Promise((resolve) => setTimeout(resolve, 2500));
-  const width = await page.evaluate(() => document.documentElement.scrollWidth);
-  must(width <= view.width, `${name} fits into ${view.width} px: it has ${width}`);
-  const empty = await page.$$eval('[data-text]', (all) => all.filter((one) => !one.textContent).length);
-  must(empty === 0, `every text of ${name} is there`);
+  await fits(page, name, view);
   if (isChromium) await judge(page, name);
   await page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage: true });
 }
 
-async function pageOf(browser, faults) {
-  const page = await browser.newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  page.on('console', (message) => message.type() === 'error' && faults.push(message.text()));
-  return page;
-}
-
-async function main() {
-  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'taciturn-page-'));
-  fs.mkdirSync(pictures, { recursive: true });
-  let browser;
-  try {
-    browser = await launch(home);
-    console.log(await browser.version());
-    const faults = [];
-    const page = await pageOf(browser, faults);
-    await page.setViewport(DESKTOP);
-    await read(page);
-    await act(page);
-    await show(page, `${browserName}-desktop-light`, DESKTOP, 'light', 'en');
-    await show(page, `${browserName}-phone-light`, PHONE, 'light', 'ru');
-    if (isChromium) {
-      await show(page, `${browserName}-desktop-dark`, DESKTOP, 'dark', 'ru');
-      await show(page, `${browserName}-phone-dark`, PHONE, 'dark', 'en');
-    }
-    must(faults.length === 0, `no errors in the console: ${faults.join(' | ')}`);
-  } catch (error) {
-    must(false, error.stack);
-  } finally {
-    await browser?.close();
-    fs.rmSync(home, { recursive: true, force: true, maxRetries: 5 });
+fs.mkdirSync(pictures, { recursive: true });
+await withBrowser(browserName, {}, async (browser) => {
+  const faults = [];
+  const page = await pageOf(browser, faults);
+  await page.setViewport(DESKTOP);
+  await read(page);
+  await act(page);
+  await show(page, `${browserName}-desktop-light`, DESKTOP, 'light', 'en');
+  await show(page, `${browserName}-phone-light`, PHONE, 'light', 'ru');
+  if (isChromium) {
+    await show(page, `${browserName}-desktop-dark`, DESKTOP, 'dark', 'ru');
+    await show(page, `${browserName}-phone-dark`, PHONE, 'dark', 'en');
   }
-  process.exitCode = complaints ? 1 : 0;
-}
-
-await main();
+  must(faults.length === 0, `no errors in the console: ${faults.join(' | ')}`);
+});

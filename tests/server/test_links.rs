@@ -1,12 +1,13 @@
 //! Test links on the listeners of the relay: who has one is served, and nobody else learns that there are any.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-use std::io::ErrorKind;
+use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use openssl::ssl::{SslConnector, SslMethod};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use taciturn_stun::{AttributeType, Message, Method};
 use testkit::certificates::{Authority, HOST};
@@ -331,6 +332,38 @@ async fn a_guest_tests_and_both_ends_are_joined() {
     assert_eq!(kept["uris"][1]["text"], json!("<b> "));
     let (_, words) = rig.turnctl(&["test-link", "--results"]);
     assert!(words.contains("ok: calls work from there"), "{words}");
+    let metrics = rig.server.told("metrics on http://").replace("/metrics", "");
+    let stream = TcpStream::connect(metrics).await.unwrap();
+    let overview =
+        ask(stream, b"GET /api/overview HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await;
+    let overview = String::from_utf8(overview).unwrap();
+    let (_, body) = overview.split_once("\r\n\r\n").unwrap();
+    let overview: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(&overview["tests"][0], kept);
+}
+
+#[tokio::test]
+async fn turnctl_shows_each_result_as_it_comes_in_and_leaves_the_link() {
+    let rig = Rig::new();
+    let mut turnctl = Command::new(testkit::program::turnctl());
+    let socket = rig.server.state.path().join("control.sock");
+    turnctl.args(["test-link", "--socket"]).arg(socket).stdout(Stdio::piped());
+    let mut waiting = turnctl.spawn().unwrap();
+    let mut lines = BufReader::new(waiting.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let url = lines.next().unwrap();
+    assert!(lines.any(|line| line.starts_with("Waiting for results")));
+    let path = &url[url.find("/test/").unwrap()..];
+    let (_, begun) = rig.post(&format!("{path}begin"), &json!({})).await;
+    let good = json!({ "uri": begun["uris"][0], "candidate_ms": 1, "sent": 50, "received": 50 });
+    let report = json!({ "id": begun["id"], "language": "en", "uris": [good] });
+    rig.post(&format!("{path}report"), &report).await;
+    assert!(lines.any(|line| line == "  ok: calls work from there"));
+    let pid = Pid::from_child(&waiting);
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(lines.any(|line| line.starts_with("The link stays valid until")));
+    assert!(waiting.wait().unwrap().success());
+    assert_eq!(rig.post(&format!("{path}begin"), &json!({})).await.0, 200);
 }
 
 #[tokio::test]

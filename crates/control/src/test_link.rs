@@ -110,6 +110,9 @@ pub struct TestSeen {
     pub from_peers: u64,
     /// Packets that went to peers.
     pub to_peers: u64,
+    /// Packets that came to its relayed addresses from outside.
+    #[serde(default)]
+    pub outside: u64,
     /// The address that the requests came from.
     pub address: Option<String>,
     /// The transports that requests came by.

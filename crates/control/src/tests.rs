@@ -272,7 +272,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             last(Ok(Answer::TestReports(vec![test_report()]))),
             good(
-                r#""test_reports":[{"link":7,"revision":3,"id":"0123456789","person":1,"at":1700000000,"address":"198.51.100.7","language":"ru","verdict":"ok","advice":["slow"],"uris":[{"uri":"turn:turn.example.org","verdict":"ok","candidate_ms":120,"address":"198.51.100.7","relayed":"203.0.113.7:59000","code":null,"text":"","sent":50,"received":49,"rtt_ms":24}],"pair":{"with":"abcdefghij","connected":true,"sent":5,"received":5,"rtt_ms":null},"seen":{"requests":4,"refused":0,"allocations":2,"from_peers":0,"to_peers":0,"address":null,"transports":[]}}]"#,
+                r#""test_reports":[{"link":7,"revision":3,"id":"0123456789","person":1,"at":1700000000,"address":"198.51.100.7","language":"ru","verdict":"ok","advice":["slow"],"uris":[{"uri":"turn:turn.example.org","verdict":"ok","candidate_ms":120,"address":"198.51.100.7","relayed":"203.0.113.7:59000","code":null,"text":"","sent":50,"received":49,"rtt_ms":24}],"pair":{"with":"abcdefghij","connected":true,"sent":5,"received":5,"rtt_ms":null},"seen":{"requests":4,"refused":0,"allocations":2,"from_peers":0,"to_peers":0,"outside":0,"address":null,"transports":[]}}]"#,
             ),
         ),
         (last(Ok(Answer::HandOver(1))), good(r#""hand_over":1"#)),

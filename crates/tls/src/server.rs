@@ -52,7 +52,7 @@ pub fn server_config(store: Arc<CertStore>) -> Arc<ServerConfig> {
 /// refuse the latter; but apps built on libwebrtc can set the list (`tls_alpn_protocols`) and name
 /// `http/1.1` to pass firewalls, and coturn serves them, so that refusing would break calls that
 /// worked. What the refusal guards against, a browser's request for a web site being led here by
-/// an attacker, finds nothing: this server answers nothing but STUN.
+/// an attacker, finds nothing: this server answers nothing but STUN, and HTTP only to who names the secret of a test link.
 #[derive(Clone, Debug)]
 pub struct TlsServer {
     named: Configs,

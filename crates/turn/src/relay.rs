@@ -174,6 +174,7 @@ pub(super) fn deliver<O: Outside>(
     }
     if let Some(guest) = &allocation.guest {
         if !is_for_guest(settings, rules, peer) {
+            guest.count_outside();
             return Verdict::Drop(DropReason::NoPermission);
         }
         if !guest.takes(rules.guests.rates(), now, Direction::ToClient, payload.len()) {

@@ -1,5 +1,5 @@
 // Numbers, times and sizes as people read them.
-import { currentLanguage } from './words.js';
+import { currentLanguage } from './language.js';
 
 const UNITS = {
   en: { bits: ['bit/s', 'kbit/s', 'Mbit/s', 'Gbit/s'], bytes: ['B', 'kB', 'MB', 'GB', 'TB'], spans: ['s', 'min', 'h', 'd'] },

@@ -1,8 +1,9 @@
 // The status page: asks the server every two seconds, and shows what it says.
 import { bandwidth, bytes, day, moment, number, span } from './format.js';
 import { draw } from './graph.js';
+import { currentLanguage, setLanguage, translate } from './language.js';
 import { Table, describe, element, setText } from './tables.js';
-import { currentLanguage, setLanguage, text } from './words.js';
+import { text } from './words.js';
 
 const POLL_MS = 2000;
 const HISTORY_MS = 10_000;
@@ -14,6 +15,7 @@ const tables = {
   sessions: new Table(by('sessions')),
   logins: new Table(by('logins')),
   peers: new Table(by('peers')),
+  tests: new Table(by('tests')),
 };
 
 let overview = null;
@@ -115,7 +117,7 @@ function showTiles() {
   const ports = used[1] ? `IPv4 ${number(used[0])}, IPv6 ${number(used[1])}` : number(used[0]);
   const last = samples.at(-1);
   describe(by('tiles'), [
-    [text('allocations'), number(status.allocations)],
+    [text('sessions'), number(status.allocations)],
     [text('users'), number(status.users)],
     [text('connections'), number(status.connections)],
     [text('ports'), text('portsOf', { used: ports, all: number(status.relay_ports) })],
@@ -144,9 +146,15 @@ function showFailures() {
     [text('last'), (one) => ago(one.last_at), true],
   ];
   const login = (one) => `${one.client.replace(/:\d+$/, '')} ${one.reason} ${one.user}`;
-  tables.logins.show(text('failedLogins'), logins, overview.failed_logins, login, text('noLogins'));
+  tables.logins.show(text('failedLogins'), logins, overview.failed_logins, login, text('none'));
   const peers = [[text('rule'), (one) => one.rule], [text('times'), (one) => number(one.times), true]];
-  tables.peers.show(text('refusedPeers'), peers, overview.refused_peers, (one) => one.rule, text('noPeers'));
+  tables.peers.show(text('refusedPeers'), peers, overview.refused_peers, (one) => one.rule, text('none'));
+  const tests = [
+    [text('client'), (one) => one.address],
+    [text('result'), (one) => [one.verdict, ...one.advice].join(', ')],
+    [text('when'), (one) => ago(one.at), true],
+  ];
+  tables.tests.show(text('tests'), tests, overview.tests, (one) => one.id, text('none'));
 }
 
 const badge = (kind, label) => element('span', { class: `badge ${kind}` }, label);
@@ -231,10 +239,9 @@ function logIn(wrong) {
   notice(wrong ? text('wrongToken') : '');
 }
 
-function translate() {
-  document.documentElement.lang = currentLanguage();
+function speak() {
+  translate(text);
   document.title = `taciturn: ${text('title')}`;
-  for (const node of document.querySelectorAll('[data-text]')) node.textContent = text(node.dataset.text);
   Object.values(tables).forEach((table) => table.forget());
 }
 
@@ -272,7 +279,7 @@ async function run() {
 by('language').value = currentLanguage();
 by('language').addEventListener('change', ({ target }) => {
   setLanguage(target.value);
-  translate();
+  speak();
   if (!overview) return;
   show();
   showGraphs();
@@ -287,5 +294,5 @@ by('login').addEventListener('submit', (event) => {
 document.addEventListener('visibilitychange', () => document.hidden || poll());
 takeToken();
 addEventListener('hashchange', takeToken);
-translate();
+speak();
 run();

@@ -1,64 +1,139 @@
-// Tries each way into the relay, and shows what the server makes of it.
+// The test page: tries each way to the server, tells the server, and says what the server makes of it.
+import { number } from './format.js';
+import { currentLanguage, translate } from './language.js';
+import { Table, element, setText } from './tables.js';
+import { sleep, tryAlone } from './test-measure.js';
+import { meet } from './test-pair.js';
+import { helpFor, reasonsFor, resultOf, text } from './test-words.js';
 
-const post = async (name, body) => {
-  const answer = await fetch(name, {
-    method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  return answer.json();
-};
+const ANSWER_MS = 9000;
+const PROBLEMS = { 410: 'ended', 429: 'busy' };
+const SAY_ALL = ['ended', 'busy', 'lost'];
+const WORSE = ['udp-blocked', 'only-443', 'relay-blocked', 'pair-failed', 'lossy', 'slow'];
 
-const attempt = async (uri, begun) => {
-  const result = { uri, sent: 0, received: 0 };
-  const config = {
-    iceServers: [{ urls: uri, username: begun.username, credential: begun.credential }],
-    iceTransportPolicy: "relay",
-  };
-  const [a, b] = [new RTCPeerConnection(config), new RTCPeerConnection(config)];
-  const started = performance.now();
-  a.onicecandidate = ({ candidate }) => {
-    if (candidate?.candidate) {
-      result.candidate_ms ??= performance.now() - started;
-      result.relayed ??= `${candidate.address}:${candidate.port}`;
-      b.addIceCandidate(candidate);
-    }
-  };
-  b.onicecandidate = ({ candidate }) => candidate?.candidate && a.addIceCandidate(candidate);
-  a.onicecandidateerror = (error) => {
-    result.code = error.errorCode;
-    result.text = error.errorText.slice(0, 120);
-  };
-  b.ondatachannel = ({ channel }) => {
-    channel.onmessage = ({ data }) => channel.send(data);
-  };
-  const channel = a.createDataChannel("test", { ordered: false, maxRetransmits: 0 });
-  channel.onmessage = () => {
-    result.received += 1;
-  };
-  await a.setLocalDescription();
-  await b.setRemoteDescription(a.localDescription);
-  await b.setLocalDescription();
-  await a.setRemoteDescription(b.localDescription);
-  for (let turn = 0; turn < 100; turn += 1) {
-    await new Promise((done) => setTimeout(done, 100));
-    if (channel.readyState === "open" && result.sent < 50) {
-      result.sent += 1;
-      channel.send("x".repeat(1000));
-    } else if (result.sent === 50) {
-      break;
-    }
-  }
-  a.close();
-  b.close();
-  return result;
-};
+const by = (id) => document.getElementById(id);
+const table = new Table(by('ways'));
+let state; // of the test that runs, or the last one
 
-const begun = await post("begin", {});
-const uris = [];
-for (const uri of begun.uris ?? []) {
-  uris.push(await attempt(uri, begun));
+async function ask(path, body, tries = 3) {
+  const headers = { 'content-type': 'application/json' };
+  // Not every browser has such a signal.
+  const options = { method: 'POST', headers, body: JSON.stringify(body), signal: AbortSignal.timeout?.(ANSWER_MS) };
+  const answer = await fetch(path, options).catch(() => null);
+  const content = await answer?.json().catch(() => null);
+  if (answer?.ok && content) return content;
+  if (answer?.status in PROBLEMS) throw PROBLEMS[answer.status];
+  if (tries === 1) throw 'lost';
+  await sleep(2000);
+  return ask(path, body, tries - 1);
 }
-const language = navigator.language.slice(0, 2);
-const outcome = begun.id ? await post("report", { id: begun.id, language, uris, pair: null }) : begun;
-document.getElementById("verdict").textContent = outcome.verdict ?? outcome.error;
+
+const loss = ({ sent, received }) => (sent ? `${number(((sent - received) / sent) * 100)}\u00a0%` : '–');
+const milliseconds = (n) => (n === null ? '–' : text('ms', { n: number(n) }));
+
+function wayOf({ uri }) {
+  const [, scheme, port] = /^(turns?):(?:\[.*\]|[^:?]*):?(\d*)/.exec(uri) ?? [];
+  const isTls = scheme === 'turns';
+  const kind = isTls ? 'TLS' : /=tcp/.test(uri) ? 'TCP' : 'UDP';
+  return `${kind} ${port || (isTls ? 5349 : 3478)}`;
+}
+
+const verdictOf = ({ uri, received }) =>
+  state.report?.uris.find((one) => one.uri === uri)?.verdict ?? (received ? 'ok' : 'no-answer');
+
+const columns = () => [
+  [text('way'), wayOf],
+  [text('result'), (one) => resultOf(verdictOf(one))],
+  [text('found'), (one) => milliseconds(one.candidate_ms), true],
+  [text('rtt'), (one) => milliseconds(one.rtt_ms), true],
+  [text('loss'), loss, true],
+];
+
+// The weightiest first. That a way is blocked beside one that works is for the table.
+function findings({ problem, report }) {
+  if (problem) return [problem];
+  const more = report.advice.filter((one) => !one.endsWith('-blocked'));
+  return report.verdict === 'ok' && more.length ? more : [report.verdict, ...more];
+}
+
+// The big words, and their colour.
+function headline(found, works) {
+  if (SAY_ALL.includes(found[0])) return [reasonsFor(found)[0], 'bad'];
+  if (!works || found[0] === 'secret-changed') return [text('fails'), 'bad'];
+  if (found.some((one) => WORSE.includes(one))) return [text('limited'), 'warn'];
+  return [text('works'), found[0] === 'ok' ? 'good' : 'warn'];
+}
+
+const lines = (name, all) => all.map((one) => element(name, {}, one));
+
+function show() {
+  const { isRunning, done, all, ways, id, report, pair } = state;
+  const found = isRunning ? [] : findings(state);
+  const [words, kind] = isRunning ? [text('testing'), ''] : headline(found, ways.some((one) => verdictOf(one) === 'ok'));
+  by('verdict').className = kind;
+  setText(by('headline'), words);
+  by('reasons').replaceChildren(...lines('p', reasonsFor(found).filter((one) => one !== words)));
+  by('running').hidden = !isRunning;
+  by('progress').value = (done + 0.1) / (all + 0.1);
+  by('help').hidden = isRunning;
+  by('help').lastElementChild.replaceChildren(...lines('li', helpFor(found)));
+  by('again').hidden = isRunning || found[0] === 'ended';
+  by('pair').hidden = !pair;
+  by('pair-state').replaceChildren(...lines('p', pair ?? []));
+  by('details').hidden = isRunning || !ways.length;
+  table.show(text('details'), columns(), ways, ({ uri }) => uri, '');
+  setText(by('facts'), text('facts', { id, verdict: found.join(', '), address: report?.seen.address ?? '–' }));
+}
+
+async function test() {
+  const mine = (state = { isRunning: true, ways: [], done: 0, all: 1 });
+  const change = (changes) => {
+    Object.assign(mine, changes);
+    if (mine === state) show();
+  };
+  show();
+  try {
+    const { id, uris, username, credential, lifetime, people } = await ask('begin', {});
+    const ends = performance.now() + lifetime * 1000;
+    change({ id, all: uris.length });
+    const ways = [];
+    const cannot = window.RTCPeerConnection ? undefined : 'no-webrtc';
+    for (const uri of cannot ? [] : uris) {
+      ways.push(await tryAlone({ urls: uri, username, credential }));
+      change({ done: ways.length });
+    }
+    change({ ways });
+    const [best] = ways.filter((one) => one.received).sort((one, other) => other.received - one.received);
+    const tell = async (pair) => {
+      const report = await ask('report', { id, language: currentLanguage(), uris: ways, pair, cannot });
+      change({ report, isRunning: false });
+    };
+    await tell(null).catch((problem) => {
+      throw best ? 'untold' : problem;
+    });
+    if (people < 2) return;
+    const figures = (one) => `${text('rtt')}: ${milliseconds(one.rtt_ms)}. ${text('loss')}: ${loss(one)}.`;
+    const pair = (key, one) => best && change({ pair: [text(key), one?.sent ? figures(one) : ''] });
+    pair('pairWait');
+    await meet({
+      id,
+      server: best && { urls: best.uri, username, credential },
+      ask: (body) => ask('signal', body),
+      isOver: () => mine !== state || performance.now() > ends,
+      show(key, measured) {
+        pair(key, measured);
+        if (measured) tell(measured).catch(() => {});
+      },
+    });
+  } catch (problem) {
+    // With a report, only the wait for the other person has failed.
+    change(mine.report ? { pair: null } : { problem: typeof problem === 'string' ? problem : 'lost', isRunning: false });
+  }
+}
+
+translate(text);
+by('again').addEventListener('click', () => {
+  by('headline').focus();
+  test();
+});
+test();

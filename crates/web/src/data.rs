@@ -1,7 +1,7 @@
 //! What the page shows, as it gets it: JSON.
 
 use serde::Serialize;
-use taciturn_control::{Certificate, DoctorFinding, Session, Status};
+use taciturn_control::{Certificate, DoctorFinding, Session, Status, TestReport};
 
 /// Sessions that are shown at most: those that relayed last.
 pub const SESSIONS: usize = 500;
@@ -23,6 +23,8 @@ pub struct Overview {
     pub certificates: Vec<Certificate>,
     /// The last report of `turnctl doctor`.
     pub doctor: Option<DoctorReport>,
+    /// What people have found by test links within the last day, the last one first.
+    pub tests: Vec<TestReport>,
 }
 
 /// Somebody who failed to log in.

@@ -46,6 +46,8 @@ pub struct Guest {
     held: AtomicU32,
     made: AtomicU32,
     meter: Meter,
+    /// Packets that came to its relayed addresses from others than guests.
+    outside: AtomicU32,
     seen: Mutex<GuestSeen>,
 }
 
@@ -57,6 +59,7 @@ impl Guest {
             held: AtomicU32::new(0),
             made: AtomicU32::new(0),
             meter: Meter::default(),
+            outside: AtomicU32::new(0),
             seen: Mutex::default(),
         }
     }
@@ -82,7 +85,7 @@ impl Guest {
     /// What was seen of it so far.
     #[must_use]
     pub fn seen(&self) -> GuestSeen {
-        *self.lock()
+        GuestSeen { outside: self.outside.load(Relaxed), ..*self.lock() }
     }
 
     /// Its key in this realm.
@@ -144,6 +147,12 @@ impl GuestTicket {
     /// Notes what the allocation has relayed: it ends.
     pub(crate) fn note_end(&self, carrier: Carrier, traffic: Traffic) {
         self.0.lock().by(carrier).traffic.add(traffic);
+    }
+
+    /// Counts a packet that came to the allocation from somebody who is no guest. It goes no further, but tells that
+    /// the relay port can be reached.
+    pub(crate) fn count_outside(&self) {
+        self.0.outside.fetch_add(1, Relaxed);
     }
 
     /// Takes a packet out of what the guest, and all of them, may relay in a second. Returns whether it may pass.

@@ -12,6 +12,8 @@ use taciturn_stun::ErrorCode;
 pub struct GuestSeen {
     /// By each transport, in the order of [`Carrier::ALL`].
     pub by: [SeenBy; 4],
+    /// Packets that came to its relayed addresses from others than guests, and went no further.
+    pub outside: u32,
     /// Requests in its name that were not signed with its password.
     pub wrong: u32,
     /// Whether it was refused because it, or all together, have as many allocations as may be.

@@ -80,6 +80,22 @@ fn a_leaked_guest_reaches_no_port_beside_the_server() {
 }
 
 #[test]
+fn what_comes_to_a_guest_from_outside_goes_no_further_and_tells_that_its_port_is_open() {
+    let rig = generous();
+    let [(one, a), (two, b)] = two(&rig);
+    let guest = rules(&rig).guests.seen("test-one").unwrap();
+    assert_eq!(guest.outside, 0);
+    one.permit(&b);
+    two.permit(&a);
+    two.send(&a, b"of a guest").at(&one);
+    for _ in 0..3 {
+        rig.peer_sends(PEER, addr(&a), b"x").assert_dropped(DropReason::NoPermission);
+    }
+    let seen = ["test-one", "test-two"].map(|name| rules(&rig).guests.seen(name).unwrap().outside);
+    assert_eq!(seen, [3, 0]);
+}
+
+#[test]
 fn a_leaked_guest_reaches_no_call_of_a_user_and_no_user_a_guest() {
     let rig = generous();
     let (client, _) = guest(&rig, "192.0.2.8:1008", "test-one");

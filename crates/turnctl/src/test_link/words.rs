@@ -7,7 +7,7 @@ use crate::certs::date;
 use taciturn_control::{TestReport, TestedUri};
 
 /// What a whole test comes to, or an advice.
-const VERDICTS: [(&str, &str); 22] = [
+const VERDICTS: [(&str, &str); 23] = [
     ("ok", "calls work from there"),
     (
         "udp-blocked",
@@ -51,6 +51,7 @@ const VERDICTS: [(&str, &str); 22] = [
         "unreachable",
         "nothing of the device arrives: closed ports at the server, or a network that blocks them",
     ),
+    ("no-webrtc", "the browser has no WebRTC, or an extension has switched it off"),
     ("tcp-blocked", "TCP does not get through from there"),
     ("tls-blocked", "TLS does not get through from there"),
     (
@@ -72,10 +73,10 @@ fn words(id: &str) -> &str {
 /// Prints one result.
 pub(super) fn print(report: &TestReport, out: &mut dyn Write) -> io::Result<()> {
     let at = date(i64::try_from(report.at).unwrap_or(i64::MAX));
-    let TestReport { person, address, verdict, language, .. } = report;
+    let TestReport { person, id, address, verdict, language, .. } = report;
     // What a browser says is any text.
-    let language = language.escape_debug();
-    writeln!(out, "{at}: test {person}, from {address}, {language}")?;
+    let (id, language) = (id.escape_debug(), language.escape_debug());
+    writeln!(out, "{at}: test {person} ({id}), from {address}, {language}")?;
     writeln!(out, "  {verdict}: {}", words(verdict))?;
     for uri in &report.uris {
         writeln!(out, "    {}", of_uri(uri))?;
@@ -100,8 +101,8 @@ pub(super) fn print(report: &TestReport, out: &mut dyn Write) -> io::Result<()> 
         if seen.transports.is_empty() { "nothing".to_owned() } else { seen.transports.join(", ") };
     writeln!(
         out,
-        "  the server saw: {by}; {} allocations, {} packets to peers, {} from peers\n",
-        seen.allocations, seen.to_peers, seen.from_peers
+        "  the server saw: {by}; {} allocations, {} packets to peers, {} from peers, {} from outside\n",
+        seen.allocations, seen.to_peers, seen.from_peers, seen.outside
     )
 }
 
@@ -185,7 +186,7 @@ mod tests {
         print(&report(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         for part in [
-            "test 2, from 198.51.100.7, ru\n",
+            "test 2 (0123456789), from 198.51.100.7, ru\n",
             "  udp-blocked: UDP does not get through",
             "error 701 STUN\\u{1b}[2J timed out",
             "ok             turns:turn.example.org:5349?transport=tcp  relayed after 120 ms, 49 of 50 packets back, 24 ms",

@@ -37,6 +37,9 @@ pub struct ClientReport {
     /// What became of the test of two people, where there was one.
     #[serde(default)]
     pub pair: Option<PairReport>,
+    /// Why the browser could not even begin.
+    #[serde(default)]
+    pub cannot: Option<String>,
 }
 
 /// What became of a URI, as the browser sees it. Any field may be made up.
@@ -68,6 +71,9 @@ pub struct ClientUri {
     /// The round trip.
     #[serde(default)]
     pub rtt_ms: Option<f64>,
+    /// Whether the browser has also sent to the relayed address without a relay, by UDP.
+    #[serde(default)]
+    pub knocked: bool,
 }
 
 /// What became of the test of two people.

@@ -9,6 +9,8 @@ pub struct Observation {
     pub by: [Seen; 3],
     /// The address that the page was read from.
     pub address: IpAddr,
+    /// Packets that came to the guest's relayed addresses from outside.
+    pub outside: u64,
     /// Whether a request in the guest's name had a wrong signature.
     pub wrong: bool,
     /// Whether the guest was refused for the number of allocations, its own or of all.

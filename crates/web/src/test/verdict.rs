@@ -1,7 +1,9 @@
 //! What a test comes to: the numbers of the browser and what the server has seen, as fixed names.
 //!
 //! A browser's errors prove little (error 701 beside a good candidate is normal), so a URI is judged by whether packets
-//! came back, and where they did not, by how far the server has seen it come.
+//! came back, and where they did not, by how far the server has seen it come. What two relayed connections send each other
+//! does not leave the server, though, so it says nothing of a firewall in front of the relay ports: for that, the browser
+//! knocks at the relayed address without a relay, and the server counts what arrives.
 
 use std::net::IpAddr;
 
@@ -95,9 +97,19 @@ fn of_uri(uri: &ClientUri, observed: &Observation) -> UriVerdict {
 }
 
 fn of_all(report: &ClientReport, uris: &[UriVerdict], observed: &Observation) -> &'static str {
+    if report.cannot.as_deref() == Some("no-webrtc") {
+        return "no-webrtc";
+    }
     let both = || report.uris.iter().zip(uris);
     if !uris.iter().any(|uri| uri.works) {
         return of_none(uris, observed);
+    }
+    // UDP gets out of that network, and none has come in by the relay's port.
+    let knocks = |(uri, of): (&ClientUri, &UriVerdict)| {
+        of.works && uri.knocked && Way::of(&uri.uri) == Way::Udp
+    };
+    if observed.outside == 0 && both().any(knocks) {
+        return "relay-blocked";
     }
     if observed.secret_changed {
         return "secret-changed";
@@ -247,6 +259,7 @@ mod tests {
         Observation {
             by: [ASKED; 3],
             address: "198.51.100.7".parse().unwrap(),
+            outside: 8,
             wrong: false,
             quota: false,
             capacity: false,
@@ -307,6 +320,31 @@ mod tests {
         assert_verdict(vec![mostly], &observed(), "relay-blocked", &["relay-blocked"]);
         let nothing_sent = ClientUri { sent: 0, received: 0, ..good(UDP) };
         assert_verdict(vec![nothing_sent], &observed(), "relay-blocked", &["relay-blocked"]);
+    }
+
+    #[test]
+    fn relay_ports_are_closed_from_outside_although_relays_meet_inside() {
+        let knocked = |uri| ClientUri { knocked: true, ..good(uri) };
+        let none_came = Observation { outside: 0, ..observed() };
+        let uris = vec![knocked(UDP), knocked(TCP)];
+        assert_verdict(uris.clone(), &none_came, "relay-blocked", &["ok", "ok"]);
+        assert_verdict(uris, &observed(), "ok", &["ok", "ok"]);
+        let changed = Observation { secret_changed: true, ..none_came };
+        let verdict = judge(vec![knocked(UDP)], &changed);
+        assert_eq!((verdict.id, &verdict.advice[..]), ("relay-blocked", &["secret-changed"][..]));
+        // Where UDP does not get out, or nobody has knocked, nothing can be concluded.
+        assert_verdict(vec![good(UDP)], &none_came, "ok", &["ok"]);
+        let blocked = Observation { outside: 0, ..unseen(&[0]) };
+        let each = ["udp-blocked", "ok"];
+        assert_verdict(vec![none(UDP), knocked(TCP)], &blocked, "udp-blocked", &each);
+    }
+
+    #[test]
+    fn a_browser_without_webrtc_says_so() {
+        let cannot =
+            |why: &str| ClientReport { cannot: Some(why.into()), ..ClientReport::default() };
+        assert_eq!(verdict(&cannot("no-webrtc"), &unseen(&[0, 1, 2])).id, "no-webrtc");
+        assert_eq!(verdict(&cannot("<b>"), &unseen(&[0, 1, 2])).id, "unreachable");
     }
 
     #[test]

@@ -24,6 +24,12 @@ die() {
     exit 1
 }
 
+# release_notes VERSION: its section of CHANGELOG.md, without the heading
+release_notes() {
+    awk -v heading="## [$1]" 'index($0, heading) == 1 { on = 1; next } /^## / { on = 0 } on' "$ROOT/CHANGELOG.md" |
+        sed '/./,$!d'
+}
+
 # The names of an architecture: as uname prints it (x86_64), as Debian and container images have it (amd64).
 debian_name() {
     case $1 in

@@ -38,7 +38,8 @@ programs_for() {
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
-            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo
+            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
+            docker-registry:docker-registry
         ;;
     # Its other programs are installed by packaging/install-tools.
     release) echo qemu-user-static:qemu-aarch64-static ;;

@@ -7,14 +7,27 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
 # shellcheck disable=SC2034
 VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n 1)
+# The architectures that a release is made for, as uname prints them.
+# shellcheck disable=SC2034
+ARCHITECTURES=(x86_64 aarch64)
+# Where packaging/install-tools puts what Debian has not.
+# shellcheck disable=SC2034
+TOOLS=$TARGET_DIR/release-tools
 # What is made carries the time of the last commit, so that a second run makes the same bytes.
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git -C "$ROOT" log -1 --format=%ct 2>/dev/null || echo 1)}
 export SOURCE_DATE_EPOCH
 umask 022
 
+warn() { printf '%s\n' "$*" >&2; }
 die() {
-    printf 'error: %s\n' "$*" >&2
+    warn "error: $*"
     exit 1
+}
+
+# release_notes VERSION: its section of CHANGELOG.md, without the heading
+release_notes() {
+    awk -v heading="## [$1]" 'index($0, heading) == 1 { on = 1; next } /^## / { on = 0 } on' "$ROOT/CHANGELOG.md" |
+        sed '/./,$!d'
 }
 
 # The names of an architecture: as uname prints it (x86_64), as Debian and container images have it (amd64).
@@ -25,6 +38,9 @@ debian_name() {
     *) die "no release is made for the architecture \"$1\": x86_64 or aarch64" ;;
     esac
 }
+
+# What Rust calls it, for programs that are linked statically.
+rust_target() { printf '%s-unknown-linux-musl' "$1"; }
 
 # objcopy that knows every architecture comes with Rust; binutils' own knows that of the machine.
 object_copy() {
@@ -39,7 +55,8 @@ object_copy() {
 strip_program() {
     object_copy --only-keep-debug "$1" "$2"
     install -D -m 755 "$1" "$3"
-    object_copy --strip-all "$3"
+    # The list of its crates stays.
+    object_copy --strip-all --keep-section=.dep-v0 "$3"
     object_copy --add-gnu-debuglink="$2" "$3"
 }
 

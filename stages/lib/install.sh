@@ -1,7 +1,7 @@
 #!/bin/bash
 # install.sh [--check] STAGE...: what the stages of tests/run, `build` and `checks` need on a
 # Debian 12, as root; `matrix-clients`: the other clients of stages/matrix/run --all; `databases`: those of
-# stages/import/run --all. Idempotent: installs only what is missing. --check installs nothing; it names what
+# stages/import/run --all; `release`: the tools of packaging/release, and QEMU for its other programs. Idempotent: installs only what is missing. --check installs nothing; it names what
 # is missing and fails.
 set -euo pipefail
 . "$(cd "$(dirname "$0")" && pwd)/common.sh"
@@ -38,8 +38,11 @@ programs_for() {
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
-            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv
+            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
+            docker-registry:docker-registry
         ;;
+    # Its other programs are installed by packaging/install-tools.
+    release) echo qemu-user-static:qemu-aarch64-static ;;
     matrix)
         programs_for browser
         echo coturn:turnserver curl:curl firefox-esr:firefox-esr python3-venv:/usr/share/doc/python3-venv
@@ -156,6 +159,8 @@ check_only() {
         ! environment_missing "$name" ||
             die "missing Python packages of $name (run without --no-install)"
     done
+    ! has_word "$*" release || [ -x "$TARGET_DIR/release-tools/bin/cargo-cyclonedx" ] ||
+        die "the tools of packaging/release are missing: packaging/install-tools"
 }
 
 main() {
@@ -182,8 +187,9 @@ main() {
     for name in $(environments "$@"); do
         environment_missing "$name" || continue
         say "installing: the Python packages of $name"
-        install_environment "$name" || die "pip could not install the packages of stages/matrix/python/$name.txt"
+        install_environment "$name" || die "pip could not install the packages of $name"
     done
+    if has_word "$*" release; then "$ROOT/packaging/install-tools" || die "the tools of packaging/release could not be installed"; fi
 }
 
 main "$@"

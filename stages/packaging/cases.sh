@@ -386,13 +386,14 @@ case_host_mode() {
     return $status
 }
 
+# serves_in_host_mode CONTAINER [KIB]: KIB is what it may have resident when idle
 serves_in_host_mode() {
-    local pid resident
+    local pid resident limit=${2:-12288}
     wait_for 20 health_is "$1" healthy || return 1
     pid=$(docker inspect --format '{{.State.Pid}}' "$1")
     resident=$(awk '$1 == "VmRSS:" { print $2 }' "/proc/$pid/status")
     say "resident when idle: $resident kB; user: $(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")"
-    [ "$resident" -le $((12 * 1024)) ] && [ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")" = 65532 ] &&
+    [ "$resident" -le "$limit" ] && [ "$(awk '$1 == "Uid:" { print $2 }' "/proc/$pid/status")" = 65532 ] &&
         [ "$(awk '$1 == "CapEff:" { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] &&
         [ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$pid/status")" = 2 ] || return 1
     relays 203.0.113.7 ip netns exec "$NETNS" || return 1

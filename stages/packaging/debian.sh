@@ -7,17 +7,43 @@ apt_sources() {
     cat /etc/apt/sources.list.d/debian.sources 2>/dev/null || cat /etc/apt/sources.list
 }
 
-# make_debian DIR PACKAGE,...: what was made less than a week ago is taken again
+own_suite() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
+
+# apt_sources_of SUITE: of another Debian
+apt_sources_of() {
+    apt_sources | sed "s/\b$(own_suite)\b/$1/g"
+}
+
+# make_debian DIR PACKAGE,... [SUITE]: this Debian or another, or noble, which is Ubuntu 24.04. What was made less than a
+# week ago is taken again.
 make_debian() {
-    local cache=$TARGET_DIR/packaging tar
-    tar=$cache/debian-$(cksum <<<"$2" | cut -d ' ' -f 1).tar
+    local suite=${3:-$(own_suite)} cache=$TARGET_DIR/packaging tar options
+    tar=$cache/$suite-$(cksum <<<"$2" | cut -d ' ' -f 1).tar
     mkdir -p "$1" "$cache"
     if [ -z "$(find "$tar" -mtime -7 2>/dev/null)" ]; then
-        apt_sources | mmdebstrap --format=tar --variant=minbase --include="$2" --dpkgopt=force-unsafe-io \
-            "$(. /etc/os-release && echo "$VERSION_CODENAME")" "$tar.new" - || return 1
+        options=(--format=tar --variant=minbase --include="$2" --dpkgopt=force-unsafe-io)
+        if [ "$suite" = noble ]; then
+            ubuntu_keys "$cache/ubuntu" && mmdebstrap "${options[@]}" --components=main \
+                --keyring="$cache/ubuntu/usr/share/keyrings/ubuntu-archive-keyring.gpg" noble "$tar.new" || return 1
+        else
+            apt_sources_of "$suite" | mmdebstrap "${options[@]}" "$suite" "$tar.new" - || return 1
+        fi
         mv "$tar.new" "$tar"
     fi
     tar -C "$1" --exclude='./dev/*' -xf "$tar"
+}
+
+# ubuntu_keys DIR: what Ubuntu's archive is signed with. Debian 13 has it as a package.
+ubuntu_keys() {
+    local apt=$1/apt form=list options
+    [ ! -e "$1/usr/share/keyrings/ubuntu-archive-keyring.gpg" ] || return 0
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/sources"
+    ! apt_sources | grep -q '^Types:' || form=sources
+    apt_sources_of trixie >"$apt/sources/debian.$form"
+    options=(-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$apt/sources" -o Dir::State::Lists="$apt/lists"
+        -o Dir::Cache="$apt/cache" -o Dir::State::status=/dev/null -o APT::Sandbox::User=root)
+    apt-get -q "${options[@]}" update && (cd "$apt" && apt-get -q "${options[@]}" download ubuntu-keyring) &&
+        dpkg-deb --extract "$apt"/ubuntu-keyring_*.deb "$1" && rm -rf "$apt"
 }
 
 # The first process of a Debian in $1: mounts what a machine has, and becomes systemd.

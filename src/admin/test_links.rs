@@ -209,6 +209,7 @@ impl Receptionist for Door {
 /// Where links are read: over TLS if there is a listener for that, on port 443 if it is there.
 fn served(config: &Config, host: &Host) -> Option<Served> {
     let is_known = *host != Host::Placeholder;
+    let of_links = config.listen.iter().find(|listen| listen.for_links);
     let streams = |proxy: bool, transports: &'static [Transport]| {
         let listens = config.listen.iter().filter(move |listen| listen.proxy_protocol == proxy);
         listens.filter(|listen| transports.contains(&listen.transport)).map(|l| l.address.port())
@@ -223,7 +224,11 @@ fn served(config: &Config, host: &Host) -> Option<Served> {
     // A proxy that passes TLS on has port 443, or is named with `--url`.
     let proxied = || streams(true, uris::TLS).next().map(|_| at("https", 443, 443, "proxy"));
     let tcp = || uris::port(config, uris::TCP).map(|port| at("http", 80, port, "tcp"));
-    tls.or_else(proxied).or_else(tcp).filter(|_| is_known)
+    let own = of_links.map(|listen| match listen.transport.is_secure() {
+        true => at("https", 443, listen.address.port(), "web"),
+        false => at("http", 80, listen.address.port(), "web"),
+    });
+    own.or(tls).or_else(proxied).or_else(tcp).filter(|_| is_known)
 }
 
 /// A credential for a guest.

@@ -193,6 +193,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
             vec![plain("[\"8.8.8.0/24\"]")]
         }
         "protocol.nat_discovery" => vec![plain("[\"8.8.4.4\", \"8.8.8.8\"]")],
+        "web.listen" => vec![plain("\"[::]:8443\"")],
         "redirect.servers" => vec![plain("[\"8.8.8.8:3478\"]")],
         "redirect.tls_servers" => vec![plain("[\"8.8.8.8:5349\"]")],
         "redirect.tls_domain" => {

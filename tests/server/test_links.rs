@@ -189,6 +189,39 @@ async fn a_connection_with_a_link_cannot_ask_for_anything_else_afterwards() {
     assert!(!rest.contains("HTTP/1.1"), "{rest}");
 }
 
+/// A link on it is read there, and on the listeners of the relay as ever; no client is told of it.
+#[tokio::test]
+async fn the_address_of_web_is_for_links_alone() {
+    for (transport, scheme) in [("auto", "https"), ("tcp", "http")] {
+        let port = free_port();
+        let rig = Rig::with(transport, &format!("[web]\nlisten = \"127.0.0.1:{port}\""));
+        let own = SocketAddr::from(([127, 0, 0, 1], port));
+        let closed = ask(TcpStream::connect(own).await.unwrap(), &get("/test/x/")).await;
+        assert_eq!(closed, b"");
+        let (code, text) = rig.turnctl(&["test-link", "--no-wait"]);
+        assert_eq!(code, 0, "{text}");
+        assert!(text.starts_with(&format!("{scheme}://{HOST}:{port}/test/")), "{text}");
+        assert!(text.contains("[web]"), "{text}");
+        let url = text.lines().next().unwrap();
+        let path = &url[url.find("/test/").unwrap()..];
+        let connect = || async { TcpStream::connect(own).await.unwrap() };
+        let mut answers =
+            vec![ask(connect().await, &get(path)).await, ask(rig.tcp().await, &get(path)).await];
+        if scheme == "https" {
+            let secure = rig.authority.connect(connect().await).await.unwrap();
+            answers.push(ask(secure, &get(path)).await);
+        }
+        for answer in answers {
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        }
+        let begun = rig.post(&format!("{path}begin"), &json!({})).await.1;
+        let uris = begun["uris"].to_string();
+        assert!(uris.contains(&rig.at.port().to_string()), "{uris}");
+        assert!(!uris.contains(&port.to_string()), "{uris}");
+    }
+}
+
 #[tokio::test]
 async fn calls_are_served_as_ever_while_a_link_is_out() {
     let rig = Rig::new();

@@ -90,6 +90,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Whether the operator asked for it, or it is there by default.
     pub explicit: bool,
+    /// Whether it is there for test links (`web.listen`): no client is told of it.
+    pub for_links: bool,
     /// This listener's own certificate; otherwise those of `[tls]`.
     pub cert: Option<CertSource>,
     /// Whether each connection begins with a PROXY protocol header (v1 or v2).

@@ -278,6 +278,14 @@ key_table! {
         tls_domain: Text, Example r#""turn2.domain.org""#, Applied;
     }
 
+    /// Pages for the people whose calls fail (turnctl test-link).
+    [web]
+    own {
+        /// An address for test links alone, over TLS if there is a certificate, otherwise over TCP. Without it they
+        /// are read on the listeners for TLS or TCP. Nothing is told to who has no link.
+        listen: Text, Example r#""[::]:8443""#, Applied;
+    }
+
     /// Extensions to the current RFCs.
     [protocol]
     own {

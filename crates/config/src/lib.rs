@@ -55,6 +55,7 @@ mod transport;
 mod unfilled;
 pub mod uris;
 mod value;
+mod web;
 
 pub use account::Account;
 pub use address::{is_dns_name, parse_host};

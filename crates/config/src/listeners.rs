@@ -17,6 +17,7 @@ use super::read::{Item, Reader};
 use super::settings::{Node, Value};
 use super::tls;
 use super::transport::Transport;
+use super::web;
 
 const EXAMPLE: &str = "[[listen]]\ntransport = \"udp\"\naddress = \"[::]:3478\"";
 const SHORT: &str = "write TRANSPORT:ADDRESS:PORT, like udp:[::]:3478;\n\
@@ -31,8 +32,17 @@ struct Read {
     own_cert_tried: bool,
 }
 
-/// Reads all listeners; the defaults when there is none.
+/// Reads all listeners: the sections, or the defaults when there is none, and that of `[web]`.
 pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &Tls) -> Vec<Listen> {
+    let mut listeners = for_clients(reader, relay_ports, tls);
+    if let Some((listen, origin)) = web::listener(reader, tls) {
+        refuse_overlap(reader, &listeners, &listen, &origin, web::KEY);
+        listeners.push(listen);
+    }
+    listeners
+}
+
+fn for_clients(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &Tls) -> Vec<Listen> {
     let tls_tried = tls::is_tried(reader);
     let Some(node) = reader.settings.get("listen").cloned() else {
         let defaults = default_listeners(!tls.certificates.is_empty());
@@ -95,17 +105,7 @@ pub(super) fn listeners(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &T
         }
         let key = format!("listen[{n}].address");
         clash_with_relay_ports(reader, &listen, relay_ports, &origin, &key);
-        if let Some(other) = listeners.iter().find(|other| overlap(other, &listen)) {
-            let message = if other.address == listen.address {
-                format!("{} is taken by another listener, {}", listen.address, other.name)
-            } else {
-                format!(
-                    "{} is covered by another listener, {}: [::] is every address of both families",
-                    listen.address, other.address
-                )
-            };
-            reader.findings.error(&origin, key, message, way_out(other, &listen));
-        }
+        refuse_overlap(reader, &listeners, &listen, &origin, &key);
         listeners.push(listen);
     }
     if !tls.certificates.is_empty() && !listeners.iter().any(|listen| listen.transport.is_secure())
@@ -308,6 +308,7 @@ fn listen(transport: Transport, address: SocketAddr, name: Option<String>) -> Li
         transport,
         address,
         explicit: true,
+        for_links: false,
         cert: None,
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
@@ -321,6 +322,7 @@ fn default_listeners(tls: bool) -> Vec<Listen> {
         transport,
         address: SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
         explicit: false,
+        for_links: false,
         cert: None,
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
@@ -348,8 +350,32 @@ fn clash_with_relay_ports(
     }
 }
 
+/// Reports a listener that wants the port of another one.
+fn refuse_overlap(
+    reader: &mut Reader<'_>,
+    listeners: &[Listen],
+    listen: &Listen,
+    origin: &Origin,
+    key: &str,
+) {
+    let Some(other) = listeners.iter().find(|other| overlap(other, listen)) else { return };
+    let message = if other.address == listen.address {
+        format!("{} is taken by another listener, {}", listen.address, other.name)
+    } else {
+        format!(
+            "{} is covered by another listener, {}: [::] is every address of both families",
+            listen.address, other.address
+        )
+    };
+    reader.findings.error(origin, key, message, way_out(other, listen));
+}
+
 /// What to do about two listeners that want the same port.
 fn way_out(a: &Listen, b: &Listen) -> String {
+    if b.for_links {
+        return "write another port, or remove the key: listeners for TCP and TLS serve test links as well"
+            .to_owned();
+    }
     let both = match (a.transport, b.transport) {
         (Transport::Udp, Transport::Dtls) | (Transport::Dtls, Transport::Udp) => {
             Transport::UdpAndDtls

@@ -103,8 +103,16 @@ fn list_redirect(changes: &mut Changes, old: Option<&Redirect>, new: Option<&Red
 
 fn list_listeners(changes: &mut Changes, old: &[Listen], new: &[Listen]) {
     let bound = |listen: &Listen| {
-        let Listen { name, transport, address, explicit: _, cert, proxy_protocol, trusted_proxies } =
-            listen;
+        let Listen {
+            name,
+            transport,
+            address,
+            explicit: _,
+            for_links: _,
+            cert,
+            proxy_protocol,
+            trusted_proxies,
+        } = listen;
         let mut text = format!("{} {address} ({name}", transport.name());
         if cert.is_some() {
             text.push_str(", a certificate of its own");

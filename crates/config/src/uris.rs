@@ -79,7 +79,9 @@ fn serving<'a>(
     proxy: bool,
 ) -> impl Iterator<Item = &'a Listen> {
     let serves = move |listen: &&Listen| {
-        transports.contains(&listen.transport) && listen.proxy_protocol == proxy
+        transports.contains(&listen.transport)
+            && listen.proxy_protocol == proxy
+            && !listen.for_links
     };
     config.listen.iter().filter(serves)
 }

@@ -177,6 +177,7 @@ impl Shown {
             (Some(_), _) => {
                 "It is read at the address that was given; the server must be reached there."
             }
+            (None, "web") => "It is read at the address of [web].",
             (None, "tls") => "It is read over TLS, on the listener for TURN.",
             (None, "proxy") => {
                 "It is read over TLS, through the proxy in front on port 443. If that has another address, add --url."

@@ -216,6 +216,15 @@ fn what_becomes_of_removed_users_is_one_of_two_words() {
 }
 
 #[test]
+fn the_address_of_links_is_none_of_a_listener() {
+    let overlap = report("[web]\nlisten = \"[::]:3478\"");
+    assert!(overlap.contains("web.listen: [::]:3478 is taken by another listener"), "{overlap}");
+    assert!(overlap.contains("listeners for TCP and TLS serve test links as well"), "{overlap}");
+    let port = report("[web]\nlisten = \"8443\"");
+    assert!(port.contains("write \"[::]:8443\" for every address"), "{port}");
+}
+
+#[test]
 fn hashes_are_those_that_there_are() {
     for (value, said) in [
         ("[\"sha1\", \"md5\"]", "auth.secret_hashes[1]: \"md5\" is no hash"),

@@ -154,6 +154,7 @@ case_refresh_image() {
     local tree=$WORK/refreshed
     mkdir -p "$tree" && (cd "$ROOT" && git ls-files -z | tar --null -T - -c) | tar -C "$tree" -x || return 1
     # What it is made by is none of this.
+    # shellcheck disable=SC2016  # the variables are that script's
     printf '#!/bin/sh\n[ "$1" = --out ] && mkdir -p "$2" && echo image >"$2/taciturn-0.1.0-image.tar"\n' >"$tree/packaging/release"
     git -C "$tree" init --quiet && expect_equal "$("$tree/packaging/refresh-image" "$WORK/refreshed-0" | xargs)" "version= fresh=false" &&
         (cd "$tree" && cargo update --quiet --package openssl-src) && commit_as "$tree" v0.0.9 &&

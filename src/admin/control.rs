@@ -79,6 +79,10 @@ pub enum Order {
     CancelDrain(oneshot::Sender<Messages>),
     /// Ban somebody, end a ban, or list all.
     Ban(BanOrder, oneshot::Sender<Result<Answer, Error>>),
+    /// End the sessions of a user on all servers of the fleet.
+    KickEverywhere(String, oneshot::Sender<Result<Answer, Error>>),
+    /// Return what is known of the fleet.
+    Fleet(oneshot::Sender<Result<Answer, Error>>),
     /// Hand everything over to the process at the other end, which has not had an answer yet.
     HandOver(StdStream),
     /// Change the log filter, if one is given, for a time; the answer is the filter in use.
@@ -223,11 +227,20 @@ async fn answer(
             let status = answers::status(server, &counts).await.map_err(internal)?;
             Ok(Answer::Status(Box::new(status)))
         }
-        Request::Kick { user: None, client: None } => {
+        Request::Kick { user: None, client: None, .. } => {
             let text = "kick needs a user, a client, or both";
             Err(Error::new(ErrorKind::InvalidArgument, text))
         }
-        Request::Kick { user, client } => {
+        Request::Kick { user: None, fleet: true, .. }
+        | Request::Kick { client: Some(_), fleet: true, .. } => {
+            let text = "on all servers of the fleet only the sessions of a user can be ended";
+            Err(Error::new(ErrorKind::InvalidArgument, text))
+        }
+        Request::Kick { user: Some(user), fleet: true, .. } => {
+            ordered(orders, |done| Order::KickEverywhere(user, done)).await?
+        }
+        Request::Fleet => ordered(orders, Order::Fleet).await?,
+        Request::Kick { user, client, fleet: false } => {
             let kicked = server.workers.kick(&Whose { user, client }).await.map_err(internal)?;
             tracing::info!(allocations = kicked, "ended by the operator");
             Ok(Answer::Kicked(kicked as u64))

@@ -51,10 +51,11 @@ impl ControlPeer {
 /// A request in words; `None` for one that changes nothing.
 fn told(request: &Request) -> Option<String> {
     Some(match request {
-        Request::Kick { user, client } => {
+        Request::Kick { user, client, fleet } => {
             let user = user.iter().map(|user| format!(" user {user}"));
             let client = client.iter().map(|client| format!(" client {client}"));
             user.chain(client).fold("kick".to_owned(), |told, whom| told + &whom)
+                + if *fleet { " in the fleet" } else { "" }
         }
         Request::Ban { whom: Banned { kind, value }, for_seconds } => {
             let within = for_seconds.map_or_else(String::new, |s| format!(" for {s} s"));
@@ -79,6 +80,7 @@ fn told(request: &Request) -> Option<String> {
         | Request::Status
         | Request::Sessions { .. }
         | Request::Bans
+        | Request::Fleet
         | Request::DoctorReport { .. }
         | Request::TestReports { .. }
         | Request::Certs => return None,

@@ -184,6 +184,16 @@ fn process(page: &mut Page, server: &ServerHandle) {
     }
     page.family("taciturn_ready", GAUGE, "1 if the server creates new allocations, otherwise 0.");
     page.sample(&[], u8::from(health.is_ready()));
+    let [connected, nodes, losses] = health.fleet();
+    let help = "1 if the server can ask for the other servers of its fleet, otherwise 0.";
+    page.family("taciturn_fleet_connected", GAUGE, help);
+    page.sample(&[], connected);
+    let help = "Servers of the fleet, with this one, as far as they are known.";
+    page.family("taciturn_fleet_nodes", GAUGE, help);
+    page.sample(&[], nodes);
+    let help = "How often the connection to the fleet was lost.";
+    page.family("taciturn_fleet_losses_total", COUNTER, help);
+    page.sample(&[], losses);
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());

@@ -51,6 +51,8 @@ pub struct Health {
     last: Mutex<Reload>,
     /// For IPv4 and IPv6: whether there is a relayed address, and it is not on this machine now.
     relayed_missing: [AtomicBool; 2],
+    /// Whether the fleet can be asked, the number of its nodes, and how often the connection was lost.
+    fleet: [AtomicU64; 3],
 }
 
 /// How a reload went, or the start where there was none.
@@ -87,6 +89,7 @@ impl ServerHandle {
                 reloads: Default::default(),
                 last: Mutex::new(Reload { taken_up: true, at: started }),
                 relayed_missing: Default::default(),
+                fleet: Default::default(),
             }),
             log,
             carried_over: None,
@@ -143,6 +146,14 @@ impl ServerHandle {
         Ok(closing.iter().cloned().zip(clients).collect())
     }
 
+    /// Free relay ports, of the family with fewer.
+    #[must_use]
+    pub fn free_ports(&self) -> u64 {
+        let families = [Family::V4, Family::V6].into_iter().filter(|f| self.relayed[*f as usize]);
+        let used = families.map(|family| self.ports.used(family)).max().unwrap_or_default();
+        u64::from(self.ports.range().len().saturating_sub(used))
+    }
+
     /// How it is.
     #[must_use]
     pub fn health(&self) -> &Health {
@@ -181,8 +192,20 @@ impl Health {
         !self.relayed_missing[family as usize].load(Ordering::Relaxed)
     }
 
+    /// Notes what is known of the fleet.
+    pub fn set_fleet(&self, connected: bool, nodes: usize, losses: u64) {
+        for (known, now) in self.fleet.iter().zip([u64::from(connected), nodes as u64, losses]) {
+            known.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the fleet can be asked, the number of its nodes, and how often the connection was lost.
+    pub(super) fn fleet(&self) -> [u64; 3] {
+        self.fleet.each_ref().map(|number| number.load(Ordering::Relaxed))
+    }
+
     /// Whether new allocations are made.
-    pub(super) fn is_ready(&self) -> bool {
+    pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::list::{BanList, MOST, Term};
+use super::merge::Memory;
 use taciturn_turn::policy::Banned;
 
 /// Its name in the state directory.
@@ -24,6 +25,16 @@ const LONGEST: u64 = 16 * 1024 * 1024;
 struct Form {
     version: u32,
     bans: Vec<Record>,
+    /// What is remembered of the fleet, if the server is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fleet: Option<FleetForm>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct FleetForm {
+    epoch: String,
+    begun: Vec<(String, String)>,
+    ended: Vec<(String, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -90,11 +101,11 @@ impl BanFile {
     ///
     /// # Errors
     /// When it cannot be read. Of a damaged one nothing counts, and it is kept under another name.
-    pub fn read(&self) -> Result<BanList, ReadError> {
+    pub fn read(&self) -> Result<(BanList, Memory), ReadError> {
         let path = self.path.display().to_string();
         let bytes = match self.bytes() {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BanList::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Default::default()),
             Err(error) => return Err(ReadError::System { path, error }),
         };
         parse(&bytes).map_err(|why| {
@@ -116,14 +127,20 @@ impl BanFile {
     ///
     /// # Errors
     /// When that cannot be written. What was there stays then.
-    pub fn write(&self, list: &BanList) -> io::Result<()> {
+    pub fn write(&self, list: &BanList, memory: &Memory) -> io::Result<()> {
         let record = |(banned, Term { since, until }): (&Banned, Term)| Record {
             kind: banned.kind().to_owned(),
             value: banned.value(),
             since,
             until,
         };
-        let form = Form { version: VERSION, bans: list.iter().map(record).collect() };
+        let words = |banned: &Banned| (banned.kind().to_owned(), banned.value());
+        let fleet = (*memory != Memory::default()).then(|| FleetForm {
+            epoch: memory.epoch.clone(),
+            begun: memory.begun.iter().map(words).collect(),
+            ended: memory.ended.iter().map(words).collect(),
+        });
+        let form = Form { version: VERSION, bans: list.iter().map(record).collect(), fleet };
         let new = self.path.with_extension("json.new");
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
@@ -134,7 +151,7 @@ impl BanFile {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<BanList, String> {
+fn parse(bytes: &[u8]) -> Result<(BanList, Memory), String> {
     if bytes.len() as u64 > LONGEST {
         return Err(format!("it has more than {LONGEST} bytes"));
     }
@@ -142,16 +159,24 @@ fn parse(bytes: &[u8]) -> Result<BanList, String> {
     if version != VERSION {
         return Err(format!("it has version {version}, and this server knows {VERSION}"));
     }
-    let Form { bans, .. } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let Form { bans, fleet, .. } =
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     if bans.len() > MOST {
         return Err(format!("it has {} bans, of which there may be {MOST}", bans.len()));
     }
+    let banned = |kind: &str, value: &str| {
+        Banned::of(kind, value).map_err(|error| format!("a ban of it: {error}"))
+    };
     let mut list = BanList::default();
     for Record { kind, value, since, until } in bans {
-        let banned = Banned::of(&kind, &value).map_err(|error| format!("a ban of it: {error}"))?;
-        list.add(banned, Term { since, until }).map_err(|error| error.to_string())?;
+        list.add(banned(&kind, &value)?, Term { since, until })
+            .map_err(|error| error.to_string())?;
     }
-    Ok(list)
+    let FleetForm { epoch, begun, ended } = fleet.unwrap_or_default();
+    let all = |words: Vec<(String, String)>| {
+        words.iter().map(|(kind, value)| banned(kind, value)).collect::<Result<_, _>>()
+    };
+    Ok((list, Memory { epoch, begun: all(begun)?, ended: all(ended)? }))
 }
 
 #[cfg(test)]
@@ -176,11 +201,14 @@ mod tests {
     fn what_was_written_is_read_and_without_a_file_nobody_is_banned() {
         let directory = tempfile::tempdir().unwrap();
         let file = BanFile::within(directory.path());
-        assert!(file.read().unwrap().is_empty());
-        file.write(&list()).unwrap();
-        assert_eq!(file.read().unwrap(), list());
-        file.write(&BanList::default()).unwrap();
-        assert!(file.read().unwrap().is_empty());
+        assert_eq!(file.read().unwrap(), Default::default());
+        let mut memory = Memory { epoch: "one".into(), ..Memory::default() };
+        memory.begin(Banned::user("alice").unwrap());
+        memory.end(Banned::of("network", "192.0.2.0/24").unwrap());
+        file.write(&list(), &memory).unwrap();
+        assert_eq!(file.read().unwrap(), (list(), memory));
+        file.write(&BanList::default(), &Memory::default()).unwrap();
+        assert_eq!(file.read().unwrap(), Default::default());
         let names: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
         assert_eq!(names.len(), 1, "{names:?}");
     }
@@ -190,7 +218,7 @@ mod tests {
         let text = r#"{"version":1,"of_later":0,"bans":[{"kind":"user","value":"alice","since":5,"until":9}]}"#;
         let mut expected = BanList::default();
         expected.add(Banned::user("alice").unwrap(), Term { since: 5, until: Some(9) }).unwrap();
-        assert_eq!(parse(text.as_bytes()), Ok(expected));
+        assert_eq!(parse(text.as_bytes()), Ok((expected, Memory::default())));
     }
 
     #[test]
@@ -198,7 +226,7 @@ mod tests {
         let whole = {
             let directory = tempfile::tempdir().unwrap();
             let file = BanFile::within(directory.path());
-            file.write(&list()).unwrap();
+            file.write(&list(), &Memory::default()).unwrap();
             fs::read(file.path()).unwrap()
         };
         let text = |text: &str| text.as_bytes().to_vec();
@@ -227,7 +255,7 @@ mod tests {
             let error = file.read().unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("bans.json.damaged"), "{error}");
             assert_eq!(fs::read(directory.path().join("bans.json.damaged")).unwrap(), bytes);
-            assert!(file.read().unwrap().is_empty());
+            assert_eq!(file.read().unwrap(), Default::default());
         }
     }
 
@@ -238,6 +266,6 @@ mod tests {
         fs::create_dir(file.path()).unwrap();
         let error = file.read().unwrap_err();
         assert!(matches!(error, ReadError::System { .. }), "{error}");
-        assert!(file.write(&list()).is_err());
+        assert!(file.write(&list(), &Memory::default()).is_err());
     }
 }

@@ -5,6 +5,8 @@
 
 mod file;
 mod list;
+mod merge;
 
 pub use file::{BanFile, ReadError};
 pub use list::{BanList, MOST, Term, Unlisted};
+pub use merge::{Memory, Tell};

@@ -1,11 +1,11 @@
 //! What the operator's bans do: they are kept, hold for all workers, and end running sessions.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use taciturn::admin::control::BanOrder;
-use taciturn::bans::{BanFile, BanList, Term};
+use taciturn::bans::{BanFile, BanList, Memory, Term};
+use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Workers;
 use taciturn_turn::policy::{Banned, Bans};
@@ -13,6 +13,9 @@ use taciturn_turn::policy::{Banned, Bans};
 /// The bans of a running server.
 pub(super) struct BanKeeper {
     list: BanList,
+    /// What is remembered of the fleet, if the server is in one.
+    memory: Memory,
+    in_fleet: bool,
     /// `None` if what is there cannot be read: it must not be replaced.
     file: Option<BanFile>,
     /// What the workers ask.
@@ -21,7 +24,8 @@ pub(super) struct BanKeeper {
 
 impl BanKeeper {
     /// Reads what was kept, and has it hold.
-    pub(super) fn open(state_dir: &Path, enforced: Arc<Bans>) -> Self {
+    pub(super) fn open(config: &Config, enforced: Arc<Bans>) -> Self {
+        let (state_dir, in_fleet) = (&config.state_dir, config.fleet.url.is_some());
         let file = BanFile::within(state_dir);
         let read = file.read();
         if let Err(error) = &read {
@@ -29,7 +33,8 @@ impl BanKeeper {
         }
         let file = read.is_ok() || !file.path().exists();
         let file = file.then(|| BanFile::within(state_dir));
-        let mut bans = Self { list: read.unwrap_or_default(), file, enforced };
+        let (list, memory) = read.unwrap_or_default();
+        let mut bans = Self { list, memory, in_fleet, file, enforced };
         if !bans.list.is_empty() {
             tracing::info!("{} bans hold, as before", bans.list.len());
         }
@@ -69,7 +74,7 @@ impl BanKeeper {
                     .to_owned(),
             );
         };
-        let error = file.write(&self.list).err()?;
+        let error = file.write(&self.list, &self.memory).err()?;
         let text = format!(
             "it holds until the server ends: cannot write {}: {error}",
             file.path().display()
@@ -100,8 +105,11 @@ impl BanKeeper {
         let since = now();
         let term = Term { since, until: for_seconds.map(|seconds| since.saturating_add(seconds)) };
         let told = banned.to_string();
-        let listed = self.list.add(banned, term);
+        let listed = self.list.add(banned.clone(), term);
         listed.map_err(|error| Error::new(ErrorKind::NotPossible, error))?;
+        if self.in_fleet {
+            self.memory.begin(banned);
+        }
         // Before sessions are ended: none begins behind them.
         self.hold();
         let ended = workers.end_banned().await;
@@ -117,6 +125,9 @@ impl BanKeeper {
             let text = format!("{banned} is not banned; `turnctl bans` shows who is");
             return Err(Error::new(ErrorKind::NotPossible, text));
         }
+        if self.in_fleet {
+            self.memory.end(banned.clone());
+        }
         self.hold();
         tracing::info!(ban = %banned, "ban ended by the operator");
         let mut messages = vec![format!("{banned} is not banned any more")];
@@ -125,6 +136,40 @@ impl BanKeeper {
     }
 }
 
+#[cfg(feature = "fleet")]
+impl BanKeeper {
+    /// What the fleet is to be told.
+    pub(super) fn outstanding(&self) -> taciturn::bans::Tell {
+        self.memory.outstanding(&self.list)
+    }
+
+    /// Takes over what the fleet has.
+    pub(super) async fn merge(
+        &mut self,
+        epoch: &str,
+        of_fleet: &std::collections::BTreeMap<Banned, Option<u64>>,
+        workers: &Workers,
+    ) {
+        let (list, memory) = (self.list.clone(), self.memory.clone());
+        self.memory.merge(&mut self.list, epoch, of_fleet, now());
+        if self.list != list {
+            self.list.expire(now());
+            self.hold();
+            let ended = self.enforce(workers).await;
+            let allocations = ended.unwrap_or_default();
+            tracing::info!(
+                bans = self.list.len(),
+                allocations,
+                "the bans of the fleet have changed"
+            );
+        }
+        if self.list != list || self.memory != memory {
+            self.keep();
+        }
+    }
+}
+
+/// Now, in seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -54,7 +54,7 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     }
     if config.process.sandbox {
         let write = vec![config.state_dir.clone()];
-        let connects = config.protocol.tcp_relay;
+        let connects = config.protocol.tcp_relay || config.fleet.url.is_some();
         match (Sandbox { read: files, write, connects }).enter()? {
             Sandboxed::Entered { connections_shut } => {
                 (confined.files, confined.connections) = (true, connections_shut);
@@ -86,6 +86,9 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
     let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
     files.extend(config.file.clone());
+    files.extend(
+        [&config.fleet.password_file, &config.fleet.ca_file].into_iter().flatten().cloned(),
+    );
     files
 }
 

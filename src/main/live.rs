@@ -18,6 +18,7 @@ use super::bans::BanKeeper;
 use super::carried_over::CarriedOver;
 use super::drain::Drainer;
 use super::failure::Failure;
+use super::fleet::FleetMember;
 use super::hand_over::{HandedOver, Outward, STAY, hand_over};
 use super::in_use::InUse;
 use super::keeper::Keeper;
@@ -48,6 +49,7 @@ pub(super) struct Live<'a> {
     pub(super) reloader: Reloader<'a>,
     pub(super) drainer: Drainer,
     pub(super) bans: BanKeeper,
+    pub(super) fleet: FleetMember,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
@@ -101,6 +103,7 @@ impl Live<'_> {
                 _ = look.tick() => {
                     self.log.look();
                     self.bans.expire();
+                    self.fleet.look(&self.server, &self.bans).await;
                     if self.in_use.close_emptied(self.running, &self.server).await? {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
@@ -109,6 +112,9 @@ impl Live<'_> {
                     if may_end && self.drainer.is_finished().await {
                         return Ok(());
                     }
+                }
+                read = self.fleet.changed() => {
+                    self.fleet.obey(read, &mut self.bans, self.server.workers()).await;
                 }
                 _ = housekeeping.tick() => self.keep_house()?,
                 () = due(self.keeper.as_ref()) => {
@@ -147,6 +153,7 @@ impl Live<'_> {
     async fn reload(&mut self) -> Messages {
         let outcome =
             self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await;
+        self.fleet.reconfigured(&self.in_use.config, &self.in_use.external);
         self.keep().await;
         outcome
     }
@@ -186,6 +193,7 @@ impl Live<'_> {
                 let HandedOver { allocations, left, .. } = handed_over;
                 tracing::info!(allocations, left, "another process has taken over");
                 self.outward.leave();
+                self.fleet.leave();
                 if let Some(mut keeper) = self.keeper.take() {
                     // Another process of the service must not go on with what this one has no longer.
                     keeper.clear();
@@ -205,6 +213,15 @@ impl Live<'_> {
         // A client that has gone away needs no answer.
         let _ = match order {
             Order::HandOver(stream) => return self.hand_over(stream).await,
+            Order::KickEverywhere(user, done) => {
+                let outcome = self.fleet.kick(user, self.server.workers()).await;
+                let _ = done.send(outcome);
+                return;
+            }
+            Order::Fleet(done) => {
+                let _ = done.send(self.fleet.report());
+                return;
+            }
             Order::Ban(order, done) => return self.ban(order, done).await,
             Order::Reload(done) => done.send(self.reload().await),
             Order::Drain(within, done) => done.send(self.drainer.start(within).await),
@@ -220,7 +237,10 @@ impl Live<'_> {
                 ErrorKind::NotPossible,
                 "another process has taken over: run the command again",
             )),
-            None => self.bans.obey(order, self.server.workers()).await,
+            None => {
+                let outcome = self.bans.obey(order, self.server.workers()).await;
+                outcome.map(|answer| self.fleet.told(answer, &self.bans))
+            }
         };
         // A client that has gone away needs no answer.
         let _ = done.send(outcome);

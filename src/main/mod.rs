@@ -8,6 +8,11 @@ mod checks;
 mod confine;
 mod drain;
 mod failure;
+#[cfg(feature = "fleet")]
+mod fleet;
+#[cfg(not(feature = "fleet"))]
+#[path = "no_fleet.rs"]
+mod fleet;
 mod hand_over;
 mod in_use;
 mod invocation;

@@ -30,6 +30,7 @@ use super::checks;
 use super::confine::{self, confine};
 use super::drain::Drainer;
 use super::failure::Failure;
+use super::fleet::FleetMember;
 use super::hand_over::{Outward, OwnSockets};
 use super::in_use::InUse;
 use super::invocation::Invocation;
@@ -257,7 +258,7 @@ impl<'a> Confined<'a> {
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
-        let bans = BanKeeper::open(&config.state_dir, Arc::clone(&shared.rules.bans));
+        let bans = BanKeeper::open(&config, Arc::clone(&shared.rules.bans));
         let lives = predecessor.ready()?;
         let running = workers.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
@@ -281,6 +282,7 @@ impl<'a> Confined<'a> {
             Addresses::new(notices, &in_use.external)
         });
         let _inside = runtime.enter();
+        let fleet = FleetMember::join(&in_use.config, &in_use.external)?;
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
         tasks.push(admin::visitors::start(&server, &in_use.shared.reception));
@@ -314,6 +316,7 @@ impl<'a> Confined<'a> {
             carried_over,
             outward: Outward { own, tasks },
             bans,
+            fleet,
         })
     }
 }
@@ -364,6 +367,7 @@ pub(crate) struct Started<'a> {
     carried_over: Option<CarriedOver>,
     outward: Outward,
     bans: BanKeeper,
+    fleet: FleetMember,
 }
 
 impl Started<'_> {
@@ -393,6 +397,7 @@ impl Started<'_> {
             carried_over: self.carried_over,
             outward: self.outward,
             bans: self.bans,
+            fleet: self.fleet,
             stopping: false,
             handed_over: None,
         };

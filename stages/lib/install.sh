@@ -35,6 +35,9 @@ programs_for() {
         programs_for browser
         echo curl:curl firefox-esr:firefox-esr
         ;;
+    fleet)
+        echo redis-server:redis-server iproute2:ip nftables:nft openssl:openssl curl:curl
+        ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \

@@ -18,6 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-tls", &[]),
     ("taciturn-control", &[]),
     ("taciturn-handover", &[]),
+    ("taciturn-fleet", &[]),
     ("taciturn-web", &["taciturn-control"]),
     ("taciturn-turn", &["taciturn-stun"]),
     ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
@@ -27,6 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-fleet",
             "taciturn-handover",
             "taciturn-net",
             "taciturn-stun",

@@ -206,6 +206,9 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "admin.page" => vec![plain("\"token\"")],
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
+        "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
+        "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
+        "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.transport" | "listen.address" => {

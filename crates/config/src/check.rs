@@ -17,8 +17,8 @@ use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
 use super::{
-    credentials, external, listeners, nat_discovery, rates, redirect, secret_hashes, secrets, tls,
-    unfilled,
+    credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
+    secrets, tls, unfilled,
 };
 
 /// The realm when none is configured.
@@ -58,6 +58,7 @@ pub(super) fn check(
         log: Log::read(reader),
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
+        fleet: fleet_check::fleet(reader),
         state_dir,
         realm,
     };

@@ -36,6 +36,7 @@ use taciturn_turn::policy::PORT_QUARANTINE;
 use super::account::Account;
 use super::allowed_peer::AllowedPeer;
 use super::change::Changes;
+use super::fleet::{FleetName, FleetUrl};
 use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Text};
 use super::key::OnReload::{Applied, Restart};
 use super::key::{Key, Section, Shows};
@@ -53,6 +54,7 @@ use super::value::Value;
 pub const MOST_WORKERS: u32 = 256;
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+const JOINED: &str = "the fleet is joined at the start";
 const HOUR: Duration = seconds(3600);
 const DAY: Duration = seconds(86400);
 
@@ -391,6 +393,26 @@ key_table! {
         /// them; "drain" lets calls go on until they end, and accepts no new ones; "drain:1h" does so for at most
         /// that long. A second signal ends the server at once.
         stop: Stop = Stop::Now, Applied;
+    }
+
+    /// Several servers that know of each other: bans hold on all of them, and `turnctl fleet` lists them. They meet in
+    /// a Valkey (7.2 or later) or Redis (6.2 or later). No call needs it: docs/scaling.md.
+    [fleet]
+    struct Fleet {
+        /// Where it is: redis://, rediss:// (TLS) or unix:///, with a user if it has access lists. None by default.
+        url: Option<FleetUrl> = None, as r#""rediss://taciturn@valkey.internal:6380/0""#, Restart(JOINED);
+
+        /// A file with the password. It is read with each connection.
+        password_file: Option<PathBuf> = None, as r#""/etc/taciturn/valkey_password""#, Restart(JOINED);
+
+        /// For rediss://: a PEM file with the certificates of the authorities that its certificate may be from.
+        ca_file: Option<PathBuf> = None, as r#""/etc/ssl/certs/ca-certificates.crt""#, Restart(JOINED);
+
+        /// The name of this server, which no other has. Default: the host name.
+        node: Option<FleetName> = None, as r#""fra1""#, Restart(JOINED);
+
+        /// What all keys there begin with, before a colon: servers with another prefix are of another fleet.
+        prefix: FleetName = FleetName::usual(), Restart(JOINED);
     }
 
     [tuning]

@@ -23,6 +23,8 @@ mod credentials;
 mod environment;
 mod error;
 mod external;
+mod fleet;
+mod fleet_check;
 mod hints;
 pub mod homeserver;
 mod key;
@@ -67,9 +69,10 @@ pub use config::{Config, ExternalIp, Listen, Loaded, Tls};
 pub use coturn::Translation;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
+pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
+    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};

@@ -101,6 +101,7 @@ fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
         let harmless = schema::find(&path).is_some_and(|key| match key.kind {
             Kind::SecretList => false,
             Kind::Path => !holds_pem(value),
+            Kind::Text => !value.get_ref().as_str().is_some_and(holds_login),
             _ => true,
         });
         match value.get_ref() {
@@ -116,6 +117,12 @@ fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
             _ => hide_value(value, hidden),
         }
     }
+}
+
+/// Whether a text is a URL with a password in it.
+fn holds_login(text: &str) -> bool {
+    let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    login.is_some_and(|(login, _)| login.contains(':'))
 }
 
 /// Whether a value that should be a path may be the contents of the file instead: a private key.
@@ -167,7 +174,7 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
         Some(known) => (!matches!(known.kind, Kind::SecretList | Kind::Path), true),
         None => (false, schema::LISTEN_KEYS.contains(&name) || schema::is_section(name)),
     };
-    if harmless && !line.contains("users") && !line.contains("secret") {
+    if harmless && !line.contains("users") && !line.contains("secret") && !holds_login(line) {
         return None;
     }
     let value_at = end - value.trim_start().len();

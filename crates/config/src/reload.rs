@@ -42,6 +42,7 @@ impl Config {
             log,
             admin,
             process,
+            fleet,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -64,6 +65,7 @@ impl Config {
         log.take_up(&old.log, &mut changes);
         admin.take_up(&old.admin, &mut changes);
         process.take_up(&old.process, &mut changes);
+        fleet.take_up(&old.fleet, &mut changes);
         tuning.take_up(&old.tuning, &mut changes);
         list_listeners(&mut changes, &old.listen, listen);
         (self, changes.0)

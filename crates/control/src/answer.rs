@@ -31,6 +31,8 @@ pub enum Answer {
     Sessions(u64),
     /// Of [`Request::Kick`](super::Request::Kick): how many allocations were ended.
     Kicked(u64),
+    /// Of [`Request::Fleet`](super::Request::Fleet).
+    Fleet(Box<FleetReport>),
     /// Of [`Request::Bans`](super::Request::Bans).
     Bans(Vec<Ban>),
     /// Of a request that changes the server: what it did, for a person to read, a line each.
@@ -64,6 +66,45 @@ impl fmt::Debug for PageToken {
         let Self { address, expires_at, .. } = self;
         write!(f, "PageToken({address}, until {expires_at})")
     }
+}
+
+/// The fleet, as one of its nodes knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetReport {
+    /// The name of the node that answers.
+    pub node: String,
+    /// Why it cannot ask for the others; not there if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Whether another process has its name.
+    pub name_taken: bool,
+    /// All nodes.
+    pub nodes: Vec<FleetNode>,
+}
+
+/// A node of a fleet. All of it is what the node says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetNode {
+    /// Its name.
+    pub node: String,
+    /// Its release.
+    pub version: String,
+    /// Its listeners: `udp 203.0.113.7:3478`.
+    pub listeners: Vec<String>,
+    /// The addresses that it relays on.
+    pub relays: Vec<String>,
+    /// Whether it makes allocations; `false` while it drains.
+    pub ready: bool,
+    /// Allocations.
+    pub allocations: u64,
+    /// Free relay ports, of the address family with fewer.
+    pub ports_free: u64,
+    /// Its realm.
+    pub realm: String,
+    /// A short hash of its credentials.
+    pub credentials: String,
+    /// By how much its clock is ahead of that of Valkey or Redis.
+    pub clock_offset_seconds: i64,
 }
 
 /// One ban.

@@ -29,8 +29,8 @@ mod test_link;
 mod tests;
 
 pub use answer::{
-    Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, Line, PageToken,
-    PortsUsed, ReloadOutcome, Session, Status, Traffic,
+    Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, FleetNode,
+    FleetReport, Line, PageToken, PortsUsed, ReloadOutcome, Session, Status, Traffic,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,

@@ -52,7 +52,13 @@ pub enum Request {
         /// Those of the client at this address and port.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<SocketAddr>,
+        /// Also those of the user on all other nodes of the fleet. Answered by
+        /// [`Answer::Messages`](super::Answer::Messages) then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fleet: bool,
     },
+    /// The nodes of the fleet. Answered by [`Answer::Fleet`](super::Answer::Fleet).
+    Fleet,
     /// Bans a user, an address or a network, or gives a ban another end. Answered by
     /// [`Answer::Messages`](super::Answer::Messages).
     Ban {

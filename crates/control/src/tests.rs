@@ -24,9 +24,14 @@ fn requests() -> Vec<(Request, &'static str)> {
             r#""command":"sessions","user":"@alice:example.org""#,
         ),
         (
-            Request::Kick { user, client },
+            Request::Kick { user: user.clone(), client, fleet: false },
             r#""command":"kick","user":"@alice:example.org","client":"[2001:db8::1]:49152""#,
         ),
+        (
+            Request::Kick { user, client: None, fleet: true },
+            r#""command":"kick","user":"@alice:example.org","fleet":true"#,
+        ),
+        (Request::Fleet, r#""command":"fleet""#),
         (
             Request::Ban { whom: banned(), for_seconds: Some(86_400) },
             r#""command":"ban","kind":"user","value":"@alice:example.org","for_seconds":86400"#,
@@ -243,6 +248,28 @@ fn lines() -> Vec<(Line, String)> {
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),
         (last(Ok(Answer::Kicked(2))), good(r#""kicked":2"#)),
+        (
+            last(Ok(Answer::Fleet(Box::new(FleetReport {
+                node: "fra1".into(),
+                trouble: Some("gone".into()),
+                name_taken: false,
+                nodes: vec![FleetNode {
+                    node: "fra2".into(),
+                    version: "0.2.0".into(),
+                    listeners: vec!["udp 203.0.113.7:3478".into()],
+                    relays: vec!["203.0.113.7".into()],
+                    ready: true,
+                    allocations: 3,
+                    ports_free: 1098,
+                    realm: "example.org".into(),
+                    credentials: "ab12".into(),
+                    clock_offset_seconds: -1,
+                }],
+            })))),
+            good(
+                r#""fleet":{"node":"fra1","trouble":"gone","name_taken":false,"nodes":[{"node":"fra2","version":"0.2.0","listeners":["udp 203.0.113.7:3478"],"relays":["203.0.113.7"],"ready":true,"allocations":3,"ports_free":1098,"realm":"example.org","credentials":"ab12","clock_offset_seconds":-1}]}"#,
+            ),
+        ),
         (
             last(Ok(Answer::Bans(vec![
                 Ban { kind: "user".into(), value: "bob".into(), begins_at: 5, ends_at: None },

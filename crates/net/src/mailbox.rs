@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,8 +29,8 @@ pub(super) enum Command {
     SetRules { shared: Box<Shared>, done: oneshot::Sender<Withdrawn> },
     /// Return some of the sessions, from this place on.
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
-    /// End these allocations.
-    Kick { whose: Whose, done: oneshot::Sender<usize> },
+    /// End these allocations, if they are at least so old.
+    Kick { whose: Whose, age: Duration, done: oneshot::Sender<usize> },
     /// End the allocations of those who are banned.
     EndBanned { done: oneshot::Sender<usize> },
     /// Create no new allocations, or create them again.

@@ -115,11 +115,19 @@ impl Workers {
     /// # Errors
     /// When a worker is no longer there.
     pub async fn kick(&self, whose: &Whose) -> io::Result<usize> {
+        self.kick_older(whose, Duration::ZERO).await
+    }
+
+    /// Ends those of them that are at least so old; returns how many.
+    ///
+    /// # Errors
+    /// When a worker is no longer there.
+    pub async fn kick_older(&self, whose: &Whose, age: Duration) -> io::Result<usize> {
         let mut kicked = 0;
         let rounds = if self.commands.len() > 1 { 2 } else { 1 };
         for worker in (0..rounds).flat_map(|_| &self.commands) {
             let (done, answer) = oneshot::channel();
-            let command = Command::Kick { whose: whose.clone(), done };
+            let command = Command::Kick { whose: whose.clone(), age, done };
             worker.send(command).await.map_err(|_| gone())?;
             kicked += answer.await.map_err(|_| gone())?;
         }

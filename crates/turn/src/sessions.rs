@@ -85,10 +85,13 @@ fn session(allocation: &Allocation, now: Tick) -> Session {
     }
 }
 
-/// Ends allocations. Returns how many.
-pub(super) fn kick<O: Outside>(cx: &mut Context<'_, O>, whose: &Whose) -> usize {
+/// Ends allocations that are at least so old. Returns how many.
+pub(super) fn kick<O: Outside>(cx: &mut Context<'_, O>, whose: &Whose, age: Duration) -> usize {
+    let now = cx.now.tick;
     let is_meant = |id: &AllocationId| {
-        cx.parts.allocations.get(*id).is_some_and(|allocation| is_of(allocation, whose))
+        cx.parts.allocations.get(*id).is_some_and(|allocation| {
+            is_of(allocation, whose) && now.since(allocation.since) >= age
+        })
     };
     let meant: Vec<_> = cx.parts.allocations.ids().into_iter().filter(is_meant).collect();
     for id in &meant {

@@ -1,6 +1,7 @@
 //! A shard, and the ways into it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use super::announcing;
 use super::banned;
@@ -216,7 +217,19 @@ impl Shard {
 
     /// Ends allocations. Returns how many.
     pub fn kick(&mut self, now: Now, whose: &Whose, outside: &mut impl Outside) -> usize {
-        self.enter(now, outside, |cx| sessions::kick(cx, whose))
+        self.kick_older(now, whose, Duration::ZERO, outside)
+    }
+
+    /// Ends those of them that are at least so old: who is told of a kick late does not end what began after it.
+    /// Returns how many.
+    pub fn kick_older(
+        &mut self,
+        now: Now,
+        whose: &Whose,
+        age: Duration,
+        outside: &mut impl Outside,
+    ) -> usize {
+        self.enter(now, outside, |cx| sessions::kick(cx, whose, age))
     }
 
     /// Ends the allocations of those whom the operator has banned. Returns how many.

@@ -26,7 +26,9 @@ pub struct SessionsArgs {
 
 /// The arguments of `kick`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  turnctl kick --user @alice:domain.org")]
+#[command(
+    after_help = "Examples:\n  turnctl kick --user @alice:domain.org\n  turnctl kick --user @alice:domain.org --fleet"
+)]
 #[group(required = true, multiple = true, args = ["user", "client"])]
 pub struct KickArgs {
     #[command(flatten)]
@@ -37,6 +39,9 @@ pub struct KickArgs {
     /// The client's address and port, as `sessions` shows it
     #[arg(long, value_name = "ADDRESS:PORT")]
     client: Option<SocketAddr>,
+    /// On all servers of the fleet; needs --user
+    #[arg(long, requires = "user", conflicts_with = "client")]
+    fleet: bool,
 }
 
 /// The arguments of `log-level`.
@@ -176,7 +181,10 @@ pub(super) fn kick(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let request = Request::Kick { user: args.user.clone(), client: args.client };
+    let request = Request::Kick { user: args.user.clone(), client: args.client, fleet: args.fleet };
+    if args.fleet {
+        return print_messages(&args.socket, env, &request, out);
+    }
     match ask_once(&args.socket, env, &request, out)? {
         _ if args.socket.json => {}
         Answer::Kicked(allocations) => writeln!(out, "{allocations} allocations ended")?,

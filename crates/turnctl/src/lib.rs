@@ -12,6 +12,7 @@ mod credentials;
 mod doctor;
 mod drain;
 mod error;
+mod fleet;
 mod health;
 mod homeserver;
 mod host;
@@ -109,6 +110,9 @@ pub enum Command {
     /// List the bans
     #[command(after_help = "Example:\n  turnctl bans --json")]
     Bans(SocketArgs),
+    /// List the servers of the fleet; exit status 1 if something differs among them
+    #[command(after_help = "Example:\n  turnctl fleet --json")]
+    Fleet(SocketArgs),
     /// Reload the configuration of the running server, and show what changes
     #[command(after_help = "Example:\n  turnctl reload && turnctl status")]
     Reload(SocketArgs),
@@ -173,6 +177,7 @@ impl Cli {
             Command::Ban(args) => bans::ban(args, env, out).map(ok),
             Command::Unban(args) => bans::unban(args, env, out).map(ok),
             Command::Bans(args) => bans::bans(args, env, out).map(ok),
+            Command::Fleet(args) => fleet::run(args, env, out),
             Command::Reload(args) => control::reload(args, env, out).map(ok),
             Command::Drain(args) => drain::drain(args, env, out).map(ok),
             Command::Upgrade(_) => upgrade::run(out).map(ok),

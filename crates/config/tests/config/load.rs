@@ -572,3 +572,21 @@ fn what_a_signal_does_is_read_and_anything_else_is_told_what_there_is() {
     assert!(errors.contains("process.stop: \"later\" is no way to stop"), "{errors}");
     assert!(errors.contains("write \"now\", \"drain\" or \"drain:1h\""), "{errors}");
 }
+
+#[test]
+fn a_fleet_is_met_by_a_url_without_a_password_in_it() {
+    let fleet = |toml: &str| Config::from_toml(&format!("[fleet]\n{toml}\n"));
+    let read = fleet("url = \"redis://taciturn@valkey\"\nnode = \"fra1\"").unwrap().config.fleet;
+    assert_eq!(read.url.unwrap().user.as_deref(), Some("taciturn"));
+    assert_eq!((read.node.unwrap().as_str(), read.prefix.as_str()), ("fra1", "turn"));
+    for (toml, told) in [
+        ("url = \"redis://taciturn:kept-for-myself@valkey\"", "fleet.url: has a password"),
+        ("url = \"redis://taciturn:kept-for-myself@valkey", "invalid"),
+        ("url = \"valkey:6379\"", "fleet.url: is no URL of a Valkey or Redis"),
+        ("url = \"rediss://valkey\"", "fleet.ca_file: is needed for rediss://"),
+        ("node = \"fra 1\"", "fleet.node: \"fra 1\" is no name"),
+    ] {
+        let errors = fleet(toml).unwrap_err().to_string();
+        assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");
+    }
+}

@@ -273,7 +273,7 @@ async fn with_an_allocation_it_may_be_silent_and_after_it_has_a_minute() {
             timeout(WITHOUT_ALLOCATION * 5 / 2, client.hear()).await.is_err(),
             "it is still there"
         );
-        assert_eq!(rig.core.kick(&Whose::default()), 1);
+        assert_eq!(rig.core.kick(&Whose::default(), Duration::ZERO), 1);
         let waited = client.closed_after().await;
         assert!(about(waited, WITHOUT_ALLOCATION), "{waited:?}");
     })

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -67,8 +68,8 @@ fn carry_out(core: &Rc<Core>, command: Command) {
         Command::Sessions { whose, from, done } => {
             let _ = done.send(core.engine.borrow().sessions(&whose, from));
         }
-        Command::Kick { whose, done } => {
-            let _ = done.send(core.kick(&whose));
+        Command::Kick { whose, age, done } => {
+            let _ = done.send(core.kick(&whose, age));
         }
         Command::EndBanned { done } => {
             let mut engine = core.engine.borrow_mut();
@@ -126,10 +127,10 @@ impl Core {
         })
     }
 
-    /// Ends allocations. Returns how many.
-    pub(crate) fn kick(&self, whose: &Whose) -> usize {
+    /// Ends allocations that are at least so old. Returns how many.
+    pub(crate) fn kick(&self, whose: &Whose, age: Duration) -> usize {
         let mut engine = self.engine.borrow_mut();
-        engine.enter(|entered| entered.shard.kick(entered.now, whose, &mut entered.out))
+        engine.enter(|entered| entered.shard.kick_older(entered.now, whose, age, &mut entered.out))
     }
 
     /// Returns the counters.

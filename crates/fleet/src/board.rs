@@ -1,0 +1,341 @@
+//! What is on the board, and how it is read and written. Each question has a deadline.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::node::{NodeRecord, is_name};
+use super::settings::Settings;
+use super::stream::{Allowance, Bounded, connect};
+
+/// How long the board may take for anything.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long the record of a node stays.
+const NODE_LIFE: Duration = Duration::from_secs(15);
+
+/// How many bans are read.
+pub(super) const MOST_BANS: usize = 10_000;
+
+/// How many kicks are read.
+pub(super) const MOST_KICKS: usize = 100;
+
+/// How many nodes are read.
+pub(super) const MOST_NODES: usize = 256;
+
+/// How long a kick is told to nodes that were away, in seconds: no allocation lives as long without a refresh.
+const KICK_LIFE: u64 = 86_400;
+
+/// A ban that has ended is taken away after so many seconds, whatever the clocks of the nodes.
+const BAN_REST: u64 = 3600;
+
+/// Why the board cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BoardError {
+    /// It cannot be reached.
+    #[error("{0}")]
+    Unreachable(#[from] io::Error),
+    /// It says something else than is expected, or nothing that can be understood.
+    #[error("{0}")]
+    Refused(String),
+    /// It is silent.
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Silent,
+}
+
+impl From<RedisError> for BoardError {
+    fn from(error: RedisError) -> Self {
+        // What it says may be long, and is a stranger's word.
+        let text = error.to_string();
+        Self::Refused(text.chars().take(200).collect::<String>().escape_debug().to_string())
+    }
+}
+
+/// A ban as the board has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardBan {
+    /// Whom it is for: `user:NAME`, `address:ADDRESS`, `network:NETWORK`.
+    pub whom: String,
+    /// Its end, in seconds since 1970.
+    pub until: Option<u64>,
+}
+
+/// A kick as the board has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoardKick {
+    /// The user whose sessions end.
+    pub user: String,
+    /// Those that were made before, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// Bans and kicks, read whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Which board it is: another one, or one that has lost what it had, has another.
+    pub epoch: String,
+    /// All bans.
+    pub bans: Vec<BoardBan>,
+    /// Kicks of the last day.
+    pub kicks: Vec<BoardKick>,
+}
+
+/// A connection to the board.
+pub(super) struct Board<'a> {
+    settings: &'a Settings,
+    connection: MultiplexedConnection,
+    allowance: Allowance,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Board<'_> {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl<'a> Board<'a> {
+    /// Connects, and says who this is.
+    pub(super) async fn open(settings: &'a Settings) -> Result<Self, BoardError> {
+        let opened = async {
+            let mut info = RedisConnectionInfo::default()
+                .set_db(settings.database.into())
+                .set_skip_set_lib_name();
+            if let Some(user) = &settings.user {
+                info = info.set_username(user);
+            }
+            if let Some(password) = settings.password()? {
+                info = info.set_password(password.as_str());
+            }
+            let allowance = Allowance::default();
+            allowance.renew();
+            let wire = Bounded::new(connect(settings).await?, allowance.clone());
+            // Each question has a deadline here.
+            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            let connected = MultiplexedConnection::new_with_config(&info, wire, config);
+            let (connection, driver) = connected.await?;
+            let driver = tokio::spawn(driver);
+            Ok(Self { settings, connection, allowance, driver })
+        };
+        timeout(PATIENCE, opened).await.unwrap_or(Err(BoardError::Silent))
+    }
+
+    async fn ask(&mut self, pipeline: &redis::Pipeline) -> Result<Vec<Value>, BoardError> {
+        self.allowance.renew();
+        let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
+        let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
+        answer.map_err(|error| {
+            self.allowance.exceeded().map_or_else(|| error.into(), BoardError::Refused)
+        })
+    }
+
+    /// The number that changes with the bans and kicks, and which board it is. A board without one is given `fresh`.
+    pub(super) async fn version(&mut self, fresh: &str) -> Result<(Vec<u8>, String), BoardError> {
+        let mut ask = pipe();
+        ask.cmd("SET").arg(self.settings.key("epoch")).arg(fresh).arg("NX").ignore();
+        ask.cmd("GET").arg(self.settings.key("version"));
+        ask.cmd("GET").arg(self.settings.key("epoch"));
+        let answer = self.ask(&ask).await?;
+        let [version, epoch] = answer.as_slice() else { return Err(unexpected("GET")) };
+        let epoch =
+            text(epoch).filter(|epoch| is_name(epoch)).ok_or_else(|| unexpected("epoch"))?;
+        Ok((bytes(version).unwrap_or_default().to_vec(), epoch.to_owned()))
+    }
+
+    /// Bans and kicks. What is none is left out.
+    pub(super) async fn read(&mut self, epoch: &str, now: u64) -> Result<Contents, BoardError> {
+        let mut ask = pipe();
+        let mut range = |key: &str, least: u64, most: usize| {
+            let key = self.settings.key(key);
+            ask.cmd("ZREVRANGEBYSCORE").arg(key).arg("+inf").arg(least);
+            ask.arg("WITHSCORES").arg("LIMIT").arg(0).arg(most);
+        };
+        range("bans", now, MOST_BANS);
+        range("kicks", now.saturating_sub(KICK_LIFE) * 1000, MOST_KICKS);
+        let answer = self.ask(&ask).await?;
+        let [bans, kicks] = answer.as_slice() else { return Err(unexpected("ZREVRANGEBYSCORE")) };
+        let bans = scored(bans, MOST_BANS).ok_or_else(|| unexpected("bans"))?;
+        let kicks = scored(kicks, MOST_KICKS).ok_or_else(|| unexpected("kicks"))?;
+        let ban = |(whom, until)| BoardBan { whom, until };
+        let kick = |(user, at): (String, Option<u64>)| Some(BoardKick { user, at: at? });
+        Ok(Contents {
+            epoch: epoch.to_owned(),
+            bans: bans.into_iter().map(ban).collect(),
+            kicks: kicks.into_iter().filter_map(kick).collect(),
+        })
+    }
+
+    /// Adds bans and kicks, takes bans away, and has all nodes read.
+    pub(super) async fn write(
+        &mut self,
+        add: &[BoardBan],
+        remove: &[String],
+        kick: Option<&BoardKick>,
+        now: u64,
+    ) -> Result<(), BoardError> {
+        let mut ask = pipe();
+        let [bans, kicks] = ["bans", "kicks"].map(|name| self.settings.key(name));
+        for BoardBan { whom, until } in add {
+            let end = until.map_or_else(|| "+inf".to_owned(), |until| until.to_string());
+            ask.cmd("ZADD").arg(&bans).arg(end).arg(whom).ignore();
+        }
+        for whom in remove {
+            ask.cmd("ZREM").arg(&bans).arg(whom).ignore();
+        }
+        if let Some(BoardKick { user, at }) = kick {
+            ask.cmd("ZADD").arg(&kicks).arg(*at).arg(user).ignore();
+        }
+        for (key, over) in
+            [(&bans, now.saturating_sub(BAN_REST)), (&kicks, now.saturating_sub(KICK_LIFE) * 1000)]
+        {
+            ask.cmd("ZREMRANGEBYSCORE").arg(key).arg("-inf").arg(over).ignore();
+        }
+        ask.cmd("INCR").arg(self.settings.key("version"));
+        self.ask(&ask).await.map(drop)
+    }
+
+    /// Tells of this node, and returns all. `false` if another process of this name is there.
+    pub(super) async fn meet(
+        &mut self,
+        mut own: NodeRecord,
+    ) -> Result<(Vec<NodeRecord>, bool), BoardError> {
+        let nodes = self.settings.key("nodes");
+        let key = |node: &str| self.settings.key(&format!("node:{node}"));
+        let mut ask = pipe();
+        ask.cmd("ZRANGE").arg(&nodes).arg(0).arg(MOST_NODES - 1);
+        ask.cmd("TIME");
+        let answer = self.ask(&ask).await?;
+        let names = answer.first().and_then(strings).ok_or_else(|| unexpected("nodes"))?;
+        let time = answer.get(1).and_then(strings).ok_or_else(|| unexpected("TIME"))?;
+        own.clock_offset = offset(&time).ok_or_else(|| unexpected("TIME"))?;
+        let mut names: BTreeSet<_> =
+            names.into_iter().take(MOST_NODES).filter(|n| is_name(n)).collect();
+        names.insert(own.node.clone());
+        let mut get = cmd("MGET");
+        names.iter().for_each(|node| {
+            get.arg(key(node));
+        });
+        let mut ask = pipe();
+        ask.add_command(get);
+        let answer = self.ask(&ask).await?;
+        let Some(Value::Array(records)) = answer.first() else { return Err(unexpected("MGET")) };
+        let records: Vec<_> = records.iter().map(|v| NodeRecord::decode(bytes(v)?)).collect();
+        let known: Vec<_> = names.iter().zip(records).collect();
+        let is_ours = known.iter().all(|(name, record)| {
+            **name != own.node || record.as_ref().is_none_or(|record| record.boot == own.boot)
+        });
+        let mut ask = pipe();
+        if is_ours {
+            let life = u64::try_from(NODE_LIFE.as_millis()).unwrap_or(u64::MAX);
+            ask.cmd("SET").arg(key(&own.node)).arg(own.encode()).arg("PX").arg(life).ignore();
+            ask.cmd("ZADD").arg(&nodes).arg(0).arg(&own.node).ignore();
+        }
+        for (name, _) in known.iter().filter(|(name, r)| r.is_none() && **name != own.node) {
+            ask.cmd("ZREM").arg(&nodes).arg(*name).ignore();
+        }
+        ask.cmd("PING");
+        self.ask(&ask).await?;
+        let others = known.into_iter().filter_map(|(name, record)| {
+            record.filter(|record| record.node == *name && (*name != own.node || !is_ours))
+        });
+        let mut all: Vec<_> = others.collect();
+        if is_ours {
+            all.push(own);
+        }
+        all.sort_by(|one, other| one.node.cmp(&other.node));
+        Ok((all, is_ours))
+    }
+}
+
+fn unexpected(what: &str) -> BoardError {
+    BoardError::Refused(format!("an answer to {what} that was not expected"))
+}
+
+fn bytes(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.as_bytes()),
+        _ => None,
+    }
+}
+
+fn text(value: &Value) -> Option<&str> {
+    std::str::from_utf8(bytes(value)?).ok()
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    let Value::Array(values) = value else { return None };
+    Some(values.iter().filter_map(text).map(ToOwned::to_owned).collect())
+}
+
+/// By how many seconds the clock of this machine is ahead of the board's.
+fn offset(time: &[String]) -> Option<i64> {
+    let theirs: i64 = time.first()?.parse().ok()?;
+    let ours = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+    i64::try_from(ours).ok()?.checked_sub(theirs)
+}
+
+/// Members with their scores; one that is infinite, or none, is no number.
+fn scored(value: &Value, most: usize) -> Option<Vec<(String, Option<u64>)>> {
+    let Value::Array(values) = value else { return None };
+    let pairs = values.chunks_exact(2).take(most);
+    Some(
+        pairs
+            .filter_map(|pair| Some((text(pair.first()?)?.to_owned(), score(pair.get(1)?))))
+            .collect(),
+    )
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // `as` saturates, and what is none was left out
+fn score(value: &Value) -> Option<u64> {
+    let score: f64 = text(value)?.parse().ok()?;
+    (score.is_finite() && score >= 0.0).then_some(score as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn scores_are_read_and_what_is_none_has_no_end() {
+        for (text, expected) in [
+            ("1700000000", Some(1_700_000_000)),
+            ("1.7e9", Some(1_700_000_000)),
+            ("inf", None),
+            ("-1", None),
+            ("nan", None),
+            ("x", None),
+            ("1e300", Some(u64::MAX)),
+        ] {
+            assert_eq!(score(&bulk(text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_an_answer_only_pairs_of_text_are_taken_and_no_more_than_so_many() {
+        let value = Value::Array(vec![
+            bulk("a"),
+            bulk("5"),
+            Value::BulkString(vec![0xFF]),
+            bulk("6"),
+            Value::Nil,
+            Value::Int(7),
+            bulk("b"),
+            bulk("inf"),
+            bulk("left over"),
+        ]);
+        let both = vec![("a".to_owned(), Some(5)), ("b".to_owned(), None)];
+        assert_eq!(scored(&value, 10), Some(both.clone()));
+        assert_eq!(scored(&value, 1), Some(both[..1].to_vec()));
+        assert_eq!(scored(&Value::Okay, 10), None);
+    }
+}

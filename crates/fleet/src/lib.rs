@@ -1,0 +1,19 @@
+//! What several servers tell each other: which nodes there are, who is banned, whose sessions are ended.
+//!
+//! Each server is whole by itself. A Valkey or Redis is the board that they write to and read from, in a task of its
+//! own: no request waits for it, and no packet knows of it. What it holds is judged as a stranger's, and bounded.
+#![forbid(unsafe_code)]
+
+mod board;
+mod node;
+mod settings;
+mod stream;
+mod task;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+
+pub use board::{BoardBan, BoardKick, Contents};
+pub use node::NodeRecord;
+pub use settings::{Place, Settings};
+pub use task::{Fleet, Order, State};

@@ -1,0 +1,278 @@
+//! The server as a node of a fleet: it tells of itself, and obeys bans and kicks of the others.
+//!
+//! The task in `taciturn-fleet` speaks with the board. What it has read arrives here, between the other tasks of the
+//! main thread.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest as _, Sha256};
+use taciturn::admin::ServerHandle;
+use taciturn::bans::Tell;
+use taciturn_config::{Config, FleetPlace};
+use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
+use taciturn_fleet::{
+    BoardBan, BoardKick, Contents, Fleet, NodeRecord, Order, Place, Settings, State,
+};
+use taciturn_net::Workers;
+use taciturn_net::external::External;
+use taciturn_turn::Whose;
+use taciturn_turn::policy::Banned;
+
+use super::bans::BanKeeper;
+use super::failure::Failure;
+
+/// How often the same is told to a board that does not keep it.
+const REPEAT: Duration = Duration::from_secs(5);
+
+/// A server's place in a fleet, if it has one.
+pub(super) struct FleetMember {
+    fleet: Option<Fleet>,
+    node: String,
+    /// Kicks that were obeyed: user, and when.
+    obeyed: HashMap<String, u64>,
+    told: Option<Instant>,
+}
+
+impl FleetMember {
+    /// Joins, if the configuration says so. Within a runtime.
+    pub(super) fn join(config: &Config, external: &External) -> Result<Self, Failure> {
+        let node = node_name(config);
+        let settings = config.fleet.url.as_ref().map(|url| Settings {
+            place: match &url.place {
+                FleetPlace::Tcp { host, port, tls } => {
+                    Place::Tcp { host: host.clone(), port: *port, tls: *tls }
+                }
+                FleetPlace::Unix(path) => Place::Unix(path.clone()),
+            },
+            user: url.user.clone(),
+            database: url.database,
+            password_file: config.fleet.password_file.clone(),
+            ca_file: config.fleet.ca_file.clone(),
+            prefix: config.fleet.prefix.as_str().to_owned(),
+            node: node.clone(),
+        });
+        let mut boot = [0; 8];
+        getrandom::fill(&mut boot).map_err(|error| format!("no randomness: {error}"))?;
+        let own = described(
+            config,
+            external,
+            NodeRecord {
+                node: node.clone(),
+                boot: u64::from_be_bytes(boot) >> 12, // a number of JSON for everybody
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..NodeRecord::default()
+            },
+        );
+        let fleet = settings.map(|settings| Fleet::start(settings, own));
+        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None })
+    }
+
+    /// What was read, whenever it has changed; never without a fleet.
+    pub(super) async fn changed(&mut self) -> Contents {
+        match &mut self.fleet {
+            Some(fleet) => match fleet.contents.recv().await {
+                Some(contents) => contents,
+                None => std::future::pending().await,
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Obeys what was read.
+    pub(super) async fn obey(&mut self, read: Contents, bans: &mut BanKeeper, workers: &Workers) {
+        let Contents { epoch, bans: on_board, kicks } = read;
+        let on_board: BTreeMap<_, _> =
+            on_board.into_iter().filter_map(|ban| Some((banned(&ban.whom)?, ban.until))).collect();
+        bans.merge(&epoch, &on_board, workers).await;
+        self.tell_again(bans);
+        let mut obeyed = HashMap::new();
+        for BoardKick { user, at } in kicks {
+            if self.obeyed.get(&user) != Some(&at) {
+                let whose = Whose { user: Some(user.clone()), client: None };
+                let age = Duration::from_millis(milliseconds_now().saturating_sub(at));
+                match workers.kick_older(&whose, age).await {
+                    Ok(0) => {}
+                    Ok(allocations) => {
+                        tracing::info!(user, allocations, "ended by the operator of the fleet");
+                    }
+                    Err(error) => tracing::warn!("fleet: a kick was not obeyed: {error}"),
+                }
+            }
+            obeyed.insert(user, at);
+        }
+        self.obeyed = obeyed;
+    }
+
+    /// Has the board told of what it has not, but not all the time: it may not keep it.
+    fn tell_again(&mut self, bans: &BanKeeper) {
+        if self.told.is_none_or(|told| told.elapsed() >= REPEAT) {
+            self.tell(&bans.outstanding());
+        }
+    }
+
+    /// Has the board told of bans. Returns whether it will be; `None` without a fleet, or if there is nothing to tell.
+    fn tell(&mut self, tell: &Tell) -> Option<bool> {
+        let fleet = self.fleet.as_ref().filter(|_| !tell.is_empty())?;
+        let ban = |(banned, until): &(Banned, Option<u64>)| BoardBan {
+            whom: member(banned),
+            until: *until,
+        };
+        let told = fleet.tell(Order::Bans {
+            add: tell.add.iter().map(ban).collect(),
+            remove: tell.remove.iter().map(member).collect(),
+        });
+        if told {
+            self.told = Some(Instant::now());
+        }
+        Some(told)
+    }
+
+    /// Has the board told of what an operator has done here, and adds to the answer whether it is.
+    pub(super) fn told(&mut self, answer: Answer, bans: &BanKeeper) -> Answer {
+        let Answer::Messages(mut messages) = answer else { return answer };
+        messages.extend(self.tell(&bans.outstanding()).map(|told| match told {
+            true => "the fleet is told".to_owned(),
+            false => "the fleet is told when it can be asked again".to_owned(),
+        }));
+        Answer::Messages(messages)
+    }
+
+    /// Has all nodes end the sessions of a user, this one at once.
+    pub(super) async fn kick(&self, user: String, workers: &Workers) -> Result<Answer, Error> {
+        let refused = |text: String| Error::new(ErrorKind::NotPossible, text);
+        let fleet = self.fleet.as_ref().ok_or_else(|| refused(NO_FLEET.to_owned()))?;
+        Banned::user(&user).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
+        let whose = Whose { user: Some(user.clone()), client: None };
+        let ended = workers.kick(&whose).await;
+        let ended = ended.map_err(|error| Error::new(ErrorKind::Internal, error))?;
+        tracing::info!(allocations = ended, "ended by the operator");
+        let here = format!("{ended} allocations ended here");
+        if !fleet.tell(Order::Kick(BoardKick { user, at: milliseconds_now() })) {
+            let trouble = fleet.state().trouble.unwrap_or_default();
+            return Err(refused(format!("{here}; the other servers are not told: {trouble}")));
+        }
+        Ok(Answer::Messages(vec![here, "the fleet is told".to_owned()]))
+    }
+
+    /// What is known of the fleet.
+    pub(super) fn report(&self) -> Result<Answer, Error> {
+        let Some(fleet) = &self.fleet else {
+            return Err(Error::new(ErrorKind::NotPossible, NO_FLEET));
+        };
+        let State { trouble, name_taken, nodes, losses: _ } = fleet.state();
+        let node = |node: NodeRecord| FleetNode {
+            node: node.node,
+            version: node.version,
+            listeners: node.listeners,
+            relays: node.relays,
+            ready: node.ready,
+            allocations: node.allocations,
+            ports_free: node.ports_free,
+            realm: node.realm,
+            credentials: node.credentials,
+            clock_offset_seconds: node.clock_offset,
+        };
+        Ok(Answer::Fleet(Box::new(FleetReport {
+            node: self.node.clone(),
+            trouble,
+            name_taken,
+            nodes: nodes.into_iter().map(node).collect(),
+        })))
+    }
+
+    /// What this node tells of itself from now on, and the metrics of the fleet.
+    pub(super) async fn look(&mut self, server: &ServerHandle, bans: &BanKeeper) {
+        let Some(fleet) = &self.fleet else { return };
+        let counted = server.workers().count().await;
+        fleet.describe(|own| {
+            own.ready = server.health().is_ready();
+            own.ports_free = server.free_ports();
+            if let Ok(counted) = counted {
+                own.allocations = counted.allocations as u64;
+            }
+        });
+        let State { trouble, nodes, losses, .. } = fleet.state();
+        server.health().set_fleet(trouble.is_none(), nodes.len(), losses);
+        if trouble.is_none() {
+            self.tell_again(bans);
+        }
+    }
+
+    /// Another process goes on in this one's place.
+    pub(super) fn leave(&mut self) {
+        self.fleet = None;
+    }
+
+    /// The configuration has changed.
+    pub(super) fn reconfigured(&self, config: &Config, external: &External) {
+        if let Some(fleet) = &self.fleet {
+            fleet.describe(|own| *own = described(config, external, own.clone()));
+        }
+    }
+}
+
+const NO_FLEET: &str = "this server is in no fleet: set url in [fleet]";
+
+/// What of a node follows from its configuration.
+fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecord {
+    let listener = |listen: &taciturn_config::Listen| {
+        format!("{} {}", listen.transport.name(), listen.address)
+    };
+    let relays = external.addresses.iter().flatten();
+    NodeRecord {
+        listeners: config.listen.iter().map(listener).collect(),
+        relays: relays.map(|address| address.public.to_string()).collect(),
+        realm: config.realm.clone(),
+        credentials: credentials(config),
+        ..own
+    }
+}
+
+/// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
+/// board cannot tell by it whether a password was guessed.
+fn credentials(config: &Config) -> String {
+    let mut all: Vec<Vec<u8>> =
+        config.auth.secrets.iter().map(|secret| secret.secret.expose().to_vec()).collect();
+    all.extend(config.auth.users.iter().map(|user| {
+        let key = user.long_term_key(taciturn_turn::auth::PasswordAlgorithm::Md5, &config.realm);
+        [user.name.as_bytes(), b":", key.as_ref().map_or(&[][..], |key| key.bytes())].concat()
+    }));
+    all.sort();
+    let mut hash = Sha256::new();
+    for one in &all {
+        hash.update((one.len() as u64).to_be_bytes());
+        hash.update(one);
+    }
+    hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The name of this node: the configured one, else that of the machine.
+fn node_name(config: &Config) -> String {
+    if let Some(node) = &config.fleet.node {
+        return node.as_str().to_owned();
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
+    let name: String = name.trim().chars().map(plain).take(64).collect();
+    if name.is_empty() { "node".to_owned() } else { name }
+}
+
+/// Now, in milliseconds since 1970.
+fn milliseconds_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A ban as the board names it.
+fn member(banned: &Banned) -> String {
+    format!("{}:{}", banned.kind(), banned.value())
+}
+
+/// A ban that the board names so; `None` if it is none.
+fn banned(member: &str) -> Option<Banned> {
+    let (kind, value) = member.split_once(':')?;
+    let banned = Banned::of(kind, value).ok()?;
+    // The same ban has one name, so that it can be ended.
+    (self::member(&banned) == member).then_some(banned)
+}

@@ -378,7 +378,7 @@ fn every_section_of_where_to_put_it_names_few_files_and_all_of_them_exist() {
             assert!(files.iter().any(|file| file.ends_with(name)), "{title}: no {name}");
         }
     }
-    assert_eq!(sections, 6);
+    assert_eq!(sections, 7);
 }
 
 #[test]

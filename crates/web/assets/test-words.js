@@ -42,7 +42,7 @@ const TEXTS = {
   reopen: ['Close and reopen the app that you call with.', 'Закройте и снова откройте приложение для звонков.'],
 };
 
-// For each verdict why calls are as they are, and what helps (keys of the texts).
+// For each verdict why, and what helps (keys of the texts).
 const VERDICTS = {
   ok: ['Sound and video get through.', 'Звук и видео доходят.', 'both'],
   'udp-blocked': ['This network blocks UDP, the fast way. Calls take a detour and may stutter.', 'Сеть не пропускает UDP, быстрый путь. Звонок идёт в обход и может прерываться.', 'network'],

@@ -1,5 +1,4 @@
-// Sends packets through the relay. Packets that came through are what counts, never errors: 701 beside a way that works is
-// normal.
+// Sends packets through the relay. What came through counts, never errors: 701 beside a way that works is normal.
 const CANDIDATE_MS = 10_000;
 const CONNECT_MS = 8000;
 const LAST_MS = 1000;

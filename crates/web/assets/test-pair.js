@@ -1,4 +1,3 @@
-// A call with the other person who has opened this link.
 import { End, sleep, within } from './test-measure.js';
 
 const POLL_MS = 1000;
@@ -7,7 +6,7 @@ const MORE_MS = 700; // for further candidates after the first
 const CONNECT_MS = 20_000;
 const LINGER_MS = 2000; // the other one may have begun later
 
-// Waits for the other person until `isOver`. `ask` hands data to that one and returns what came; `server` is what this one
+// Waits for the other person of the link until `isOver`, and tries a call. `ask` hands data to that one and returns what came; `server` is what this one
 // calls through, if anything works. `show` gets the key of a text, and at the end what was measured.
 export async function meet({ id, server, ask, show, isOver }) {
   const outbox = [];

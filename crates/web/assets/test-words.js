@@ -42,12 +42,12 @@ const TEXTS = {
   reopen: ['Close and reopen the app that you call with.', 'Закройте и снова откройте приложение для звонков.'],
 };
 
-// For each verdict why calls are as they are, and what helps (keys of the texts).
+// For each verdict why, and what helps (keys of the texts).
 const VERDICTS = {
   ok: ['Sound and video get through.', 'Звук и видео доходят.', 'both'],
   'udp-blocked': ['This network blocks UDP, the fast way. Calls take a detour and may stutter.', 'Сеть не пропускает UDP, быстрый путь. Звонок идёт в обход и может прерываться.', 'network'],
   'only-443': ['This network lets only port 443 through. Calls take a detour and may stutter.', 'Сеть пропускает только порт 443. Звонок идёт в обход и может прерываться.', 'network'],
-  'relay-blocked': ['The server’s relay ports are closed. Calls ring and stay silent.', 'Порты ретрансляции сервера закрыты. Звонок идёт, но звука нет.', 'operator'],
+  'relay-blocked': ['The server’s relay ports are closed. Some calls stay silent.', 'Порты ретрансляции сервера закрыты. Не во всех звонках будет звук.', 'operator'],
   'cert-untrusted': ['This device does not trust the server’s certificate.', 'Устройство не доверяет сертификату сервера.', 'clock', 'operator'],
   dns: ['The server’s name leads nowhere from here.', 'Имя сервера отсюда никуда не ведёт.', 'network', 'operator'],
   unreachable: ['The server is not reached. The network, a VPN or a firewall is in the way.', 'Связи с сервером нет: мешает сеть, VPN или брандмауэр.', 'network'],

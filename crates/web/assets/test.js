@@ -1,4 +1,4 @@
-// The test page: tries each way to the server, tells the server, and says what the server makes of it.
+// The test page: tries each way to the server, and says what the server makes of it.
 import { number } from './format.js';
 import { currentLanguage, translate } from './language.js';
 import { Table, element, setText } from './tables.js';
@@ -49,7 +49,7 @@ const columns = () => [
   [text('loss'), loss, true],
 ];
 
-// The weightiest first. That a way is blocked beside one that works is for the table.
+// The weightiest first. What is blocked beside a way that works is in the table.
 function findings({ problem, report }) {
   if (problem) return [problem];
   const more = report.advice.filter((one) => !one.endsWith('-blocked'));
@@ -64,7 +64,10 @@ function headline(found, works) {
   return [text('works'), found[0] === 'ok' ? 'good' : 'warn'];
 }
 
-const lines = (name, all) => all.map((one) => element(name, {}, one));
+// Only if it reads differently, as it is read out then.
+function fill(node, name, all) {
+  if (node.textContent !== all.join('')) node.replaceChildren(...all.map((one) => element(name, {}, one)));
+}
 
 function show() {
   const { isRunning, done, all, ways, id, report, pair } = state;
@@ -72,14 +75,14 @@ function show() {
   const [words, kind] = isRunning ? [text('testing'), ''] : headline(found, ways.some((one) => verdictOf(one) === 'ok'));
   by('verdict').className = kind;
   setText(by('headline'), words);
-  by('reasons').replaceChildren(...lines('p', reasonsFor(found).filter((one) => one !== words)));
+  fill(by('reasons'), 'p', reasonsFor(found).filter((one) => one !== words));
   by('running').hidden = !isRunning;
   by('progress').value = (done + 0.1) / (all + 0.1);
   by('help').hidden = isRunning;
-  by('help').lastElementChild.replaceChildren(...lines('li', helpFor(found)));
+  fill(by('help').lastElementChild, 'li', helpFor(found));
   by('again').hidden = isRunning || found[0] === 'ended';
   by('pair').hidden = !pair;
-  by('pair-state').replaceChildren(...lines('p', pair ?? []));
+  fill(by('pair-state'), 'p', pair ?? []);
   by('details').hidden = isRunning || !ways.length;
   table.show(text('details'), columns(), ways, ({ uri }) => uri, '');
   setText(by('facts'), text('facts', { id, verdict: found.join(', '), address: report?.seen.address ?? '–' }));

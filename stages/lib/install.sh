@@ -41,7 +41,7 @@ programs_for() {
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
-            nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
+            curl:curl nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
             docker-registry:docker-registry
         ;;
     # Its other programs are installed by packaging/install-tools.

@@ -397,6 +397,7 @@ serves_in_host_mode() {
         [ "$(awk '$1 == "CapEff:" { print $2 }' "/proc/$pid/status")" = 0000000000000000 ] &&
         [ "$(awk '$1 == "Seccomp:" { print $2 }' "/proc/$pid/status")" = 2 ] || return 1
     relays 203.0.113.7 ip netns exec "$NETNS" || return 1
+    serves_pages "$1" || { say "the pages are not served"; return 1; }
     # The control: a server that hangs turns unhealthy.
     kill -STOP "$pid"
     wait_for 40 health_is "$1" unhealthy
@@ -406,6 +407,18 @@ serves_in_host_mode() {
     # It ends on its signal, at once and well.
     docker stop --time 10 "$1" >/dev/null
     [ "$(docker inspect --format '{{.State.ExitCode}}' "$1")" = 0 ]
+}
+
+# serves_pages CONTAINER: the status page, and the page of a link with a test that begins.
+serves_pages() {
+    local link begun fetch=(ip netns exec "$NETNS" curl --silent --show-error --fail --max-time 10)
+    "${fetch[@]}" http://127.0.0.1:9641/ | grep -q '<title>taciturn' &&
+        "${fetch[@]}" http://127.0.0.1:9641/api/overview | grep -q '"sessions"' || return 1
+    link=$(docker exec "$1" turnctl test-link --no-wait) && link=${link%%$'\n'*} && say "$link" || return 1
+    "${fetch[@]}" "$link" | grep -q '<script type="module" src="test.js">' &&
+        "${fetch[@]}" "${link}test.js" >/dev/null &&
+        begun=$("${fetch[@]}" --header "Origin: ${link%%/test/*}" --json '{}' "${link}begin") || return 1
+    grep -q '"uris":\["turn:' <<<"$begun"
 }
 
 # In a network of Docker's, with a small range of ports.

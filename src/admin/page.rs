@@ -1,4 +1,4 @@
-//! The status page over HTTP: its files, its data, and the one action.
+//! The status page over HTTP: its files, its data, and the two actions.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::cached::Cached;
 use super::overview::overview;
 use super::server_handle::ServerHandle;
+use taciturn_control::TestLink;
 use taciturn_turn::Whose;
 use taciturn_web::{Access, Asker, HEADERS, Overview, Refused, Right, asset};
 
@@ -22,6 +23,10 @@ const WORKER_TIME: Duration = Duration::from_secs(2);
 
 /// The longest body of a request, in bytes.
 const BODY: usize = 1024;
+
+/// How long a test link is valid, and for how many people.
+const LINK_SECONDS: u64 = 3600;
+const PEOPLE: u32 = 2;
 
 /// The header that has the token. Cookies would go to every port of the host, and `Authorization` may be a proxy's own.
 const TOKEN: &str = "taciturn-token";
@@ -55,6 +60,14 @@ struct Kicked {
     kicked: usize,
 }
 
+/// A test link that was made.
+#[derive(Serialize)]
+struct Made {
+    url: String,
+    /// In seconds since 1970.
+    ends_at: u64,
+}
+
 impl Page {
     pub(super) fn new(server: ServerHandle, access: Access) -> Self {
         Self { server, access, overview: Cached::default() }
@@ -76,13 +89,18 @@ impl Page {
         }
         let right = right(request.headers(), address, self.access, &self.server);
         Some(match (path, is_read, right) {
-            ("/api/overview" | "/api/history" | "/api/kick", _, Err(refused)) => denied(refused),
+            ("/api/overview" | "/api/history" | "/api/kick" | "/api/link", _, Err(refused)) => {
+                denied(refused)
+            }
             ("/api/overview", true, Ok(right)) => self.overview(right).await,
             ("/api/history", true, Ok(_)) => json(&self.server.page.samples()),
             ("/api/overview" | "/api/history", false, Ok(_)) => not_allowed("GET, HEAD"),
-            ("/api/kick", _, Ok(_)) if request.method() != Method::POST => not_allowed("POST"),
-            ("/api/kick", _, Ok(Right::Read)) => denied(Refused::NeedsToken),
+            ("/api/kick" | "/api/link", _, Ok(_)) if request.method() != Method::POST => {
+                not_allowed("POST")
+            }
+            ("/api/kick" | "/api/link", _, Ok(Right::Read)) => denied(Refused::NeedsToken),
             ("/api/kick", _, Ok(Right::Act)) => self.kick(request).await,
+            ("/api/link", _, Ok(Right::Act)) => self.link(),
             _ => return None,
         })
     }
@@ -92,6 +110,20 @@ impl Page {
         match timeout(WORKER_TIME, self.overview.get(now)).await {
             Ok(Ok(overview)) => json(&View { may_act: right == Right::Act, overview: &overview }),
             Ok(Err(_)) | Err(_) => hangs(),
+        }
+    }
+
+    /// Makes a test link as `turnctl test-link` does.
+    fn link(&self) -> Response<Full<Bytes>> {
+        match self.server.tests.issue(LINK_SECONDS, PEOPLE) {
+            Ok(TestLink { address, path, ends_at, number, .. }) => {
+                tracing::info!(number, "test link made, on the status page");
+                json(&Made { url: address + &path, ends_at })
+            }
+            Err(error) => {
+                let text = serde_json::json!({ "error": error.to_string() }).to_string();
+                respond(StatusCode::CONFLICT, JSON, text)
+            }
         }
     }
 

@@ -78,6 +78,12 @@ async function act(page) {
   });
 }
 
+// Makes a link as turnctl does.
+async function makeLink(page) {
+  await page.click('#make-link');
+  await page.waitForFunction(() => document.querySelector('#link').textContent.startsWith('https://turn.e2e.test:5349/test/'), { timeout: LIMIT_MS });
+}
+
 async function show(page, name, view, scheme, language) {
   await page.setViewport(view);
   if (isChromium) await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
@@ -95,7 +101,9 @@ await withBrowser(browserName, {}, async (browser) => {
   await page.setViewport(DESKTOP);
   await read(page);
   await act(page);
+  await makeLink(page);
   await show(page, `${browserName}-desktop-light`, DESKTOP, 'light', 'en');
+  await page.screenshot({ path: path.join(pictures, `${browserName}-top.png`), clip: { x: 0, y: 0, width: DESKTOP.width, height: 760 } });
   await show(page, `${browserName}-phone-light`, PHONE, 'light', 'ru');
   if (isChromium) {
     await show(page, `${browserName}-desktop-dark`, DESKTOP, 'dark', 'ru');

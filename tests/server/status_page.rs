@@ -165,6 +165,39 @@ async fn a_session_is_ended_with_a_token_and_not_without() {
 }
 
 #[test]
+fn a_test_link_is_made_with_a_token_and_not_without() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let reached =
+        configuration("").replace("127.0.0.1:0\"\ntransport", &format!("{free}\"\ntransport"));
+    // Nobody can be told of "any free port".
+    for (toml, made) in [(reached, true), (configuration(""), false)] {
+        let server = Server::configured(&toml);
+        let token = token(&server);
+        let make = |headers: &[(&str, &str)]| {
+            let (head, body) = http(&server, "POST /api/link", headers, "");
+            let body = serde_json::from_str::<Value>(&body).unwrap();
+            (head.split(' ').nth(1).unwrap().to_owned(), body)
+        };
+        assert_eq!(make(&[HOST]).0, "401");
+        let with_token = ("Taciturn-Token", token.as_str());
+        assert_eq!(make(&[HOST, with_token, ("Origin", "http://evil.example")]).0, "403");
+        assert_eq!(status(&server, "/api/link", &[HOST, with_token]), 405);
+        let (code, body) = make(&[HOST, with_token]);
+        if made {
+            let url = body["url"].as_str().unwrap();
+            assert!(url.starts_with(&format!("http://{REALM}:{}/test/", free.port())), "{url}");
+            assert_eq!(code, "200");
+            server.wait_for_log("test link made, on the status page", 1);
+            assert_eq!(server.logged("/test/"), 0, "the log has no link");
+        } else {
+            let error = body["error"].as_str().unwrap();
+            assert!(error.contains("add one with transport = "), "{error}");
+            assert_eq!(code, "409");
+        }
+    }
+}
+
+#[test]
 fn others_than_programs_of_this_machine_need_a_token() {
     let server = Server::configured(&configuration(""));
     let token = token(&server);

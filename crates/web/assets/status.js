@@ -44,22 +44,16 @@ async function ask(path, options = {}) {
 
 const keyOf = (session) => `${session.client} ${session.relayed_addresses.join()} ${session.user}`;
 
-function measure(next) {
-  const now = next.now;
-  const measured = new Map();
-  const seen = new Map();
-  for (const session of next.sessions) {
-    const key = keyOf(session);
+function measure({ now, sessions }) {
+  const [measured, seen] = [new Map(), new Map()];
+  for (const one of sessions) {
+    const key = keyOf(one);
     const last = before.get(key);
-    const seconds = last ? (now - last.now) / 1000 : Math.max(session.age_seconds, 1);
-    const rate = (field) => Math.max(0, session[field] - (last ? last[field] : 0)) / Math.max(seconds, 0.001);
-    if (last && seconds < 0.5) {
-      measured.set(key, rates.get(key));
-      seen.set(key, last);
-      continue;
-    }
-    measured.set(key, { peers: rate('bytes_to_peers'), clients: rate('bytes_to_clients') });
-    seen.set(key, { now, bytes_to_peers: session.bytes_to_peers, bytes_to_clients: session.bytes_to_clients });
+    const seconds = last ? (now - last.now) / 1000 : Math.max(one.age_seconds, 1);
+    const isSoon = last && seconds < 0.5;
+    const rate = (field) => Math.max(0, one[field] - (last?.[field] ?? 0)) / seconds;
+    measured.set(key, isSoon ? rates.get(key) : { peers: rate('bytes_to_peers'), clients: rate('bytes_to_clients') });
+    seen.set(key, isSoon ? last : { ...one, now });
   }
   [before, rates] = [seen, measured];
 }
@@ -89,6 +83,7 @@ function showSessions() {
   const counts = { shown: number(all.length), all: number(overview.status.allocations) };
   setText(by('sessions-count'), all.length === overview.status.allocations ? `(${counts.all})` : text('shown', counts));
   by('how-to-act').hidden = overview.may_act;
+  by('make-link').hidden = !overview.may_act;
   setText(by('how-to-act'), text('howToAct'));
 }
 
@@ -109,6 +104,12 @@ async function end(who) {
   const said = answer?.ok ? text('ended', { n: (await answer.json()).kicked }) : text('endFailed');
   await poll();
   notice(said);
+}
+
+async function makeLink() {
+  const answer = await ask('api/link', { method: 'POST' }).catch(() => null);
+  const made = await answer?.json().catch(() => null);
+  setText(by('link'), made?.url ?? made?.error ?? text('lost'));
 }
 
 function showTiles() {
@@ -176,7 +177,7 @@ function showCertificates() {
 
 function showDoctor() {
   const { doctor } = overview;
-  setText(by('doctor-at'), doctor ? text('doctorAt', { ago: ago(doctor.at) }) : '');
+  setText(by('doctor-at'), doctor ? `(${ago(doctor.at)})` : '');
   if (!doctor) return replace(by('doctor'), element('p', {}, text('doctorNever')));
   const count = (status) => doctor.findings.filter((one) => one.status === status).length;
   const counts = { fail: count('fail'), warn: count('warn'), pass: count('pass') };
@@ -284,6 +285,7 @@ by('language').addEventListener('change', ({ target }) => {
   show();
   showGraphs();
 });
+by('make-link').addEventListener('click', makeLink);
 by('filter').addEventListener('input', () => overview && showSessions());
 by('login').addEventListener('submit', (event) => {
   event.preventDefault();

@@ -32,6 +32,8 @@ pub(super) struct FleetMember {
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
     told: Option<Instant>,
+    /// Which board was read last.
+    epoch: String,
 }
 
 impl FleetMember {
@@ -61,11 +63,13 @@ impl FleetMember {
                 node: node.clone(),
                 boot: u64::from_be_bytes(boot) >> 12, // a number of JSON for everybody
                 version: env!("CARGO_PKG_VERSION").to_owned(),
+                // Until it is looked at: a server that has just started serves.
+                ready: true,
                 ..NodeRecord::default()
             },
         );
         let fleet = settings.map(|settings| Fleet::start(settings, own));
-        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None })
+        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -85,6 +89,10 @@ impl FleetMember {
         let on_board: BTreeMap<_, _> =
             on_board.into_iter().filter_map(|ban| Some((banned(&ban.whom)?, ban.until))).collect();
         bans.merge(&epoch, &on_board, workers).await;
+        if self.epoch != epoch {
+            // This one was not told of anything yet.
+            (self.epoch, self.told) = (epoch, None);
+        }
         self.tell_again(bans);
         let mut obeyed = HashMap::new();
         for BoardKick { user, at } in kicks {

@@ -28,11 +28,15 @@ services:
 volumes:
   state:
 YAML
+    local image status
+    image=$(docker image inspect --format '{{.Id}}' taciturn) || return 1
     compose up -d taciturn && update_under_calls
-    local status=$?
+    status=$?
     compose logs --no-color taciturn
     compose down --volumes
     end_calls
+    # The update took the name.
+    docker tag "$image" taciturn
     return $status
 }
 

@@ -1,6 +1,6 @@
 //! What is on the board, and how it is read and written. Each question has a deadline.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -148,37 +148,23 @@ impl<'a> Board<'a> {
     }
 
     /// Bans and kicks. What is none is left out.
-    pub(super) async fn read(&mut self, epoch: &str, now: u64) -> Result<Contents, BoardError> {
+    pub(super) async fn read(&mut self, now: u64) -> Result<Contents, BoardError> {
         let mut ask = pipe();
-        let mut range = |key: &str, least: u64, most: usize| {
-            let key = self.settings.key(key);
-            ask.cmd("ZREVRANGEBYSCORE").arg(key).arg("+inf").arg(least);
-            ask.arg("WITHSCORES").arg("LIMIT").arg(0).arg(most);
-        };
-        range("bans", now, MOST_BANS);
-        range("kicks", now.saturating_sub(KICK_LIFE) * 1000, MOST_KICKS);
-        let answer = self.ask(&ask).await?;
-        let [bans, kicks] = answer.as_slice() else { return Err(unexpected("ZREVRANGEBYSCORE")) };
-        let bans = scored(bans, MOST_BANS).ok_or_else(|| unexpected("bans"))?;
-        let kicks = scored(kicks, MOST_KICKS).ok_or_else(|| unexpected("kicks"))?;
-        let ban = |(whom, until)| BoardBan { whom, until };
-        let kick = |(user, at): (String, Option<u64>)| Some(BoardKick { user, at: at? });
-        Ok(Contents {
-            epoch: epoch.to_owned(),
-            bans: bans.into_iter().map(ban).collect(),
-            kicks: kicks.into_iter().filter_map(kick).collect(),
-        })
+        self.ask_for_contents(ask.atomic(), now);
+        contents(&self.ask(&ask).await?)
     }
 
-    /// Adds bans and kicks, takes bans away, and has all nodes read.
+    /// Adds bans and kicks, takes bans away, and has all nodes read. Returns the version that this makes, and what the
+    /// board has then: all of one moment, for what another node takes away a moment later was there.
     pub(super) async fn write(
         &mut self,
         add: &[BoardBan],
         remove: &[String],
         kick: Option<&BoardKick>,
         now: u64,
-    ) -> Result<(), BoardError> {
+    ) -> Result<(Vec<u8>, Contents), BoardError> {
         let mut ask = pipe();
+        ask.atomic();
         let [bans, kicks] = ["bans", "kicks"].map(|name| self.settings.key(name));
         for BoardBan { whom, until } in add {
             let end = until.map_or_else(|| "+inf".to_owned(), |until| until.to_string());
@@ -196,7 +182,24 @@ impl<'a> Board<'a> {
             ask.cmd("ZREMRANGEBYSCORE").arg(key).arg("-inf").arg(over).ignore();
         }
         ask.cmd("INCR").arg(self.settings.key("version"));
-        self.ask(&ask).await.map(drop)
+        self.ask_for_contents(&mut ask, now);
+        let answer = self.ask(&ask).await?;
+        let [Value::Int(version), rest @ ..] = answer.as_slice() else {
+            return Err(unexpected("INCR"));
+        };
+        Ok((version.to_string().into_bytes(), contents(rest)?))
+    }
+
+    /// The epoch goes along: a board that has just lost everything must not look like one where all bans were ended.
+    fn ask_for_contents(&self, ask: &mut redis::Pipeline, now: u64) {
+        ask.cmd("GET").arg(self.settings.key("epoch"));
+        let mut range = |key: &str, least: u64, most: usize| {
+            let key = self.settings.key(key);
+            ask.cmd("ZREVRANGEBYSCORE").arg(key).arg("+inf").arg(least);
+            ask.arg("WITHSCORES").arg("LIMIT").arg(0).arg(most);
+        };
+        range("bans", now, MOST_BANS);
+        range("kicks", now.saturating_sub(KICK_LIFE) * 1000, MOST_KICKS);
     }
 
     /// Tells of this node, and returns all. `false` if another process of this name is there.
@@ -207,17 +210,18 @@ impl<'a> Board<'a> {
         let nodes = self.settings.key("nodes");
         let key = |node: &str| self.settings.key(&format!("node:{node}"));
         let mut ask = pipe();
-        ask.cmd("ZRANGE").arg(&nodes).arg(0).arg(MOST_NODES - 1);
+        ask.cmd("ZRANGE").arg(&nodes).arg(0).arg(MOST_NODES - 1).arg("WITHSCORES");
         ask.cmd("TIME");
         let answer = self.ask(&ask).await?;
-        let names = answer.first().and_then(strings).ok_or_else(|| unexpected("nodes"))?;
-        let time = answer.get(1).and_then(strings).ok_or_else(|| unexpected("TIME"))?;
-        own.clock_offset = offset(&time).ok_or_else(|| unexpected("TIME"))?;
-        let mut names: BTreeSet<_> =
-            names.into_iter().take(MOST_NODES).filter(|n| is_name(n)).collect();
-        names.insert(own.node.clone());
+        let listed = answer.first().and_then(|nodes| scored(nodes, MOST_NODES));
+        let listed = listed.ok_or_else(|| unexpected("nodes"))?;
+        let time = answer.get(1).and_then(seconds).ok_or_else(|| unexpected("TIME"))?;
+        own.clock_offset = offset(time).ok_or_else(|| unexpected("TIME"))?;
+        let mut names: BTreeMap<String, Option<u64>> =
+            listed.into_iter().filter(|(name, _)| is_name(name)).collect();
+        names.insert(own.node.clone(), None);
         let mut get = cmd("MGET");
-        names.iter().for_each(|node| {
+        names.keys().for_each(|node| {
             get.arg(key(node));
         });
         let mut ask = pipe();
@@ -226,21 +230,27 @@ impl<'a> Board<'a> {
         let Some(Value::Array(records)) = answer.first() else { return Err(unexpected("MGET")) };
         let records: Vec<_> = records.iter().map(|v| NodeRecord::decode(bytes(v)?)).collect();
         let known: Vec<_> = names.iter().zip(records).collect();
-        let is_ours = known.iter().all(|(name, record)| {
+        let is_ours = known.iter().all(|((name, _), record)| {
             **name != own.node || record.as_ref().is_none_or(|record| record.boot == own.boot)
         });
         let mut ask = pipe();
         if is_ours {
             let life = u64::try_from(NODE_LIFE.as_millis()).unwrap_or(u64::MAX);
             ask.cmd("SET").arg(key(&own.node)).arg(own.encode()).arg("PX").arg(life).ignore();
-            ask.cmd("ZADD").arg(&nodes).arg(0).arg(&own.node).ignore();
+            ask.cmd("ZADD").arg(&nodes).arg(time).arg(&own.node).ignore();
         }
-        for (name, _) in known.iter().filter(|(name, r)| r.is_none() && **name != own.node) {
+        // One that has just come may be on the list before its record was read here.
+        let has_come =
+            |at: &Option<u64>| at.is_some_and(|at| time.abs_diff(at) < NODE_LIFE.as_secs());
+        let gone = known
+            .iter()
+            .filter(|((name, at), record)| record.is_none() && **name != own.node && !has_come(at));
+        for ((name, _), _) in gone {
             ask.cmd("ZREM").arg(&nodes).arg(*name).ignore();
         }
         ask.cmd("PING");
         self.ask(&ask).await?;
-        let others = known.into_iter().filter_map(|(name, record)| {
+        let others = known.into_iter().filter_map(|((name, _), record)| {
             record.filter(|record| record.node == *name && (*name != own.node || !is_ours))
         });
         let mut all: Vec<_> = others.collect();
@@ -250,6 +260,21 @@ impl<'a> Board<'a> {
         all.sort_by(|one, other| one.node.cmp(&other.node));
         Ok((all, is_ours))
     }
+}
+
+/// The answer to [`Board::ask_for_contents`].
+fn contents(answer: &[Value]) -> Result<Contents, BoardError> {
+    let [epoch, bans, kicks] = answer else { return Err(unexpected("ZREVRANGEBYSCORE")) };
+    let epoch = text(epoch).filter(|epoch| is_name(epoch)).ok_or_else(|| unexpected("epoch"))?;
+    let bans = scored(bans, MOST_BANS).ok_or_else(|| unexpected("bans"))?;
+    let kicks = scored(kicks, MOST_KICKS).ok_or_else(|| unexpected("kicks"))?;
+    let ban = |(whom, until)| BoardBan { whom, until };
+    let kick = |(user, at): (String, Option<u64>)| Some(BoardKick { user, at: at? });
+    Ok(Contents {
+        epoch: epoch.to_owned(),
+        bans: bans.into_iter().map(ban).collect(),
+        kicks: kicks.into_iter().filter_map(kick).collect(),
+    })
 }
 
 fn unexpected(what: &str) -> BoardError {
@@ -268,16 +293,16 @@ fn text(value: &Value) -> Option<&str> {
     std::str::from_utf8(bytes(value)?).ok()
 }
 
-fn strings(value: &Value) -> Option<Vec<String>> {
+/// The seconds of an answer to TIME.
+fn seconds(value: &Value) -> Option<u64> {
     let Value::Array(values) = value else { return None };
-    Some(values.iter().filter_map(text).map(ToOwned::to_owned).collect())
+    text(values.first()?)?.parse().ok()
 }
 
 /// By how many seconds the clock of this machine is ahead of the board's.
-fn offset(time: &[String]) -> Option<i64> {
-    let theirs: i64 = time.first()?.parse().ok()?;
+fn offset(theirs: u64) -> Option<i64> {
     let ours = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
-    i64::try_from(ours).ok()?.checked_sub(theirs)
+    i64::try_from(ours).ok()?.checked_sub(i64::try_from(theirs).ok()?)
 }
 
 /// Members with their scores; one that is infinite, or none, is no number.

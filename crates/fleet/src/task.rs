@@ -174,15 +174,20 @@ impl Worker {
         loop {
             tokio::select! {
                 Some(order) = orders.recv() => {
-                    match order {
+                    let written = match order {
                         Order::Bans { add, remove } => board.write(&add, &remove, None, now()).await,
                         Order::Kick(kick) => board.write(&[], &[], Some(&kick), now()).await,
-                    }?;
+                    };
+                    let (version, contents) = written?;
+                    known = Some((version, contents.epoch.clone()));
+                    if self.contents.send(contents).await.is_err() {
+                        return Ok(());
+                    }
                 }
                 _ = look.tick() => {
                     let version = board.version(&fresh).await?;
                     if known.as_ref() != Some(&version) {
-                        let contents = board.read(&version.1, now()).await?;
+                        let contents = board.read(now()).await?;
                         if self.contents.send(contents).await.is_err() {
                             // The server ends.
                             return Ok(());

@@ -412,10 +412,11 @@ serves_in_host_mode() {
 # serves_pages CONTAINER: the status page, and the page of a link with a test that begins.
 serves_pages() {
     local link begun fetch=(ip netns exec "$NETNS" curl --silent --show-error --fail --max-time 10)
-    "${fetch[@]}" http://127.0.0.1:9641/ | grep -q '<title>taciturn' &&
-        "${fetch[@]}" http://127.0.0.1:9641/api/overview | grep -q '"sessions"' || return 1
+    # Read to the end: who writes into a pipe that is closed fails.
+    "${fetch[@]}" http://127.0.0.1:9641/ | grep '<title>taciturn' >/dev/null &&
+        "${fetch[@]}" http://127.0.0.1:9641/api/overview | grep '"sessions"' >/dev/null || return 1
     link=$(docker exec "$1" turnctl test-link --no-wait) && link=${link%%$'\n'*} && say "$link" || return 1
-    "${fetch[@]}" "$link" | grep -q '<script type="module" src="test.js">' &&
+    "${fetch[@]}" "$link" | grep '<script type="module" src="test.js">' >/dev/null &&
         "${fetch[@]}" "${link}test.js" >/dev/null &&
         begun=$("${fetch[@]}" --header "Origin: ${link%%/test/*}" --json '{}' "${link}begin") || return 1
     grep -q '"uris":\["turn:' <<<"$begun"
@@ -441,7 +442,7 @@ case_acme_in_container() {
         --env TACITURN_REALM=turn.e2e.test --env TACITURN_TLS_ACME=/letsencrypt/acme.json taciturn >/dev/null &&
         wait_for 20 health_is acme healthy &&
         docker exec acme turnctl health tls:127.0.0.1:5349 &&
-        docker exec acme turnctl homeserver-snippet | grep -q '^turn_shared_secret: '
+        docker exec acme turnctl homeserver-snippet | grep '^turn_shared_secret: ' >/dev/null
     local status=$?
     end_container acme
     return $status

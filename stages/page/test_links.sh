@@ -106,7 +106,7 @@ link_draining() {
 }
 
 link_has_session() {
-    link_turnctl sessions --socket "$LINK_DIR/control.sock" | grep -q 203.0.113
+    link_turnctl sessions --socket "$LINK_DIR/control.sock" | grep 203.0.113 >/dev/null
 }
 
 # The home has IPv6 and no IPv4; the server has both, and relays IPv4.

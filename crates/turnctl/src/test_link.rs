@@ -9,6 +9,7 @@ use clap::Args;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::CtlError;
 use super::certs::date;
@@ -103,7 +104,8 @@ fn wait(
     let runtime = runtime.map_err(CtlError::Output)?;
     let mut after = 0;
     runtime.block_on(async {
-        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+        // From here on, not only while it waits.
+        let mut interrupts = signal(SignalKind::interrupt()).map_err(CtlError::Output)?;
         loop {
             let reports = reports(asked, Some(link.number), after)?;
             shown.reports(&reports, out)?;
@@ -113,7 +115,7 @@ fn wait(
                 return Ok(());
             }
             tokio::select! {
-                _ = &mut interrupted => {
+                _ = interrupts.recv() => {
                     if !shown.json {
                         let until = until(link);
                         writeln!(

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use server::Server;
+use taciturn_turn::policy::PortRange;
 use testkit::check::{Checked, check};
 
 const SECRET: &str = "a secret of some length";
@@ -244,9 +245,19 @@ fn a_quota_that_is_too_small_for_browsers_is_a_warning() {
     check_with_secret(&server, SECRET, &[]).warns_of("quota-low");
 }
 
+/// A socket whose port is no relay port of a server of these tests: those may be peers.
+fn socket_beside_the_relay_ports() -> UdpSocket {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        if !PortRange::DEFAULT.contains(socket.local_addr().unwrap().port()) {
+            return socket;
+        }
+    }
+}
+
 #[test]
 fn an_echo_that_the_relay_does_not_reach_is_named() {
-    let echo = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let echo = socket_beside_the_relay_ports();
     let address = echo.local_addr().unwrap().to_string();
     // The server does not relay to its own machine: what is not relayed by it is out of reach.
     let server = server();

@@ -45,6 +45,7 @@ const LONGEST_PAUSE: u32 = 1024;
 pub(super) struct WakeDelay {
     nap: Duration,
     phase: Phase,
+    /// Windows of the next pause.
     pause: u32,
     window: Window,
     /// Packets since the last nap, and naps in a row without any.

@@ -120,8 +120,8 @@ fn wait(
                         let until = until(link);
                         writeln!(
                             out,
-                            "\nThe link stays valid until {until}. turnctl test-link --end ends it; --results shows what \
-                             comes in."
+                            "\nThe link stays valid until {until}.\n\
+                             turnctl test-link --end ends it; --results shows what comes in."
                         )?;
                     }
                     return Ok(());
@@ -172,7 +172,8 @@ impl Shown {
         let people = if link.people == 1 { "1 person" } else { &format!("{} people", link.people) };
         writeln!(
             out,
-            "For the person whose call fails, on the phone or computer that it fails on. Valid for {people}, until {}.",
+            "For the person whose call fails, on the phone or computer that it fails on.\n\
+             Valid for {people}, until {}.",
             until(link)
         )?;
         let served = match (given, link.served_on.as_str()) {
@@ -182,11 +183,13 @@ impl Shown {
             (None, "web") => "It is read at the address of [web].",
             (None, "tls") => "It is read over TLS, on the listener for TURN.",
             (None, "proxy") => {
-                "It is read over TLS, through the proxy in front on port 443. If that has another address, add --url."
+                "It is read over TLS, through the proxy in front on port 443. If that has another\n\
+                 address, add --url."
             }
             (None, _) => {
-                "It is read over TCP without TLS, for there is no certificate: others in the network can read along. \
-                 What it gives away ends after ten minutes and reaches nobody else."
+                "It is read over TCP without TLS, for there is no certificate: others in the\n\
+                 network can read along. What it gives away ends after ten minutes and reaches\n\
+                 nobody else."
             }
         };
         writeln!(out, "{served}")?;
@@ -264,6 +267,16 @@ mod tests {
             text.starts_with("https://calls.example.org/test/0123456789abcdefABC-_z/\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn lines_fit_into_80_columns() {
+        for served_on in ["web", "tls", "proxy", "tcp"] {
+            let text = printed(&TEXT, served_on, None);
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+        let text = printed(&TEXT, "tls", Some("https://calls.example.org/"));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 
     #[test]

@@ -67,6 +67,7 @@ pub(super) fn session(session: &taciturn_turn::Session) -> Session {
         client: session.client.to_string(),
         transport: session.carrier.name().to_owned(),
         user: session.username.name().to_owned(),
+        tenant: session.username.tenant().name().map(str::to_owned),
         relayed_addresses: session.relayed.iter().flatten().map(ToString::to_string).collect(),
         permissions: session.permissions as u64,
         channels: session.channels as u64,

@@ -7,6 +7,7 @@ use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_turn::Whose;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
@@ -37,7 +38,7 @@ impl FleetMember {
         answer
     }
 
-    pub(super) async fn kick(&self, _: String, _: &Workers) -> Result<Answer, Error> {
+    pub(super) async fn kick(&self, _: Whose, _: &Workers) -> Result<Answer, Error> {
         self.report()
     }
 

@@ -110,9 +110,9 @@ pub struct FleetNode {
 /// One ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// `user`, `address` or `network`.
+    /// `user`, `tenant-user`, `address` or `network`.
     pub kind: String,
-    /// The name, the address, or the network.
+    /// The name, the tenant and the name with a slash between them, the address, or the network.
     pub value: String,
     /// Its beginning, in seconds since 1970.
     pub begins_at: u64,
@@ -231,6 +231,9 @@ pub struct Session {
     pub transport: String,
     /// The USERNAME. A client may have chosen any text.
     pub user: String,
+    /// The tenant that the user is of; not there for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The relayed transport addresses, IPv4 before IPv6.
     pub relayed_addresses: Vec<String>,
     /// Peer addresses that it has a permission for.

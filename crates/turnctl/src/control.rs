@@ -11,25 +11,33 @@ use super::CtlError;
 use super::certs::date;
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
-use taciturn_control::{Answer, CarriedOver, ClosingListener, PortsUsed, Request, Status, Traffic};
+use taciturn_control::{
+    Answer, CarriedOver, ClosingListener, PortsUsed, Request, Session, Status, Traffic,
+};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  turnctl sessions --user @alice:domain.org")]
+#[command(
+    after_help = "Examples:\n  turnctl sessions --user @alice:domain.org\n  turnctl sessions --tenant acme"
+)]
 pub struct SessionsArgs {
     #[command(flatten)]
     socket: SocketArgs,
     /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
+    /// Only this tenant; default is the one without a name
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
 }
 
 /// The arguments of `kick`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  turnctl kick --user @alice:domain.org\n  turnctl kick --user @alice:domain.org --fleet"
+    after_help = "Examples:\n  turnctl kick --user @alice:domain.org\n  turnctl kick --user @alice:domain.org --fleet\n  \
+    turnctl kick --user alice --tenant acme"
 )]
-#[group(required = true, multiple = true, args = ["user", "client"])]
+#[group(required = true, multiple = true, args = ["user", "client", "tenant"])]
 pub struct KickArgs {
     #[command(flatten)]
     socket: SocketArgs,
@@ -39,6 +47,9 @@ pub struct KickArgs {
     /// The client's address and port, as `sessions` shows it
     #[arg(long, value_name = "ADDRESS:PORT")]
     client: Option<SocketAddr>,
+    /// Only sessions of this tenant; default is the one without a name. Without this option, those of every tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     /// On all servers of the fleet; needs --user
     #[arg(long, requires = "user", conflicts_with = "client")]
     fleet: bool,
@@ -126,13 +137,22 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {:<16} {reload}", "last reload")
 }
 
+/// The user of a session, behind its tenant if it has one; nothing that a terminal would act upon.
+pub(super) fn user(session: &Session) -> String {
+    let user = session.user.escape_debug();
+    match &session.tenant {
+        None => user.to_string(),
+        Some(tenant) => format!("{}/{user}", tenant.escape_debug()),
+    }
+}
+
 /// Prints the allocations there are, one a line.
 pub(super) fn sessions(
     args: &SessionsArgs,
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let request = Request::Sessions { user: args.user.clone() };
+    let request = Request::Sessions { user: args.user.clone(), tenant: args.tenant.clone() };
     let mut number = 0_u64;
     let answer = ask(&args.socket, env, &request, out, |session, out| {
         if number == 0 {
@@ -157,7 +177,7 @@ pub(super) fn sessions(
             "{:<24} {:<4} {:<32} {:<24} {:>5} {:>12} {:>12} {:>8} {:>8}",
             session.client,
             session.transport,
-            session.user.escape_debug().to_string(),
+            user(&session),
             session.relayed_addresses.join(","),
             session.permissions,
             session.traffic.bytes_to_peers,
@@ -181,7 +201,12 @@ pub(super) fn kick(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let request = Request::Kick { user: args.user.clone(), client: args.client, fleet: args.fleet };
+    let request = Request::Kick {
+        user: args.user.clone(),
+        client: args.client,
+        tenant: args.tenant.clone(),
+        fleet: args.fleet,
+    };
     if args.fleet {
         return print_messages(&args.socket, env, &request, out);
     }

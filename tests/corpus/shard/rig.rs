@@ -226,7 +226,7 @@ impl Rig {
             }
             Step::Kick { user } => {
                 let user = Some(USERS[usize::from(*user % 4)].name.clone());
-                let whose = Whose { user, client: None };
+                let whose = Whose { user, ..Whose::default() };
                 self.shard.kick(self.now, &whose, &mut self.world);
             }
             Step::Deny { everybody } => self.deny(*everybody),

@@ -207,7 +207,9 @@ impl Authenticator {
     #[must_use]
     pub fn is_same(&self, granted: &UserId, holder: &UserId) -> bool {
         let is_served = *self.realm == *holder.realm();
-        granted.name() == holder.name() && (granted.realm() == holder.realm() || !is_served)
+        granted.name() == holder.name()
+            && granted.tenant() == holder.tenant()
+            && (granted.realm() == holder.realm() || !is_served)
     }
 
     /// Whether an allocation ends with its credential.

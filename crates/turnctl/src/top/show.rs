@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::super::control::user;
 use super::rates::{self, Rate, Sample, of_server, of_sessions};
 use taciturn_control::{Session, Status};
 
@@ -32,7 +33,7 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
     let packets = rate.map(|rate| rate.packets.iter().sum::<f64>());
     [
         // What clients call themselves is theirs to choose.
-        session.user.escape_debug().to_string(),
+        user(session),
         session.client.clone(),
         session.transport.clone(),
         session.relayed_addresses.join(","),

@@ -30,7 +30,7 @@ pub(super) fn connect<O: Outside>(
     let mismatch = |detail| Failure::new(ErrorCode::ALLOCATION_MISMATCH, detail);
     let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
     let exists = || Failure::new(ErrorCode::CONNECTION_ALREADY_EXISTS, "");
-    let Request { client, message } = request;
+    let Request { client, message, .. } = request;
     let Parts { settings, rules, allocations, .. } = &mut *cx.parts;
     let Some(mut entry) = allocations.entry_of(client) else {
         return Err(mismatch("There is no allocation"));

@@ -147,6 +147,7 @@ mod dispatch;
 mod effects;
 mod ended_requests;
 mod endings;
+mod entrance;
 mod event;
 mod failure;
 mod guests;
@@ -195,6 +196,7 @@ pub use effects::{
     Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside,
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
+pub use entrance::Entrance;
 pub use event::{EndReason, Event, Remedy};
 pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;

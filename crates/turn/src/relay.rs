@@ -12,7 +12,7 @@ use super::effects::{Observer, Outside};
 use super::event::Event;
 use super::parts::Parts;
 use super::peer_check::{is_for_guest, is_within_reach};
-use super::policy::{Direction, RateLimits, Scope};
+use super::policy::{Direction, RateLimits, Scope, Tenant};
 use super::rules::Rules;
 use super::types::{AllocationId, Client, PeerAddr, Via};
 use super::verdict::{DropReason, Prefix, Verdict};
@@ -236,13 +236,14 @@ pub(super) fn within(
     len: usize,
     outside: &mut impl Observer,
 ) -> Result<(), DropReason> {
-    let user = allocation.quota.meter();
-    let Err(exceeded) = rates.packet(now, direction, len, &allocation.meter, user) else {
+    let shared @ (user, tenant) = allocation.quota.spenders();
+    let Err(exceeded) = rates.packet(now, direction, len, &allocation.meter, shared) else {
         return Ok(());
     };
     let (meter, reason) = match exceeded.scope {
         Scope::Allocation => (&*allocation.meter, DropReason::AllocationRate),
         Scope::User => (user, DropReason::UserRate),
+        Scope::Tenant => (tenant.map_or(rates.all(), Tenant::meter), DropReason::TenantRate),
         Scope::All => (rates.all(), DropReason::TotalRate),
     };
     if let Some(packets) = meter.hold_back(now) {

@@ -37,12 +37,21 @@ impl Rules {
     /// rested or were reserved there are so here, and what users have spent is spent. Before any shard is made
     /// with these rules, for the key of the tickets is replaced.
     pub fn restore(&mut self, SharedSnapshot(shared): SharedSnapshot, there: &TakeOver) {
-        let SharedRecord { nonces, ticket_key, last_mobile, ports, spent, spent_in_all } = shared;
+        let SharedRecord {
+            nonces,
+            ticket_key,
+            last_mobile,
+            ports,
+            spent,
+            spent_in_all,
+            spent_by_tenants,
+        } = shared;
         self.nonces.restore(nonces, there);
         self.tickets = Arc::new(TicketKey::new(ticket_key.0));
         self.mobile.restore_last(last_mobile);
         self.ports.restore(&ports, there);
         self.quota.restore_spent(&spent, there);
+        self.quota.restore_spent_by_tenants(&spent_by_tenants, there);
         self.rates.all().restore(&spent_in_all, there);
     }
 }

@@ -45,6 +45,7 @@ impl Rules {
             ports: ports.snapshot(now),
             spent: quota.spent(now),
             spent_in_all: rates.all().spent(now),
+            spent_by_tenants: quota.spent_by_tenants(now),
         })
     }
 }

@@ -75,7 +75,8 @@ pub(super) fn allocate<O: Outside>(
     proven: Proven,
     writer: &mut Writer<'_>,
 ) -> Answer {
-    let Parts { number, settings, rules, intake, allocations, moves, .. } = &mut *cx.parts;
+    let Parts { number, settings, rules, intake, allocations, moves, statistics, .. } =
+        &mut *cx.parts;
     let client = request.client;
     if let Some(allocation) = allocations.of(&client) {
         //= 8489-6.3.1-retransmissions
@@ -126,11 +127,13 @@ pub(super) fn allocate<O: Outside>(
     let foundation = Foundation {
         client,
         carrier: Carrier::of(client.via, secure),
+        tenant_slot: statistics.tenants.slot(user.tenant()),
         username: grant.username,
         key: grant.key,
         credential_expires: grant.expires,
         origin: grant.origin,
         guest,
+        peers: rules.peers_of(user.tenant()),
         quota,
         made_by: request.message.transaction_id(),
         kind: match wanted.wire {

@@ -35,6 +35,7 @@
 //!     authenticator: Arc::new(Authenticator::new("example.org", &users, Vec::new(), false)),
 //!     nonces: Arc::new(NonceKeys::new(Duration::from_secs(3600), [[1; 32], [2; 32]], Tick(0))),
 //!     peers: Arc::new(PeerPolicy::new(vec!["198.51.100.0/24".parse().unwrap()], Vec::new(), vec![relay])),
+//!     tenant_peers: Arc::default(),
 //!     ports: Arc::new(PortPool::new(PortRange::new(59000, 60100).unwrap(), PORT_QUARANTINE)),
 //!     quota: Arc::new(Quota::new(200, 0)),
 //!     rates: Arc::new(RateLimits::new(Rates::default())),
@@ -176,6 +177,7 @@ mod shard;
 mod statistics;
 mod take_snapshot;
 mod tenant;
+mod tenant_traffic;
 mod ticket;
 mod timeouts;
 mod traffic;
@@ -211,6 +213,7 @@ pub use settings::Settings;
 pub use shard::Shard;
 pub use statistics::Statistics;
 pub use tenant::{TenantName, TenantNameError};
+pub use tenant_traffic::TenantTraffic;
 pub use ticket::TicketKey;
 pub use traffic::{Traffic, Usage};
 pub use transfer::Departed;

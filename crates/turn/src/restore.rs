@@ -162,7 +162,7 @@ fn insert<O: Outside>(
     client: Option<Client>,
     there: &TakeOver,
 ) -> Result<AllocationId, LeftOut> {
-    let Parts { number, rules, allocations, .. } = &mut *cx.parts;
+    let Parts { number, rules, allocations, statistics, .. } = &mut *cx.parts;
     let presence = if client.is_some() { Presence::There } else { Presence::Away };
     let register = |record_of: &MobilityRecord| {
         let registered = rules.mobile.restore(&record.username, *number, record_of, there);
@@ -177,7 +177,8 @@ fn insert<O: Outside>(
         Some(client) => Carrier::of(client.via, cx.outside.is_secure(client)),
         None => record.carrier,
     };
-    let client = (client.unwrap_or(record.client), carrier);
+    let slot = statistics.tenants.slot(record.username.tenant());
+    let client = (client.unwrap_or(record.client), carrier, slot);
     let own = (rules.quota.restore(&record.quota), mobility);
     let id = allocations.insert(Loose::restore(record, client, own, there)).id();
     if let Some(mobile) = mobile {

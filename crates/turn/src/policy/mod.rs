@@ -17,6 +17,7 @@ mod repeats;
 mod requests;
 mod source_budget;
 mod stream_limit;
+mod tenant_peers;
 mod tenants;
 mod unverified;
 
@@ -37,5 +38,6 @@ pub use rates::RateLimits;
 pub use requests::{REQUESTS_PER_SECOND, RequestBudget, RequestLimit};
 pub use source_budget::{SourceBudget, subscriber};
 pub use stream_limit::StreamLimit;
+pub use tenant_peers::TenantPeers;
 pub use tenants::{SpentByTenant, Tenant, TenantLimits, TenantUse};
 pub use unverified::{Admission, AllocationAnswers, AnswerLimit};

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
 use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
@@ -18,9 +19,11 @@ use taciturn_net::Workers;
 use taciturn_net::external::External;
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{TenantName, Whose};
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
+use super::fleet_questions::FleetQuestions;
 
 /// How often the same is told to a board that does not keep it.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -28,6 +31,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// A server's place in a fleet, if it has one.
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
+    questions: Option<FleetQuestions>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -38,7 +42,11 @@ pub(super) struct FleetMember {
 
 impl FleetMember {
     /// Joins, if the configuration says so. Within a runtime.
-    pub(super) fn join(config: &Config, external: &External) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        external: &External,
+        server: &ServerHandle,
+    ) -> Result<Self, Failure> {
         let node = node_name(config);
         let settings = config.fleet.url.as_ref().map(|url| Settings {
             place: match &url.place {
@@ -68,8 +76,17 @@ impl FleetMember {
                 ..NodeRecord::default()
             },
         );
+        let questions =
+            settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
         let fleet = settings.map(|settings| Fleet::start(settings, own));
-        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
+        Ok(Self {
+            fleet,
+            questions,
+            node,
+            obeyed: HashMap::new(),
+            told: None,
+            epoch: String::new(),
+        })
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -192,6 +209,26 @@ impl FleetMember {
         })))
     }
 
+    /// Asks all nodes for their state, and sessions if they are wanted; goes on meanwhile.
+    pub(super) fn ask(
+        &self,
+        sessions: bool,
+        user: Option<String>,
+        server: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        match (&self.questions, &self.fleet) {
+            (Some(questions), Some(fleet)) => {
+                let known = fleet.state().nodes.into_iter().map(|node| node.node);
+                questions.ask(sessions, user, known.collect(), server, done);
+            }
+            _ => {
+                // Who asks may have gone away.
+                let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
+            }
+        }
+    }
+
     /// What this node tells of itself from now on, and the metrics of the fleet.
     pub(super) async fn look(&mut self, server: &ServerHandle, bans: &BanKeeper) {
         let Some(fleet) = &self.fleet else { return };
@@ -212,7 +249,7 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        self.fleet = None;
+        (self.fleet, self.questions) = (None, None);
     }
 
     /// The configuration has changed.

@@ -125,7 +125,10 @@ impl<'a> Board<'a> {
         timeout(PATIENCE, opened).await.unwrap_or(Err(BoardError::Silent))
     }
 
-    async fn ask(&mut self, pipeline: &redis::Pipeline) -> Result<Vec<Value>, BoardError> {
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BoardError> {
         self.allowance.renew();
         let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
         let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
@@ -281,7 +284,7 @@ fn unexpected(what: &str) -> BoardError {
     BoardError::Refused(format!("an answer to {what} that was not expected"))
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.as_bytes()),

@@ -6,6 +6,7 @@
 
 mod board;
 mod node;
+mod questions;
 mod settings;
 mod stream;
 mod task;
@@ -15,5 +16,6 @@ mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
 pub use node::NodeRecord;
+pub use questions::{Asked, Asker, Questions, Replies, Wanted};
 pub use settings::{Place, Settings};
 pub use task::{Fleet, Order, State};

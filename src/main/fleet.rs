@@ -10,13 +10,14 @@ use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
 use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
-use taciturn_config::{Config, FleetPlace};
+use taciturn_config::{Config, FleetPlace, Secret, Tenant};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
     BoardBan, BoardKick, Contents, Fleet, NodeRecord, Order, Place, Settings, State,
 };
 use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_turn::auth::{PasswordAlgorithm, StaticUser};
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{TenantName, Whose};
 use tokio::sync::oneshot;
@@ -280,12 +281,11 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
 /// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
 /// board cannot tell by it whether a password was guessed.
 fn credentials(config: &Config) -> String {
-    let mut all: Vec<Vec<u8>> =
-        config.auth.secrets.iter().map(|secret| secret.secret.expose().to_vec()).collect();
-    all.extend(config.auth.users.iter().map(|user| {
-        let key = user.long_term_key(taciturn_turn::auth::PasswordAlgorithm::Md5, &config.realm);
-        [user.name.as_bytes(), b":", key.as_ref().map_or(&[][..], |key| key.bytes())].concat()
-    }));
+    let mut all = credentials_of("", &config.realm, &config.auth.users, &config.auth.secrets);
+    for tenant in &config.tenants {
+        let Tenant { name, realm, users, secrets, .. } = tenant;
+        all.extend(credentials_of(&format!("{name}/"), realm, users, secrets));
+    }
     all.sort();
     let mut hash = Sha256::new();
     for one in &all {
@@ -293,6 +293,22 @@ fn credentials(config: &Config) -> String {
         hash.update(one);
     }
     hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Those of one tenant, with what is in front of each.
+fn credentials_of(
+    prefix: &str,
+    realm: &str,
+    users: &[StaticUser],
+    secrets: &[Secret],
+) -> Vec<Vec<u8>> {
+    let secrets = secrets.iter().map(|of| [prefix.as_bytes(), of.secret.expose()].concat());
+    let users = users.iter().map(|user| {
+        let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
+        let key = key.as_ref().map_or(&[][..], |key| key.bytes());
+        [prefix.as_bytes(), user.name.as_bytes(), b":", key].concat()
+    });
+    secrets.chain(users).collect()
 }
 
 /// The name of this node: the configured one, else that of the machine.

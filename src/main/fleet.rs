@@ -68,7 +68,7 @@ impl FleetMember {
                 ..NodeRecord::default()
             },
         );
-        let fleet = settings.map(|settings| Fleet::start(settings, own));
+        let fleet = settings.map(|settings| Fleet::start(settings, own, Vec::new()));
         Ok(Self { fleet, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
     }
 

@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod channels;
+mod link;
 mod node;
 mod settings;
 mod stream;
@@ -14,6 +16,7 @@ mod task;
 mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
+pub use channels::{LONGEST_MESSAGE, Listener, Publisher};
 pub use node::NodeRecord;
 pub use settings::{Place, Settings};
 pub use task::{Fleet, Order, State};

@@ -13,6 +13,10 @@ mod fleet;
 #[cfg(not(feature = "fleet"))]
 #[path = "no_fleet.rs"]
 mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_counts;
+#[cfg(feature = "fleet")]
+mod fleet_keys;
 mod hand_over;
 mod in_use;
 mod invocation;

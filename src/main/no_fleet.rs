@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use taciturn::admin::ServerHandle;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
-use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_net::{Clock, Workers};
+use taciturn_turn::Rules;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
@@ -18,7 +19,12 @@ pub(super) struct FleetMember;
 
 impl FleetMember {
     /// Refuses a configuration that wants more.
-    pub(super) fn join(config: &Config, _: &External) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        _: &External,
+        _: &Rules,
+        _: Clock,
+    ) -> Result<Self, Failure> {
         match config.fleet.url {
             Some(_) => Err(format!("[fleet]: {NO_FLEET}; remove url").into()),
             None => Ok(Self),
@@ -47,7 +53,7 @@ impl FleetMember {
 
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}
 
-    pub(super) fn reconfigured(&self, _: &Config, _: &External) {}
+    pub(super) fn reconfigured(&mut self, _: &Config, _: &External) {}
 
     pub(super) fn leave(&mut self) {}
 }

@@ -27,7 +27,7 @@ const UNTOLD: usize = 16;
 const TRY: Duration = Duration::from_secs(1);
 
 /// The waits before another try to connect.
-const WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(3200)];
+const WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(800)];
 
 /// Messages for one channel, all told together.
 #[derive(Debug)]
@@ -41,12 +41,17 @@ pub(super) struct Told {
 pub struct Publisher {
     told: Sender<Told>,
     connections: watch::Receiver<u64>,
+    subscriptions: watch::Receiver<u64>,
 }
 
 impl Publisher {
-    pub(super) fn new(connections: watch::Receiver<u64>) -> (Self, Receiver<Told>) {
+    /// By the numbers of connections to the board, and of subscriptions to its channels, that there were.
+    pub(super) fn new(
+        connections: watch::Receiver<u64>,
+        subscriptions: watch::Receiver<u64>,
+    ) -> (Self, Receiver<Told>) {
         let (told, telling) = channel(UNTOLD);
-        (Self { told, connections }, telling)
+        (Self { told, connections, subscriptions }, telling)
     }
 
     /// Has these messages told on a channel, this node's own end of it included. False if they are lost because too
@@ -55,9 +60,15 @@ impl Publisher {
         messages.is_empty() || self.told.try_send(Told { channel, messages }).is_ok()
     }
 
-    /// Waits until the board can be asked again; what was told before may be lost.
+    /// Waits until the others can be told something again, or hear can be what they tell: what was told before may be
+    /// lost, and what they told is not known.
     pub async fn connected(&mut self) {
-        if self.connections.changed().await.is_err() {
+        let Self { connections, subscriptions, .. } = self;
+        let changed = tokio::select! {
+            changed = connections.changed() => changed,
+            changed = subscriptions.changed() => changed,
+        };
+        if changed.is_err() {
             std::future::pending().await
         }
     }
@@ -81,20 +92,28 @@ impl Listener {
 }
 
 /// Listens for as long as it is not aborted. What is wrong with the board is said by who asks it questions.
-pub(super) async fn listen(settings: Arc<Settings>, listeners: Vec<Listener>) {
+pub(super) async fn listen(
+    settings: Arc<Settings>,
+    listeners: Vec<Listener>,
+    subscriptions: watch::Sender<u64>,
+) {
     let [least, most] = WAITS;
     let mut wait = least;
     loop {
         let begun = Instant::now();
         // It ends with an error alone.
-        let _ = keep(&settings, &listeners).await;
+        let _ = keep(&settings, &listeners, &subscriptions).await;
         wait = if begun.elapsed() > most { least } else { most.min(wait * 2) };
         sleep(wait).await;
     }
 }
 
 /// Serves one connection.
-async fn keep(settings: &Settings, listeners: &[Listener]) -> Result<(), BoardError> {
+async fn keep(
+    settings: &Settings,
+    listeners: &[Listener],
+    subscriptions: &watch::Sender<u64>,
+) -> Result<(), BoardError> {
     let channels: Vec<_> = listeners.iter().map(|listener| settings.key(listener.name)).collect();
     let known: Vec<_> = channels.iter().cloned().zip(listeners.to_vec()).collect();
     let push = move |info: PushInfo| {
@@ -104,6 +123,7 @@ async fn keep(settings: &Settings, listeners: &[Listener]) -> Result<(), BoardEr
     let config = AsyncConnectionConfig::new().set_push_sender(push);
     let mut link = Link::open(settings, ProtocolVersion::RESP3, config).await?;
     link.subscribe(&channels).await?;
+    subscriptions.send_modify(|times| *times += 1);
     let mut ping = pipe();
     ping.cmd("PING");
     loop {

@@ -6,6 +6,7 @@
 
 mod board;
 mod channels;
+mod counts;
 mod link;
 mod node;
 mod settings;
@@ -17,6 +18,7 @@ mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
 pub use channels::{LONGEST_MESSAGE, Listener, Publisher};
+pub use counts::{Counts, Hearer, Teller, UserCount};
 pub use node::NodeRecord;
 pub use settings::{Place, Settings};
 pub use task::{Fleet, Order, State};

@@ -90,13 +90,14 @@ impl Fleet {
         let (sender, contents) = channel(1);
         let (orders, ordered) = channel(ORDERS);
         let (connections, connected) = watch::channel(0);
-        let (publisher, told) = Publisher::new(connected);
+        let (subscriptions, subscribed) = watch::channel(0);
+        let (publisher, told) = Publisher::new(connected, subscribed);
         let settings = Arc::new(settings);
         let state = State { trouble: Some("not connected yet".to_owned()), ..State::default() };
         let shared = Arc::new(Shared { own: Mutex::new(own), state: Mutex::new(state) });
         let mut tasks = Vec::new();
         if !listeners.is_empty() {
-            tasks.push(tokio::spawn(listen(Arc::clone(&settings), listeners)));
+            tasks.push(tokio::spawn(listen(Arc::clone(&settings), listeners, subscriptions)));
         }
         let worker =
             Worker { settings, shared: Arc::clone(&shared), contents: sender, connections };
@@ -146,7 +147,6 @@ struct Orders {
 }
 
 impl Orders {
-    /// What was meant for it is told when it has been read again.
     fn drop_all(&mut self) {
         while self.orders.try_recv().is_ok() {}
         while self.told.try_recv().is_ok() {}
@@ -167,6 +167,8 @@ impl Worker {
         loop {
             let connected = async {
                 let board = Board::open(&self.settings).await?;
+                // What was meant for it is told when it has been read again.
+                orders.drop_all();
                 self.keep(board, &mut orders, &mut tries).await
             };
             let Err(error) = connected.await else { return };
@@ -176,7 +178,6 @@ impl Worker {
                 state.trouble = Some(error.to_string());
                 state.nodes.clear();
             }
-            orders.drop_all();
             if complained.is_none_or(|last| last.elapsed() >= COMPLAIN) {
                 complained = Some(Instant::now());
                 tracing::warn!(

@@ -5,6 +5,7 @@
 use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
+use super::ice::IceRefusal;
 use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
 use taciturn_net::{Counts, Snapshot};
@@ -194,6 +195,15 @@ fn process(page: &mut Page, server: &ServerHandle) {
     let help = "How often the connection to the fleet was lost.";
     page.family("taciturn_fleet_losses_total", COUNTER, help);
     page.sample(&[], losses);
+    let (issued, refused) = server.ice.counts();
+    let help = "Credentials that were made for applications (POST /ice).";
+    page.family("taciturn_ice_credentials_total", COUNTER, help);
+    page.sample(&[], issued);
+    let help = "Requests for such credentials that were refused.";
+    page.family("taciturn_ice_refused_total", COUNTER, help);
+    for (reason, times) in IceRefusal::ALL.iter().zip(refused) {
+        page.sample(&[("reason", reason.name())], times);
+    }
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());

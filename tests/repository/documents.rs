@@ -190,7 +190,7 @@ fn faults(example: &str, state_dir: &Path) -> Vec<String> {
     let Err(errors) = Config::from_toml(&text) else { return Vec::new() };
     let to_be_replaced = |key: &str| {
         let key = key.split_once('[').map_or(key, |(key, _)| key);
-        ["auth.users", "auth.secrets", "auth.secret_files"].contains(&key)
+        ["auth.users", "auth.secrets", "auth.secret_files", "ice.token_files"].contains(&key)
     };
     let problems = errors.problems().iter();
     problems
@@ -267,6 +267,7 @@ fn the_recipes_are_what_turnctl_prints() {
         "snikket",
         "galene",
         "mattermost",
+        "ice",
     ] {
         let golden = Path::new(ROOT).join(format!("tests/golden/snippets/{target}.txt"));
         let golden = fs::read_to_string(golden).unwrap();

@@ -17,8 +17,8 @@ use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
 use super::{
-    credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
-    secrets, tls, unfilled,
+    credentials, external, fleet_check, ice, listeners, nat_discovery, rates, redirect,
+    secret_hashes, secrets, tls, unfilled,
 };
 
 /// The realm when none is configured.
@@ -59,11 +59,13 @@ pub(super) fn check(
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
         fleet: fleet_check::fleet(reader),
+        ice: ice::read(reader),
         state_dir,
         realm,
     };
     rates::warn_of_slow_ones(&config.limits, reader);
     refuse_unused_tcp_relay(&config, reader);
+    ice::check(&config, reader);
     let config =
         Config { nat_discovery: nat_discovery::nat_discovery(reader, &config.listen), ..config };
     unfilled::report(settings, reader.findings);

@@ -5,6 +5,7 @@
 use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
+use super::ice::IceRefusal;
 use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
 use super::tenants::tenants;
@@ -237,6 +238,15 @@ fn process(page: &mut Page, server: &ServerHandle) {
         "Allocations refused because of those that the user holds on other servers of the fleet.";
     page.family("taciturn_fleet_refused_total", COUNTER, help);
     page.sample(&[], server.quota.refused_elsewhere());
+    let (issued, refused) = server.ice.counts();
+    let help = "Credentials that were made for applications (POST /ice).";
+    page.family("taciturn_ice_credentials_total", COUNTER, help);
+    page.sample(&[], issued);
+    let help = "Requests for such credentials that were refused.";
+    page.family("taciturn_ice_refused_total", COUNTER, help);
+    for (reason, times) in IceRefusal::ALL.iter().zip(refused) {
+        page.sample(&[("reason", reason.name())], times);
+    }
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());

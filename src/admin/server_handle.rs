@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::certificate_report::CertificateReport;
+use super::ice::Ice;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
 use super::test_links::TestLinks;
@@ -38,6 +39,8 @@ pub struct ServerHandle {
     /// What the status page needs.
     pub(super) page: Arc<PageState>,
     pub(super) tests: Arc<TestLinks>,
+    /// Who has credentials made over HTTP.
+    pub(super) ice: Arc<Ice>,
 }
 
 /// How the server is.
@@ -96,6 +99,7 @@ impl ServerHandle {
             failed_logins: Arc::clone(&shared.failed_logins),
             page: Arc::default(),
             tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
+            ice: Arc::default(),
         }
     }
 
@@ -116,9 +120,16 @@ impl ServerHandle {
         self.certificates.store(Arc::new(certificates));
     }
 
-    /// Has test links made of this configuration from now on.
-    pub fn test_by(&self, config: &Config, external: &External) {
+    /// Has test links and credentials for applications made of this configuration from now on.
+    pub fn issue_by(&self, config: &Config, external: &External) {
         self.tests.set_terms(config, external);
+        self.ice.set_terms(config, external);
+    }
+
+    /// Whether credentials are made for applications.
+    #[must_use]
+    pub fn issues(&self) -> bool {
+        self.ice.is_on()
     }
 
     /// The certificates as of now.

@@ -123,6 +123,11 @@ impl<'a> Prepared<'a> {
         let metrics = self.config.admin.metrics;
         let metrics =
             metrics.and_then(|at| predecessor.take_metrics(at).or_else(|| bind_metrics(at)));
+        if metrics.is_none() && !self.config.ice.tokens.is_empty() {
+            let error = "[ice]: POST /ice is at the address for metrics, which cannot be had. Set metrics in [admin] to \
+                         another address, or remove the tokens";
+            return Err(error.into());
+        }
         Ok(Bound {
             prepared: self,
             runtime,
@@ -275,7 +280,7 @@ impl<'a> Confined<'a> {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,
         };
-        server.test_by(&in_use.config, &in_use.external);
+        server.issue_by(&in_use.config, &in_use.external);
         let (orderer, orders) = channel(1);
         let own = OwnSockets::of(control.as_ref(), metrics.as_ref())?;
         let (mut tasks, addresses) = (Vec::new(), {
@@ -344,6 +349,9 @@ fn start_metrics(
             tracing::info!("metrics on http://{bound}/metrics");
             if access.is_some() {
                 tracing::info!("status page on http://{bound}/");
+            }
+            if server.issues() {
+                tracing::info!("credentials for applications: POST http://{bound}/ice");
             }
             Some(task)
         }

@@ -22,7 +22,9 @@ programs_for() {
             util-linux:prlimit
         ;;
     import) echo coturn:turnserver iproute2:ip openssl:openssl python3:python3 util-linux:unshare coreutils:timeout ;;
-    interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
+    interop)
+        echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl curl:curl jq:jq nodejs:node
+        ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \
             libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so

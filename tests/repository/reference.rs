@@ -228,6 +228,11 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "admin.page" => vec![plain("\"token\"")],
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
+        "ice.tokens" => vec![plain("[\"0123456789abcdef0123456789abcdef\"]")],
+        "ice.token_files" => vec![plain(&format!("[{secret_file:?}]"))],
+        "ice.uris" => vec![plain("[\"turn:a.domain.org:3478?transport=udp\"]")],
+        "ice.max_ttl" => vec![plain("\"3d\"")],
+        "ice.ttl" => vec![plain("\"1h\"")],
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
@@ -355,7 +360,7 @@ fn takes(key: &Key) -> String {
 fn the_table_of_keys_says_what_a_reload_does_and_which_values_are_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let secret_file = dir.path().join("secret");
-    std::fs::write(&secret_file, "a secret of a file of its own\n").unwrap();
+    std::fs::write(&secret_file, "a-secret-of-a-file-of-its-own-or-a-token\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret_file, mode).unwrap();
     for section in SECTIONS.iter() {

@@ -8,6 +8,7 @@ mod control;
 mod denied_peers;
 mod dtls_clients;
 mod handshakes;
+mod ice;
 mod icmp_errors;
 mod indications;
 mod ip_fields;

@@ -420,6 +420,40 @@ key_table! {
         share_quotas: bool = true, Applied;
     }
 
+    /// Credentials for applications over HTTP: POST /ice at the address for metrics (metrics in [admin]) returns
+    /// iceServers for RTCPeerConnection, as Cloudflare and Twilio do, so that an application needs no code for HMAC.
+    /// Off without a token. They are made from the first shared secret: docs/recipes.md.
+    [ice]
+    own {
+        /// What the server of an application sends as "Authorization: Bearer TOKEN". Each is of use, so that each
+        /// application may have its own. 32 characters or more: openssl rand -hex 24.
+        tokens: SecretList, Default "[]", Applied;
+
+        /// Files with one token each, as secret_files in [auth].
+        token_files: List, Default "[]", Applied;
+
+        /// The URIs that are returned. Default: those of the listeners, with host.
+        uris: List, Example r#"["turn:turn.domain.org:3478?transport=udp", "turns:turn.domain.org:443?transport=tcp"]"#,
+            Applied;
+    }
+    struct Ice and {
+        /// The tokens.
+        tokens: Vec<Secret>;
+
+        /// The URIs; empty if they are those of the listeners.
+        uris: Vec<String>;
+    } {
+        /// How long a credential is valid if the application does not say, 1m to 30d. A call goes on after that.
+        ttl: Duration = DAY, in seconds(60)..=seconds(30 * 86400), Applied;
+
+        /// How long an application may ask for, 1m to 30d.
+        max_ttl: Duration = seconds(2 * 86400), in seconds(60)..=seconds(30 * 86400), Applied;
+
+        /// Credentials a second for each token, 1 to 1000, with a burst of three seconds' worth. Beyond that the answer
+        /// is 429.
+        requests_per_second: u32 = 20, in 1..=1000, Applied;
+    }
+
     [tuning]
     struct Tuning {
         /// Microseconds, 0 to 2000. If packets arrive often (some thousands a second) and one by one, a core lets

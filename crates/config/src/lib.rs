@@ -28,6 +28,7 @@ mod fleet;
 mod fleet_check;
 mod hints;
 pub mod homeserver;
+mod ice;
 mod key;
 mod key_table;
 mod keys;
@@ -78,7 +79,7 @@ pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
+    Admin, Auth, Fleet, Ice, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};

@@ -656,3 +656,73 @@ fn tenants_come_from_the_environment_as_well() {
         "{error}"
     );
 }
+
+#[test]
+fn credentials_for_applications_take_tokens_and_lives() {
+    let ice = |toml: &str| Config::from_toml(toml).map(|loaded| loaded.config.ice);
+    let off = ice("").unwrap();
+    assert!(off.tokens.is_empty() && off.uris.is_empty());
+    let day = Duration::from_secs(86_400);
+    assert_eq!((off.ttl, off.max_ttl, off.requests_per_second), (day, 2 * day, 20));
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let toml = format!(
+        "[auth]\nsecrets = [\"a secret of the first rank\"]\n[ice]\ntokens = \"{TOKEN}\"\nttl = \"1h\"\n\
+         uris = [\"turn:turn.domain.org:3478?transport=udp\", \"stun:[2001:db8::1]:3478\"]\n"
+    );
+    let on = ice(&toml).unwrap();
+    assert_eq!(on.tokens[0].secret.expose(), TOKEN.as_bytes());
+    assert_eq!((on.ttl, on.uris.len()), (Duration::from_secs(3600), 2));
+    assert!(!format!("{on:?}").contains(TOKEN), "no token is printed");
+}
+
+#[test]
+fn credentials_for_applications_do_not_start_without_what_they_need() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let on = format!("[ice]\ntokens = [\"{token}\"]\n");
+    for (toml, told) in [
+        (
+            format!("[auth]\nusers = [\"alice:correct horse\"]\n{on}"),
+            "ice.tokens: is set, but there is no shared secret",
+        ),
+        (
+            format!("[admin]\nmetrics = \"off\"\n{on}"),
+            "ice.tokens: is set, but POST /ice has no address",
+        ),
+        (
+            format!(
+                "{on}[[listen]]\ntransport = \"dtls\"\naddress = \"[::]:5349\"\n[tls]\ncertbot = \"/etc/x\"\n"
+            ),
+            "no listener is one that clients reach directly",
+        ),
+        (
+            format!("[auth]\nsecrets = [\"{token}\"]\n{on}"),
+            "ice.tokens: has the shared secret itself",
+        ),
+        (
+            "[ice]\ntokens = [\"0123456789abcdef\"]\n".to_owned(),
+            "ice.tokens[0]: is shorter than 32 characters",
+        ),
+        (
+            "[ice]\ntoken_files = [\"/nowhere/at/all\"]\n".to_owned(),
+            "ice.token_files[0]: cannot read /nowhere/at/all",
+        ),
+        (format!("{on}ttl = \"3d\"\n"), "ice.ttl: is longer than max_ttl, which is 2d"),
+        (format!("{on}max_ttl = \"90d\"\n"), "ice.max_ttl: must be from 1m to 30d"),
+        (
+            format!("{on}requests_per_second = 0\n"),
+            "ice.requests_per_second: must be a whole number from 1",
+        ),
+        (
+            format!("{on}uris = [\"https://turn.domain.org\"]\n"),
+            "ice.uris[0]: \"https://turn.domain.org\" is no URI",
+        ),
+        (format!("{on}uris = [\"turn:a b\"]\n"), "ice.uris[0]: \"turn:a b\" is no URI"),
+    ] {
+        let errors = Config::from_toml(&toml).unwrap_err().to_string();
+        assert!(errors.contains(told), "{told}: {errors}");
+        assert!(!errors.contains(token), "{errors}");
+    }
+    let notes =
+        Config::from_toml(&format!("[admin]\nmetrics = \"0.0.0.0:9641\"\n{on}")).unwrap().notes;
+    assert!(notes.iter().any(|note| note.text.contains("travel without TLS")), "{notes:?}");
+}

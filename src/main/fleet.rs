@@ -4,9 +4,9 @@
 //! main thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
 use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
@@ -15,14 +15,16 @@ use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
     BoardBan, BoardKick, Contents, Fleet, NodeRecord, Order, Place, Settings, State,
 };
-use taciturn_net::Workers;
 use taciturn_net::external::External;
-use taciturn_turn::Whose;
+use taciturn_net::{Clock, Workers};
 use taciturn_turn::policy::Banned;
+use taciturn_turn::{Rules, TenantName, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
+use super::fleet_counts::{self, Process, SharedQuota};
+use super::fleet_keys::CredentialsHash;
 use super::fleet_questions::FleetQuestions;
 
 /// How often the same is told to a board that does not keep it.
@@ -32,6 +34,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
     questions: Option<FleetQuestions>,
+    quota: Option<SharedQuota>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -46,6 +49,8 @@ impl FleetMember {
         config: &Config,
         external: &External,
         server: &ServerHandle,
+        rules: &Rules,
+        clock: Clock,
     ) -> Result<Self, Failure> {
         let node = node_name(config);
         let settings = config.fleet.url.as_ref().map(|url| Settings {
@@ -78,10 +83,18 @@ impl FleetMember {
         );
         let questions =
             settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
-        let fleet = settings.map(|settings| Fleet::start(settings, own));
+        let (counts, counted) = fleet_counts::listener();
+        let fleet = settings.map(|settings| Fleet::start(settings, own, vec![counts]));
+        let quota = fleet.as_ref().map(|fleet| {
+            let prefix = config.fleet.prefix.as_str();
+            let process = Process { node: &node, began: milliseconds_now(), prefix };
+            let quota = (Arc::clone(&rules.quota), clock);
+            SharedQuota::start(&process, config, quota, (fleet.publisher(), counted))
+        });
         Ok(Self {
             fleet,
             questions,
+            quota,
             node,
             obeyed: HashMap::new(),
             told: None,
@@ -114,7 +127,7 @@ impl FleetMember {
         let mut obeyed = HashMap::new();
         for BoardKick { user, at } in kicks {
             if self.obeyed.get(&user) != Some(&at) {
-                let whose = Whose { user: Some(user.clone()), client: None };
+                let whose = kicked(&user);
                 let age = Duration::from_millis(milliseconds_now().saturating_sub(at));
                 match workers.kick_older(&whose, age).await {
                     Ok(0) => {}
@@ -164,16 +177,19 @@ impl FleetMember {
     }
 
     /// Has all nodes end the sessions of a user, this one at once.
-    pub(super) async fn kick(&self, user: String, workers: &Workers) -> Result<Answer, Error> {
+    pub(super) async fn kick(&self, whose: Whose, workers: &Workers) -> Result<Answer, Error> {
         let refused = |text: String| Error::new(ErrorKind::NotPossible, text);
         let fleet = self.fleet.as_ref().ok_or_else(|| refused(NO_FLEET.to_owned()))?;
-        Banned::user(&user).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
-        let whose = Whose { user: Some(user.clone()), client: None };
+        let user = whose.user.as_deref().unwrap_or_default();
+        Banned::user(user).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
         let ended = workers.kick(&whose).await;
         let ended = ended.map_err(|error| Error::new(ErrorKind::Internal, error))?;
         tracing::info!(allocations = ended, "ended by the operator");
         let here = format!("{ended} allocations ended here");
-        if !fleet.tell(Order::Kick(BoardKick { user, at: milliseconds_now() })) {
+        if !fleet.tell(Order::Kick(BoardKick {
+            user: kick_member(user, whose.tenant.as_ref()),
+            at: milliseconds_now(),
+        })) {
             let trouble = fleet.state().trouble.unwrap_or_default();
             return Err(refused(format!("{here}; the other servers are not told: {trouble}")));
         }
@@ -246,11 +262,14 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        (self.fleet, self.questions) = (None, None);
+        (self.fleet, self.questions, self.quota) = (None, None, None);
     }
 
     /// The configuration has changed.
-    pub(super) fn reconfigured(&self, config: &Config, external: &External) {
+    pub(super) fn reconfigured(&mut self, config: &Config, external: &External) {
+        if let Some(quota) = &mut self.quota {
+            quota.reconfigured(config);
+        }
         if let Some(fleet) = &self.fleet {
             fleet.describe(|own| *own = described(config, external, own.clone()));
         }
@@ -269,27 +288,9 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
         listeners: config.listen.iter().map(listener).collect(),
         relays: relays.map(|address| address.public.to_string()).collect(),
         realm: config.realm.clone(),
-        credentials: credentials(config),
+        credentials: CredentialsHash::of(config).shown(),
         ..own
     }
-}
-
-/// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
-/// board cannot tell by it whether a password was guessed.
-fn credentials(config: &Config) -> String {
-    let mut all: Vec<Vec<u8>> =
-        config.auth.secrets.iter().map(|secret| secret.secret.expose().to_vec()).collect();
-    all.extend(config.auth.users.iter().map(|user| {
-        let key = user.long_term_key(taciturn_turn::auth::PasswordAlgorithm::Md5, &config.realm);
-        [user.name.as_bytes(), b":", key.as_ref().map_or(&[][..], |key| key.bytes())].concat()
-    }));
-    all.sort();
-    let mut hash = Sha256::new();
-    for one in &all {
-        hash.update((one.len() as u64).to_be_bytes());
-        hash.update(one);
-    }
-    hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of this node: the configured one, else that of the machine.
@@ -309,6 +310,22 @@ fn milliseconds_now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whose sessions are to end, as the board names them: the user, and behind a zero byte, which no name has, the
+/// tenant. A server that knows no tenants has no user of such a name.
+fn kick_member(user: &str, tenant: Option<&TenantName>) -> String {
+    match tenant {
+        None => user.to_owned(),
+        Some(tenant) => format!("{user}\0{tenant}"),
+    }
+}
+
+/// The same, read. What is behind the zero byte and no tenant's name stays part of the user's: nobody has it.
+fn kicked(member: &str) -> Whose {
+    let split = member.split_once('\0').and_then(|(user, of)| Some((user, of.parse().ok()?)));
+    let (user, tenant) = split.map_or((member, None), |(user, tenant)| (user, Some(tenant)));
+    Whose { user: Some(user.to_owned()), tenant, client: None }
+}
+
 /// A ban as the board names it.
 fn member(banned: &Banned) -> String {
     format!("{}:{}", banned.kind(), banned.value())
@@ -320,4 +337,19 @@ fn banned(member: &str) -> Option<Banned> {
     let banned = Banned::of(kind, value).ok()?;
     // The same ban has one name, so that it can be ended.
     (self::member(&banned) == member).then_some(banned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kick_is_read_as_it_was_told_and_names_a_tenant_or_none() {
+        let acme: TenantName = "acme".parse().unwrap_or_default();
+        for tenant in [None, Some(acme), Some(TenantName::default())] {
+            let Whose { user, tenant: read, client } = kicked(&kick_member("a/b", tenant.as_ref()));
+            assert_eq!((user.as_deref(), read, client), (Some("a/b"), tenant, None));
+        }
+        assert_eq!(kicked("alice\0no tenant").user.as_deref(), Some("alice\0no tenant"));
+    }
 }

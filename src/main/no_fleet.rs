@@ -6,8 +6,9 @@ use taciturn::admin::ServerHandle;
 use taciturn::admin::control::FleetAnswer;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
-use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_net::{Clock, Workers};
+use taciturn_turn::{Rules, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
@@ -20,7 +21,13 @@ pub(super) struct FleetMember;
 
 impl FleetMember {
     /// Refuses a configuration that wants more.
-    pub(super) fn join(config: &Config, _: &External, _: &ServerHandle) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        _: &External,
+        _: &ServerHandle,
+        _: &Rules,
+        _: Clock,
+    ) -> Result<Self, Failure> {
         match config.fleet.url {
             Some(_) => Err(format!("[fleet]: {NO_FLEET}; remove url").into()),
             None => Ok(Self),
@@ -39,7 +46,7 @@ impl FleetMember {
         answer
     }
 
-    pub(super) async fn kick(&self, _: String, _: &Workers) -> Result<Answer, Error> {
+    pub(super) async fn kick(&self, _: Whose, _: &Workers) -> Result<Answer, Error> {
         self.report()
     }
 
@@ -60,7 +67,7 @@ impl FleetMember {
 
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}
 
-    pub(super) fn reconfigured(&self, _: &Config, _: &External) {}
+    pub(super) fn reconfigured(&mut self, _: &Config, _: &External) {}
 
     pub(super) fn leave(&mut self) {}
 }

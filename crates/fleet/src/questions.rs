@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use super::board::{Board, BoardError, MOST_NODES, bytes};
+use super::board::{Board, MOST_NODES, bytes};
+use super::link::BoardError;
 use super::node::is_name;
 use super::settings::Settings;
 

@@ -1,14 +1,21 @@
 //! How many allocations one user holds, and how many there are; and what a user has spent of the
 //! rates ([`Meter`]), over all allocations and shards.
 
+mod sharing;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use self::sharing::Sharing;
+pub use self::sharing::UserTag;
 use super::meter::{Meter, Spent};
+use super::tenants::{SpentByTenant, Tenant, TenantLimits, TenantUse};
 use crate::clock::{TakeOver, Tick};
+use crate::tenant::TenantName;
 use crate::user::UserId;
 
 /// How many users are remembered at most that hold no allocation any more.
@@ -20,6 +27,12 @@ pub enum QuotaError {
     /// The user holds as many as it may.
     #[error("the user holds as many allocations as it may")]
     User,
+    /// With those that it holds on other servers of the fleet, the user holds as many as it may.
+    #[error("the user holds as many allocations as it may, with those on other servers")]
+    UserElsewhere,
+    /// The users of the tenant hold as many as they may.
+    #[error("the tenant holds as many allocations as it may")]
+    Tenant,
     /// There are as many as may be.
     #[error("there are as many allocations as may be")]
     All,
@@ -30,6 +43,8 @@ pub enum QuotaError {
 pub struct User {
     id: UserId,
     meter: Meter,
+    /// `None` of the default tenant, whose limits are those of the server.
+    tenant: Option<Arc<Tenant>>,
 }
 
 impl User {
@@ -44,6 +59,12 @@ impl User {
     pub const fn meter(&self) -> &Meter {
         &self.meter
     }
+
+    /// Its tenant; `None` for the default one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_deref()
+    }
 }
 
 /// Counts the allocations of each user over all shards. Users that hold one take memory, and for
@@ -52,6 +73,8 @@ impl User {
 pub struct Quota {
     per_user: AtomicU32,
     in_all: AtomicU32,
+    /// How often a user was refused because of what it holds on other servers.
+    refused_elsewhere: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -63,6 +86,20 @@ struct Held {
     users: HashMap<UserId, Entry>,
     /// Users without, in the order in which they gave up their last.
     remembered: VecDeque<UserId>,
+    /// With other servers, if it is shared with any.
+    sharing: Option<Box<Sharing>>,
+    /// Those that are configured, and others that have users still.
+    tenants: HashMap<TenantName, Tenancy>,
+    /// The limits of tenants that are not configured any more.
+    of_removed: TenantLimits,
+}
+
+#[derive(Debug)]
+struct Tenancy {
+    allocations: u32,
+    /// Users with allocations.
+    holders: u32,
+    tenant: Arc<Tenant>,
 }
 
 #[derive(Debug)]
@@ -78,13 +115,42 @@ impl Quota {
     #[must_use]
     pub fn new(per_user: u32, in_all: u32) -> Self {
         let (per_user, in_all) = (AtomicU32::new(per_user), AtomicU32::new(in_all));
-        Self { per_user, in_all, held: Mutex::default() }
+        Self { per_user, in_all, refused_elsewhere: AtomicU64::new(0), held: Mutex::default() }
     }
 
     /// Has other limits hold, for what begins from now on.
     pub fn set_limits(&self, per_user: u32, in_all: u32) {
         self.per_user.store(per_user, Ordering::Relaxed);
         self.in_all.store(in_all, Ordering::Relaxed);
+    }
+
+    /// Has these limits hold for tenants, for what begins from now on; for those that are named no more, and have
+    /// users still, `of_removed`.
+    pub fn set_tenants(&self, tenants: &[(TenantName, TenantLimits)], of_removed: TenantLimits) {
+        let mut held = self.lock();
+        held.of_removed = of_removed;
+        held.tenants.retain(|name, known| {
+            let is_named = tenants.iter().any(|(named, _)| named == name);
+            known.tenant.set(of_removed);
+            is_named || Arc::strong_count(&known.tenant) > 1
+        });
+        for (name, limits) in tenants {
+            held.tenancy(name).tenant.set(*limits);
+        }
+    }
+
+    /// What each tenant has, but for the default one; those first that are configured, by their names.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<TenantUse> {
+        let held = self.lock();
+        let of = |(tenant, of): (&TenantName, &Tenancy)| TenantUse {
+            tenant: tenant.clone(),
+            allocations: of.allocations,
+            users: of.holders,
+        };
+        let mut all: Vec<_> = held.tenants.iter().map(of).collect();
+        all.sort_by(|one, other| one.tenant.cmp(&other.tenant));
+        all
     }
 
     /// One more allocation for `user`.
@@ -96,8 +162,24 @@ impl Quota {
         let mut held = self.lock();
         held.forget(|meter| meter.is_whole(now));
         let known = held.users.get(user).map_or(0, |entry| entry.count);
-        if known >= self.per_user.load(Ordering::Relaxed) {
+        let (per_user, is_full) = match user.tenant() {
+            tenant if tenant.is_default() => (self.per_user.load(Ordering::Relaxed), false),
+            tenant => {
+                let Tenancy { allocations, tenant, .. } = held.tenancy(tenant);
+                let [per_user, in_all] = tenant.allocations();
+                (per_user, in_all > 0 && *allocations >= in_all)
+            }
+        };
+        if known >= per_user {
             return Err(QuotaError::User);
+        }
+        let elsewhere = held.sharing.as_ref().map_or(0, |sharing| sharing.elsewhere(user, now));
+        if known.saturating_add(elsewhere) >= per_user {
+            self.refused_elsewhere.fetch_add(1, Ordering::Relaxed);
+            return Err(QuotaError::UserElsewhere);
+        }
+        if is_full {
+            return Err(QuotaError::Tenant);
         }
         let in_all = self.in_all.load(Ordering::Relaxed);
         if in_all > 0 && held.in_all >= in_all {
@@ -143,12 +225,43 @@ impl Quota {
         }
     }
 
+    /// What tenants have spent that may not be forgotten yet: for another process.
+    #[must_use]
+    pub fn spent_by_tenants(&self, now: Tick) -> Vec<SpentByTenant> {
+        let held = self.lock();
+        let all = held.tenants.values().map(|of| &of.tenant);
+        all.filter(|tenant| !tenant.meter().is_whole(now))
+            .map(|tenant| SpentByTenant {
+                tenant: tenant.name().clone(),
+                spent: tenant.meter().spent(now),
+            })
+            .collect()
+    }
+
+    /// Spends what tenants have spent in another process. Nothing is known of the others.
+    pub fn restore_spent_by_tenants(&self, spent: &[SpentByTenant], there: &TakeOver) {
+        let held = self.lock();
+        for SpentByTenant { tenant, spent } in spent {
+            if let Some(known) = held.tenants.get(tenant) {
+                known.tenant.meter().restore(spent, there);
+            }
+        }
+    }
+
     fn one_more(self: &Arc<Self>, held: &mut Held, user: &UserId) -> QuotaTicket {
         held.in_all += 1;
         let entry = held.entry(user);
         entry.count += 1;
         let (user, is_first) = (Arc::clone(&entry.user), entry.count == 1);
         held.holders += usize::from(is_first);
+        if let Some(sharing) = &mut held.sharing {
+            sharing.note(user.id());
+        }
+        if !user.id().tenant().is_default() {
+            let tenancy = held.tenancy(user.id().tenant());
+            tenancy.allocations += 1;
+            tenancy.holders += u32::from(is_first);
+        }
         QuotaTicket { quota: Arc::clone(self), user, is_first }
     }
 
@@ -156,6 +269,86 @@ impl Quota {
     #[must_use]
     pub fn users(&self) -> usize {
         self.lock().holders
+    }
+
+    /// Has other servers count as well, which all know users by tags of this key; or none any more. What was shared before
+    /// is forgotten.
+    pub fn share(&self, key: Option<&[u8; 32]>) {
+        self.lock().sharing = key.map(|key| Box::new(Sharing::new(key)));
+    }
+
+    /// Whether other servers count as well.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.lock().sharing.is_some()
+    }
+
+    /// Waits until a user holds another number of allocations than was told. Of two who wait, the one that came last is
+    /// woken.
+    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut held = self.lock();
+        let sharing = held.sharing.as_mut();
+        match sharing.is_some_and(|sharing| sharing.has_changed(context.waker())) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// What the other servers are to be told: of the users that hold another number than before, how many each holds.
+    #[must_use]
+    pub fn changed(&self) -> Vec<(UserTag, u32)> {
+        let mut held = self.lock();
+        let Held { users, sharing: Some(sharing), .. } = &mut *held else { return Vec::new() };
+        let changed = sharing.take_changed().into_iter();
+        let counts: Vec<_> = changed
+            .map(|user| {
+                let count = users.get(&user).map_or(0, |entry| entry.count);
+                (user, count)
+            })
+            .collect();
+        let tags = sharing.tags().clone();
+        // Nobody waits for the hashes.
+        drop(held);
+        counts.into_iter().map(|(user, count)| (tags.of(&user), count)).collect()
+    }
+
+    /// What a server is to be told that knows nothing yet: of all users that hold allocations, how many each holds.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(UserTag, u32)> {
+        let held = self.lock();
+        let Some(sharing) = &held.sharing else { return Vec::new() };
+        let tags = sharing.tags().clone();
+        let holders = held.users.values().filter(|entry| entry.count > 0);
+        let counts: Vec<_> = holders.map(|entry| (Arc::clone(&entry.user), entry.count)).collect();
+        drop(held);
+        counts.into_iter().map(|(user, count)| (tags.of(user.id()), count)).collect()
+    }
+
+    /// What another server has told. If it `is_new`, what it told before does not hold any more. A count holds for 30
+    /// seconds, unless it is told again.
+    pub fn hear(
+        &self,
+        server: &str,
+        is_new: bool,
+        users: impl IntoIterator<Item = (UserTag, u32)>,
+        now: Tick,
+    ) {
+        if let Some(sharing) = &mut self.lock().sharing {
+            sharing.hear(server, is_new, users.into_iter(), now);
+        }
+    }
+
+    /// Frees what other servers have told too long ago. It does not hold any more in any case.
+    pub fn forget_elsewhere(&self, now: Tick) {
+        if let Some(sharing) = &mut self.lock().sharing {
+            sharing.forget(now);
+        }
+    }
+
+    /// How often a user was refused because of what it holds on other servers.
+    #[must_use]
+    pub fn refused_elsewhere(&self) -> u64 {
+        self.refused_elsewhere.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -175,11 +368,20 @@ pub struct SpentByUser {
 impl Held {
     /// A user's, made where there is none.
     fn entry(&mut self, user: &UserId) -> &mut Entry {
-        self.users.entry(user.clone()).or_insert_with(|| Entry {
-            count: 0,
-            remembered: false,
-            user: Arc::new(User { id: user.clone(), meter: Meter::default() }),
+        let Self { users, tenants, of_removed, .. } = self;
+        users.entry(user.clone()).or_insert_with(|| {
+            let tenant = user.tenant();
+            let tenancy =
+                (!tenant.is_default()).then(|| tenancy_among(tenants, tenant, *of_removed));
+            let tenant = tenancy.map(|tenancy| Arc::clone(&tenancy.tenant));
+            let user = Arc::new(User { id: user.clone(), meter: Meter::default(), tenant });
+            Entry { count: 0, remembered: false, user }
         })
+    }
+
+    /// A tenant's.
+    fn tenancy(&mut self, tenant: &TenantName) -> &mut Tenancy {
+        tenancy_among(&mut self.tenants, tenant, self.of_removed)
     }
 
     /// Forgets users from the front, for as long as they may be.
@@ -204,9 +406,18 @@ impl Held {
         self.in_all -= 1;
         let Some(entry) = self.users.get_mut(user.id()) else { return };
         entry.count -= 1;
-        if entry.count > 0 {
+        let is_last = entry.count == 0;
+        if let Some(sharing) = &mut self.sharing {
+            sharing.note(user.id());
+        }
+        if let Some(tenancy) = self.tenants.get_mut(user.id().tenant()) {
+            tenancy.allocations -= 1;
+            tenancy.holders -= u32::from(is_last);
+        }
+        if !is_last {
             return;
         }
+        let Some(entry) = self.users.get_mut(user.id()) else { return };
         self.holders -= 1;
         // Whole at the very start: nothing was ever spent.
         if user.meter().is_whole(Tick(0)) && !entry.remembered {
@@ -217,6 +428,18 @@ impl Held {
             self.forget(|_| false);
         }
     }
+}
+
+/// A tenant's among all. One that is not configured is of an allocation that another process had.
+fn tenancy_among<'a>(
+    all: &'a mut HashMap<TenantName, Tenancy>,
+    name: &TenantName,
+    of_removed: TenantLimits,
+) -> &'a mut Tenancy {
+    all.entry(name.clone()).or_insert_with(|| {
+        let tenant = Arc::new(Tenant::new(name.clone(), of_removed));
+        Tenancy { allocations: 0, holders: 0, tenant }
+    })
 }
 
 /// One allocation's place in the quota; given back when dropped.
@@ -244,6 +467,18 @@ impl QuotaTicket {
     #[must_use]
     pub fn meter(&self) -> &Meter {
         self.user.meter()
+    }
+
+    /// The tenant of the user; `None` for the default one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.user.tenant()
+    }
+
+    /// Whose buckets the allocation shares, as the rates take them: the user's and the tenant's.
+    #[must_use]
+    pub fn spenders(&self) -> (&Meter, Option<&Tenant>) {
+        (self.meter(), self.tenant())
     }
 
     pub(super) const fn holder(&self) -> &Arc<User> {

@@ -107,8 +107,9 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
         let help = "set metrics in [admin] to an address, such as \"127.0.0.1:9641\"";
         refuse("is set, but POST /ice has no address: admin.metrics is \"off\"", help);
     }
-    // Without users the server makes a secret.
-    if config.auth.secrets.is_empty() && !config.auth.users.is_empty() {
+    // Where nobody may log in, the server makes a secret.
+    let makes_one = config.auth.users.is_empty() && config.tenants.is_empty();
+    if config.auth.secrets.is_empty() && !makes_one {
         let help = "add one to secrets or secret_files in [auth]: openssl rand -hex 24";
         refuse("is set, but there is no shared secret to make credentials from", help);
     }
@@ -119,8 +120,9 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     let is_token = |secret: &Secret| {
         config.ice.tokens.iter().any(|token| token.secret.expose() == secret.secret.expose())
     };
-    if config.auth.secrets.iter().any(is_token) {
-        refuse("has the shared secret itself, which applications would know then", HELP);
+    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    if config.auth.secrets.iter().chain(of_tenants).any(is_token) {
+        refuse("has a shared secret itself, which applications would know then", HELP);
     }
     let address = config.admin.metrics.filter(|address| !address.ip().is_loopback());
     if let Some(address) = address {

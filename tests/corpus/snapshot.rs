@@ -134,5 +134,6 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         requests: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }

@@ -46,6 +46,7 @@
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
 //!     guests: Arc::default(),
+//!     session_ids: None,
 //! };
 //! let settings = Settings {
 //!     relay_addresses: [Some(RelayAddress::plain(relay)), None],
@@ -125,6 +126,7 @@ pub mod policy;
 pub mod recorder;
 pub mod snapshot;
 
+mod accounting;
 mod allocate;
 mod allocations;
 mod announcing;
@@ -152,6 +154,7 @@ mod failure;
 mod guests;
 mod icmp;
 mod intake;
+mod interim;
 mod lifetime;
 mod mobile_allocations;
 mod mobility;
@@ -187,6 +190,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use accounting::{Accounted, SessionId, SessionIds};
 pub use cause::Cause;
 pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;
@@ -195,7 +199,7 @@ pub use effects::{
     Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside,
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
-pub use event::{EndReason, Event, Remedy};
+pub use event::{EndReason, Event, Remedy, UsageRecord};
 pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};

@@ -105,6 +105,7 @@ impl Rig {
             requests: Arc::default(),
             mobile: Arc::default(),
             guests: Arc::default(),
+            session_ids: None,
         };
         let settings = Settings {
             relay_addresses,

@@ -1,5 +1,7 @@
 //! What a worker has besides the protocol's state: sockets, clients, and what is counted and logged.
 
+use std::sync::Arc;
+
 use crate::batch::egress::Egress;
 use crate::carry::CarriedSockets;
 use crate::clients::Clients;
@@ -8,6 +10,7 @@ use crate::event_log::EventLog;
 use crate::mailbox::OtherWorkers;
 use crate::sockets::Sockets;
 use crate::tcp_relay::TcpRelays;
+use crate::usage::UsageSink;
 use taciturn_turn::clock::Tick;
 
 /// All that the calls into a shard act upon.
@@ -24,6 +27,8 @@ pub(crate) struct Resources {
     pub(crate) carried: Option<CarriedSockets>,
     pub(crate) log: EventLog,
     pub(crate) events: EventCounts,
+    /// Who takes the records of what sessions have used.
+    pub(crate) usage: Option<Arc<dyn UsageSink>>,
 }
 
 impl Resources {

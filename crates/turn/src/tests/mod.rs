@@ -50,6 +50,7 @@ mod tcp_binding;
 mod tcp_connections;
 mod tcp_peers;
 mod transfers;
+mod usage;
 
 use std::net::SocketAddr;
 use std::time::Duration;

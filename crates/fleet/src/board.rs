@@ -1,20 +1,13 @@
 //! What is on the board, and how it is read and written. Each question has a deadline.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use redis::{Value, cmd, pipe};
 
+use super::connection::{BoardError, Connection};
 use super::node::{NodeRecord, is_name};
 use super::settings::Settings;
-use super::stream::{Allowance, Bounded, connect};
-
-/// How long the board may take for anything.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the record of a node stays.
 const NODE_LIFE: Duration = Duration::from_secs(15);
@@ -33,28 +26,6 @@ const KICK_LIFE: u64 = 86_400;
 
 /// A ban that has ended is taken away after so many seconds, whatever the clocks of the nodes.
 const BAN_REST: u64 = 3600;
-
-/// Why the board cannot be asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BoardError {
-    /// It cannot be reached.
-    #[error("{0}")]
-    Unreachable(#[from] io::Error),
-    /// It says something else than is expected, or nothing that can be understood.
-    #[error("{0}")]
-    Refused(String),
-    /// It is silent.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Silent,
-}
-
-impl From<RedisError> for BoardError {
-    fn from(error: RedisError) -> Self {
-        // What it says may be long, and is a stranger's word.
-        let text = error.to_string();
-        Self::Refused(text.chars().take(200).collect::<String>().escape_debug().to_string())
-    }
-}
 
 /// A ban as the board has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,53 +56,16 @@ pub struct Contents {
     pub kicks: Vec<BoardKick>,
 }
 
-/// A connection to the board.
+/// The board, as one connection has it.
 pub(super) struct Board<'a> {
     settings: &'a Settings,
-    connection: MultiplexedConnection,
-    allowance: Allowance,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Board<'_> {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+    connection: Connection,
 }
 
 impl<'a> Board<'a> {
     /// Connects, and says who this is.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, BoardError> {
-        let opened = async {
-            let mut info = RedisConnectionInfo::default()
-                .set_db(settings.database.into())
-                .set_skip_set_lib_name();
-            if let Some(user) = &settings.user {
-                info = info.set_username(user);
-            }
-            if let Some(password) = settings.password()? {
-                info = info.set_password(password.as_str());
-            }
-            let allowance = Allowance::default();
-            allowance.renew();
-            let wire = Bounded::new(connect(settings).await?, allowance.clone());
-            // Each question has a deadline here.
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let connected = MultiplexedConnection::new_with_config(&info, wire, config);
-            let (connection, driver) = connected.await?;
-            let driver = tokio::spawn(driver);
-            Ok(Self { settings, connection, allowance, driver })
-        };
-        timeout(PATIENCE, opened).await.unwrap_or(Err(BoardError::Silent))
-    }
-
-    async fn ask(&mut self, pipeline: &redis::Pipeline) -> Result<Vec<Value>, BoardError> {
-        self.allowance.renew();
-        let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
-        let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
-        answer.map_err(|error| {
-            self.allowance.exceeded().map_or_else(|| error.into(), BoardError::Refused)
-        })
+        Ok(Self { settings, connection: Connection::open(settings).await? })
     }
 
     /// The number that changes with the bans and kicks, and which board it is. A board without one is given `fresh`.
@@ -140,7 +74,7 @@ impl<'a> Board<'a> {
         ask.cmd("SET").arg(self.settings.key("epoch")).arg(fresh).arg("NX").ignore();
         ask.cmd("GET").arg(self.settings.key("version"));
         ask.cmd("GET").arg(self.settings.key("epoch"));
-        let answer = self.ask(&ask).await?;
+        let answer = self.connection.ask(&ask).await?;
         let [version, epoch] = answer.as_slice() else { return Err(unexpected("GET")) };
         let epoch =
             text(epoch).filter(|epoch| is_name(epoch)).ok_or_else(|| unexpected("epoch"))?;
@@ -151,7 +85,7 @@ impl<'a> Board<'a> {
     pub(super) async fn read(&mut self, now: u64) -> Result<Contents, BoardError> {
         let mut ask = pipe();
         self.ask_for_contents(ask.atomic(), now);
-        contents(&self.ask(&ask).await?)
+        contents(&self.connection.ask(&ask).await?)
     }
 
     /// Adds bans and kicks, takes bans away, and has all nodes read. Returns the version that this makes, and what the
@@ -183,7 +117,7 @@ impl<'a> Board<'a> {
         }
         ask.cmd("INCR").arg(self.settings.key("version"));
         self.ask_for_contents(&mut ask, now);
-        let answer = self.ask(&ask).await?;
+        let answer = self.connection.ask(&ask).await?;
         let [Value::Int(version), rest @ ..] = answer.as_slice() else {
             return Err(unexpected("INCR"));
         };
@@ -212,7 +146,7 @@ impl<'a> Board<'a> {
         let mut ask = pipe();
         ask.cmd("ZRANGE").arg(&nodes).arg(0).arg(MOST_NODES - 1).arg("WITHSCORES");
         ask.cmd("TIME");
-        let answer = self.ask(&ask).await?;
+        let answer = self.connection.ask(&ask).await?;
         let listed = answer.first().and_then(|nodes| scored(nodes, MOST_NODES));
         let listed = listed.ok_or_else(|| unexpected("nodes"))?;
         let time = answer.get(1).and_then(seconds).ok_or_else(|| unexpected("TIME"))?;
@@ -226,7 +160,7 @@ impl<'a> Board<'a> {
         });
         let mut ask = pipe();
         ask.add_command(get);
-        let answer = self.ask(&ask).await?;
+        let answer = self.connection.ask(&ask).await?;
         let Some(Value::Array(records)) = answer.first() else { return Err(unexpected("MGET")) };
         let records: Vec<_> = records.iter().map(|v| NodeRecord::decode(bytes(v)?)).collect();
         let known: Vec<_> = names.iter().zip(records).collect();
@@ -249,7 +183,7 @@ impl<'a> Board<'a> {
             ask.cmd("ZREM").arg(&nodes).arg(*name).ignore();
         }
         ask.cmd("PING");
-        self.ask(&ask).await?;
+        self.connection.ask(&ask).await?;
         let others = known.into_iter().filter_map(|((name, _), record)| {
             record.filter(|record| record.node == *name && (*name != own.node || !is_ours))
         });

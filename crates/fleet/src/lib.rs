@@ -1,10 +1,13 @@
-//! What several servers tell each other: which nodes there are, who is banned, whose sessions are ended.
+//! What several servers tell each other: which nodes there are, who is banned, whose sessions are ended; and a stream of
+//! entries for others.
 //!
 //! Each server is whole by itself. A Valkey or Redis is the board that they write to and read from, in a task of its
 //! own: no request waits for it, and no packet knows of it. What it holds is judged as a stranger's, and bounded.
 #![forbid(unsafe_code)]
 
 mod board;
+mod connection;
+mod entries;
 mod node;
 mod settings;
 mod stream;
@@ -14,6 +17,7 @@ mod task;
 mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
+pub use entries::EntryWriter;
 pub use node::NodeRecord;
 pub use settings::{Place, Settings};
 pub use task::{Fleet, Order, State};

@@ -7,7 +7,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::board::{Board, BoardBan, BoardError, BoardKick, Contents};
+use super::board::{Board, BoardBan, BoardKick, Contents};
+use super::connection::BoardError;
 use super::node::NodeRecord;
 use super::settings::Settings;
 

@@ -6,9 +6,11 @@ use super::listeners::Closing;
 use super::server_handle::ServerHandle;
 use super::unix_time::unix;
 use taciturn_control::{
-    CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
+    CertificateSummary, ClosingListener, PortsUsed, RecordsState, ReloadOutcome, Session, Status,
+    Traffic,
 };
 use taciturn_net::Snapshot;
+use taciturn_records::Totals;
 use taciturn_stun::Family;
 
 /// The state of the server, whose workers have counted this.
@@ -51,7 +53,15 @@ pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<
         certificates: certificates.collect(),
         closing_listeners: closing.collect(),
         carried_over: server.carried_over.clone(),
+        records: server.recorder.as_ref().and_then(|recorder| records(recorder.totals())),
     })
+}
+
+/// Records that are not where they should be, if there are any.
+fn records(Totals { waiting, dropped, trouble, .. }: Totals) -> Option<RecordsState> {
+    let dropped = dropped.iter().sum();
+    let is_well = waiting == 0 && dropped == 0 && trouble.is_none();
+    (!is_well).then_some(RecordsState { waiting, dropped, trouble })
 }
 
 /// All that was relayed since the start.

@@ -24,6 +24,7 @@ use super::in_use::InUse;
 use super::keeper::Keeper;
 use super::log::Log;
 use super::memory::Memory;
+use super::records::RecordKeeper;
 use super::reload::Reloader;
 use super::signals::{Asked, Signals};
 use super::withheld::Withheld;
@@ -50,6 +51,7 @@ pub(super) struct Live<'a> {
     pub(super) drainer: Drainer,
     pub(super) bans: BanKeeper,
     pub(super) fleet: FleetMember,
+    pub(super) records: RecordKeeper,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
@@ -80,9 +82,11 @@ impl Live<'_> {
                     Asked::Stop if self.ends_now().await => return Ok(()),
                     Asked::Stop => supervisor.prolong(),
                     Asked::Reload if self.handed_over.is_some() => {
+                        self.records.reopen();
                         tracing::warn!("not reloaded: another process has taken over");
                     }
                     Asked::Reload => {
+                        self.records.reopen();
                         // The result is in the log, and nobody waits for it.
                         let _ = self.reload().await;
                     }

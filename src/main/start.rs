@@ -40,6 +40,7 @@ use super::log::Log;
 use super::memory::Memory;
 use super::notes::Notes;
 use super::predecessor::Predecessor;
+use super::records::RecordKeeper;
 use super::reload::Reloader;
 use super::rules::{terms, ticket_key};
 use super::signals::Signals;
@@ -253,14 +254,16 @@ impl<'a> Confined<'a> {
         let carried = predecessor.take_carried();
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
+        let mut records = RecordKeeper::open(&config)?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            terms(&config, &external).begin(config.relay_ports, nonces, tickets)
+            records.ask(terms(&config, &external).begin(config.relay_ports, nonces, tickets))
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
         let bans = BanKeeper::open(&config, Arc::clone(&shared.rules.bans));
         let lives = predecessor.ready()?;
         let running = workers.go();
+        records.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
@@ -274,6 +277,10 @@ impl<'a> Confined<'a> {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,
         };
+        let server = match records.recorder() {
+            Some(recorder) => server.recording(recorder),
+            None => server,
+        };
         server.test_by(&in_use.config, &in_use.external);
         let (orderer, orders) = channel(1);
         let own = OwnSockets::of(control.as_ref(), metrics.as_ref())?;
@@ -283,6 +290,7 @@ impl<'a> Confined<'a> {
         });
         let _inside = runtime.enter();
         let fleet = FleetMember::join(&in_use.config, &in_use.external)?;
+        records.watch(running.workers());
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
         tasks.push(admin::visitors::start(&server, &in_use.shared.reception));
@@ -317,6 +325,7 @@ impl<'a> Confined<'a> {
             outward: Outward { own, tasks },
             bans,
             fleet,
+            records,
         })
     }
 }
@@ -368,6 +377,7 @@ pub(crate) struct Started<'a> {
     outward: Outward,
     bans: BanKeeper,
     fleet: FleetMember,
+    records: RecordKeeper,
 }
 
 impl Started<'_> {
@@ -398,6 +408,7 @@ impl Started<'_> {
             outward: self.outward,
             bans: self.bans,
             fleet: self.fleet,
+            records: self.records,
             stopping: false,
             handed_over: None,
         };
@@ -420,7 +431,10 @@ impl Started<'_> {
                 self.runtime.block_on(live.leave());
             }
         }
-        self.running.stop()?;
+        let records = live.records;
+        let stopped = self.running.stop();
+        records.end();
+        stopped?;
         outcome
     }
 }

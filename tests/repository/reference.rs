@@ -121,6 +121,10 @@ fn the_example_file_has_every_key_and_its_default() {
 fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let secret = "\nsecrets = [\"a secret for this test\"]\n";
     let toml = switched_on().replace("\nsecrets = []\n", secret);
+    // Records go to one place: the file.
+    let toml = ["\nurl = \"https://billing.internal/records\"\n", "\nstream = \"records\"\n"]
+        .iter()
+        .fold(toml, |toml, other| toml.replace(other, "\n"));
     let shown = Config::from_toml(&toml).unwrap().config;
     // The third listener is there by default where there is a certificate.
     let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
@@ -209,6 +213,12 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
+        "records.file" | "records.token_file" | "records.ca_file" => {
+            vec![plain("\"/nowhere/at/all\"")]
+        }
+        "records.url" => vec![plain("\"http://127.0.0.1:8080/records\"")],
+        "records.stream" => with("\"records\"", "fleet.url", "\"redis://127.0.0.1\""),
+        "records.addresses" => vec![plain("\"network\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.transport" | "listen.address" => {

@@ -17,8 +17,8 @@ use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
 use super::{
-    credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
-    secrets, tls, unfilled,
+    credentials, external, fleet_check, listeners, nat_discovery, rates, records_check, redirect,
+    secret_hashes, secrets, tls, unfilled,
 };
 
 /// The realm when none is configured.
@@ -39,6 +39,7 @@ pub(super) fn check(
     let relay_ports = relay_ports(reader);
     let state_dir = state_dir(reader).unwrap_or_else(|| secrets::default_state_dir(env));
     let tls = tls::tls(reader, host.as_deref(), &realm);
+    let fleet = fleet_check::fleet(reader);
     let config = Config {
         file: source.map(|source| source.path.clone()),
         host,
@@ -58,7 +59,8 @@ pub(super) fn check(
         log: Log::read(reader),
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
-        fleet: fleet_check::fleet(reader),
+        records: records_check::records(reader, &fleet),
+        fleet,
         state_dir,
         realm,
     };

@@ -30,7 +30,7 @@ mod tests;
 
 pub use answer::{
     Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, FleetNode,
-    FleetReport, Line, PageToken, PortsUsed, ReloadOutcome, Session, Status, Traffic,
+    FleetReport, Line, PageToken, PortsUsed, RecordsState, ReloadOutcome, Session, Status, Traffic,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,

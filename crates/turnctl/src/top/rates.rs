@@ -152,6 +152,7 @@ pub(super) mod tests {
             certificates: Vec::new(),
             closing_listeners: Vec::new(),
             carried_over: None,
+            records: None,
         };
         Sample { at: start + Duration::from_millis(millis), server, sessions }
     }

@@ -7,7 +7,7 @@ use super::server_handle::ServerHandle;
 use super::unix_time::unix;
 use taciturn_control::{
     CertificateSummary, ClosingListener, PortsUsed, RecordsState, ReloadOutcome, Session, Status,
-    Traffic,
+    TenantStatus, Traffic,
 };
 use taciturn_net::Snapshot;
 use taciturn_records::Totals;
@@ -17,7 +17,11 @@ use taciturn_stun::Family;
 ///
 /// # Errors
 /// If a worker has ended.
-pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<Status> {
+pub(super) async fn status(
+    server: &ServerHandle,
+    now: &Snapshot,
+    tenants: Vec<TenantStatus>,
+) -> io::Result<Status> {
     let health = server.health();
     let certificates = server.certificates().chains().into_iter().map(|chain| CertificateSummary {
         names: chain.names().to_vec(),
@@ -52,6 +56,7 @@ pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<
         },
         certificates: certificates.collect(),
         closing_listeners: closing.collect(),
+        tenants,
         carried_over: server.carried_over.clone(),
         records: server.recorder.as_ref().and_then(|recorder| records(recorder.totals())),
     })
@@ -74,6 +79,7 @@ pub(super) fn relayed(now: &Snapshot) -> Traffic {
 /// An allocation.
 pub(super) fn session(session: &taciturn_turn::Session) -> Session {
     Session {
+        node: None,
         client: session.client.to_string(),
         transport: session.carrier.name().to_owned(),
         user: session.username.name().to_owned(),
@@ -87,7 +93,7 @@ pub(super) fn session(session: &taciturn_turn::Session) -> Session {
     }
 }
 
-const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
+pub(super) const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
     Traffic {
         bytes_to_peers: relayed.bytes_to_peers,
         bytes_to_clients: relayed.bytes_to_client,

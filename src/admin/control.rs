@@ -22,11 +22,12 @@ use tokio::time::{sleep, timeout};
 use super::answers;
 use super::control_peer::ControlPeer;
 use super::server_handle::ServerHandle;
+use super::tenants::tenants;
 use super::unix_time::unix_milliseconds_now;
 use taciturn_config::LogFilter;
 use taciturn_control::{
-    Answer, Error, ErrorKind, LONGEST_REQUEST, Line, PageToken, Request, decode_request,
-    encode_line, whole_line,
+    Answer, Error, ErrorKind, FleetStatus, LONGEST_REQUEST, Line, PageToken, Request, Session,
+    decode_request, encode_line, whole_line,
 };
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{TenantName, TenantNameError, Whose};
@@ -51,6 +52,9 @@ const TOKEN_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 86_400;
 
 /// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
+
+/// What the nodes of the fleet have answered: their state, and their sessions.
+pub type FleetAnswer = (FleetStatus, Vec<Session>);
 
 /// What is to be done about bans.
 #[derive(Debug)]
@@ -83,6 +87,15 @@ pub enum Order {
     KickEverywhere(Whose, oneshot::Sender<Result<Answer, Error>>),
     /// Return what is known of the fleet.
     Fleet(oneshot::Sender<Result<Answer, Error>>),
+    /// Ask all nodes of the fleet for their state, and with `sessions` for these; only of a user, if one is given.
+    AskFleet {
+        /// Whether sessions are listed.
+        sessions: bool,
+        /// Whose.
+        user: Option<String>,
+        /// Where the answer goes.
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    },
     /// Hand everything over to the process at the other end, which has not had an answer yet.
     HandOver(StdStream),
     /// Change the log filter, if one is given, for a time; the answer is the filter in use.
@@ -224,7 +237,9 @@ async fn answer(
         }
         Request::Status => {
             let counts = server.workers.count().await.map_err(internal)?;
-            let status = answers::status(server, &counts).await.map_err(internal)?;
+            let status = answers::status(server, &counts, tenants(server, &counts))
+                .await
+                .map_err(internal)?;
             Ok(Answer::Status(Box::new(status)))
         }
         Request::Kick { user: None, client: None, tenant: None, .. } => {
@@ -241,6 +256,14 @@ async fn answer(
             ordered(orders, |done| Order::KickEverywhere(whose, done)).await?
         }
         Request::Fleet => ordered(orders, Order::Fleet).await?,
+        Request::AskFleet { sessions, user } => {
+            let order = |done| Order::AskFleet { sessions, user, done };
+            let (status, sessions) = ordered(orders, order).await??;
+            for session in sessions {
+                say(write, Line::Session(session)).await.map_err(internal)?;
+            }
+            Ok(Answer::FleetStatus(Box::new(status)))
+        }
         Request::Kick { user, client, tenant: of, fleet: false } => {
             let whose = Whose { user, client, tenant: tenant(of)? };
             let kicked = server.workers.kick(&whose).await.map_err(internal)?;

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
-use taciturn_config::{Config, FleetPlace};
+use taciturn_config::{Config, FleetPlace, Secret, Tenant};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
     BoardBan, BoardKick, Contents, EntryWriter, Fleet, NodeRecord, Order, Place, Settings, State,
@@ -17,11 +18,14 @@ use taciturn_fleet::{
 use taciturn_net::Workers;
 use taciturn_net::external::External;
 use taciturn_records::{Delivery, Receiver, Refused};
+use taciturn_turn::auth::{PasswordAlgorithm, StaticUser};
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{TenantName, Whose};
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
+use super::fleet_questions::FleetQuestions;
 use super::node_name::node_name;
 
 /// How often the same is told to a board that does not keep it.
@@ -30,6 +34,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// A server's place in a fleet, if it has one.
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
+    questions: Option<FleetQuestions>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -40,7 +45,11 @@ pub(super) struct FleetMember {
 
 impl FleetMember {
     /// Joins, if the configuration says so. Within a runtime.
-    pub(super) fn join(config: &Config, external: &External) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        external: &External,
+        server: &ServerHandle,
+    ) -> Result<Self, Failure> {
         let node = node_name(config);
         let settings = settings(config);
         let mut boot = [0; 8];
@@ -57,8 +66,17 @@ impl FleetMember {
                 ..NodeRecord::default()
             },
         );
+        let questions =
+            settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
         let fleet = settings.map(|settings| Fleet::start(settings, own));
-        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
+        Ok(Self {
+            fleet,
+            questions,
+            node,
+            obeyed: HashMap::new(),
+            told: None,
+            epoch: String::new(),
+        })
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -181,6 +199,26 @@ impl FleetMember {
         })))
     }
 
+    /// Asks all nodes for their state, and sessions if they are wanted; goes on meanwhile.
+    pub(super) fn ask(
+        &self,
+        sessions: bool,
+        user: Option<String>,
+        server: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        match (&self.questions, &self.fleet) {
+            (Some(questions), Some(fleet)) => {
+                let known = fleet.state().nodes.into_iter().map(|node| node.node);
+                questions.ask(sessions, user, known.collect(), server, done);
+            }
+            _ => {
+                // Who asks may have gone away.
+                let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
+            }
+        }
+    }
+
     /// What this node tells of itself from now on, and the metrics of the fleet.
     pub(super) async fn look(&mut self, server: &ServerHandle, bans: &BanKeeper) {
         let Some(fleet) = &self.fleet else { return };
@@ -201,7 +239,7 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        self.fleet = None;
+        (self.fleet, self.questions) = (None, None);
     }
 
     /// The configuration has changed.
@@ -277,12 +315,11 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
 /// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
 /// board cannot tell by it whether a password was guessed.
 fn credentials(config: &Config) -> String {
-    let mut all: Vec<Vec<u8>> =
-        config.auth.secrets.iter().map(|secret| secret.secret.expose().to_vec()).collect();
-    all.extend(config.auth.users.iter().map(|user| {
-        let key = user.long_term_key(taciturn_turn::auth::PasswordAlgorithm::Md5, &config.realm);
-        [user.name.as_bytes(), b":", key.as_ref().map_or(&[][..], |key| key.bytes())].concat()
-    }));
+    let mut all = credentials_of("", &config.realm, &config.auth.users, &config.auth.secrets);
+    for tenant in &config.tenants {
+        let Tenant { name, realm, users, secrets, .. } = tenant;
+        all.extend(credentials_of(&format!("{name}/"), realm, users, secrets));
+    }
     all.sort();
     let mut hash = Sha256::new();
     for one in &all {
@@ -290,6 +327,22 @@ fn credentials(config: &Config) -> String {
         hash.update(one);
     }
     hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Those of one tenant, with what is in front of each.
+fn credentials_of(
+    prefix: &str,
+    realm: &str,
+    users: &[StaticUser],
+    secrets: &[Secret],
+) -> Vec<Vec<u8>> {
+    let secrets = secrets.iter().map(|of| [prefix.as_bytes(), of.secret.expose()].concat());
+    let users = users.iter().map(|user| {
+        let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
+        let key = key.as_ref().map_or(&[][..], |key| key.bytes());
+        [prefix.as_bytes(), user.name.as_bytes(), b":", key].concat()
+    });
+    secrets.chain(users).collect()
 }
 
 /// Now, in milliseconds since 1970.

@@ -13,6 +13,8 @@ mod fleet;
 #[cfg(not(feature = "fleet"))]
 #[path = "no_fleet.rs"]
 mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_questions;
 mod hand_over;
 mod in_use;
 mod invocation;

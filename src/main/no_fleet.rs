@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::Workers;
 use taciturn_net::external::External;
 use taciturn_records::Receiver;
 use taciturn_turn::Whose;
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
@@ -20,7 +22,7 @@ pub(super) struct FleetMember;
 
 impl FleetMember {
     /// Refuses a configuration that wants more.
-    pub(super) fn join(config: &Config, _: &External) -> Result<Self, Failure> {
+    pub(super) fn join(config: &Config, _: &External, _: &ServerHandle) -> Result<Self, Failure> {
         match config.fleet.url {
             Some(_) => Err(format!("[fleet]: {NO_FLEET}; remove url").into()),
             None => Ok(Self),
@@ -45,6 +47,17 @@ impl FleetMember {
 
     pub(super) fn report(&self) -> Result<Answer, Error> {
         Err(Error::new(ErrorKind::NotPossible, NO_FLEET))
+    }
+
+    pub(super) fn ask(
+        &self,
+        _: bool,
+        _: Option<String>,
+        _: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        // Who asks may have gone away.
+        let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
     }
 
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}

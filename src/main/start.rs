@@ -16,7 +16,7 @@ use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp, PageAccess};
 use taciturn_handover::{Inherited, inherited};
 use taciturn_net::external::{self, External};
-use taciturn_net::{AddressNotices, Listeners, Running};
+use taciturn_net::{AddressNotices, Listeners, Running, Shared};
 use taciturn_web::Access;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -256,7 +256,8 @@ impl<'a> Confined<'a> {
         let lifetime = config.limits.nonce_lifetime;
         let mut records = RecordKeeper::open(&config)?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            records.ask(terms(&config, &external).begin(config.relay_ports, nonces, tickets))
+            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
+            records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
@@ -289,7 +290,7 @@ impl<'a> Confined<'a> {
             Addresses::new(notices, &in_use.external)
         });
         let _inside = runtime.enter();
-        let fleet = FleetMember::join(&in_use.config, &in_use.external)?;
+        let fleet = FleetMember::join(&in_use.config, &in_use.external, &server)?;
         records.watch(running.workers());
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));

@@ -68,13 +68,20 @@ impl<'a> Board<'a> {
         Ok(Self { settings, connection: Connection::open(settings).await? })
     }
 
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BoardError> {
+        self.connection.ask(pipeline).await
+    }
+
     /// The number that changes with the bans and kicks, and which board it is. A board without one is given `fresh`.
     pub(super) async fn version(&mut self, fresh: &str) -> Result<(Vec<u8>, String), BoardError> {
         let mut ask = pipe();
         ask.cmd("SET").arg(self.settings.key("epoch")).arg(fresh).arg("NX").ignore();
         ask.cmd("GET").arg(self.settings.key("version"));
         ask.cmd("GET").arg(self.settings.key("epoch"));
-        let answer = self.connection.ask(&ask).await?;
+        let answer = self.ask(&ask).await?;
         let [version, epoch] = answer.as_slice() else { return Err(unexpected("GET")) };
         let epoch =
             text(epoch).filter(|epoch| is_name(epoch)).ok_or_else(|| unexpected("epoch"))?;
@@ -85,7 +92,7 @@ impl<'a> Board<'a> {
     pub(super) async fn read(&mut self, now: u64) -> Result<Contents, BoardError> {
         let mut ask = pipe();
         self.ask_for_contents(ask.atomic(), now);
-        contents(&self.connection.ask(&ask).await?)
+        contents(&self.ask(&ask).await?)
     }
 
     /// Adds bans and kicks, takes bans away, and has all nodes read. Returns the version that this makes, and what the
@@ -117,7 +124,7 @@ impl<'a> Board<'a> {
         }
         ask.cmd("INCR").arg(self.settings.key("version"));
         self.ask_for_contents(&mut ask, now);
-        let answer = self.connection.ask(&ask).await?;
+        let answer = self.ask(&ask).await?;
         let [Value::Int(version), rest @ ..] = answer.as_slice() else {
             return Err(unexpected("INCR"));
         };
@@ -146,7 +153,7 @@ impl<'a> Board<'a> {
         let mut ask = pipe();
         ask.cmd("ZRANGE").arg(&nodes).arg(0).arg(MOST_NODES - 1).arg("WITHSCORES");
         ask.cmd("TIME");
-        let answer = self.connection.ask(&ask).await?;
+        let answer = self.ask(&ask).await?;
         let listed = answer.first().and_then(|nodes| scored(nodes, MOST_NODES));
         let listed = listed.ok_or_else(|| unexpected("nodes"))?;
         let time = answer.get(1).and_then(seconds).ok_or_else(|| unexpected("TIME"))?;
@@ -160,7 +167,7 @@ impl<'a> Board<'a> {
         });
         let mut ask = pipe();
         ask.add_command(get);
-        let answer = self.connection.ask(&ask).await?;
+        let answer = self.ask(&ask).await?;
         let Some(Value::Array(records)) = answer.first() else { return Err(unexpected("MGET")) };
         let records: Vec<_> = records.iter().map(|v| NodeRecord::decode(bytes(v)?)).collect();
         let known: Vec<_> = names.iter().zip(records).collect();
@@ -183,7 +190,7 @@ impl<'a> Board<'a> {
             ask.cmd("ZREM").arg(&nodes).arg(*name).ignore();
         }
         ask.cmd("PING");
-        self.connection.ask(&ask).await?;
+        self.ask(&ask).await?;
         let others = known.into_iter().filter_map(|((name, _), record)| {
             record.filter(|record| record.node == *name && (*name != own.node || !is_ours))
         });
@@ -215,7 +222,7 @@ fn unexpected(what: &str) -> BoardError {
     BoardError::Refused(format!("an answer to {what} that was not expected"))
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.as_bytes()),

@@ -10,6 +10,8 @@ use taciturn_stun::ErrorCode;
 pub enum Cause {
     /// The user has as many allocations as one user may have.
     UserAllocations,
+    /// All users of the tenant together have as many allocations as it may have.
+    TenantAllocations,
     /// All users together have as many allocations as there may be.
     AllAllocations,
     /// The user makes allocations faster than one user may.
@@ -42,8 +44,9 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UserAllocations,
+        Self::TenantAllocations,
         Self::AllAllocations,
         Self::UserAllocationRate,
         Self::NoRelayPort,
@@ -60,11 +63,14 @@ impl Cause {
         Self::MobilityOff,
     ];
 
-    /// The error code of the answer. RFC 8656 section 7.2: 486 is about the user, 508 about the server.
+    /// The error code of the answer. RFC 8656 section 7.2: 486 is about the user, 508 about the server. What a tenant
+    /// may have is about its users.
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::UserAllocations | Self::UserAllocationRate => ErrorCode::ALLOCATION_QUOTA_REACHED,
+            Self::UserAllocations | Self::TenantAllocations | Self::UserAllocationRate => {
+                ErrorCode::ALLOCATION_QUOTA_REACHED
+            }
             Self::MobilityOff => ErrorCode::MOBILITY_FORBIDDEN,
             Self::AllAllocations
             | Self::NoRelayPort
@@ -86,6 +92,9 @@ impl Cause {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UserAllocations => "This user has the maximum number of allocations",
+            Self::TenantAllocations => {
+                "The users of this tenant have the maximum number of allocations"
+            }
             Self::AllAllocations => "The server has the maximum number of allocations",
             Self::UserAllocationRate => "This user makes allocations too fast",
             Self::NoRelayPort => "No free relay port, or no socket to be had",

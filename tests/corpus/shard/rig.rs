@@ -103,6 +103,7 @@ impl Rig {
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             bans: Arc::default(),
             requests: Arc::default(),
+            tenant_peers: Arc::default(),
             mobile: Arc::default(),
             guests: Arc::default(),
             session_ids: None,

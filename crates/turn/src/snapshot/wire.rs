@@ -138,6 +138,32 @@ impl BorshDeserialize for UserId {
     }
 }
 
+/// The word for it.
+impl BorshSerialize for TenantName {
+    fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.to_string().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for TenantName {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
+        read_name(reader)?.parse().map_err(|_| invalid("no tenant's name"))
+    }
+}
+
+/// A field that a later version has added to the end of a [`Record`]: where it is not there, it is the default.
+pub(crate) mod added {
+    use super::*;
+
+    pub(crate) fn read<R: Read, T: BorshDeserialize + Default>(reader: &mut R) -> io::Result<T> {
+        let mut first = [0];
+        match reader.read(&mut first)? {
+            0 => Ok(T::default()),
+            _ => T::deserialize_reader(&mut (&first[..]).chain(reader)),
+        }
+    }
+}
+
 fn read_name<R: Read>(reader: &mut R) -> io::Result<String> {
     let len = u32::deserialize_reader(reader)?;
     if len > LONGEST_NAME {

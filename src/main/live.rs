@@ -126,6 +126,7 @@ impl Live<'_> {
                         keeper.look(self.running, &self.in_use.shared.rules).await;
                     }
                 }
+                () = self.records.due() => self.record_running().await,
                 () = self.addresses.changed() => {
                     let Self { in_use, addresses, running, server, .. } = self;
                     in_use.follow_addresses(addresses, running, server).await?;
@@ -160,6 +161,16 @@ impl Live<'_> {
         self.fleet.reconfigured(&self.in_use.config, &self.in_use.external);
         self.keep().await;
         outcome
+    }
+
+    /// Has sessions recorded that go on.
+    async fn record_running(&mut self) {
+        let made = self.records.make(self.server.workers()).await;
+        if !made.is_empty() {
+            // Before they are written: a process that goes on after a crash would make them again, with other contents.
+            self.keep().await;
+            self.records.put(made);
+        }
     }
 
     /// Has the service manager keep what there is now.

@@ -11,7 +11,7 @@ use taciturn_records::{
     RecordFile, Recorder, Sink, Spool, Thread, Url,
 };
 use taciturn_turn::{EndReason, SessionIds, Traffic, UsageRecord};
-use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
 
 use super::failure::Failure;
 use super::fleet::record_stream;
@@ -23,6 +23,9 @@ const ROOM: usize = 4096;
 
 /// How often it is looked at most, and at least, which sessions have gone on for long enough.
 const LOOK: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(30)];
+
+/// How many records of sessions that go on are made in one go; the others are made next time.
+const MOST: usize = 4096;
 
 /// How long the disk may take at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,7 +47,8 @@ struct Keeping {
     thread: Thread,
     ids: Arc<SessionIds>,
     every: Duration,
-    interim: Option<AbortHandle>,
+    /// When it is to be looked next which sessions have gone on for long enough.
+    next: Instant,
 }
 
 impl RecordKeeper {
@@ -70,7 +74,7 @@ impl RecordKeeper {
         let (recorder, thread) = ready.start()?;
         let ids = Arc::new(SessionIds::new(u64::from_be_bytes(process)));
         let every = records.every;
-        Ok(Self { running: Some(Keeping { recorder, thread, ids, every, interim: None }) })
+        Ok(Self { running: Some(Keeping { recorder, thread, ids, every, next: Instant::now() }) })
     }
 
     /// Has the workers make records.
@@ -95,11 +99,43 @@ impl RecordKeeper {
         self.running.as_ref().map(|keeping| keeping.recorder.clone())
     }
 
-    /// Has sessions that go on recorded meanwhile. Within a runtime.
-    pub(super) fn watch(&mut self, workers: Workers) {
-        if let Some(Keeping { recorder, every, interim, .. }) = &mut self.running {
-            let task = tokio::spawn(record_running(workers, recorder.clone(), *every));
-            *interim = Some(task.abort_handle());
+    /// Waits until it is to be looked which sessions have gone on for long enough; for ever if no records are kept.
+    pub(super) async fn due(&self) {
+        match &self.running {
+            Some(keeping) => sleep_until(keeping.next).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Makes records of sessions that have gone on for long enough, as far as there is room for them. They are to be put
+    /// next, once what is kept for a crash is as new as they are.
+    pub(super) async fn make(&mut self, workers: &Workers) -> Vec<UsageRecord> {
+        let Some(Keeping { recorder, every, next, .. }) = &mut self.running else {
+            return Vec::new();
+        };
+        let [least, most] = LOOK;
+        *next = Instant::now() + (*every / 20).clamp(least, most);
+        let room = MOST.min(recorder.room() / 2);
+        let mut made = Vec::new();
+        for worker in 0..workers.number() {
+            let mut from = Some(0);
+            while let Some(place) = from
+                && made.len() < room
+            {
+                // A worker that has ended ends the server.
+                let asked = workers.interim_records(worker, *every, place).await;
+                let Ok((some, then)) = asked else { return made };
+                made.extend(some);
+                from = then;
+            }
+        }
+        made
+    }
+
+    /// Has these kept.
+    pub(super) fn put(&self, made: Vec<UsageRecord>) {
+        if let Some(Keeping { recorder, .. }) = &self.running {
+            made.into_iter().for_each(|record| recorder.put(line(record)));
         }
     }
 
@@ -112,10 +148,7 @@ impl RecordKeeper {
 
     /// Ends, once all is on the disk. The workers have ended before.
     pub(super) fn end(self) {
-        let Some(Keeping { recorder, thread, interim, .. }) = self.running else { return };
-        if let Some(interim) = interim {
-            interim.abort();
-        }
+        let Some(Keeping { recorder, thread, .. }) = self.running else { return };
         recorder.end();
         let begun = std::time::Instant::now();
         while !thread.is_finished() {
@@ -168,26 +201,6 @@ fn http(config: &Config, url: &RecordsUrl) -> Result<Box<dyn Receiver>, Failure>
         agent: concat!("taciturn/", env!("CARGO_PKG_VERSION")),
     });
     Ok(Box::new(receiver.map_err(|error| format!("records: {error}"))?))
-}
-
-/// Makes records of sessions that go on, again and again.
-async fn record_running(workers: Workers, recorder: Recorder, every: Duration) {
-    let [least, most] = LOOK;
-    loop {
-        tokio::time::sleep((every / 20).clamp(least, most)).await;
-        for worker in 0..workers.number() {
-            let mut from = Some(0);
-            while let Some(place) = from {
-                let records;
-                // A worker that has ended ends the server.
-                let Ok(some) = workers.interim_records(worker, every, place).await else { return };
-                (records, from) = some;
-                for record in records {
-                    recorder.put_patiently(line(record)).await;
-                }
-            }
-        }
-    }
 }
 
 /// Takes records from workers.

@@ -254,7 +254,7 @@ impl<'a> Confined<'a> {
         let carried = predecessor.take_carried();
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
-        let mut records = RecordKeeper::open(&config)?;
+        let records = RecordKeeper::open(&config)?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
             let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
             records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
@@ -291,7 +291,6 @@ impl<'a> Confined<'a> {
         });
         let _inside = runtime.enter();
         let fleet = FleetMember::join(&in_use.config, &in_use.external, &server)?;
-        records.watch(running.workers());
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
         tasks.push(admin::visitors::start(&server, &in_use.shared.reception));

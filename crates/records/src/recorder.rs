@@ -174,10 +174,10 @@ impl Recorder {
         }
     }
 
-    /// Takes a record as soon as there is room for it.
-    pub async fn put_patiently(&self, record: Record) {
-        // The thread is there as long as the server is.
-        let _ = self.queue.send(record).await;
+    /// How many it has room for.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.queue.capacity()
     }
 
     /// Has the file opened again: another program has renamed it.
@@ -320,7 +320,7 @@ impl Writer {
             Ok(Added::Full) => {
                 if self.counts.count_dropped(Dropped::Spool, records as u64) {
                     tracing::error!(
-                        "records: the spool is full, and records are lost: the receiver was away for too long (spool in \
+                        "records: the spool is full, and records are lost: the receiver was away for too long (spool_mib in \
                          [records])"
                     );
                 }

@@ -4,27 +4,28 @@
 //! main thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
 use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
-use taciturn_config::{Config, FleetPlace, Secret, Tenant};
+use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
     BoardBan, BoardKick, Contents, EntryWriter, Fleet, NodeRecord, Order, Place, Settings, State,
 };
-use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_net::{Clock, Workers};
 use taciturn_records::{Delivery, Receiver, Refused};
-use taciturn_turn::auth::{PasswordAlgorithm, StaticUser};
 use taciturn_turn::policy::Banned;
-use taciturn_turn::{TenantName, Whose};
+use taciturn_turn::{Rules, TenantName, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
+use super::fleet_counts::{self, Process, SharedQuota};
+use super::fleet_keys::CredentialsHash;
 use super::fleet_questions::FleetQuestions;
 use super::node_name::node_name;
 
@@ -35,6 +36,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
     questions: Option<FleetQuestions>,
+    quota: Option<SharedQuota>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -49,6 +51,8 @@ impl FleetMember {
         config: &Config,
         external: &External,
         server: &ServerHandle,
+        rules: &Rules,
+        clock: Clock,
     ) -> Result<Self, Failure> {
         let node = node_name(config);
         let settings = settings(config);
@@ -68,10 +72,18 @@ impl FleetMember {
         );
         let questions =
             settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
-        let fleet = settings.map(|settings| Fleet::start(settings, own));
+        let (counts, counted) = fleet_counts::listener();
+        let fleet = settings.map(|settings| Fleet::start(settings, own, vec![counts]));
+        let quota = fleet.as_ref().map(|fleet| {
+            let prefix = config.fleet.prefix.as_str();
+            let process = Process { node: &node, began: milliseconds_now(), prefix };
+            let quota = (Arc::clone(&rules.quota), clock);
+            SharedQuota::start(&process, config, quota, (fleet.publisher(), counted))
+        });
         Ok(Self {
             fleet,
             questions,
+            quota,
             node,
             obeyed: HashMap::new(),
             told: None,
@@ -239,11 +251,14 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        (self.fleet, self.questions) = (None, None);
+        (self.fleet, self.questions, self.quota) = (None, None, None);
     }
 
     /// The configuration has changed.
-    pub(super) fn reconfigured(&self, config: &Config, external: &External) {
+    pub(super) fn reconfigured(&mut self, config: &Config, external: &External) {
+        if let Some(quota) = &mut self.quota {
+            quota.reconfigured(config);
+        }
         if let Some(fleet) = &self.fleet {
             fleet.describe(|own| *own = described(config, external, own.clone()));
         }
@@ -307,42 +322,9 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
         listeners: config.listen.iter().map(listener).collect(),
         relays: relays.map(|address| address.public.to_string()).collect(),
         realm: config.realm.clone(),
-        credentials: credentials(config),
+        credentials: CredentialsHash::of(config).shown(),
         ..own
     }
-}
-
-/// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
-/// board cannot tell by it whether a password was guessed.
-fn credentials(config: &Config) -> String {
-    let mut all = credentials_of("", &config.realm, &config.auth.users, &config.auth.secrets);
-    for tenant in &config.tenants {
-        let Tenant { name, realm, users, secrets, .. } = tenant;
-        all.extend(credentials_of(&format!("{name}/"), realm, users, secrets));
-    }
-    all.sort();
-    let mut hash = Sha256::new();
-    for one in &all {
-        hash.update((one.len() as u64).to_be_bytes());
-        hash.update(one);
-    }
-    hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Those of one tenant, with what is in front of each.
-fn credentials_of(
-    prefix: &str,
-    realm: &str,
-    users: &[StaticUser],
-    secrets: &[Secret],
-) -> Vec<Vec<u8>> {
-    let secrets = secrets.iter().map(|of| [prefix.as_bytes(), of.secret.expose()].concat());
-    let users = users.iter().map(|user| {
-        let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
-        let key = key.as_ref().map_or(&[][..], |key| key.bytes());
-        [prefix.as_bytes(), user.name.as_bytes(), b":", key].concat()
-    });
-    secrets.chain(users).collect()
 }
 
 /// Now, in milliseconds since 1970.

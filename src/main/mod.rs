@@ -14,6 +14,10 @@ mod fleet;
 #[path = "no_fleet.rs"]
 mod fleet;
 #[cfg(feature = "fleet")]
+mod fleet_counts;
+#[cfg(feature = "fleet")]
+mod fleet_keys;
+#[cfg(feature = "fleet")]
 mod fleet_questions;
 mod hand_over;
 mod in_use;

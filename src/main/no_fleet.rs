@@ -6,10 +6,10 @@ use taciturn::admin::ServerHandle;
 use taciturn::admin::control::FleetAnswer;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
-use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_net::{Clock, Workers};
 use taciturn_records::Receiver;
-use taciturn_turn::Whose;
+use taciturn_turn::{Rules, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
@@ -22,7 +22,13 @@ pub(super) struct FleetMember;
 
 impl FleetMember {
     /// Refuses a configuration that wants more.
-    pub(super) fn join(config: &Config, _: &External, _: &ServerHandle) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        _: &External,
+        _: &ServerHandle,
+        _: &Rules,
+        _: Clock,
+    ) -> Result<Self, Failure> {
         match config.fleet.url {
             Some(_) => Err(format!("[fleet]: {NO_FLEET}; remove url").into()),
             None => Ok(Self),
@@ -62,7 +68,7 @@ impl FleetMember {
 
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}
 
-    pub(super) fn reconfigured(&self, _: &Config, _: &External) {}
+    pub(super) fn reconfigured(&mut self, _: &Config, _: &External) {}
 
     pub(super) fn leave(&mut self) {}
 }

@@ -417,6 +417,10 @@ key_table! {
 
         /// What all keys there begin with, before a colon: servers with another prefix are of another fleet.
         prefix: FleetName = FleetName::usual(), Restart(JOINED);
+
+        /// Whether allocations_per_user holds for all servers together: each tells the others how many allocations users
+        /// hold on it, without their names.
+        share_quotas: bool = true, Applied;
     }
 
     /// Records of what sessions have used, one line of JSON each: when a session ends, and for long ones meanwhile. Off by

@@ -1,11 +1,12 @@
-//! What is on the board, and how it is read and written. Each question has a deadline.
+//! What is on the board, and how it is read and written.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::{Value, cmd, pipe};
+use redis::{AsyncConnectionConfig, ProtocolVersion, Value, cmd, pipe};
 
-use super::connection::{BoardError, Connection};
+use super::channels::Told;
+use super::link::{BoardError, Link};
 use super::node::{NodeRecord, is_name};
 use super::settings::Settings;
 
@@ -59,20 +60,32 @@ pub struct Contents {
 /// The board, as one connection has it.
 pub(super) struct Board<'a> {
     settings: &'a Settings,
-    connection: Connection,
+    link: Link,
 }
 
 impl<'a> Board<'a> {
     /// Connects, and says who this is.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, BoardError> {
-        Ok(Self { settings, connection: Connection::open(settings).await? })
+        let config = AsyncConnectionConfig::new();
+        let link = Link::open(settings, ProtocolVersion::RESP2, config).await?;
+        Ok(Self { settings, link })
     }
 
     pub(super) async fn ask(
         &mut self,
         pipeline: &redis::Pipeline,
     ) -> Result<Vec<Value>, BoardError> {
-        self.connection.ask(pipeline).await
+        self.link.ask(pipeline).await
+    }
+
+    /// Tells who listens to a channel.
+    pub(super) async fn publish(&mut self, told: &Told) -> Result<(), BoardError> {
+        let channel = self.settings.key(told.channel);
+        let mut ask = pipe();
+        for message in &told.messages {
+            ask.cmd("PUBLISH").arg(&channel).arg(message.as_slice());
+        }
+        self.ask(&ask).await.map(drop)
     }
 
     /// The number that changes with the bans and kicks, and which board it is. A board without one is given `fresh`.

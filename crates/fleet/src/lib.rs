@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod board;
-mod connection;
+mod channels;
+mod counts;
 mod entries;
+mod link;
 mod node;
 mod questions;
 mod settings;
@@ -18,6 +20,8 @@ mod task;
 mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
+pub use channels::{LONGEST_MESSAGE, Listener, Publisher};
+pub use counts::{Counts, Hearer, Teller, UserCount};
 pub use entries::EntryWriter;
 pub use node::NodeRecord;
 pub use questions::{Asked, Asker, Questions, Replies, Wanted};

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use super::board::{Board, MOST_NODES, bytes};
-use super::connection::BoardError;
+use super::link::BoardError;
 use super::node::is_name;
 use super::settings::Settings;
 

@@ -31,7 +31,8 @@ async fn listener() -> (TcpListener, Settings) {
 }
 
 fn start(settings: Settings) -> Fleet {
-    Fleet::start(settings, NodeRecord { node: "fra1".into(), boot: 7, ..NodeRecord::default() })
+    let own = NodeRecord { node: "fra1".into(), boot: 7, ..NodeRecord::default() };
+    Fleet::start(settings, own, Vec::new())
 }
 
 /// Waits until the fleet has this trouble; returns how long that took.

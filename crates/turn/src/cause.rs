@@ -10,6 +10,8 @@ use taciturn_stun::ErrorCode;
 pub enum Cause {
     /// The user has as many allocations as one user may have.
     UserAllocations,
+    /// With those on other servers of the fleet, the user has as many allocations as one user may have.
+    UserAllocationsElsewhere,
     /// All users of the tenant together have as many allocations as it may have.
     TenantAllocations,
     /// All users together have as many allocations as there may be.
@@ -44,8 +46,9 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UserAllocations,
+        Self::UserAllocationsElsewhere,
         Self::TenantAllocations,
         Self::AllAllocations,
         Self::UserAllocationRate,
@@ -68,9 +71,10 @@ impl Cause {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::UserAllocations | Self::TenantAllocations | Self::UserAllocationRate => {
-                ErrorCode::ALLOCATION_QUOTA_REACHED
-            }
+            Self::UserAllocations
+            | Self::UserAllocationsElsewhere
+            | Self::TenantAllocations
+            | Self::UserAllocationRate => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::MobilityOff => ErrorCode::MOBILITY_FORBIDDEN,
             Self::AllAllocations
             | Self::NoRelayPort
@@ -92,6 +96,9 @@ impl Cause {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UserAllocations => "This user has the maximum number of allocations",
+            Self::UserAllocationsElsewhere => {
+                "This user has the maximum number of allocations, with those on other servers"
+            }
             Self::TenantAllocations => {
                 "The users of this tenant have the maximum number of allocations"
             }

@@ -40,6 +40,12 @@ impl UserId {
         &self.realm
     }
 
+    /// All that tells users apart, in one order.
+    pub(crate) fn parts(&self) -> [&str; 3] {
+        let Self { tenant, realm, name } = self;
+        [tenant.name().unwrap_or_default(), realm, name]
+    }
+
     /// The name, for people and for comparison with what clients send.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -1,10 +1,12 @@
-//! A connection to the board. Each question has a deadline.
+//! A connection to the board that is asked questions. Each has a deadline, and its answer a bound.
 
 use std::io;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
+use redis::{
+    AsyncConnectionConfig, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
+};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -12,7 +14,7 @@ use super::settings::Settings;
 use super::stream::{Allowance, Bounded, connect};
 
 /// How long the board may take for anything.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why the board cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,25 +39,29 @@ impl From<RedisError> for BoardError {
 }
 
 /// A connection to the board.
-#[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct Link {
     connection: MultiplexedConnection,
     allowance: Allowance,
     driver: JoinHandle<()>,
 }
 
-impl Drop for Connection {
+impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
-impl Connection {
+impl Link {
     /// Connects, and says who this is.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, BoardError> {
+    pub(super) async fn open(
+        settings: &Settings,
+        protocol: ProtocolVersion,
+        config: AsyncConnectionConfig,
+    ) -> Result<Self, BoardError> {
         let opened = async {
             let mut info = RedisConnectionInfo::default()
                 .set_db(settings.database.into())
+                .set_protocol(protocol)
                 .set_skip_set_lib_name();
             if let Some(user) = &settings.user {
                 info = info.set_username(user);
@@ -67,7 +73,7 @@ impl Connection {
             allowance.renew();
             let wire = Bounded::new(connect(settings).await?, allowance.clone());
             // Each question has a deadline here.
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
+            let config = config.set_response_timeout(None);
             let connected = MultiplexedConnection::new_with_config(&info, wire, config);
             let (connection, driver) = connected.await?;
             let driver = tokio::spawn(driver);
@@ -76,15 +82,20 @@ impl Connection {
         timeout(PATIENCE, opened).await.unwrap_or(Err(BoardError::Silent))
     }
 
-    pub(super) async fn ask(
-        &mut self,
-        pipeline: &redis::Pipeline,
-    ) -> Result<Vec<Value>, BoardError> {
+    /// The answers to these questions.
+    pub(super) async fn ask(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, BoardError> {
         self.allowance.renew();
         let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
         let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
         answer.map_err(|error| {
             self.allowance.exceeded().map_or_else(|| error.into(), BoardError::Refused)
         })
+    }
+
+    /// Has what is published on a channel arrive here from now on. The protocol is RESP3.
+    pub(super) async fn subscribe(&mut self, channels: &[String]) -> Result<(), BoardError> {
+        self.allowance.renew();
+        let subscribed = self.connection.subscribe(channels);
+        Ok(timeout(PATIENCE, subscribed).await.map_err(|_| BoardError::Silent)??)
     }
 }

@@ -86,7 +86,6 @@ impl Live<'_> {
                         tracing::warn!("not reloaded: another process has taken over");
                     }
                     Asked::Reload => {
-                        self.records.reopen();
                         // The result is in the log, and nobody waits for it.
                         let _ = self.reload().await;
                     }
@@ -156,6 +155,8 @@ impl Live<'_> {
     }
 
     async fn reload(&mut self) -> Messages {
+        // Whatever becomes of the configuration: logrotate has renamed the file.
+        self.records.reopen();
         let outcome =
             self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await;
         self.fleet.reconfigured(&self.in_use.config, &self.in_use.external);

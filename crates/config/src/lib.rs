@@ -56,6 +56,8 @@ mod secrets;
 mod settings;
 mod shown;
 mod stop;
+mod tenant;
+mod tenant_checks;
 mod tenants;
 mod tls;
 mod top_level;
@@ -95,7 +97,7 @@ pub use secret::Secret;
 pub use secrets::{control_sockets, secret_in};
 pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
-pub use tenants::Tenant;
+pub use tenant::Tenant;
 pub use transport::Transport;
 
 use build::{Generate, build};

@@ -15,6 +15,7 @@ use taciturn_config::Config;
 use taciturn_control::CarriedOver;
 use taciturn_net::external::External;
 use taciturn_net::{FailedLogins, Shared, Workers};
+use taciturn_records::Recorder;
 use taciturn_stun::Family;
 use taciturn_turn::RelayAddress;
 use taciturn_turn::policy::{Bans, Connections, PortPool, Quota};
@@ -35,6 +36,8 @@ pub struct ServerHandle {
     pub(super) health: Arc<Health>,
     pub(super) log: LogSink,
     pub(super) carried_over: Option<CarriedOver>,
+    /// What became of records of sessions, if any are kept.
+    pub(super) recorder: Option<Recorder>,
     pub(super) failed_logins: Arc<FailedLogins>,
     /// What the status page needs.
     pub(super) page: Arc<PageState>,
@@ -96,6 +99,7 @@ impl ServerHandle {
             }),
             log,
             carried_over: None,
+            recorder: None,
             failed_logins: Arc::clone(&shared.failed_logins),
             page: Arc::default(),
             tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
@@ -107,6 +111,12 @@ impl ServerHandle {
     #[must_use]
     pub fn carrying(self, carried_over: CarriedOver) -> Self {
         Self { carried_over: Some(carried_over), ..self }
+    }
+
+    /// The same server, which keeps records of what sessions have used.
+    #[must_use]
+    pub fn recording(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// How the workers are asked.

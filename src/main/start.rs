@@ -40,6 +40,7 @@ use super::log::Log;
 use super::memory::Memory;
 use super::notes::Notes;
 use super::predecessor::Predecessor;
+use super::records::RecordKeeper;
 use super::reload::Reloader;
 use super::rules::{terms, ticket_key};
 use super::signals::Signals;
@@ -258,15 +259,17 @@ impl<'a> Confined<'a> {
         let carried = predecessor.take_carried();
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
+        let records = RecordKeeper::open(&config)?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
             let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
-            Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared }
+            records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
         let bans = BanKeeper::open(&config, Arc::clone(&shared.rules.bans));
         let lives = predecessor.ready()?;
         let running = workers.go();
+        records.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
@@ -278,6 +281,10 @@ impl<'a> Confined<'a> {
         );
         let server = match &carried_over {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
+            None => server,
+        };
+        let server = match records.recorder() {
+            Some(recorder) => server.recording(recorder),
             None => server,
         };
         server.issue_by(&in_use.config, &in_use.external);
@@ -329,6 +336,7 @@ impl<'a> Confined<'a> {
             outward: Outward { own, tasks },
             bans,
             fleet,
+            records,
         })
     }
 }
@@ -383,6 +391,7 @@ pub(crate) struct Started<'a> {
     outward: Outward,
     bans: BanKeeper,
     fleet: FleetMember,
+    records: RecordKeeper,
 }
 
 impl Started<'_> {
@@ -413,6 +422,7 @@ impl Started<'_> {
             outward: self.outward,
             bans: self.bans,
             fleet: self.fleet,
+            records: self.records,
             stopping: false,
             handed_over: None,
         };
@@ -435,7 +445,10 @@ impl Started<'_> {
                 self.runtime.block_on(live.leave());
             }
         }
-        self.running.stop()?;
+        let records = live.records;
+        let stopped = self.running.stop();
+        records.end();
+        stopped?;
         outcome
     }
 }

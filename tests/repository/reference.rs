@@ -138,6 +138,10 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let toml = switched_on().replacen("\nsecrets = []\n", secret, 1);
     let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
     let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
+    // Records go to one place: the file.
+    let toml = ["\nurl = \"https://billing.internal/records\"\n", "\nstream = \"records\"\n"]
+        .iter()
+        .fold(toml, |toml, other| toml.replace(other, "\n"));
     let shown = Config::from_toml(&toml).unwrap().config;
     // The third listener is there by default where there is a certificate.
     let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
@@ -236,6 +240,12 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
+        "records.file" | "records.token_file" | "records.ca_file" => {
+            vec![plain("\"/nowhere/at/all\"")]
+        }
+        "records.url" => vec![plain("\"http://127.0.0.1:8080/records\"")],
+        "records.stream" => with("\"records\"", "fleet.url", "\"redis://127.0.0.1\""),
+        "records.addresses" => vec![plain("\"network\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.realm" => vec![

@@ -20,6 +20,7 @@ mod own_addresses;
 mod peer_ports;
 mod process_rights;
 mod rates;
+mod records;
 mod relay_turn_client_proto;
 mod relay_webrtc_rs;
 mod reload;

@@ -14,7 +14,8 @@ use super::settings::Settings;
 use super::tenant::Server;
 use super::value::Value as _;
 use super::{
-    credentials, external, fleet_check, ice, listeners, nat_discovery, rates, redirect,
+    credentials, external, fleet_check, ice, listeners, nat_discovery, rates, records_check,
+    redirect,
     secret_hashes, secrets, tenants, tls, top_level, unfilled,
 };
 
@@ -33,6 +34,7 @@ pub(super) fn check(
     let relay_ports = top_level::relay_ports(reader);
     let state_dir = state_dir(reader).unwrap_or_else(|| secrets::default_state_dir(env));
     let tls = tls::tls(reader, host.as_deref(), &realm);
+    let fleet = fleet_check::fleet(reader);
     let config = Config {
         file: source.map(|source| source.path.clone()),
         host,
@@ -53,7 +55,8 @@ pub(super) fn check(
         log: Log::read(reader),
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
-        fleet: fleet_check::fleet(reader),
+        records: records_check::records(reader, &fleet),
+        fleet,
         ice: ice::read(reader),
         state_dir,
         realm,

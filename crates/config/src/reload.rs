@@ -48,6 +48,7 @@ impl Config {
             process,
             fleet,
             ice,
+            records,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -79,6 +80,7 @@ impl Config {
         take_up(&mut changes, "ice.tokens", &old.ice.tokens, &mut ice.tokens);
         take_up(&mut changes, "ice.uris", &old.ice.uris, &mut ice.uris);
         ice.take_up(&old.ice, &mut changes);
+        records.take_up(&old.records, &mut changes);
         tuning.take_up(&old.tuning, &mut changes);
         list_listeners(&mut changes, &old.listen, listen);
         (self, changes.0)

@@ -40,6 +40,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         tenant_peers: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }
 

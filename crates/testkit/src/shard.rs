@@ -52,6 +52,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         tenant_peers: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }
 

@@ -47,6 +47,7 @@
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
 //!     guests: Arc::default(),
+//!     session_ids: None,
 //! };
 //! let settings = Settings {
 //!     relay_addresses: [Some(RelayAddress::plain(relay)), None],
@@ -126,6 +127,7 @@ pub mod policy;
 pub mod recorder;
 pub mod snapshot;
 
+mod accounting;
 mod allocate;
 mod allocations;
 mod announcing;
@@ -154,6 +156,7 @@ mod failure;
 mod guests;
 mod icmp;
 mod intake;
+mod interim;
 mod lifetime;
 mod mobile_allocations;
 mod mobility;
@@ -190,6 +193,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use accounting::{Accounted, SessionId, SessionIds};
 pub use cause::Cause;
 pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;
@@ -199,7 +203,7 @@ pub use effects::{
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
 pub use entrance::Entrance;
-pub use event::{EndReason, Event, Remedy};
+pub use event::{EndReason, Event, Remedy, UsageRecord};
 pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};

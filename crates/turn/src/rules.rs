@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::accounting::SessionIds;
 use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
 use super::guests::Guests;
@@ -48,6 +49,8 @@ pub struct Rules {
     pub mobile: Arc<MobileAllocations>,
     /// People who try out a call.
     pub guests: Arc<Guests>,
+    /// Numbers for sessions, if their use is recorded.
+    pub session_ids: Option<Arc<SessionIds>>,
 }
 
 impl Rules {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place, ServerArgs,
-    Stop, Transport,
+    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place,
+    RecordAddresses, ServerArgs, Stop, Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
@@ -589,6 +589,37 @@ fn a_fleet_is_met_by_a_url_without_a_password_in_it() {
         let errors = fleet(toml).unwrap_err().to_string();
         assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");
     }
+}
+
+#[test]
+fn records_go_to_one_place_which_has_what_it_needs() {
+    let records = |toml: &str| Config::from_toml(&format!("[records]\n{toml}\n"));
+    let read = records("").unwrap().config.records;
+    assert_eq!((read.file, read.url, read.stream, read.keep), (None, None, None, 8));
+    let read = records("url = \"http://[2001:db8::1]:8080/usage?a=b\"\naddresses = \"network\"");
+    let read = read.unwrap().config.records;
+    let url = read.url.unwrap();
+    assert_eq!(
+        (url.host.as_str(), url.port, url.path.as_str()),
+        ("2001:db8::1", 8080, "/usage?a=b")
+    );
+    assert_eq!((read.addresses, read.every), (RecordAddresses::Network, Duration::from_secs(3600)));
+    for (toml, told) in [
+        ("url = \"https://billing\"", "records.ca_file: is needed for https://"),
+        ("url = \"billing:80\"", "records.url: is no address of HTTP"),
+        ("url = \"https://me:kept-for-myself@billing/\"", "token_file"),
+        ("file = \"/x/y\"\nurl = \"http://billing\"", "records.url: is one place too many"),
+        ("stream = \"records\"", "records.stream: needs a fleet"),
+        ("addresses = \"some\"", "records.addresses: \"some\" is no such word"),
+        ("every = \"0s\"", "records.every"),
+        ("keep = 0", "records.keep"),
+    ] {
+        let errors = records(toml).unwrap_err().to_string();
+        assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");
+    }
+    let toml = "[fleet]\nurl = \"redis://valkey\"\n[records]\nstream = \"usage\"\n";
+    let read = Config::from_toml(toml).unwrap().config.records;
+    assert_eq!(read.stream.unwrap().as_str(), "usage");
 }
 
 #[test]

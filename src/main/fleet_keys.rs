@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use ring::{hmac, pbkdf2};
 use sha2::{Digest as _, Sha256};
-use taciturn_config::Config;
-use taciturn_turn::auth::PasswordAlgorithm;
+use taciturn_config::{Config, Secret, Tenant};
+use taciturn_turn::auth::{PasswordAlgorithm, StaticUser};
 use zeroize::Zeroizing;
 
 /// How often the hash is repeated, so that who reads the board and has a guess at all passwords pays for it: some tens of
@@ -45,14 +45,10 @@ pub(super) struct CredentialsHash(Zeroizing<[u8; 32]>);
 impl CredentialsHash {
     /// Of all of them, in whatever order.
     pub(super) fn of(config: &Config) -> Self {
-        let secrets = config.auth.secrets.iter();
-        let mut all: Vec<Zeroizing<Vec<u8>>> =
-            secrets.map(|secret| Zeroizing::new(secret.secret.expose().to_vec())).collect();
-        all.extend(config.auth.users.iter().map(|user| {
-            let key = user.long_term_key(PasswordAlgorithm::Md5, &config.realm);
-            let key = key.as_ref().map_or(&[][..], |key| key.bytes());
-            Zeroizing::new([user.name.as_bytes(), b":", key].concat())
-        }));
+        let mut all = credentials_of("", &config.realm, &config.auth.secrets, &config.auth.users);
+        for Tenant { name, realm, secrets, users, .. } in &config.tenants {
+            all.extend(credentials_of(&format!("{name}/"), realm, secrets, users));
+        }
         all.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         let mut hash = Sha256::new();
         for one in &all {
@@ -67,6 +63,24 @@ impl CredentialsHash {
     pub(super) fn shown(&self) -> String {
         self.0.iter().take(2).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// The credentials of one tenant, which begin like no other's.
+fn credentials_of(
+    prefix: &str,
+    realm: &str,
+    secrets: &[Secret],
+    users: &[StaticUser],
+) -> Vec<Zeroizing<Vec<u8>>> {
+    let secrets = secrets
+        .iter()
+        .map(|secret| Zeroizing::new([prefix.as_bytes(), secret.secret.expose()].concat()));
+    let users = users.iter().map(|user| {
+        let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
+        let key = key.as_ref().map_or(&[][..], |key| key.bytes());
+        Zeroizing::new([prefix.as_bytes(), user.name.as_bytes(), b":", key].concat())
+    });
+    secrets.chain(users).collect()
 }
 
 #[cfg(test)]
@@ -87,6 +101,8 @@ mod tests {
         for other in [
             "users = [\"alice:s3cret-of-alice\"]",
             "users = [\"alice:s3cret-of-alice\", \"bob:s3cret-of-bob2\"]",
+            "users = [\"alice:s3cret-of-alice\"]\n[[tenant]]\nname = \"acme\"\nusers = [\"bob:s3cret-of-bob\"]",
+            "users = [\"alice:s3cret-of-alice\"]\n[[tenant]]\nname = \"umbrella\"\nusers = [\"bob:s3cret-of-bob\"]",
             "users = [\"alice:s3cret-of-alice\", \"bob:s3cret-of-bob\"]\nsecrets = [\"kept-by-both-9f31b07ac2\"]",
         ] {
             assert!(both != hash(other), "{other}");

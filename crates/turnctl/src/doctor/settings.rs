@@ -77,8 +77,9 @@ fn applications(config: &Config, section: &mut Section) {
 }
 
 fn secrets(config: &Config, section: &mut Section) {
-    let secrets = config.auth.secrets.iter().chain(&config.ice.tokens);
-    for path in secrets.filter_map(|secret| secret.path.as_ref()) {
+    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    let all = config.auth.secrets.iter().chain(of_tenants).chain(&config.ice.tokens);
+    for path in all.filter_map(|secret| secret.path.as_ref()) {
         match std::fs::metadata(path) {
             Ok(meta) => section.push(Finding::pass(
                 "secret-file",
@@ -94,7 +95,7 @@ fn secrets(config: &Config, section: &mut Section) {
             }
         }
     }
-    if config.auth.secrets.is_empty() {
+    if config.auth.secrets.is_empty() && config.tenants.is_empty() {
         section.push(
             Finding::info("no-secret", "static users only; there is no shared secret")
                 .why("Every user of a homeserver gets the same password, and keeps it."),

@@ -165,7 +165,7 @@ async fn the_sum_of_all_records_is_what_the_metrics_say_to_the_byte() {
     }
     let so_far = records_until(dir.path(), |records| {
         let of_tcp = |record: &&Value| {
-            record["type"] == "running" && number(record, "bytes_to_peers") % 11 == 0
+            record["type"] == "running" && number(record, "bytes_to_peers").is_multiple_of(11)
         };
         records.iter().filter(of_tcp).count() >= 1
     });

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
 use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
@@ -18,11 +19,13 @@ use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{Rules, Whose};
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
 use super::fleet_counts::{self, Process, SharedQuota};
 use super::fleet_keys::CredentialsHash;
+use super::fleet_questions::FleetQuestions;
 
 /// How often the same is told to a board that does not keep it.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -31,6 +34,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
     quota: Option<SharedQuota>,
+    questions: Option<FleetQuestions>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -44,6 +48,7 @@ impl FleetMember {
     pub(super) fn join(
         config: &Config,
         external: &External,
+        server: &ServerHandle,
         rules: &Rules,
         clock: Clock,
     ) -> Result<Self, Failure> {
@@ -76,6 +81,8 @@ impl FleetMember {
                 ..NodeRecord::default()
             },
         );
+        let questions =
+            settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
         let (counts, counted) = fleet_counts::listener();
         let fleet = settings.map(|settings| Fleet::start(settings, own, vec![counts]));
         let quota = fleet.as_ref().map(|fleet| {
@@ -84,7 +91,15 @@ impl FleetMember {
             let quota = (Arc::clone(&rules.quota), clock);
             SharedQuota::start(&process, config, quota, (fleet.publisher(), counted))
         });
-        Ok(Self { fleet, quota, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
+        Ok(Self {
+            fleet,
+            quota,
+            questions,
+            node,
+            obeyed: HashMap::new(),
+            told: None,
+            epoch: String::new(),
+        })
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -204,6 +219,26 @@ impl FleetMember {
         })))
     }
 
+    /// Asks all nodes for their state, and sessions if they are wanted; goes on meanwhile.
+    pub(super) fn ask(
+        &self,
+        sessions: bool,
+        user: Option<String>,
+        server: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        match (&self.questions, &self.fleet) {
+            (Some(questions), Some(fleet)) => {
+                let known = fleet.state().nodes.into_iter().map(|node| node.node);
+                questions.ask(sessions, user, known.collect(), server, done);
+            }
+            _ => {
+                // Who asks may have gone away.
+                let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
+            }
+        }
+    }
+
     /// What this node tells of itself from now on, and the metrics of the fleet.
     pub(super) async fn look(&mut self, server: &ServerHandle, bans: &BanKeeper) {
         let Some(fleet) = &self.fleet else { return };
@@ -224,8 +259,7 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        self.quota = None;
-        self.fleet = None;
+        (self.fleet, self.quota, self.questions) = (None, None, None);
     }
 
     /// The configuration has changed.

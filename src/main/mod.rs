@@ -17,6 +17,8 @@ mod fleet;
 mod fleet_counts;
 #[cfg(feature = "fleet")]
 mod fleet_keys;
+#[cfg(feature = "fleet")]
+mod fleet_questions;
 mod hand_over;
 mod in_use;
 mod invocation;

@@ -3,11 +3,13 @@
 use std::convert::Infallible;
 
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
 use taciturn_turn::Rules;
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
@@ -22,6 +24,7 @@ impl FleetMember {
     pub(super) fn join(
         config: &Config,
         _: &External,
+        _: &ServerHandle,
         _: &Rules,
         _: Clock,
     ) -> Result<Self, Failure> {
@@ -49,6 +52,17 @@ impl FleetMember {
 
     pub(super) fn report(&self) -> Result<Answer, Error> {
         Err(Error::new(ErrorKind::NotPossible, NO_FLEET))
+    }
+
+    pub(super) fn ask(
+        &self,
+        _: bool,
+        _: Option<String>,
+        _: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        // Who asks may have gone away.
+        let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
     }
 
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}

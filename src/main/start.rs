@@ -285,6 +285,7 @@ impl<'a> Confined<'a> {
         let fleet = FleetMember::join(
             &in_use.config,
             &in_use.external,
+            &server,
             &in_use.shared.rules,
             running.clock(),
         )?;

@@ -71,7 +71,10 @@ impl<'a> Board<'a> {
         Ok(Self { settings, link })
     }
 
-    async fn ask(&mut self, pipeline: &redis::Pipeline) -> Result<Vec<Value>, BoardError> {
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BoardError> {
         self.link.ask(pipeline).await
     }
 
@@ -232,7 +235,7 @@ fn unexpected(what: &str) -> BoardError {
     BoardError::Refused(format!("an answer to {what} that was not expected"))
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.as_bytes()),

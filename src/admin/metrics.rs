@@ -198,6 +198,9 @@ fn process(page: &mut Page, server: &ServerHandle) {
         "Allocations refused because of those that the user holds on other servers of the fleet.";
     page.family("taciturn_fleet_refused_total", COUNTER, help);
     page.sample(&[], server.quota.refused_elsewhere());
+    let help = "Clients sent to another server of the fleet, because there was no room here.";
+    page.family("taciturn_fleet_redirected_total", COUNTER, help);
+    page.sample(&[], server.alternates.sent());
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());

@@ -78,6 +78,7 @@ impl Terms {
             bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
+            alternates: Arc::default(),
             guests: Arc::default(),
         };
         Shared {

@@ -38,6 +38,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
+        alternates: Arc::default(),
         guests: Arc::default(),
     }
 }

@@ -50,6 +50,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
+        alternates: Arc::default(),
         guests: Arc::default(),
     }
 }

@@ -45,6 +45,7 @@
 //!     bans: Arc::default(),
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
+//!     alternates: Arc::default(),
 //!     guests: Arc::default(),
 //! };
 //! let settings = Settings {
@@ -127,6 +128,7 @@ pub mod snapshot;
 
 mod allocate;
 mod allocations;
+mod alternates;
 mod announcing;
 mod answer_budget;
 mod answers;
@@ -186,6 +188,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use alternates::Alternates;
 pub use cause::Cause;
 pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;

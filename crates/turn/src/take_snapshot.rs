@@ -37,6 +37,8 @@ impl Rules {
             mobile,
             // None goes to another process.
             guests: _,
+            // Told by other servers.
+            alternates: _,
         } = self;
         SharedSnapshot(SharedRecord {
             nonces: nonces.snapshot(now),

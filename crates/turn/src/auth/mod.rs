@@ -8,6 +8,7 @@ mod nonce;
 mod opaque;
 mod origin;
 mod rest;
+mod shared_nonce;
 
 pub use authenticator::{Authenticator, Claim, Denied, Grant};
 pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate};
@@ -16,5 +17,6 @@ pub use nonce::{Nonce, NonceError, NonceKeys};
 pub use opaque::{NotOpaque, prepared};
 pub use origin::Origin;
 pub use rest::{RestName, SecretHash, SharedSecret, is_in_milliseconds};
+pub(crate) use shared_nonce::{SharedNonce, SharedNonceKey};
 
 pub use taciturn_stun::{LongTermKey, PasswordAlgorithm};

@@ -99,6 +99,12 @@ impl Quota {
         self.in_all.store(in_all, Ordering::Relaxed);
     }
 
+    /// How many allocations there may be in all; 0 is no limit.
+    #[must_use]
+    pub fn limit_in_all(&self) -> u32 {
+        self.in_all.load(Ordering::Relaxed)
+    }
+
     /// One more allocation for `user`.
     ///
     /// # Errors

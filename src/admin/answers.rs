@@ -6,7 +6,8 @@ use super::listeners::Closing;
 use super::server_handle::ServerHandle;
 use super::unix_time::unix;
 use taciturn_control::{
-    CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, Traffic,
+    CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, TenantStatus,
+    Traffic,
 };
 use taciturn_net::Snapshot;
 use taciturn_stun::Family;
@@ -15,7 +16,11 @@ use taciturn_stun::Family;
 ///
 /// # Errors
 /// If a worker has ended.
-pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<Status> {
+pub(super) async fn status(
+    server: &ServerHandle,
+    now: &Snapshot,
+    tenants: Vec<TenantStatus>,
+) -> io::Result<Status> {
     let health = server.health();
     let certificates = server.certificates().chains().into_iter().map(|chain| CertificateSummary {
         names: chain.names().to_vec(),
@@ -50,6 +55,7 @@ pub(super) async fn status(server: &ServerHandle, now: &Snapshot) -> io::Result<
         },
         certificates: certificates.collect(),
         closing_listeners: closing.collect(),
+        tenants,
         carried_over: server.carried_over.clone(),
     })
 }
@@ -68,6 +74,7 @@ pub(super) fn session(session: &taciturn_turn::Session) -> Session {
         client: session.client.to_string(),
         transport: session.carrier.name().to_owned(),
         user: session.username.name().to_owned(),
+        tenant: session.username.tenant().name().map(str::to_owned),
         relayed_addresses: session.relayed.iter().flatten().map(ToString::to_string).collect(),
         permissions: session.permissions as u64,
         channels: session.channels as u64,
@@ -77,7 +84,7 @@ pub(super) fn session(session: &taciturn_turn::Session) -> Session {
     }
 }
 
-const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
+pub(super) const fn traffic(relayed: taciturn_turn::Traffic) -> Traffic {
     Traffic {
         bytes_to_peers: relayed.bytes_to_peers,
         bytes_to_clients: relayed.bytes_to_client,

@@ -22,14 +22,15 @@ use tokio::time::{sleep, timeout};
 use super::answers;
 use super::control_peer::ControlPeer;
 use super::server_handle::ServerHandle;
+use super::tenants::tenants;
 use super::unix_time::unix_milliseconds_now;
 use taciturn_config::LogFilter;
 use taciturn_control::{
     Answer, Error, ErrorKind, FleetStatus, LONGEST_REQUEST, Line, PageToken, Request, Session,
     decode_request, encode_line, whole_line,
 };
-use taciturn_turn::Whose;
 use taciturn_turn::policy::Banned;
+use taciturn_turn::{TenantName, TenantNameError, Whose};
 
 /// The release of this server.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -83,7 +84,7 @@ pub enum Order {
     /// Ban somebody, end a ban, or list all.
     Ban(BanOrder, oneshot::Sender<Result<Answer, Error>>),
     /// End the sessions of a user on all servers of the fleet.
-    KickEverywhere(String, oneshot::Sender<Result<Answer, Error>>),
+    KickEverywhere(Whose, oneshot::Sender<Result<Answer, Error>>),
     /// Return what is known of the fleet.
     Fleet(oneshot::Sender<Result<Answer, Error>>),
     /// Ask all nodes of the fleet for their state, and with `sessions` for these; only of a user, if one is given.
@@ -202,10 +203,9 @@ async fn say(write: &mut (impl AsyncWrite + Unpin), line: Line) -> io::Result<()
 /// Writes a line for each allocation; returns how many there are.
 async fn list_sessions(
     server: &ServerHandle,
-    user: Option<String>,
+    whose: Whose,
     write: &mut (impl AsyncWrite + Unpin),
 ) -> io::Result<u64> {
-    let whose = Whose { user, client: None };
     let mut listed = 0;
     for worker in 0..server.workers.number() {
         let mut from = Some(0);
@@ -231,16 +231,19 @@ async fn answer(
 ) -> Result<Answer, Error> {
     let internal = |error: io::Error| Error::new(ErrorKind::Internal, error);
     match request {
-        Request::Sessions { user } => {
-            list_sessions(server, user, write).await.map(Answer::Sessions).map_err(internal)
+        Request::Sessions { user, tenant: of } => {
+            let whose = Whose { user, tenant: tenant(of)?, client: None };
+            list_sessions(server, whose, write).await.map(Answer::Sessions).map_err(internal)
         }
         Request::Status => {
             let counts = server.workers.count().await.map_err(internal)?;
-            let status = answers::status(server, &counts).await.map_err(internal)?;
+            let status = answers::status(server, &counts, tenants(server, &counts))
+                .await
+                .map_err(internal)?;
             Ok(Answer::Status(Box::new(status)))
         }
-        Request::Kick { user: None, client: None, .. } => {
-            let text = "kick needs a user, a client, or both";
+        Request::Kick { user: None, client: None, tenant: None, .. } => {
+            let text = "kick needs a user, a client, a tenant, or several of them";
             Err(Error::new(ErrorKind::InvalidArgument, text))
         }
         Request::Kick { user: None, fleet: true, .. }
@@ -248,8 +251,9 @@ async fn answer(
             let text = "on all servers of the fleet only the sessions of a user can be ended";
             Err(Error::new(ErrorKind::InvalidArgument, text))
         }
-        Request::Kick { user: Some(user), fleet: true, .. } => {
-            ordered(orders, |done| Order::KickEverywhere(user, done)).await?
+        Request::Kick { user: Some(user), tenant: of, fleet: true, .. } => {
+            let whose = Whose { user: Some(user), tenant: tenant(of)?, client: None };
+            ordered(orders, |done| Order::KickEverywhere(whose, done)).await?
         }
         Request::Fleet => ordered(orders, Order::Fleet).await?,
         Request::AskFleet { sessions, user } => {
@@ -260,8 +264,9 @@ async fn answer(
             }
             Ok(Answer::FleetStatus(Box::new(status)))
         }
-        Request::Kick { user, client, fleet: false } => {
-            let kicked = server.workers.kick(&Whose { user, client }).await.map_err(internal)?;
+        Request::Kick { user, client, tenant: of, fleet: false } => {
+            let whose = Whose { user, client, tenant: tenant(of)? };
+            let kicked = server.workers.kick(&whose).await.map_err(internal)?;
             tracing::info!(allocations = kicked, "ended by the operator");
             Ok(Answer::Kicked(kicked as u64))
         }
@@ -308,6 +313,12 @@ async fn answer(
             Err(Error::new(ErrorKind::NotPermitted, "not handed over to this process"))
         }
     }
+}
+
+/// The tenant of this name.
+fn tenant(name: Option<String>) -> Result<Option<TenantName>, Error> {
+    let tenant = name.map(|name| name.parse()).transpose();
+    tenant.map_err(|error: TenantNameError| Error::new(ErrorKind::InvalidArgument, error))
 }
 
 /// Whom a ban is for.

@@ -51,10 +51,11 @@ impl ControlPeer {
 /// A request in words; `None` for one that changes nothing.
 fn told(request: &Request) -> Option<String> {
     Some(match request {
-        Request::Kick { user, client, fleet } => {
+        Request::Kick { user, client, tenant, fleet } => {
             let user = user.iter().map(|user| format!(" user {user}"));
             let client = client.iter().map(|client| format!(" client {client}"));
-            user.chain(client).fold("kick".to_owned(), |told, whom| told + &whom)
+            let tenant = tenant.iter().map(|tenant| format!(" tenant {tenant}"));
+            user.chain(client).chain(tenant).fold("kick".to_owned(), |told, whom| told + &whom)
                 + if *fleet { " in the fleet" } else { "" }
         }
         Request::Ban { whom: Banned { kind, value }, for_seconds } => {

@@ -33,6 +33,7 @@ fn cause(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::UserAllocations => Some("limits.allocations_per_user"),
         Cause::UserAllocationsElsewhere => Some("limits.allocations_per_user, fleet.share_quotas"),
+        Cause::TenantAllocations => Some("tenant.limits"),
         Cause::AllAllocations => Some("limits.allocations"),
         Cause::UserAllocationRate => Some("limits.allocations_per_second_per_user"),
         Cause::NoRelayPort => Some("relay_ports"),
@@ -53,12 +54,16 @@ fn rate(rate: Exceeded) -> &'static str {
     match (rate.counted, rate.scope) {
         (Counted::Bytes, Scope::Allocation) => "limits.bytes_per_second_per_allocation",
         (Counted::Bytes, Scope::User) => "limits.bytes_per_second_per_user",
+        (Counted::Bytes, Scope::Tenant) => "tenant.limits",
         (Counted::Bytes, Scope::All) => "limits.bytes_per_second",
         (Counted::Packets, Scope::Allocation) => "limits.packets_per_second_per_allocation",
         (Counted::Packets, Scope::User) => "limits.packets_per_second_per_user",
+        (Counted::Packets, Scope::Tenant) => "tenant.limits",
         (Counted::Packets, Scope::All) => "limits.packets_per_second",
         (Counted::NewPeers, Scope::Allocation) => "limits.new_peers_per_second_per_allocation",
-        (Counted::NewPeers, Scope::User | Scope::All) => "limits.new_peers_per_second_per_user",
+        (Counted::NewPeers, Scope::User | Scope::Tenant | Scope::All) => {
+            "limits.new_peers_per_second_per_user"
+        }
         (Counted::Allocations, _) => "limits.allocations_per_second_per_user",
     }
 }
@@ -84,7 +89,7 @@ mod tests {
     fn every_name_is_a_key_of_the_configuration() {
         Cause::ALL.into_iter().filter_map(cause).for_each(assert_documented);
         for counted in [Counted::Bytes, Counted::Packets, Counted::NewPeers, Counted::Allocations] {
-            for scope in [Scope::Allocation, Scope::User, Scope::All] {
+            for scope in [Scope::Allocation, Scope::User, Scope::Tenant, Scope::All] {
                 assert_documented(rate(Exceeded { scope, counted }));
             }
         }

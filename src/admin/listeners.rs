@@ -7,7 +7,9 @@ use std::sync::Arc;
 use super::certificates::{CertificateError, Certificates};
 use super::sockets::{InTheWay, has_port, in_the_way, same_socket};
 use taciturn_config::{Config, Listen, Transport};
-use taciturn_net::{DtlsSettings, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted};
+use taciturn_net::{
+    DtlsSettings, Entrances, ListenerChange, ListenerId, Speaks, StreamSettings, Wanted,
+};
 use taciturn_tls::{CertStore, TlsServer};
 
 /// Why the listeners of a configuration cannot be had.
@@ -80,6 +82,17 @@ impl ListenerTable {
     #[must_use]
     pub fn wanted(&self) -> Vec<(ListenerId, Wanted)> {
         self.open.iter().map(|entry| (entry.id, entry.wanted.clone())).collect()
+    }
+
+    /// The realms of those that have one of their own, with those that were removed and have clients still; and
+    /// whether names that clients ask for by TLS matter.
+    #[must_use]
+    pub fn entrances(&self, config: &Config) -> Entrances {
+        let all = self.open.iter().chain(&self.retired);
+        let realms =
+            all.filter_map(|entry| Some((entry.id, entry.listen.realm.as_deref()?.into())));
+        let by_name = config.tenants.iter().any(|tenant| !tenant.server_names.is_empty());
+        Entrances::new(realms, by_name)
     }
 
     /// Those that speak DTLS.

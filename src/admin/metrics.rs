@@ -7,6 +7,8 @@ use std::time::UNIX_EPOCH;
 
 use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
+use super::tenants::tenants;
+use taciturn_control::TenantStatus;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_stun::Family;
 use taciturn_turn::auth::{NonceError, SecretHash};
@@ -18,6 +20,7 @@ pub(super) fn page(server: &ServerHandle, now: &Snapshot) -> String {
     relayed(&mut page, now);
     happened(&mut page, now);
     held(&mut page, server, now);
+    by_tenant(&mut page, &tenants(server, now));
     process(&mut page, server);
     page.0
 }
@@ -100,6 +103,42 @@ fn happened(page: &mut Page, now: &Snapshot) {
     page.family("taciturn_refused_peers_total", COUNTER, "Peers refused, by rule.");
     for (rule, count) in now.events.refused.iter() {
         page.sample(&[("rule", peer_rule(rule))], count);
+    }
+}
+
+/// One sample for each tenant of the configuration; none where there is none.
+fn by_tenant(page: &mut Page, tenants: &[TenantStatus]) {
+    let mut each = |name, kind, help, of: fn(&TenantStatus) -> Option<u64>| {
+        page.family(name, kind, help);
+        for tenant in tenants {
+            if let Some(value) = of(tenant) {
+                page.sample(&[("tenant", &tenant.name)], value);
+            }
+        }
+    };
+    each("taciturn_tenant_allocations", GAUGE, "Current allocations, by tenant.", |of| {
+        Some(of.allocations)
+    });
+    let help = "Users with at least one allocation, by tenant.";
+    each("taciturn_tenant_users", GAUGE, help, |of| Some(of.users));
+    let help = "Relay ports that a tenant has for itself, of each address family.";
+    each("taciturn_tenant_relay_ports", GAUGE, help, |of| Some(of.relay_ports).filter(|n| *n > 0));
+    page.family("taciturn_tenant_relay_ports_used", GAUGE, "How many of them are in use.");
+    for tenant in tenants.iter().filter(|tenant| tenant.relay_ports > 0) {
+        let used = tenant.relay_ports_used;
+        for (family, count) in [("ipv4", used.ipv4), ("ipv6", used.ipv6)] {
+            page.sample(&[("tenant", &tenant.name), ("family", family)], count);
+        }
+    }
+    let help = "Application data relayed, in bytes, by tenant.";
+    page.family("taciturn_tenant_relayed_bytes_total", COUNTER, help);
+    for tenant in tenants {
+        let traffic = tenant.traffic;
+        for (direction, bytes) in
+            [("to_peer", traffic.bytes_to_peers), ("to_client", traffic.bytes_to_clients)]
+        {
+            page.sample(&[("tenant", &tenant.name), ("direction", direction)], bytes);
+        }
     }
 }
 

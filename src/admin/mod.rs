@@ -23,6 +23,7 @@ mod page;
 mod reload_plan;
 mod server_handle;
 mod sockets;
+mod tenants;
 mod test_links;
 mod test_page;
 mod test_report;

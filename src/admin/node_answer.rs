@@ -39,7 +39,8 @@ async fn answer(
     let (listed, left_out) = match most {
         0 => (Vec::new(), 0),
         most => {
-            let (latest, there_are) = latest(server, &Whose { user, client: None }, most).await?;
+            let (latest, there_are) =
+                latest(server, &Whose { user, ..Whose::default() }, most).await?;
             let left_out = there_are.saturating_sub(latest.len());
             (latest.iter().map(answers::session).collect(), left_out)
         }

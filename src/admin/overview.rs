@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::answers;
 use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
+use super::tenants::tenants;
 use super::unix_time::{unix, unix_milliseconds_now};
 use taciturn_turn::{Session, Whose};
 use taciturn_web::{EVERY, FailedLogin, Overview, RefusedPeers, SESSIONS};
@@ -36,7 +37,7 @@ pub(super) async fn overview(server: &ServerHandle) -> io::Result<Overview> {
     let (sessions, _) = latest(server, &Whose::default(), SESSIONS).await?;
     Ok(Overview {
         now: unix_milliseconds_now(),
-        status: answers::status(server, &counts).await?,
+        status: answers::status(server, &counts, tenants(server, &counts)).await?,
         sessions: sessions.iter().map(answers::session).collect(),
         failed_logins: failed.collect(),
         refused_peers: refused.collect(),

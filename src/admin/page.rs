@@ -134,7 +134,7 @@ impl Page {
             let text = r#"{"error":"not a request: write {\"client\":\"ADDRESS:PORT\"}"}"#;
             return respond(StatusCode::BAD_REQUEST, JSON, text);
         };
-        let whose = Whose { user: None, client: Some(client) };
+        let whose = Whose { client: Some(client), ..Whose::default() };
         match timeout(WORKER_TIME, self.server.workers.kick(&whose)).await {
             Ok(Ok(kicked)) => {
                 tracing::info!(%client, allocations = kicked, "ended by the operator, on the status page");

@@ -75,7 +75,7 @@ pub(super) fn outcome<'a>(kept: &'a TestReport, verdict: &'a Verdict) -> Outcome
 /// What was seen of a guest, with what its allocations relay that have not ended.
 async fn seen(server: &ServerHandle, name: &str) -> io::Result<GuestSeen> {
     let mut seen = server.tests.guests.seen(name).unwrap_or_default();
-    let whose = Whose { user: Some(name.to_owned()), client: None };
+    let whose = Whose { user: Some(name.to_owned()), ..Whose::default() };
     for worker in 0..server.workers.number() {
         let mut from = Some(0);
         while let Some(at) = from {

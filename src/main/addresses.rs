@@ -12,7 +12,7 @@ use taciturn_turn::{RelayAddress, Withdrawn};
 
 use super::failure::Failure;
 use super::in_use::InUse;
-use super::rules::peers;
+use super::rules::{peers, tenant_peers};
 
 /// The addresses, and what was logged about them.
 pub(super) struct Addresses {
@@ -106,6 +106,7 @@ impl InUse {
             shown.join(", ")
         );
         self.shared.rules.peers = Arc::new(peers(&self.config, &self.external));
+        self.shared.rules.tenant_peers = Arc::new(tenant_peers(&self.config, &self.external));
         let withdrawn = running.set_rules(&self.shared).await?;
         tell_withdrawn(withdrawn);
         Ok(())

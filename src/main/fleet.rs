@@ -18,7 +18,7 @@ use taciturn_fleet::{
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
 use taciturn_turn::policy::Banned;
-use taciturn_turn::{Alternates, Rules, Whose};
+use taciturn_turn::{Alternates, Rules, TenantName, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
@@ -136,7 +136,7 @@ impl FleetMember {
         let mut obeyed = HashMap::new();
         for BoardKick { user, at } in kicks {
             if self.obeyed.get(&user) != Some(&at) {
-                let whose = Whose { user: Some(user.clone()), client: None };
+                let whose = kicked(&user);
                 let age = Duration::from_millis(milliseconds_now().saturating_sub(at));
                 match workers.kick_older(&whose, age).await {
                     Ok(0) => {}
@@ -186,16 +186,19 @@ impl FleetMember {
     }
 
     /// Has all nodes end the sessions of a user, this one at once.
-    pub(super) async fn kick(&self, user: String, workers: &Workers) -> Result<Answer, Error> {
+    pub(super) async fn kick(&self, whose: Whose, workers: &Workers) -> Result<Answer, Error> {
         let refused = |text: String| Error::new(ErrorKind::NotPossible, text);
         let fleet = self.fleet.as_ref().ok_or_else(|| refused(NO_FLEET.to_owned()))?;
-        Banned::user(&user).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
-        let whose = Whose { user: Some(user.clone()), client: None };
+        let user = whose.user.as_deref().unwrap_or_default();
+        Banned::user(user).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
         let ended = workers.kick(&whose).await;
         let ended = ended.map_err(|error| Error::new(ErrorKind::Internal, error))?;
         tracing::info!(allocations = ended, "ended by the operator");
         let here = format!("{ended} allocations ended here");
-        if !fleet.tell(Order::Kick(BoardKick { user, at: milliseconds_now() })) {
+        if !fleet.tell(Order::Kick(BoardKick {
+            user: kick_member(user, whose.tenant.as_ref()),
+            at: milliseconds_now(),
+        })) {
             let trouble = fleet.state().trouble.unwrap_or_default();
             return Err(refused(format!("{here}; the other servers are not told: {trouble}")));
         }
@@ -336,6 +339,22 @@ fn milliseconds_now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Whose sessions are to end, as the board names them: the user, and behind a zero byte, which no name has, the
+/// tenant. A server that knows no tenants has no user of such a name.
+fn kick_member(user: &str, tenant: Option<&TenantName>) -> String {
+    match tenant {
+        None => user.to_owned(),
+        Some(tenant) => format!("{user}\0{tenant}"),
+    }
+}
+
+/// The same, read. What is behind the zero byte and no tenant's name stays part of the user's: nobody has it.
+fn kicked(member: &str) -> Whose {
+    let split = member.split_once('\0').and_then(|(user, of)| Some((user, of.parse().ok()?)));
+    let (user, tenant) = split.map_or((member, None), |(user, tenant)| (user, Some(tenant)));
+    Whose { user: Some(user.to_owned()), tenant, client: None }
+}
+
 /// A ban as the board names it.
 fn member(banned: &Banned) -> String {
     format!("{}:{}", banned.kind(), banned.value())
@@ -347,4 +366,19 @@ fn banned(member: &str) -> Option<Banned> {
     let banned = Banned::of(kind, value).ok()?;
     // The same ban has one name, so that it can be ended.
     (self::member(&banned) == member).then_some(banned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kick_is_read_as_it_was_told_and_names_a_tenant_or_none() {
+        let acme: TenantName = "acme".parse().unwrap_or_default();
+        for tenant in [None, Some(acme), Some(TenantName::default())] {
+            let Whose { user, tenant: read, client } = kicked(&kick_member("a/b", tenant.as_ref()));
+            assert_eq!((user.as_deref(), read, client), (Some("a/b"), tenant, None));
+        }
+        assert_eq!(kicked("alice\0no tenant").user.as_deref(), Some("alice\0no tenant"));
+    }
 }

@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 
 use ring::{hmac, pbkdf2};
 use sha2::{Digest as _, Sha256};
-use taciturn_config::Config;
-use taciturn_turn::auth::PasswordAlgorithm;
+use taciturn_config::{Config, Secret, Tenant};
+use taciturn_turn::auth::{PasswordAlgorithm, StaticUser};
 use zeroize::Zeroizing;
 
 /// How often the hash is repeated, so that who reads the board and has a guess at all passwords pays for it: some tens of
@@ -73,14 +73,10 @@ pub(super) struct CredentialsHash(Zeroizing<[u8; 32]>);
 impl CredentialsHash {
     /// Of all of them, in whatever order.
     pub(super) fn of(config: &Config) -> Self {
-        let secrets = config.auth.secrets.iter();
-        let mut all: Vec<Zeroizing<Vec<u8>>> =
-            secrets.map(|secret| Zeroizing::new(secret.secret.expose().to_vec())).collect();
-        all.extend(config.auth.users.iter().map(|user| {
-            let key = user.long_term_key(PasswordAlgorithm::Md5, &config.realm);
-            let key = key.as_ref().map_or(&[][..], |key| key.bytes());
-            Zeroizing::new([user.name.as_bytes(), b":", key].concat())
-        }));
+        let mut all = credentials("", &config.realm, &config.auth.secrets, &config.auth.users);
+        for Tenant { name, realm, secrets, users, .. } in &config.tenants {
+            all.extend(credentials(&name.to_string(), realm, secrets, users));
+        }
         all.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         let mut hash = Sha256::new();
         for one in &all {
@@ -95,6 +91,25 @@ impl CredentialsHash {
     pub(super) fn shown(&self) -> String {
         self.0.iter().take(2).map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// What makes up the credentials of one tenant, or of the server itself.
+fn credentials(
+    tenant: &str,
+    realm: &str,
+    secrets: &[Secret],
+    users: &[StaticUser],
+) -> Vec<Zeroizing<Vec<u8>>> {
+    let of = |name: &str, secret: &[u8]| {
+        let parts = [tenant.as_bytes(), name.as_bytes(), secret];
+        Zeroizing::new(parts.join(&b'\0'))
+    };
+    let secrets = secrets.iter().map(|secret| of("", secret.secret.expose()));
+    let users = users.iter().map(|user| {
+        let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
+        of(&user.name, key.as_ref().map_or(&[][..], |key| key.bytes()))
+    });
+    secrets.chain(users).collect()
 }
 
 #[cfg(test)]

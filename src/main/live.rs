@@ -215,8 +215,8 @@ impl Live<'_> {
         // A client that has gone away needs no answer.
         let _ = match order {
             Order::HandOver(stream) => return self.hand_over(stream).await,
-            Order::KickEverywhere(user, done) => {
-                let outcome = self.fleet.kick(user, self.server.workers()).await;
+            Order::KickEverywhere(whose, done) => {
+                let outcome = self.fleet.kick(whose, self.server.workers()).await;
                 let _ = done.send(outcome);
                 return;
             }

@@ -8,7 +8,7 @@ use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
-use taciturn_turn::Rules;
+use taciturn_turn::{Rules, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
@@ -46,7 +46,7 @@ impl FleetMember {
         answer
     }
 
-    pub(super) async fn kick(&self, _: String, _: &Workers) -> Result<Answer, Error> {
+    pub(super) async fn kick(&self, _: Whose, _: &Workers) -> Result<Answer, Error> {
         self.report()
     }
 

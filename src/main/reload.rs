@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use taciturn::admin::control::Messages;
 use taciturn::admin::{Moved, ReloadPlan, ServerHandle};
@@ -105,7 +106,8 @@ impl Reloader<'_> {
         let bound = self.listen(&moved, &in_use.config).await?;
         in_use.refresh_addresses(addresses);
         // Nothing can be refused from here on.
-        let shared = terms(&config, &in_use.external).in_place_of(&in_use.shared);
+        let mut shared = terms(&config, &in_use.external).in_place_of(&in_use.shared);
+        shared.entrances = Arc::new(moved.table.entrances(&config));
         let withdrawn = self.running.set_rules(&shared).await?;
         let (certificates, renewed) = successors.take_over();
         self.running.change_listeners(&moved.changes).await?;

@@ -1,14 +1,17 @@
 //! From the configuration to what the workers share.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use taciturn::admin::LIMIT_NAMES;
-use taciturn_config::{Config, OnRemoval};
+use taciturn_config::{Config, OnRemoval, Tenant};
 use taciturn_net::external::External;
 use taciturn_net::{KeptFields, Limits, Terms};
-use taciturn_turn::auth::Authenticator;
-use taciturn_turn::policy::{AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy};
-use taciturn_turn::{Settings, TicketKey};
+use taciturn_turn::auth::{Authenticator, TenantCredentials};
+use taciturn_turn::policy::{
+    AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy, PortRange, TenantLimits, TenantPeers,
+};
+use taciturn_turn::{Settings, TenantName, TicketKey};
 
 use super::failure::Failure;
 
@@ -28,8 +31,11 @@ pub(super) fn terms(config: &Config, external: &External) -> Terms {
     Terms {
         settings: settings(config, external),
         authenticator: Authenticator::new(&config.realm, users, secrets, strict_expiry)
-            .with_hashes(config.auth.secret_hashes.clone()),
+            .with_hashes(config.auth.secret_hashes.clone())
+            .with_tenants(&config.tenants.iter().map(credentials).collect::<Vec<_>>()),
         peers: peers(config, external),
+        tenant_peers: tenant_peers(config, external),
+        port_shares: config.tenants.iter().filter_map(port_share).collect(),
         answers: AnswerLimit::new(
             limits.unverified_answers_per_address,
             limits.unverified_answers,
@@ -41,6 +47,7 @@ pub(super) fn terms(config: &Config, external: &External) -> Terms {
             allocations_per_user: limits.allocations_per_user,
             allocations: limits.allocations,
             rates: limits.rates(),
+            tenants: config.tenants.iter().map(tenant_limits).collect(),
             port_quarantine: limits.port_quarantine,
             connections: limits.connections,
             connections_per_address: limits.connections_per_address,
@@ -79,9 +86,45 @@ fn settings(config: &Config, external: &External) -> Settings {
     }
 }
 
+fn credentials(tenant: &Tenant) -> TenantCredentials {
+    let Tenant { name, realm, server_names, users, secrets, .. } = tenant;
+    TenantCredentials {
+        name: name.clone(),
+        realm: realm.clone(),
+        server_names: server_names.clone(),
+        users: users.clone(),
+        secrets: secrets.iter().map(|secret| secret.secret.clone()).collect(),
+    }
+}
+
+fn tenant_limits(tenant: &Tenant) -> (TenantName, TenantLimits) {
+    let limits = TenantLimits {
+        allocations_per_user: tenant.limits.allocations_per_user,
+        allocations: tenant.limits.allocations,
+        rates: tenant.limits.rates(),
+    };
+    (tenant.name.clone(), limits)
+}
+
+fn port_share(tenant: &Tenant) -> Option<(TenantName, PortRange)> {
+    Some((tenant.name.clone(), tenant.relay_ports?))
+}
+
+/// The peer rules of the tenants of a configuration, on a host with these addresses.
+pub(super) fn tenant_peers(config: &Config, external: &External) -> TenantPeers {
+    let server = peers(config, external);
+    let relay = relay_addresses(external);
+    let of = |tenant: &Tenant| (tenant.name.clone(), tenant.peers.of_tenant(&server, &relay));
+    TenantPeers::new(config.tenants.iter().map(of))
+}
+
+/// The addresses that the server relays on, as clients know them and as they are bound.
+fn relay_addresses(external: &External) -> Vec<IpAddr> {
+    let relay = external.addresses.iter().flatten();
+    relay.flat_map(|address| [address.public, address.local]).collect()
+}
+
 /// The peer rules of a configuration, on a host with these addresses.
 pub(super) fn peers(config: &Config, external: &External) -> PeerPolicy {
-    let relay = external.addresses.iter().flatten();
-    let relay: Vec<_> = relay.flat_map(|address| [address.public, address.local]).collect();
-    config.peers.policy(&relay, external.own.clone())
+    config.peers.policy(&relay_addresses(external), external.own.clone())
 }

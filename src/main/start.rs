@@ -16,7 +16,7 @@ use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp, PageAccess};
 use taciturn_handover::{Inherited, inherited};
 use taciturn_net::external::{self, External};
-use taciturn_net::{AddressNotices, Listeners, Running};
+use taciturn_net::{AddressNotices, Listeners, Running, Shared};
 use taciturn_web::Access;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -254,7 +254,8 @@ impl<'a> Confined<'a> {
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            terms(&config, &external).begin(config.relay_ports, nonces, tickets)
+            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
+            Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared }
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.

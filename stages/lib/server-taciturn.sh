@@ -92,6 +92,7 @@ CONF
     if wants tls || wants dtls || wants udp+dtls; then
         printf '\n[tls]\ncert = "%s/server.crt"\nkey = "%s/server.key"\n' "$CERTS" "$CERTS"
     fi
+    [ -z "$MORE" ] || cat "$MORE"
 }
 
 take_over() {

@@ -132,6 +132,7 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         bans: Arc::default(),
         requests: Arc::default(),
+        tenant_peers: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
     }

@@ -91,6 +91,7 @@ fn a_worker_that_relays_allocates_nothing() {
         Shared {
             settings: settings(own),
             rules,
+            entrances: Arc::default(),
             connections: Arc::new(Connections::new(10, 10)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),

@@ -60,7 +60,7 @@ const KINDS: &[(&str, &[&str])] = &[
             r"\bstream\.accept\(",
             r"\bdatagram_from_unknown\w*\(",
             r"\bkeys\.(make|verify)\(",
-            r"\bauthenticator\.authenticate\(",
+            r"\brealm\.authenticate\(",
             r"\.verify_integrity\(",
             r"\bpassword_(?:for|by)\(",
             r"\bnonces\.(issue|verify)\(",
@@ -79,7 +79,7 @@ const KINDS: &[(&str, &[&str])] = &[
             r"\bTcp(Listener|Stream)::(bind|connect)\(",
             r"\.connect(_peer)?\(",
             r"\bsocket\.(poll_)?accept\(",
-            r"\bports\s*\.(lease|redeem|reserve_next)\(",
+            r"\bports\s*\.(lease|lease_for|redeem|reserve_next)\(",
         ],
     ),
     // Memory that lasts longer than the call: a place, a task, an entry.

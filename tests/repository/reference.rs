@@ -35,10 +35,13 @@ defaults, the environment overrides this file, and flags override the environmen
 replaced as a whole.
 ";
 
-/// The sections as the two documents show them: `listen` has one of its own.
+/// The sections as the two documents show them: `listen` and `tenant` have one of their own.
 fn shown(section: &Section) -> impl Iterator<Item = &Key> {
-    section.keys.iter().filter(|key| key.kind != Kind::Listeners)
+    section.keys.iter().filter(|key| !matches!(key.kind, Kind::Listeners | Kind::Tenants))
 }
+
+/// Sections that there may be several of.
+const REPEATED: [&str; 2] = ["listen", "tenant"];
 
 /// The lines of a comment of the table.
 fn lines(help: &[&'static str]) -> impl Iterator<Item = &'static str> {
@@ -69,22 +72,33 @@ fn example() -> String {
                 toml.push_str(&listeners(section));
                 continue;
             }
+            "tenant" => {
+                toml.push('\n');
+                comment(&mut toml, section.help);
+                toml.push_str("#[[tenant]]\n");
+                keys(&mut toml, section, false);
+                continue;
+            }
             name => {
                 toml.push('\n');
                 comment(&mut toml, section.help);
                 writeln!(toml, "[{name}]").unwrap();
             }
         }
-        for (n, key) in shown(section).enumerate() {
-            let begins = n > 0 || section.name == "top";
-            if begins && !key.help.is_empty() {
-                toml.push('\n');
-            }
-            comment(&mut toml, key.help);
-            writeln!(toml, "#{} = {}", key.name, key.value).unwrap();
-        }
+        keys(&mut toml, section, section.name == "top");
     }
     toml
+}
+
+/// The keys of a section; the first is apart from what is before it where `begins` says so.
+fn keys(toml: &mut String, section: &Section, begins: bool) {
+    for (n, key) in shown(section).enumerate() {
+        if (n > 0 || begins) && !key.help.is_empty() {
+            toml.push('\n');
+        }
+        comment(toml, key.help);
+        writeln!(toml, "#{} = {}", key.name, key.value).unwrap();
+    }
 }
 
 /// The default listeners. The keys that only some have are explained at the last one.
@@ -120,7 +134,10 @@ fn the_example_file_has_every_key_and_its_default() {
 #[test]
 fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let secret = "\nsecrets = [\"a secret for this test\"]\n";
-    let toml = switched_on().replace("\nsecrets = []\n", secret);
+    let of_tenant = "\nsecrets = [\"another secret for this test\"]\n";
+    let toml = switched_on().replacen("\nsecrets = []\n", secret, 1);
+    let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
+    let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
     let shown = Config::from_toml(&toml).unwrap().config;
     // The third listener is there by default where there is a certificate.
     let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
@@ -136,9 +153,13 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     assert!(changes.len() > 3, "{changes:?}");
     for change in changes {
         let of_tls = change.key == "tls" || change.what.contains("a certificate of its own");
-        assert!(of_tls || examples.contains(&change.key), "{change}");
+        let of_tenant = change.key.starts_with("tenant");
+        assert!(of_tls || of_tenant || examples.contains(&change.key), "{change}");
     }
 }
+
+/// The keys of a tenant.
+const TENANT: &str = "name = \"acme\", secrets = [\"a secret of the second rank\"]";
 
 /// A configuration, key by key; what is not named has its default.
 fn base() -> BTreeMap<String, String> {
@@ -172,6 +193,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
     let with = |value: &str, other: &str, more: &str| {
         vec![plain(value), (other.to_owned(), more.to_owned())]
     };
+    let tenant = |keys: &str| vec![("tenant".to_owned(), format!("[{{{TENANT}{keys}}}]"))];
     let udp = "{transport = \"udp\", address = \"[::]:3478\"";
     let tls = "{transport = \"tls\", address = \"[::]:5349\"";
     match key.path {
@@ -211,6 +233,25 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
+        "listen.realm" => vec![
+            listen(&format!("{udp}, realm = \"turn.acme.example\"}}")),
+            ("tenant".to_owned(), format!("[{{{TENANT}, realm = \"turn.acme.example\"}}]")),
+        ],
+        "tenant.name" => {
+            vec![("tenant".to_owned(), format!("[{{{}}}]", TENANT.replace("acme", "beta")))]
+        }
+        "tenant.secrets" => {
+            vec![("tenant".to_owned(), format!("[{{{}}}]", TENANT.replace("second", "third")))]
+        }
+        "tenant.secret_files" => tenant(&format!(", secret_files = [{secret_file:?}]")),
+        "tenant.users" => tenant(", users = [\"bob:correct horse battery\"]"),
+        "tenant.realm" => tenant(", realm = \"turn.acme.example\""),
+        "tenant.server_names" => {
+            tenant(", realm = \"acme\", server_names = [\"turn.acme.example\"]")
+        }
+        "tenant.relay_ports" => tenant(", relay_ports = \"59000-59299\""),
+        "tenant.limits" => tenant(", limits = {allocations = 5}"),
+        "tenant.peers" => tenant(", peers = {deny = [\"8.8.8.0/24\"]}"),
         "listen.transport" | "listen.address" => {
             vec![listen("{transport = \"tcp\", address = \"[::]:3480\"}")]
         }
@@ -252,6 +293,15 @@ fn before(path: &str) -> BTreeMap<String, String> {
         "listen.trusted_proxies" => {
             "{transport = \"tcp\", address = \"[::]:3478\", proxy_protocol = true, \
              trusted_proxies = [\"10.0.0.2\"]}"
+        }
+        path if path.starts_with("tenant.") => {
+            base.insert("tenant".into(), format!("[{{{TENANT}}}]"));
+            return base;
+        }
+        "listen.realm" => {
+            let tenant = format!("[{{{TENANT}, realm = \"turn.acme.example\"}}]");
+            base.insert("tenant".into(), tenant);
+            "{transport = \"udp\", address = \"[::]:3478\"}"
         }
         path if path.starts_with("listen.") => "{transport = \"udp\", address = \"[::]:3478\"}",
         "protocol.nat_discovery" => {
@@ -297,6 +347,7 @@ fn takes(key: &Key) -> String {
             format!("A duration from {} to {}.", show_duration(least), show_duration(most))
         }
         Kind::Text | Kind::Path => "Text.".into(),
+        Kind::Table | Kind::Tenants => "A table of keys.".into(),
     }
 }
 
@@ -312,7 +363,7 @@ fn the_table_of_keys_says_what_a_reload_does_and_which_values_are_defaults() {
             let told = key.on_reload.needs_restart();
             let tried = needs_restart(key, secret_file.to_str().unwrap());
             assert_eq!(tried, told, "{}: whether it needs a restart", key.path);
-            if section.name != "listen" && key.shows == Shows::Default {
+            if !REPEATED.contains(&section.name) && key.shows == Shows::Default {
                 assert!(is_default(key), "{}: {} is not its default", key.path, key.value);
             }
         }
@@ -331,7 +382,7 @@ fn the_reference_has_every_key_as_it_is() {
     for section in SECTIONS.iter() {
         let title = match section.name {
             "top" => "Top level".to_owned(),
-            "listen" => "[[listen]]".to_owned(),
+            name if REPEATED.contains(&name) => format!("[[{name}]]"),
             name => format!("[{name}]"),
         };
         writeln!(text, "## {title}\n").unwrap();
@@ -348,7 +399,7 @@ fn the_reference_has_every_key_as_it_is() {
                 Shows::Default | Shows::Example => String::new(),
             };
             let variable = match section.name {
-                "listen" => String::new(),
+                name if REPEATED.contains(&name) => String::new(),
                 _ => format!("`TACITURN_{}`.", key.path.to_ascii_uppercase().replace('.', "_")),
             };
             let reload = match key.on_reload {

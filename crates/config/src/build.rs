@@ -8,6 +8,7 @@ use super::error::{ConfigErrors, Findings, Note, Origin, Source};
 use super::load;
 use super::secrets;
 use super::settings::Settings;
+use super::tenants;
 
 /// What happens where there is no credential.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,7 +55,8 @@ fn ensure_credential(
     generate: Generate,
     findings: &mut Findings,
 ) {
-    if generate == Generate::Never {
+    // With tenants there is somebody who may log in.
+    if generate == Generate::Never || !config.tenants.is_empty() {
         return;
     }
     if !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
@@ -109,7 +111,7 @@ fn warn_of_exposed_file(settings: &Settings, source: Option<&Source>, findings: 
     use std::os::unix::fs::MetadataExt as _;
     let in_file =
         |key| settings.get(key).is_some_and(|node| matches!(node.origin, Origin::File(_)));
-    if !in_file("auth.users") && !in_file("auth.secrets") {
+    if !in_file("auth.users") && !in_file("auth.secrets") && !tenants::hold_credentials(settings) {
         return;
     }
     let Some(path) = source.map(|source| &source.path) else { return };

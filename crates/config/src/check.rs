@@ -1,12 +1,8 @@
 //! Turns merged settings into a [`Config`], and collects everything that is wrong with them. Sections of plain
 //! keys are read as the table of keys says; here is what takes more than one key, or code of its own.
 
-use std::borrow::Cow;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-
-use taciturn_turn::auth::prepared;
-use taciturn_turn::policy::PortRange;
 
 use super::address::{is_placeholder, parse_host};
 use super::config::{Config, Listen};
@@ -15,14 +11,12 @@ use super::error::{Findings, Note, Source};
 use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning};
 use super::read::Reader;
 use super::settings::Settings;
+use super::tenants::Server;
 use super::value::Value as _;
 use super::{
     credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
-    secrets, tls, unfilled,
+    secrets, tenants, tls, top_level, unfilled,
 };
-
-/// The realm when none is configured.
-const DEFAULT_REALM: &str = "taciturn";
 
 /// Checks everything but the generated secret. What it returns is of use only if `findings` is
 /// clean afterwards.
@@ -34,9 +28,9 @@ pub(super) fn check(
 ) -> Config {
     let mut reader = Reader { settings, findings };
     let reader = &mut reader;
-    let realm = realm(reader);
+    let realm = top_level::realm(reader);
     let host = host(reader);
-    let relay_ports = relay_ports(reader);
+    let relay_ports = top_level::relay_ports(reader);
     let state_dir = state_dir(reader).unwrap_or_else(|| secrets::default_state_dir(env));
     let tls = tls::tls(reader, host.as_deref(), &realm);
     let config = Config {
@@ -51,6 +45,7 @@ pub(super) fn check(
         tls,
         peers: Peers::read(reader),
         limits: Limits::read(reader),
+        tenants: Vec::new(),
         redirect: redirect::redirect(reader),
         protocol: Protocol::read(reader),
         nat_discovery: None,
@@ -62,8 +57,12 @@ pub(super) fn check(
         state_dir,
         realm,
     };
+    let Config { realm, auth, limits, .. } = &config;
+    let server = Server { realm, auth, limits, relay_ports };
+    let config = Config { tenants: tenants::tenants(reader, &server), ..config };
     rates::warn_of_slow_ones(&config.limits, reader);
     refuse_unused_tcp_relay(&config, reader);
+    listeners::refuse_unknown_realms(&config, reader);
     let config =
         Config { nat_discovery: nat_discovery::nat_discovery(reader, &config.listen), ..config };
     unfilled::report(settings, reader.findings);
@@ -105,31 +104,6 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<PathBuf> {
     Some(PathBuf::from(item.text.as_str()))
 }
 
-fn realm(reader: &mut Reader<'_>) -> String {
-    let Some(item) = reader.text("realm", "\"turn.domain.org\"") else {
-        return DEFAULT_REALM.into();
-    };
-    let text = item.text.as_str();
-    //= 8489-9.2.4-realm-name, 8489-14.9-realm
-    // RFC 8489 section 14.9: fewer than 128 characters, as they stand in a quoted-string.
-    let fault = match text {
-        _ if text.trim().is_empty() => Some("is empty".into()),
-        _ if text.chars().count() > 127 => Some("is longer than 127 characters".into()),
-        _ if text.chars().any(|c| c.is_control() || c == '"' || c == '\\') => {
-            Some("holds a quote, a backslash or a control character".into())
-        }
-        _ if is_placeholder(text) => Some(format!("\"{text}\" is a placeholder")),
-        _ if prepared(text).is_err() => Some("holds an invisible or unassigned character".into()),
-        _ => None,
-    };
-    if let Some(fault) = fault {
-        let help = "write the DNS name of this server, like \"turn.domain.org\",\n\
-                    or remove the key";
-        reader.error(&item, fault, help);
-    }
-    prepared(text).map_or_else(|_| text.to_owned(), Cow::into_owned)
-}
-
 fn host(reader: &mut Reader<'_>) -> Option<String> {
     let item = reader.text("host", "\"turn.domain.org\"")?;
     let text = item.text.trim();
@@ -145,20 +119,6 @@ fn host(reader: &mut Reader<'_>) -> Option<String> {
         }
     }
     None
-}
-
-fn relay_ports(reader: &mut Reader<'_>) -> PortRange {
-    let Some(item) = reader.text("relay_ports", "\"59000-60100\"") else {
-        return PortRange::DEFAULT;
-    };
-    match item.text.trim().parse() {
-        Ok(range) => range,
-        Err(error) => {
-            let message = format!("\"{}\": {error}", item.text.as_str());
-            reader.error(&item, message, "write FIRST-LAST, like \"59000-60100\"");
-            PortRange::DEFAULT
-        }
-    }
 }
 
 fn workers(reader: &mut Reader<'_>) -> NonZeroUsize {

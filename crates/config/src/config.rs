@@ -12,6 +12,7 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
 use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Tuning};
+use super::tenants::Tenant;
 use super::transport::Transport;
 
 /// A whole, validated configuration.
@@ -43,6 +44,8 @@ pub struct Config {
     pub peers: Peers,
     /// Bounds.
     pub limits: Limits,
+    /// Customers that are kept apart, in the order of the file.
+    pub tenants: Vec<Tenant>,
     /// Where clients are sent instead of being served; `None` by default.
     pub redirect: Option<Redirect>,
     /// What is spoken besides the current RFCs.
@@ -100,6 +103,8 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// Who may send such headers. Empty only where `proxy_protocol` is off.
     pub trusted_proxies: Vec<IpNet>,
+    /// The realm of its clients; `None` where it is that of the server, or of the name that they ask for.
+    pub realm: Option<String>,
 }
 
 /// The `[tls]` section.

@@ -211,6 +211,9 @@ struct Found {
 pub(super) struct Findings {
     problems: Vec<Found>,
     pub(super) notes: Vec<Note>,
+    /// What stands before each key, while a section is read that there may be several of and that has keys of others:
+    /// `tenant[1].`, with those of [auth] by their names alone.
+    pub(super) within: Option<String>,
 }
 
 impl Findings {
@@ -221,9 +224,16 @@ impl Findings {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
+        let key = match (&self.within, key.into()) {
+            (None, key) => key,
+            (Some(within), key) if key.is_empty() => within.trim_end_matches('.').to_owned(),
+            (Some(within), key) => {
+                format!("{within}{}", key.strip_prefix("auth.").unwrap_or(&key))
+            }
+        };
         self.problems.push(Found {
             origin: origin.clone(),
-            key: key.into(),
+            key,
             message: message.into(),
             help: help.into(),
             cause: None,

@@ -1,8 +1,9 @@
 //! What the writer of a key that is not there may have meant.
 
+use super::key::Key;
 use super::keys::SECTIONS;
 use super::nearest::nearest;
-use super::schema::{LISTEN_KEYS, keys};
+use super::schema::{LISTEN_KEYS, REPEATED, keys};
 
 /// What people coming from coturn write, and what it is called here, where that is not one key that takes
 /// the same.
@@ -41,9 +42,9 @@ fn names_in(section: &str) -> Vec<&'static str> {
         .map(|key| key.name)
         .collect();
     if section.is_empty() {
-        // `[[listen]]` is among the keys.
+        // `[[listen]]` and the like are among the keys.
         let sections = SECTIONS.iter().map(|section| section.name);
-        names.extend(sections.filter(|name| !["top", "listen"].contains(name)));
+        names.extend(sections.filter(|name| *name != "top" && !REPEATED.contains(name)));
     }
     names
 }
@@ -68,6 +69,16 @@ pub(super) fn hint(section: &str, name: &str) -> String {
     if let Some(near) = nearest(&plain, candidates.iter().copied()) {
         return format!("did you mean \"{near}\"?");
     }
+    // Some keys of a tenant are in tables of it that have the names of sections.
+    let in_table = |key: &&Key| {
+        let parts = key.path.split_once('.');
+        parts.is_some_and(|(table, name)| ["limits", "peers"].contains(&table) && name == plain)
+    };
+    if section == "tenant"
+        && let Some(key) = keys().find(in_table)
+    {
+        return format!("did you mean \"{}\"?", key.path);
+    }
     let elsewhere = keys().find(|key| {
         let (in_section, last) = key.path.split_once('.').unwrap_or(("", key.path));
         in_section != section && last == plain
@@ -86,7 +97,7 @@ pub(super) fn hint(section: &str, name: &str) -> String {
     }
     let place = match section {
         "" => "keys at the top level".to_owned(),
-        "listen" => "keys of [[listen]]".to_owned(),
+        "listen" | "tenant" => format!("keys of [[{section}]]"),
         _ => format!("keys of [{section}]"),
     };
     format!("remove it; {place} are: {}", candidates.join(", "))

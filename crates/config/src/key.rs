@@ -31,6 +31,10 @@ pub enum Kind {
     SecretList,
     /// `[[listen]]`.
     Listeners,
+    /// `[[tenant]]`.
+    Tenants,
+    /// Keys of another section, as a table.
+    Table,
 }
 
 /// What a reload does with a new value.

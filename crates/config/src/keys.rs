@@ -37,7 +37,7 @@ use super::account::Account;
 use super::allowed_peer::AllowedPeer;
 use super::change::Changes;
 use super::fleet::{FleetName, FleetUrl};
-use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Text};
+use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Table, Tenants, Text};
 use super::key::OnReload::{Applied, Restart};
 use super::key::{Key, Section, Shows};
 use super::key_table::{bounds, dotted, key_table, optional, shows, value};
@@ -93,6 +93,7 @@ key_table! {
         /// (StateDirectory=), else /var/lib/taciturn for root and ~/.local/state/taciturn for others.
         state_dir: Text, Example r#""/var/lib/taciturn""#, Restart("what is kept there is read at the start");
         listen: Listeners, Default "", Applied;
+        tenant: Tenants, Default "", Applied;
     }
 
     /// Who may use the relay. If [auth] names no user and no secret, the server generates a secret once
@@ -461,5 +462,45 @@ key_table! {
         /// The addresses and networks of the proxies; required with proxy_protocol = true, not allowed
         /// without. All other connections are refused.
         trusted_proxies: List, Default "[]", Applied;
+
+        /// The realm of a tenant that the clients of this listener get, whatever name they ask for by TLS. By default
+        /// that name decides, and where no tenant has it, the realm is that of the server.
+        realm: Text, Example r#""turn.acme.example""#, Applied;
+    }
+
+    /// Tenants, one section each, at most 64: customers of one server whose users, limits, peers and ports are kept
+    /// apart. The secret or the password that a login is made with says which tenant it is of; [auth] has the users of
+    /// none (docs/tenants.md). In the environment TACITURN_TENANT is a TOML list:
+    /// [{name = "acme", secret_files = ["FILE"]}]
+    [tenant]
+    own {
+        /// Its name in sessions, metrics and the log: up to 64 letters, digits, hyphens, underscores and dots.
+        name: Text, Required r#""acme""#, Applied;
+
+        /// Shared secrets, files with one each, and static users, as in [auth]. At least one of the three. No secret may
+        /// be in two places; users of one name may, with different passwords.
+        secrets: SecretList, Default "[]", Applied;
+        secret_files: List, Example r#"["/etc/taciturn/acme_secret"]"#, Applied;
+        users: SecretList, Default "[]", Applied;
+
+        /// The realm that its credentials are valid in. Default: that of the server. A client gets another one by the
+        /// name that it asks for by TLS, or by the listener (see realm in [[listen]]).
+        realm: Text, Example r#""turn.acme.example""#, Applied;
+
+        /// The names that clients ask for by TLS or DTLS to get that realm. Default: the realm, if it is a DNS name.
+        server_names: List, Example r#"["turn.acme.example"]"#, Applied;
+
+        /// A part of relay_ports that it has for itself: nobody else gets one of these ports, and its users get no
+        /// other. By default it shares those that no tenant has.
+        relay_ports: Text, Example r#""59000-59299""#, Applied;
+
+        /// Limits, named as in [limits]. Those for one user or one allocation are in place of the server's; allocations,
+        /// bytes_per_second and packets_per_second are for all users of the tenant together, and there is none by
+        /// default. Those of the server hold for all tenants together. Others are of the server alone.
+        limits: Table, Example r#"{allocations = 200, allocations_per_user = 4, bytes_per_second = 20000000}"#, Applied;
+
+        /// Peers, as in [peers]. What is allowed there is not to tenants, and what is denied there is to all; what a
+        /// tenant allows wins for its users.
+        peers: Table, Example r#"{allow = ["10.1.2.0/24"], deny = []}"#, Applied;
     }
 }

@@ -52,7 +52,9 @@ mod secrets;
 mod settings;
 mod shown;
 mod stop;
+mod tenants;
 mod tls;
+mod top_level;
 mod transport;
 mod unfilled;
 pub mod uris;
@@ -85,6 +87,7 @@ pub use secret::Secret;
 pub use secrets::{control_sockets, secret_in};
 pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
+pub use tenants::Tenant;
 pub use transport::Transport;
 
 use build::{Generate, build};

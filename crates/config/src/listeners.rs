@@ -1,6 +1,8 @@
 //! The `[[listen]]` sections, and the short form `udp:[::]:3478` of flags and the environment.
 //= 8489-12-udp-and-tcp
 
+use std::collections::BTreeSet;
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
@@ -9,7 +11,7 @@ use taciturn_tls::CertSource;
 use taciturn_turn::policy::PortRange;
 
 use super::address::listen_address;
-use super::config::{Listen, Tls};
+use super::config::{Config, Listen, Tls};
 use super::error::{Note, Origin};
 use super::hints;
 use super::networks::trusted_proxies as read_proxies;
@@ -117,6 +119,35 @@ fn for_clients(reader: &mut Reader<'_>, relay_ports: PortRange, tls: &Tls) -> Ve
     listeners
 }
 
+/// Refuses listeners with a realm that neither the server nor a tenant has.
+pub(super) fn refuse_unknown_realms(config: &Config, reader: &mut Reader<'_>) {
+    let known = || iter::once(&config.realm).chain(config.tenants.iter().map(|of| &of.realm));
+    for (n, listen) in config.listen.iter().enumerate() {
+        let Some(realm) = listen.realm.as_ref().filter(|realm| !known().any(|of| of == *realm))
+        else {
+            continue;
+        };
+        let sections = reader.settings.get("listen").map(|node| &node.value);
+        let section = match sections {
+            Some(Value::List(all)) => all.get(n).map(|node| &node.value),
+            _ => None,
+        };
+        let origin = match section {
+            Some(Value::Table(table)) => table.get("realm").map(|(_, node)| node.origin.clone()),
+            _ => None,
+        };
+        let message = format!("no tenant has the realm \"{realm}\"");
+        let known: BTreeSet<_> = known().map(|realm| format!("\"{realm}\"")).collect();
+        let known: Vec<_> = known.into_iter().collect();
+        let help = format!(
+            "write one of these: {}; or add a section [[tenant]] with it",
+            known.join(", ")
+        );
+        let origin = origin.unwrap_or(Origin::Unplaced);
+        reader.findings.error(&origin, format!("listen[{n}].realm"), message, help);
+    }
+}
+
 fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     let Value::Table(mut table) = node.value else { return None };
     let mut take = |name: &str| {
@@ -126,6 +157,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     let (transport, at, name) = (take("transport"), take("address"), take("name"));
     let (cert, key) = (take("cert"), take("key"));
     let (proxy_protocol, trusted_proxies) = (take("proxy_protocol"), take("trusted_proxies"));
+    let realm = take("realm");
     // A misspelt key is reported as such, not once more as missing.
     let misspelt = !table.is_empty();
     for (key, (origin, _)) in table {
@@ -148,6 +180,7 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     };
     let at = text(reader, at, "\"[::]:3478\"");
     let name = text(reader, name, "a word").map(|name| name.text.to_string());
+    let realm = text(reader, realm, "the realm of a tenant").map(|realm| realm.text.to_string());
     let transport = text(reader, transport, "\"udp\"").and_then(|item| {
         let transport = Transport::named(&item.text);
         if transport.is_none() {
@@ -173,7 +206,8 @@ fn section(reader: &mut Reader<'_>, node: Node, n: usize) -> Option<Read> {
     let (proxy_protocol, trusted_proxies) =
         proxy(reader, transport, proxy_protocol, trusted_proxies);
     let (at, at_origin) = at?;
-    let listen = Listen { cert, proxy_protocol, trusted_proxies, ..listen(transport, at, name) };
+    let listen =
+        Listen { cert, proxy_protocol, trusted_proxies, realm, ..listen(transport, at, name) };
     Some(Read { listen, transport: transport_origin, address: at_origin, own_cert_tried })
 }
 
@@ -312,6 +346,7 @@ fn listen(transport: Transport, address: SocketAddr, name: Option<String>) -> Li
         cert: None,
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
+        realm: None,
     }
 }
 
@@ -326,6 +361,7 @@ fn default_listeners(tls: bool) -> Vec<Listen> {
         cert: None,
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
+        realm: None,
     };
     let mut listeners = vec![listen(Transport::Udp, 3478), listen(Transport::Tcp, 3478)];
     listeners.extend(tls.then(|| listen(Transport::Tls, 5349)));

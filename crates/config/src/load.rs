@@ -113,8 +113,22 @@ fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
                 keys.filter(|(key, value)| hidden_key(key.get_ref()) || holds_pem(value))
                     .for_each(|(_, value)| hide_value(value, hidden));
             }
+            DeValue::Array(items) if path == "tenant" => {
+                let sections = items.iter().filter_map(|item| item.get_ref().as_table());
+                sections.for_each(|section| hide_tenant(section, hidden));
+            }
             _ if harmless => {}
             _ => hide_value(value, hidden),
+        }
+    }
+}
+
+/// Hides the credentials of a tenant, and what is no key of one.
+fn hide_tenant(section: &DeTable<'_>, hidden: &mut Vec<Range<usize>>) {
+    for (name, value) in section.iter() {
+        let key = schema::keys_of("tenant").find(|key| key.name == name.get_ref().as_ref());
+        if key.is_none_or(|key| key.kind == Kind::SecretList) || holds_pem(value) {
+            hide_value(value, hidden);
         }
     }
 }
@@ -162,7 +176,8 @@ fn hide_around(text: &str, at: usize) -> Option<Range<usize>> {
     let end = start + line.len();
     let bare = line.trim();
     let section = bare.trim_matches(['[', ']']);
-    if bare.starts_with('[') && (schema::is_section(section) || section == "listen") {
+    if bare.starts_with('[') && (schema::is_section(section) || schema::REPEATED.contains(&section))
+    {
         return None;
     }
     let first = start + line.len() - line.trim_start().len();
@@ -244,6 +259,15 @@ fn from_variable(key: &Key, text: &str, origin: &Origin, findings: &mut Findings
                             [{transport = \"udp\", address = \"[::]:3478\"}];\n\
                             otherwise write udp:[::]:3478, with commas between listeners";
                 findings.error(origin, key.path, "is not a TOML list", help);
+                return None;
+            }
+            items.map(|items| placed(items, origin))
+        }
+        Kind::Tenants | Kind::Table => {
+            let items = DeValue::parse(text.trim()).ok().map(|items| simple(items.into_inner()));
+            if !matches!(items, Some(Value::List(_))) {
+                let help = "write [{name = \"acme\", secret_files = [\"FILE\"]}]";
+                findings.error(origin, key.path, "is not a TOML list of tables", help);
                 return None;
             }
             items.map(|items| placed(items, origin))

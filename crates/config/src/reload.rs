@@ -8,9 +8,11 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::change::{Change, Changes};
 use super::config::{Config, ExternalIp, Listen, Tls};
+use super::key::OnReload;
 use super::schema::on_reload;
 use super::secret::Secret;
 use super::shown::{Shown, Words};
+use super::tenants::{self, Tenant};
 
 impl Config {
     /// What a server that runs with `old` goes on with: this configuration, but for the keys that need a
@@ -35,6 +37,7 @@ impl Config {
             auth,
             peers,
             limits,
+            tenants,
             redirect,
             protocol,
             nat_discovery,
@@ -49,6 +52,9 @@ impl Config {
         take_up(&mut changes, "host", &old.host, host);
         take_up(&mut changes, "external_ip", &old.external_ip, external_ip);
         take_up(&mut changes, "stun_servers", &old.stun_servers, stun_servers);
+        if old.relay_ports != *relay_ports {
+            keep_shares(&old.tenants, tenants);
+        }
         take_up(&mut changes, "relay_ports", &old.relay_ports, relay_ports);
         take_up(&mut changes, "workers", &old.workers, workers);
         take_up(&mut changes, "state_dir", &old.state_dir, state_dir);
@@ -59,6 +65,7 @@ impl Config {
         list_tls(&mut changes, &old.tls, tls);
         peers.take_up(&old.peers, &mut changes);
         limits.take_up(&old.limits, &mut changes);
+        list_tenants(&mut changes, &old.tenants, tenants);
         list_redirect(&mut changes, old.redirect.as_ref(), redirect.as_ref());
         take_up(&mut changes, "protocol.nat_discovery", &old.nat_discovery, nat_discovery);
         protocol.take_up(&old.protocol, &mut changes);
@@ -103,6 +110,58 @@ fn list_redirect(changes: &mut Changes, old: Option<&Redirect>, new: Option<&Red
     list(changes, "redirect.tls_domain", &domain(old), &domain(new));
 }
 
+/// Tenants keep the ports that they have for themselves, as other relay ports need a restart. A new one shares those
+/// that no tenant has until then.
+fn keep_shares(old: &[Tenant], new: &mut [Tenant]) {
+    for tenant in new {
+        let before = old.iter().find(|before| before.name == tenant.name);
+        tenant.relay_ports = before.and_then(|before| before.relay_ports);
+    }
+}
+
+fn list_tenants(changes: &mut Changes, old: &[Tenant], new: &[Tenant]) {
+    let told = |tenant: &Tenant| {
+        let Tenant { name, realm, server_names, users: _, secrets: _, limits, peers, relay_ports } =
+            tenant;
+        let mut text = format!("{name} (realm {realm}");
+        for (what, names) in
+            [("for", server_names.clone()), ("limits", tenants::own_limits(limits))]
+        {
+            if !names.is_empty() {
+                text = format!("{text}, {what} {}", names.join(" "));
+            }
+        }
+        if let Some(ports) = relay_ports {
+            text = format!("{text}, ports {ports}");
+        }
+        let allow = peers.allow.iter().map(|peer| format!("allows {peer}"));
+        let deny = peers.deny.iter().map(|peer| format!("denies {peer}"));
+        let peers: Vec<_> = allow.chain(deny).collect();
+        if !peers.is_empty() {
+            text = format!("{text}, {}", peers.join(" "));
+        }
+        text + ")"
+    };
+    let all = |tenants: &[Tenant]| Words::Entries(tenants.iter().map(told).collect());
+    list(changes, "tenant", &all(old), &all(new));
+    // Of each tenant: the same secret in another one is another.
+    let secret = |tenants: &[Tenant], of: fn(&Tenant) -> Words| {
+        let mut all = BTreeMap::new();
+        for tenant in tenants {
+            let Words::Secret(own) = of(tenant) else { continue };
+            let name = tenant.name.to_string().into_bytes();
+            all.extend(
+                own.into_iter().map(|(key, value)| ([&name[..], b"/", &key].concat(), value)),
+            );
+        }
+        Words::Secret(all)
+    };
+    let users: fn(&Tenant) -> Words = |tenant| tenant.users.words();
+    let secrets: fn(&Tenant) -> Words = |tenant| tenant.secrets.words();
+    changes.list("tenant.users", OnReload::Applied, &secret(old, users), &secret(new, users));
+    changes.list("tenant.secrets", OnReload::Applied, &secret(old, secrets), &secret(new, secrets));
+}
+
 fn list_listeners(changes: &mut Changes, old: &[Listen], new: &[Listen]) {
     let bound = |listen: &Listen| {
         let Listen {
@@ -114,10 +173,15 @@ fn list_listeners(changes: &mut Changes, old: &[Listen], new: &[Listen]) {
             cert,
             proxy_protocol,
             trusted_proxies,
+            realm,
         } = listen;
         let mut text = format!("{} {address} ({name}", transport.name());
         if cert.is_some() {
             text.push_str(", a certificate of its own");
+        }
+        if let Some(realm) = realm {
+            text.push_str(", realm ");
+            text.push_str(realm);
         }
         if *proxy_protocol {
             let proxies: Vec<_> = trusted_proxies.iter().map(ToString::to_string).collect();

@@ -14,15 +14,24 @@ pub(super) const OTHER_VARIABLES: &[&str] = &["TACITURN_CONFIG", "TACITURN_COTUR
 /// Short names of variables, and their keys.
 const SHORT_VARIABLES: &[(&str, &str)] = &[("TACITURN_LOG", "log.level")];
 
-/// The keys of a `[[listen]]` section.
-pub(super) static LISTEN_KEYS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-    let listen = SECTIONS.iter().filter(|section| section.name == "listen");
-    listen.flat_map(|section| &section.keys).map(|key| key.name).collect()
-});
+/// Sections that there may be several of, in double brackets.
+pub(super) const REPEATED: [&str; 2] = ["listen", "tenant"];
 
-/// All keys, but for those of a `[[listen]]` section.
+/// The keys of a section that there may be several of.
+pub(super) fn keys_of(repeated: &str) -> impl Iterator<Item = &'static Key> {
+    SECTIONS
+        .iter()
+        .filter(move |section| section.name == repeated)
+        .flat_map(|section| &section.keys)
+}
+
+/// The keys of a `[[listen]]` section.
+pub(super) static LISTEN_KEYS: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| keys_of("listen").map(|key| key.name).collect());
+
+/// All keys, but for those of sections that there may be several of.
 pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
-    let sections = SECTIONS.iter().filter(|section| section.name != "listen");
+    let sections = SECTIONS.iter().filter(|section| !REPEATED.contains(&section.name));
     sections.flat_map(|section| &section.keys)
 }
 

@@ -28,6 +28,7 @@ pub(super) fn listener(reader: &mut Reader<'_>, tls: &Tls) -> Option<(Listen, Or
         cert: None,
         proxy_protocol: false,
         trusted_proxies: Vec::new(),
+        realm: None,
     };
     Some((listen, item.origin))
 }

@@ -114,9 +114,9 @@ pub struct FleetNode {
 /// One ban.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
-    /// `user`, `address` or `network`.
+    /// `user`, `tenant-user`, `address` or `network`.
     pub kind: String,
-    /// The name, the address, or the network.
+    /// The name, the tenant and the name with a slash between them, the address, or the network.
     pub value: String,
     /// Its beginning, in seconds since 1970.
     pub begins_at: u64,
@@ -155,9 +155,30 @@ pub struct Status {
     pub certificates: Vec<CertificateSummary>,
     /// Listeners that were removed from the configuration and still have clients.
     pub closing_listeners: Vec<ClosingListener>,
+    /// What each tenant has, the default one first; empty where none is configured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<TenantStatus>,
     /// What became of the calls of the process before this one, where it left or gave any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_over: Option<CarriedOver>,
+}
+
+/// What a tenant has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantStatus {
+    /// Its name; `default` for the users of none.
+    pub name: String,
+    /// Allocations there are.
+    pub allocations: u64,
+    /// Users that have one or more of them.
+    pub users: u64,
+    /// Relay ports that it has for itself, of each address family; 0 where it shares those of no tenant.
+    pub relay_ports: u64,
+    /// How many of them are in use.
+    pub relay_ports_used: PortsUsed,
+    /// Traffic relayed since the start.
+    #[serde(flatten)]
+    pub traffic: Traffic,
 }
 
 /// What became of the allocations of the process before this one.

@@ -21,6 +21,9 @@ const STATE: usize = 2048;
 /// The longest USERNAME that a server takes, in bytes (RFC 8489 section 14.3).
 const LONGEST_USER: usize = 763;
 
+/// Bytes of the longest name of a tenant.
+const LONGEST_TENANT: usize = 64;
+
 /// The longest name of a release, in bytes.
 const LONGEST_VERSION: usize = 64;
 
@@ -117,6 +120,7 @@ fn is_session(session: &Session) -> bool {
     is_address(&session.client)
         && TRANSPORTS.contains(&session.transport.as_str())
         && session.user.len() <= LONGEST_USER
+        && session.tenant.as_ref().is_none_or(|tenant| tenant.len() <= LONGEST_TENANT)
         && session.relayed_addresses.len() <= 2
         && session.relayed_addresses.iter().all(is_address)
 }
@@ -156,6 +160,7 @@ mod tests {
             client: "192.0.2.1:49152".into(),
             transport: "udp".into(),
             user: user.into(),
+            tenant: None,
             relayed_addresses: vec!["203.0.113.1:59000".into(), "[2001:db8::1]:59000".into()],
             permissions: 2,
             channels: 1,
@@ -201,6 +206,7 @@ mod tests {
             |answer| answer.sessions[0].client = "\u{1b}[2J192.0.2.1:1".into(),
             |answer| answer.sessions[0].transport = "\n".into(),
             |answer| answer.sessions[0].user = "x".repeat(764),
+            |answer| answer.sessions[0].tenant = Some("x".repeat(65)),
             |answer| answer.sessions[0].relayed_addresses = vec!["x".into()],
             |answer| answer.sessions[0].relayed_addresses = vec!["192.0.2.1:1".into(); 3],
             |answer| answer.sessions = vec![answer.sessions[0].clone(); 501],

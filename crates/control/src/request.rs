@@ -24,9 +24,9 @@ pub struct DoctorFinding {
 /// Whom a ban is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Banned {
-    /// `user`, `address` or `network`.
+    /// `user`, `tenant-user`, `address` or `network`.
     pub kind: String,
-    /// The name, the address, or the network.
+    /// The name, the tenant and the name with a slash between them, the address, or the network.
     pub value: String,
 }
 
@@ -42,6 +42,9 @@ pub enum Request {
         /// Only those of this user: the USERNAME, or the name that follows the expiry time in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
+        /// Only those of this tenant; `default` is the one without a name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
     },
     /// Ends allocations: those that match every field given. One of them is required. Answered by
     /// [`Answer::Kicked`](super::Answer::Kicked).
@@ -52,6 +55,9 @@ pub enum Request {
         /// Those of the client at this address and port.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client: Option<SocketAddr>,
+        /// Those of this tenant; `default` is the one without a name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
         /// Also those of the user on all other nodes of the fleet. Answered by
         /// [`Answer::Messages`](super::Answer::Messages) then.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -36,6 +36,9 @@ pub struct Session {
     pub transport: String,
     /// The USERNAME. A client may have chosen any text.
     pub user: String,
+    /// The tenant that the user is of; not there for the default one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// The relayed transport addresses, IPv4 before IPv6.
     pub relayed_addresses: Vec<String>,
     /// Peer addresses that it has a permission for.

@@ -18,17 +18,17 @@ fn requests() -> Vec<(Request, &'static str)> {
     let client = Some("[2001:db8::1]:49152".parse().unwrap());
     vec![
         (Request::Status, r#""command":"status""#),
-        (Request::Sessions { user: None }, r#""command":"sessions""#),
+        (Request::Sessions { user: None, tenant: None }, r#""command":"sessions""#),
         (
-            Request::Sessions { user: user.clone() },
+            Request::Sessions { user: user.clone(), tenant: None },
             r#""command":"sessions","user":"@alice:example.org""#,
         ),
         (
-            Request::Kick { user: user.clone(), client, fleet: false },
+            Request::Kick { user: user.clone(), client, tenant: None, fleet: false },
             r#""command":"kick","user":"@alice:example.org","client":"[2001:db8::1]:49152""#,
         ),
         (
-            Request::Kick { user, client: None, fleet: true },
+            Request::Kick { user, client: None, tenant: None, fleet: true },
             r#""command":"kick","user":"@alice:example.org","fleet":true"#,
         ),
         (Request::Fleet, r#""command":"fleet""#),
@@ -170,6 +170,7 @@ fn session() -> Session {
         client: "192.0.2.1:49152".into(),
         transport: "tcp".into(),
         user: "1800000000:@alice:example.org".into(),
+        tenant: None,
         relayed_addresses: vec!["203.0.113.1:59000".into(), "[2001:db8::1]:59000".into()],
         permissions: 2,
         channels: 1,
@@ -196,6 +197,7 @@ fn status() -> Status {
             names: vec!["turn.example.org".into()],
             expires_at: 1_800_000_000,
         }],
+        tenants: Vec::new(),
         closing_listeners: vec![ClosingListener {
             name: "old".into(),
             address: "192.0.2.1:3478".into(),

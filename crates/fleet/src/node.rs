@@ -145,14 +145,15 @@ mod tests {
         };
         assert!(judged(|_| (), 7, 1000) && judged(|_| (), 7, 1060) && judged(|_| (), 7, 940));
         assert!(!judged(|_| (), 7, 1061) && !judged(|_| (), 7, 939) && !judged(|_| (), 8, 1000));
-        for change in [
-            |record: &mut NodeRecord| record.clients[0] = "udp 198.51.100.6:3478".into(),
+        let changes: [fn(&mut NodeRecord); 6] = [
+            |record| record.clients[0] = "udp 198.51.100.6:3478".into(),
             |record| record.ready = false,
             |record| record.room = 100,
             |record| record.told_at += 1,
             |record| record.seal.clear(),
             |record| record.seal.insert(0, '!'),
-        ] {
+        ];
+        for change in changes {
             assert!(!judged(change, 7, 1000));
         }
     }

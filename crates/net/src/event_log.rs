@@ -46,7 +46,7 @@ impl EventLog {
             Event::Allocated { client, user, relayed, lifetime } => {
                 debug!(
                     client = %client.remote, transport = transport(client.via), user = user.name(),
-                    relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
+                    tenant = user.tenant().name(), relayed = %relayed, lifetime_s = lifetime.as_secs(), "allocation made"
                 );
                 let forever = is_in_milliseconds(user.name());
                 if forever && self.budget.may_write(Kind::Credential, client.remote.0.ip(), now) {
@@ -62,7 +62,7 @@ impl EventLog {
                 if *traffic == Traffic::default() {
                     debug!(
                         client = %client.remote, transport = transport(client.via), user = user.name(),
-                        relayed = %relayed, seconds = lived.as_secs(), reason = reason.text(),
+                        tenant = user.tenant().name(), relayed = %relayed, seconds = lived.as_secs(), reason = reason.text(),
                         "allocation ended unused"
                     );
                     return;
@@ -76,7 +76,7 @@ impl EventLog {
                 }
                 info!(
                     client = %client.remote, transport = transport(client.via), user = user.name(),
-                    relayed = %relayed, seconds = lived.as_secs(),
+                    tenant = user.tenant().name(), relayed = %relayed, seconds = lived.as_secs(),
                     to_peers = Bytes(traffic.bytes_to_peers).to_string(),
                     to_client = Bytes(traffic.bytes_to_client).to_string(),
                     bytes_to_peers = traffic.bytes_to_peers,
@@ -138,7 +138,7 @@ impl EventLog {
             Event::HeldBack { client, user, exceeded, packets } => {
                 if self.budget.may_write(Kind::Rate, client.remote.0.ip(), now) {
                     warn!(
-                        client = %client.remote, user = user.name(), limit = (self.names.rate)(*exceeded), packets,
+                        client = %client.remote, user = user.name(), tenant = user.tenant().name(), limit = (self.names.rate)(*exceeded), packets,
                         "packets dropped: a limit is reached"
                     );
                 }
@@ -149,12 +149,14 @@ impl EventLog {
                     || *code == ErrorCode::INSUFFICIENT_CAPACITY;
                 if capacity && self.budget.may_write(Kind::Capacity, client.remote.0.ip(), now) {
                     warn!(
-                        client = %client.remote, user = user.map_or("", UserId::name), method = method.name(),
+                        client = %client.remote, user = user.map_or("", UserId::name),
+                        tenant = user.and_then(|user| user.tenant().name()), method = method.name(),
                         error = code.to_string(), detail = detail(), "request refused"
                     );
                 } else if !capacity {
                     debug!(
-                        client = %client.remote, user = user.map_or("", UserId::name), method = method.name(),
+                        client = %client.remote, user = user.map_or("", UserId::name),
+                        tenant = user.and_then(|user| user.tenant().name()), method = method.name(),
                         error = code.to_string(), detail = detail(), "request refused"
                     );
                 }
@@ -211,6 +213,7 @@ impl EventLog {
             warn!(
                 %client,
                 user = user.name(),
+                tenant = user.tenant().name(),
                 limit = (self.names.rate)(exceeded),
                 "TCP connection slowed down: a limit is reached"
             );

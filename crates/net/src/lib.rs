@@ -21,6 +21,7 @@ mod dtls_clients;
 #[path = "no_dtls_clients.rs"]
 mod dtls_clients;
 mod engine;
+mod entrances;
 mod event_log;
 pub mod external;
 mod failed_logins;
@@ -61,6 +62,7 @@ pub use carry::{Carried, CarriedError, Exported, Groups};
 pub use clock::Clock;
 pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
+pub use entrances::Entrances;
 pub use failed_logins::{FailedLogin, FailedLogins};
 pub use limit_names::{AllowedAddress, LimitNames};
 pub use listener::bind::{ListenerChange, Listeners, Wanted};

@@ -93,6 +93,10 @@ impl DtlsClients {
         Vec::new()
     }
 
+    pub(super) fn server_name(&self, _: u32) -> Option<Arc<str>> {
+        None
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Tick> {
         None
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::ip_fields::KeptFields;
+use super::entrances::Entrances;
 use super::failed_logins::FailedLogins;
 use super::limit_names::LimitNames;
 use super::reception::Reception;
@@ -17,6 +18,8 @@ pub struct Shared {
     pub settings: Settings,
     /// Credentials, peers, ports, quotas.
     pub rules: Rules,
+    /// Which realms the clients of listeners get.
+    pub entrances: Arc<Entrances>,
     /// TCP, TLS and DTLS connections.
     pub connections: Arc<Connections>,
     /// Handshakes of TLS and DTLS.

@@ -8,14 +8,14 @@ use super::limit_names::LimitNames;
 use super::shared::Shared;
 use taciturn_turn::auth::{Authenticator, NonceKeys};
 use taciturn_turn::policy::{
-    AnswerLimit, Connections, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, PortRange, Quota,
-    RateLimits, Rates,
+    AnswerLimit, Connections, Each, FailureLimit, HandshakeLimit, PeerPolicy, PortPool, PortRange,
+    Quota, RateLimits, Rates, TenantLimits, TenantPeers,
 };
-use taciturn_turn::{ConnectionIds, Rules, Settings, TicketKey};
+use taciturn_turn::{ConnectionIds, Rules, Settings, TenantName, TicketKey};
 
 /// Limits on what is counted over all workers. A reload changes them where they are, so that what is counted
 /// goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Allocations of one user at a time.
     pub allocations_per_user: u32,
@@ -23,6 +23,8 @@ pub struct Limits {
     pub allocations: u32,
     /// Bytes, packets, new peers and new allocations a second.
     pub rates: Rates,
+    /// What tenants may have, besides that or in its place.
+    pub tenants: Vec<(TenantName, TenantLimits)>,
     /// How long a relay port rests that was used.
     pub port_quarantine: Duration,
     /// Connections of clients at a time, and peer connections of TCP allocations (RFC 6062).
@@ -42,6 +44,10 @@ pub struct Terms {
     pub authenticator: Authenticator,
     /// Peers.
     pub peers: PeerPolicy,
+    /// Peers of tenants.
+    pub tenant_peers: TenantPeers,
+    /// Ports that tenants have for themselves.
+    pub port_shares: Vec<(TenantName, PortRange)>,
     /// Answers to sources that have proven nothing.
     pub answers: AnswerLimit,
     /// Wrong credentials of one source.
@@ -59,18 +65,45 @@ pub struct Terms {
     pub kept_fields: KeptFields,
 }
 
+impl Limits {
+    /// Has the limits of tenants hold.
+    fn hold_tenants(&self, quota: &Quota, rates: &RateLimits) {
+        let rates_of_one = |each: Each| Each { in_all: 0, ..each };
+        let Rates { bytes, packets, new_peers, allocations } = self.rates;
+        // Calls of a tenant that is not configured any more have what the server's own have.
+        let of_removed = TenantLimits {
+            allocations_per_user: self.allocations_per_user,
+            allocations: 0,
+            rates: Rates {
+                bytes: rates_of_one(bytes),
+                packets: rates_of_one(packets),
+                new_peers: rates_of_one(new_peers),
+                allocations: rates_of_one(allocations),
+            },
+        };
+        quota.set_tenants(&self.tenants, of_removed);
+        rates.set_by_tenants(self.tenants.iter().any(|(_, of)| of.rates.limit_packets()));
+    }
+}
+
 impl Terms {
     /// For workers that start, with nothing in use: ports out of `range`.
     #[must_use]
     pub fn begin(self, range: PortRange, nonces: NonceKeys, tickets: TicketKey) -> Shared {
         let limits = self.limits;
+        let ports = PortPool::new(range, limits.port_quarantine);
+        ports.set_shares(&self.port_shares);
+        let quota = Quota::new(limits.allocations_per_user, limits.allocations);
+        let rates = RateLimits::new(limits.rates);
+        limits.hold_tenants(&quota, &rates);
         let rules = Rules {
             authenticator: Arc::new(self.authenticator),
             nonces: Arc::new(nonces),
             peers: Arc::new(self.peers),
-            ports: Arc::new(PortPool::new(range, limits.port_quarantine)),
-            quota: Arc::new(Quota::new(limits.allocations_per_user, limits.allocations)),
-            rates: Arc::new(RateLimits::new(limits.rates)),
+            tenant_peers: Arc::new(self.tenant_peers),
+            ports: Arc::new(ports),
+            quota: Arc::new(quota),
+            rates: Arc::new(rates),
             answers: Arc::new(self.answers),
             failures: Arc::new(self.failures),
             connection_ids: Arc::new(ConnectionIds::new(limits.connections as usize)),
@@ -84,6 +117,7 @@ impl Terms {
         Shared {
             settings: self.settings,
             rules,
+            entrances: Arc::default(),
             connections: Arc::new(Connections::new(
                 limits.connections,
                 limits.connections_per_address,
@@ -105,6 +139,8 @@ impl Terms {
         rules.nonces.set_lifetime(limits.nonce_lifetime);
         rules.quota.set_limits(limits.allocations_per_user, limits.allocations);
         rules.rates.set(limits.rates);
+        limits.hold_tenants(&rules.quota, &rules.rates);
+        rules.ports.set_shares(&self.port_shares);
         rules.ports.set_quarantine(limits.port_quarantine);
         rules.connection_ids.set_limit(limits.connections as usize);
         before.connections.set_limits(limits.connections, limits.connections_per_address);
@@ -116,11 +152,13 @@ impl Terms {
             rules: Rules {
                 authenticator: Arc::new(self.authenticator),
                 peers: Arc::new(self.peers),
+                tenant_peers: Arc::new(self.tenant_peers),
                 // What was spent is given back: only the operator can cause a reload.
                 answers: Arc::new(self.answers),
                 failures: Arc::new(self.failures),
                 ..rules.clone()
             },
+            entrances: Arc::clone(&before.entrances),
             connections: Arc::clone(&before.connections),
             // As with answers.
             handshakes: Arc::new(self.handshakes),

@@ -37,6 +37,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         bans: Arc::default(),
         requests: Arc::default(),
+        tenant_peers: Arc::default(),
         mobile: Arc::default(),
         alternates: Arc::default(),
         guests: Arc::default(),

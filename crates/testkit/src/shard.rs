@@ -49,6 +49,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         tickets: Arc::new(TicketKey::new(Zeroizing::new([3; 32]))),
         bans: Arc::default(),
         requests: Arc::default(),
+        tenant_peers: Arc::default(),
         mobile: Arc::default(),
         alternates: Arc::default(),
         guests: Arc::default(),

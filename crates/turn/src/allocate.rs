@@ -107,7 +107,8 @@ fn make<O: Outside>(
     proven: Proven,
     writer: &mut Writer<'_>,
 ) -> Answer {
-    let Parts { number, settings, rules, intake, allocations, moves, .. } = &mut *cx.parts;
+    let Parts { number, settings, rules, intake, allocations, moves, statistics, .. } =
+        &mut *cx.parts;
     let client = request.client;
     if let Some(allocation) = allocations.of(&client) {
         //= 8489-6.3.1-retransmissions
@@ -159,11 +160,13 @@ fn make<O: Outside>(
     let foundation = Foundation {
         client,
         carrier: Carrier::of(client.via, secure),
+        tenant_slot: statistics.tenants.slot(user.tenant()),
         username: grant.username,
         key: grant.key,
         credential_expires: grant.expires,
         origin: grant.origin,
         guest,
+        peers: rules.peers_of(user.tenant()),
         quota,
         made_by: request.message.transaction_id(),
         kind: match wanted.wire {
@@ -301,12 +304,13 @@ fn admit(rules: &Rules, grant: &Grant, now: Tick) -> Result<QuotaTicket, Failure
     let quota = rules.quota.take(&grant.user, now).map_err(|why| match why {
         QuotaError::User => Cause::UserAllocations,
         QuotaError::UserElsewhere => Cause::UserAllocationsElsewhere,
+        QuotaError::Tenant => Cause::TenantAllocations,
         QuotaError::All => Cause::AllAllocations,
     })?;
     // RFC 8656 section 19: with 486 no more allocations can be made at the present time. A user that is
     // over the quota has spent nothing here; one that there is no port for has, as the search is what
     // costs.
-    rules.rates.allocation(now, quota.meter()).map_err(|_| Cause::UserAllocationRate)?;
+    rules.rates.allocation(now, quota.spenders()).map_err(|_| Cause::UserAllocationRate)?;
     Ok(quota)
 }
 
@@ -358,13 +362,14 @@ impl<O: Outside> Opening<'_, '_, O> {
         if self.settings.relay_address(family).is_none() {
             return Err(Failure::new(ErrorCode::ADDRESS_FAMILY_NOT_SUPPORTED, ""));
         }
-        let keep = if self.entry.quota.is_first() { 0 } else { self.ports_to_keep() };
+        let keep = if self.entry.quota.is_first() { 0 } else { self.ports_to_keep(family) };
         for _ in 0..PORT_TRIES {
             let mut random = [0; 4];
             self.outside.random(&mut random);
             //= 8656-7.2-random-ports
             let random = u32::from_ne_bytes(random);
-            let lease = match self.rules.ports.lease(family, wish, keep, random, self.now) {
+            let (ports, tenant) = (&self.rules.ports, self.entry.username.tenant());
+            let lease = match ports.lease_for(tenant, family, wish, keep, random, self.now) {
                 Ok(lease) => lease,
                 Err(LeaseError::Kept) => return Err(Cause::KeptPorts.into()),
                 Err(LeaseError::Exhausted | LeaseError::UnknownToken) => break,
@@ -379,10 +384,11 @@ impl<O: Outside> Opening<'_, '_, O> {
         Err(Cause::NoRelayPort.into())
     }
 
-    /// Free ports of a family that users with an allocation do not get.
-    fn ports_to_keep(&self) -> u32 {
+    /// Free ports of a family that users with an allocation do not get: of the tenant's own, if it has some.
+    fn ports_to_keep(&self, family: Family) -> u32 {
         let percent = self.settings.ports_reserved_percent;
-        self.rules.ports.range().len().saturating_mul(percent) / 100
+        let size = self.rules.ports.size(family, self.entry.username.tenant());
+        size.saturating_mul(percent) / 100
     }
 
     fn open_on(&mut self, mut lease: PortLease) -> Result<(), (OpenError, PortLease)> {

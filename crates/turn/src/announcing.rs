@@ -74,10 +74,11 @@ pub(super) fn channel_used(
 /// Takes what was relayed out of the rates, if there are any by now.
 fn charge(rates: &RateLimits, now: Tick, allocation: &Allocation, used: Usage) {
     if rates.is_on() && !used.is_nothing() {
-        let (meter, user, traffic) = (&allocation.meter, allocation.quota.meter(), used.traffic);
+        let (meter, shared) = (&allocation.meter, allocation.quota.spenders());
+        let traffic = used.traffic;
         let to_peers = (traffic.packets_to_peers, traffic.bytes_to_peers);
         let to_client = (traffic.packets_to_client, traffic.bytes_to_client);
-        rates.charge(now, Direction::ToPeers, to_peers, meter, user);
-        rates.charge(now, Direction::ToClient, to_client, meter, user);
+        rates.charge(now, Direction::ToPeers, to_peers, meter, shared);
+        rates.charge(now, Direction::ToClient, to_client, meter, shared);
     }
 }

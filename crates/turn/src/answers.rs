@@ -1,6 +1,6 @@
 //! Error answers (RFC 8489 section 6.3), and what the operator hears of them.
 
-use super::auth::{PASSWORD_ALGORITHMS, SecurityFeatures};
+use super::auth::{PASSWORD_ALGORITHMS, Realm, SecurityFeatures};
 use super::clock::Tick;
 use super::effects::Observer;
 use super::event::Event;
@@ -35,12 +35,13 @@ pub(super) fn refuse(
     match failure.extra() {
         //= 8489-9.2.4-challenge-is-bare, 8489-9.2.4-incomplete-is-bare
         Extra::None | Extra::Silence => {}
-        Extra::Challenge => {
+        Extra::Challenge(realm) => {
             let Rules { authenticator, nonces, .. } = &parts.rules;
-            let features = features(parts, client.via);
+            let realm = authenticator.realm(*realm);
+            let features = features(parts, client.via, realm);
             //= 8489-9.2.4-fresh-nonce
             let nonce = nonces.issue(now, client.remote.0, client.via.listener(), features);
-            writer.attribute(AttributeType::REALM, authenticator.realm().as_bytes());
+            writer.attribute(AttributeType::REALM, realm.name().as_bytes());
             writer.attribute(AttributeType::NONCE, nonce.as_bytes());
             //= 8489-9.2.4-algorithms-bit
             if features.password_algorithms {
@@ -72,10 +73,10 @@ pub(super) fn refuse(
 
 /// What of RFC 8489 goes with a challenge to this client. Over UDP nobody has proven the
 /// address that the challenge goes to, so it is kept as small as it can be.
-fn features(parts: &Parts, via: Via) -> SecurityFeatures {
+fn features(parts: &Parts, via: Via, realm: &Realm) -> SecurityFeatures {
     match via {
         Via::Udp(_) if !parts.settings.rfc8489_over_udp => SecurityFeatures::NONE,
-        _ => parts.rules.authenticator.features(),
+        _ => realm.features(),
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) fn report(
     failure: &Failure,
     outside: &mut impl Observer,
 ) {
-    if matches!(failure.extra(), Extra::Challenge | Extra::Alternate(_))
+    if matches!(failure.extra(), Extra::Challenge(_) | Extra::Alternate(_))
         || failure.code() == ErrorCode::FORBIDDEN
     {
         return;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::allocations::Allocation;
 use super::answer_budget::{Source, answers, count_failure, judges, takes_request};
-use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, bare, negotiate};
+use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, Realm, bare, negotiate};
 use super::clock::Now;
 use super::context::{Context, Request};
 use super::effects::Outside;
@@ -67,7 +67,7 @@ impl Credential<'_> {
 
 /// What the nonce of a request is worth.
 fn freshness(rules: &Rules, now: Now, request: &Request<'_>) -> Result<(), NonceError> {
-    let Request { client, message } = request;
+    let Request { client, message, .. } = request;
     let nonce = message.nonce().ok_or(NonceError::Foreign)?;
     let (remote, listener) = (client.remote.0, client.via.listener());
     rules.nonces.verify(now.tick, remote, listener, nonce).or_else(|why| {
@@ -90,7 +90,7 @@ pub(super) fn authenticate<O: Outside>(
 ) -> Result<Proven, Unproven> {
     //= 8489-9.2.4-no-integrity
     if !request.message.has_integrity() {
-        let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED);
+        let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED, request.realm);
         return Err(turned_down(cx, request, Source::AsCarried, failure));
     }
     let fresh = freshness(&cx.parts.rules, cx.now, request);
@@ -102,7 +102,7 @@ pub(super) fn authenticate<O: Outside>(
     //= 8489-9.2.4-stale-nonce
     if let Err(stale) = fresh {
         cx.parts.statistics.count_stale(stale);
-        let failure = Failure::challenge(ErrorCode::STALE_NONCE);
+        let failure = Failure::challenge(ErrorCode::STALE_NONCE, request.realm);
         let refused = turned_down(cx, request, source, failure);
         if stale == NonceError::Foreign && matches!(refused, Unproven::Refused(_)) {
             cx.outside.event(Event::ForeignNonce { client: request.client });
@@ -127,12 +127,13 @@ pub(super) fn authenticate<O: Outside>(
         let username = match &credential.claim {
             Claim::Name(name) => name,
             Claim::Hash(hash) => {
-                cx.parts.rules.authenticator.name_of(hash).unwrap_or("unknown USERHASH")
+                let realm = cx.parts.rules.authenticator.realm(request.realm);
+                realm.name_of(hash).unwrap_or("unknown USERHASH")
             }
         };
         cx.outside.event(Event::AuthenticationFailed { client, username, reason });
         count_failure(cx.parts, cx.now.tick, &client);
-        Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED))
+        Unproven::Refused(Failure::challenge(ErrorCode::UNAUTHENTICATED, request.realm))
     })?;
     if let Some(grant) = &proven.grant {
         if let Some(guest) = &grant.guest {
@@ -200,7 +201,9 @@ fn prove_by_allocation(
     let authenticator = &rules.authenticator;
     let is_its_user = match credential.claim {
         Claim::Name(name) => allocation.username.name() == name,
-        Claim::Hash(hash) => authenticator.is_hash_of(&hash, allocation.username.name()),
+        Claim::Hash(hash) => {
+            authenticator.realm(request.realm).is_hash_of(&hash, allocation.username.name())
+        }
     };
     let is_over = (authenticator.strict_expiry() || allocation.guest.is_some())
         && allocation.credential_expires.is_some_and(|expires| now.unix > expires);
@@ -222,10 +225,10 @@ fn prove(
     credential: &Credential<'_>,
 ) -> Result<Proven, Denied> {
     let message = request.message;
-    let authenticator = &rules.authenticator;
+    let realm = rules.authenticator.realm(request.realm);
     let name = match &credential.claim {
         Claim::Name(name) => Some(*name),
-        Claim::Hash(hash) => authenticator.name_of(hash),
+        Claim::Hash(hash) => realm.name_of(hash),
     };
     if let Some(name) = name
         && let Some((username, key)) = key_of_unbound(rules, message, name)
@@ -241,13 +244,11 @@ fn prove(
     let fits = |key: &LongTermKey| message.verify_integrity(key);
     let is_meant = |guest: &Guest| match &credential.claim {
         Claim::Name(name) => guest.name() == *name,
-        Claim::Hash(hash) => authenticator.is_hash_of(hash, guest.name()),
+        Claim::Hash(hash) => realm.is_hash_of(hash, guest.name()),
     };
     let grant = match rules.guests.find(now.unix, is_meant) {
-        Some(guest) => grant_of_guest(guest, credential, authenticator, fits)?,
-        None => {
-            authenticator.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?
-        }
+        Some(guest) => grant_of_guest(guest, credential, realm, fits)?,
+        None => realm.authenticate(credential.claim, credential.algorithm(), now.unix, fits)?,
     };
     let signature = credential.signature(message, &grant.key);
     Ok(Proven { signature, grant: Some(grant) })
@@ -257,16 +258,15 @@ fn prove(
 fn grant_of_guest(
     guest: Arc<Guest>,
     credential: &Credential<'_>,
-    authenticator: &Authenticator,
+    realm: &Realm,
     fits: impl Fn(&LongTermKey) -> bool,
 ) -> Result<Grant, Denied> {
-    let realm = authenticator.realm();
-    let key = guest.key(credential.algorithm(), realm);
+    let key = guest.key(credential.algorithm(), realm.name());
     if !fits(&key) {
         guest.note_wrong();
         return Err(Denied::WrongPassword);
     }
-    let user = UserId::new(&Arc::from(realm), guest.name());
+    let user = UserId::new(&Arc::from(realm.name()), guest.name());
     let (username, expires) = (user.clone(), Some(guest.ends()));
     Ok(Grant { key, username, user, expires, origin: None, hash: None, guest: Some(guest) })
 }

@@ -17,8 +17,13 @@ use taciturn_stun::ErrorCode;
 pub(super) fn check_user(parts: &Parts, client: &Client, proven: &Proven) -> Answer {
     let Parts { rules, allocations, .. } = parts;
     let banned = match &proven.grant {
-        Some(grant) => rules.bans.refuses_user([grant.username.name(), grant.user.name()]),
-        None => allocations.of(client).is_some_and(|own| rules.bans.refuses_user(names(own))),
+        Some(grant) => {
+            let names = [grant.username.name(), grant.user.name()];
+            rules.bans.refuses_user(grant.user.tenant(), names)
+        }
+        None => allocations
+            .of(client)
+            .is_some_and(|own| rules.bans.refuses_user(own.username.tenant(), names(own))),
     };
     match banned {
         true => Err(Failure::new(ErrorCode::FORBIDDEN, "This user is banned")),
@@ -46,7 +51,8 @@ pub(super) fn end_banned<O: Outside>(cx: &mut Context<'_, O>) -> usize {
 }
 
 fn is_banned(bans: &Bans, allocation: &Allocation) -> bool {
-    bans.has_user(names(allocation)) || bans.has_address(allocation.client().remote.0.ip())
+    bans.has_user(allocation.username.tenant(), names(allocation))
+        || bans.has_address(allocation.client().remote.0.ip())
 }
 
 fn names(allocation: &Allocation) -> [&str; 2] {

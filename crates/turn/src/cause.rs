@@ -12,6 +12,8 @@ pub enum Cause {
     UserAllocations,
     /// With those on other servers of the fleet, the user has as many allocations as one user may have.
     UserAllocationsElsewhere,
+    /// All users of the tenant together have as many allocations as it may have.
+    TenantAllocations,
     /// All users together have as many allocations as there may be.
     AllAllocations,
     /// The user makes allocations faster than one user may.
@@ -44,9 +46,10 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::UserAllocations,
         Self::UserAllocationsElsewhere,
+        Self::TenantAllocations,
         Self::AllAllocations,
         Self::UserAllocationRate,
         Self::NoRelayPort,
@@ -69,13 +72,15 @@ impl Cause {
         matches!(self, Self::AllAllocations | Self::NoRelayPort | Self::KeptPorts | Self::Draining)
     }
 
-    /// The error code of the answer. RFC 8656 section 7.2: 486 is about the user, 508 about the server.
+    /// The error code of the answer. RFC 8656 section 7.2: 486 is about the user, 508 about the server. What a tenant
+    /// may have is about its users.
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::UserAllocations | Self::UserAllocationsElsewhere | Self::UserAllocationRate => {
-                ErrorCode::ALLOCATION_QUOTA_REACHED
-            }
+            Self::UserAllocations
+            | Self::UserAllocationsElsewhere
+            | Self::TenantAllocations
+            | Self::UserAllocationRate => ErrorCode::ALLOCATION_QUOTA_REACHED,
             Self::MobilityOff => ErrorCode::MOBILITY_FORBIDDEN,
             Self::AllAllocations
             | Self::NoRelayPort
@@ -99,6 +104,9 @@ impl Cause {
             Self::UserAllocations => "This user has the maximum number of allocations",
             Self::UserAllocationsElsewhere => {
                 "This user has the maximum number of allocations, with those on other servers"
+            }
+            Self::TenantAllocations => {
+                "The users of this tenant have the maximum number of allocations"
             }
             Self::AllAllocations => "The server has the maximum number of allocations",
             Self::UserAllocationRate => "This user makes allocations too fast",

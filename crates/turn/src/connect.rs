@@ -30,7 +30,7 @@ pub(super) fn connect<O: Outside>(
     let mismatch = |detail| Failure::new(ErrorCode::ALLOCATION_MISMATCH, detail);
     let bad = |detail| Failure::new(ErrorCode::BAD_REQUEST, detail);
     let exists = || Failure::new(ErrorCode::CONNECTION_ALREADY_EXISTS, "");
-    let Request { client, message } = request;
+    let Request { client, message, .. } = request;
     let Parts { settings, rules, allocations, .. } = &mut *cx.parts;
     let Some(mut entry) = allocations.entry_of(client) else {
         return Err(mismatch("There is no allocation"));
@@ -50,7 +50,7 @@ pub(super) fn connect<O: Outside>(
         return Err(Failure::new(ErrorCode::PEER_ADDRESS_FAMILY_MISMATCH, ""));
     };
     let (relay, own) = (relay.id, relay.public);
-    let checked = match check_tcp_peer(settings, rules, peer.0) {
+    let checked = match check_tcp_peer(settings, rules, entry.peers(&rules.peers), peer.0) {
         // Nobody is its own peer: the kernel would join the socket with itself.
         Ok(_) if own == peer.0 => Err(Refused::ITSELF),
         checked => checked,

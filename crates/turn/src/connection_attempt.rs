@@ -27,7 +27,8 @@ pub(super) fn peer_arrived<O: Outside>(
     let mut entry = allocations.find(owner)?;
     let client = entry.client();
     let permitted = entry.permitted(peer.0.ip(), cx.now.tick);
-    if permitted.is_none() || check_tcp_peer(settings, rules, peer.0).is_err() {
+    let checked = check_tcp_peer(settings, rules, entry.peers(&rules.peers), peer.0);
+    if permitted.is_none() || checked.is_err() {
         statistics.count(&Verdict::Drop(DropReason::NoPermission));
         return None;
     }

@@ -44,7 +44,10 @@ pub(super) fn connection_bind<O: Outside>(
         }
     })?;
     // The rules may have changed since.
-    let checked = check_tcp_peer(&cx.parts.settings, &cx.parts.rules, peer.0);
+    let rules = &cx.parts.rules;
+    let of_tenant = rules.peers_of(grant.username.tenant());
+    let peers = of_tenant.as_deref().unwrap_or(&rules.peers);
+    let checked = check_tcp_peer(&cx.parts.settings, rules, peers, peer.0);
     if let Err(Refused { refusal, remedy }) = checked {
         cx.outside.event(Event::PeerRefused { client, peer: peer.0, refusal, remedy });
         return Err(Failure::new(ErrorCode::FORBIDDEN, ""));

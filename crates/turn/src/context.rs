@@ -1,5 +1,6 @@
 //! What the functions work on that handle requests, packets and orders.
 
+use super::auth::RealmId;
 use super::clock::Now;
 use super::parts::Parts;
 use super::types::Client;
@@ -16,4 +17,6 @@ pub(super) struct Context<'a, O> {
 pub(super) struct Request<'a> {
     pub(super) client: Client,
     pub(super) message: &'a Message<'a>,
+    /// What its credential is judged in.
+    pub(super) realm: RealmId,
 }

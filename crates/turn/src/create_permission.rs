@@ -103,11 +103,11 @@ pub(super) fn admit_new_peers(
     allocation: &Allocation,
     new: usize,
 ) -> Result<(), Failure> {
-    let user = allocation.quota.meter();
-    let admitted = rules.rates.new_peers(now, new, &allocation.meter, user);
+    let (own, shared) = (&allocation.meter, allocation.quota.spenders());
+    let admitted = rules.rates.new_peers(now, new, own, shared);
     admitted.map_err(|exceeded| match exceeded.scope {
         Scope::Allocation => Cause::AllocationPeerRate.into(),
-        Scope::User | Scope::All => Cause::UserPeerRate.into(),
+        Scope::User | Scope::Tenant | Scope::All => Cause::UserPeerRate.into(),
     })
 }
 

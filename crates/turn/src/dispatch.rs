@@ -62,7 +62,8 @@ pub(super) fn stun<O: Outside>(
     if message.class() == Class::Request && refuses_address(cx.parts, &client) {
         return Verdict::Drop(DropReason::Banned);
     }
-    let request = Request { client, message: &message };
+    let realm = cx.parts.rules.authenticator.realm_at(|| cx.outside.entrance(client));
+    let request = Request { client, message: &message, realm };
     match (message.class(), message.method()) {
         (Class::Indication, Method::SEND) => {
             if !cx.parts.moves.is_empty() {
@@ -93,7 +94,7 @@ fn authenticated<O: Outside>(
     request: &Request<'_>,
     reply: &mut [u8],
 ) -> Verdict {
-    let Request { client, message } = request;
+    let Request { client, message, .. } = request;
     let (now, method) = (cx.now.tick, message.method());
     let proven = match authenticate(cx, request) {
         Ok(proven) => proven,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::channel_route::ChannelRoute;
 use super::clock::Tick;
+use super::entrance::Entrance;
 use super::event::Event;
 use super::mobile_allocations::MobileId;
 use super::policy::StreamLimit;
@@ -135,6 +136,9 @@ pub trait Clients {
 
     /// Returns whether TLS or DTLS secures a client's connection.
     fn is_secure(&self, client: Client) -> bool;
+
+    /// Returns where a client came in. Asked for requests, and only where tenants have realms of their own.
+    fn entrance(&self, client: Client) -> Entrance;
 }
 
 /// The other shards of the same server (RFC 8016).

@@ -1,5 +1,6 @@
 //! How a request fails.
 
+use super::auth::RealmId;
 use super::cause::Cause;
 use super::redirect::Alternate;
 use taciturn_stun::{BadAttribute, ErrorCode, Unknown};
@@ -24,7 +25,7 @@ pub(super) enum Extra {
     /// Nothing.
     None,
     /// REALM and a fresh NONCE.
-    Challenge,
+    Challenge(RealmId),
     /// UNKNOWN-ATTRIBUTES.
     Unknown(Unknown),
     /// ALTERNATE-SERVER.
@@ -43,8 +44,8 @@ impl Failure {
         Self { extra: Extra::Silence, ..Self::new(ErrorCode::ALLOCATION_MISMATCH, "") }
     }
 
-    pub(super) const fn challenge(code: ErrorCode) -> Self {
-        Self { extra: Extra::Challenge, ..Self::new(code, "") }
+    pub(super) const fn challenge(code: ErrorCode, realm: RealmId) -> Self {
+        Self { extra: Extra::Challenge(realm), ..Self::new(code, "") }
     }
 
     pub(super) const fn try_alternate(alternate: Alternate) -> Self {

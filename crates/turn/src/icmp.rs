@@ -68,7 +68,7 @@ pub(super) fn from_icmp<O: Outside>(
     let is_told = error.is_relayed(family) && !allocation.is_away();
     let is_told = is_told && (allocation.guest.is_none() || is_for_guest(settings, rules, peer));
     let permitted = allocation.permitted(peer.ip(), now);
-    if !is_told || !permitted.is_some_and(|reach| is_within_reach(rules, reach, peer)) {
+    if !is_told || !permitted.is_some_and(|reach| is_within_reach(rules, allocation, reach, peer)) {
         return None;
     }
     let tid = tids.next(cx.outside);

@@ -35,6 +35,7 @@
 //!     authenticator: Arc::new(Authenticator::new("example.org", &users, Vec::new(), false)),
 //!     nonces: Arc::new(NonceKeys::new(Duration::from_secs(3600), [[1; 32], [2; 32]], Tick(0))),
 //!     peers: Arc::new(PeerPolicy::new(vec!["198.51.100.0/24".parse().unwrap()], Vec::new(), vec![relay])),
+//!     tenant_peers: Arc::default(),
 //!     ports: Arc::new(PortPool::new(PortRange::new(59000, 60100).unwrap(), PORT_QUARANTINE)),
 //!     quota: Arc::new(Quota::new(200, 0)),
 //!     rates: Arc::new(RateLimits::new(Rates::default())),
@@ -149,6 +150,7 @@ mod dispatch;
 mod effects;
 mod ended_requests;
 mod endings;
+mod entrance;
 mod event;
 mod failure;
 mod guests;
@@ -176,6 +178,8 @@ mod settings;
 mod shard;
 mod statistics;
 mod take_snapshot;
+mod tenant;
+mod tenant_traffic;
 mod ticket;
 mod timeouts;
 mod traffic;
@@ -197,6 +201,7 @@ pub use effects::{
     Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, Outside,
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
+pub use entrance::Entrance;
 pub use event::{EndReason, Event, Remedy};
 pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;
@@ -210,6 +215,8 @@ pub use sessions::{Session, Whose};
 pub use settings::Settings;
 pub use shard::Shard;
 pub use statistics::Statistics;
+pub use tenant::{TenantName, TenantNameError};
+pub use tenant_traffic::TenantTraffic;
 pub use ticket::TicketKey;
 pub use traffic::{Traffic, Usage};
 pub use transfer::Departed;

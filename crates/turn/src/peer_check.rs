@@ -88,13 +88,13 @@ fn public_side(
 /// Fails if the rules refuse a peer. `port` is given where it matters: a permission is for an address,
 /// a channel for an address and a port. An address is refused if all its ports are. Returns which ports of the
 /// address are good.
-pub(super) fn check_peer(
+fn check_peer(
     settings: &Settings,
     rules: &Rules,
+    peers: &PeerPolicy,
     ip: IpAddr,
     port: Option<u16>,
 ) -> Result<Reach, Refused> {
-    let peers = &*rules.peers;
     let refusal = peers.check(ip).err();
     let is_own = settings.relay_address(Family::of(ip)).is_some_and(|own| own.public == ip);
     if refusal.is_none() && (!is_own || peers.allowed_by_name(ip)) {
@@ -124,7 +124,7 @@ pub(super) fn check_peer_of(
     port: Option<u16>,
 ) -> Result<Reach, Refused> {
     match allocation.guest {
-        None => check_peer(settings, rules, ip, port),
+        None => check_peer(settings, rules, allocation.peers(&rules.peers), ip, port),
         Some(_) => check_peer_of_guest(settings, rules, ip, port),
     }
 }
@@ -157,26 +157,31 @@ pub(super) fn is_for_guest(settings: &Settings, rules: &Rules, peer: SocketAddr)
 /// Returns whether data may pass to and from this port of an address that there is a permission for. To an own
 /// address they go to live relay ports, and to those that the operator allows.
 #[inline]
-pub(super) fn is_within_reach(rules: &Rules, reach: Reach, peer: SocketAddr) -> bool {
+pub(super) fn is_within_reach(
+    rules: &Rules,
+    allocation: &Allocation,
+    reach: Reach,
+    peer: SocketAddr,
+) -> bool {
     let (ip, port) = (peer.ip(), peer.port());
+    let is_named = || allocation.peers(&rules.peers).port_allowed_by_name(ip, port);
     match reach {
         Reach::All => true,
-        Reach::Own => {
-            rules.ports.is_live(Family::of(ip), port) || rules.peers.port_allowed_by_name(ip, port)
-        }
-        Reach::Named => rules.peers.port_allowed_by_name(ip, port),
+        Reach::Own => rules.ports.is_live(Family::of(ip), port) || is_named(),
+        Reach::Named => is_named(),
     }
 }
 
-/// Fails if there may be no TCP connection with `peer`; returns where it is connected to. A relayed
-/// address of this server is a good peer if a TCP allocation listens on that very port.
+/// Fails if there may be no TCP connection with `peer` by the rules `peers` of the tenant; returns where it is connected
+/// to. A relayed address of this server is a good peer if a TCP allocation listens on that very port.
 pub(super) fn check_tcp_peer(
     settings: &Settings,
     rules: &Rules,
+    peers: &PeerPolicy,
     peer: SocketAddr,
 ) -> Result<SocketAddr, Refused> {
     let (ip, port) = (peer.ip(), peer.port());
-    let (family, peers) = (Family::of(ip), &*rules.peers);
+    let family = Family::of(ip);
     let refusal = peers.check(ip).err();
     let is_named = peers.port_allowed_by_name(ip, port);
     let own = settings.relay_address(family).filter(|own| own.public == ip);

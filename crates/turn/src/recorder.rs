@@ -8,6 +8,7 @@ use super::effects::{
     Adoption, Clients, ConnectError, DataPath, Observer, OpenError, OtherShards, PeerConnections,
     PeerStage, Randomness, RelaySockets,
 };
+use super::entrance::Entrance;
 use super::event::Event;
 use super::mobile_allocations::MobileId;
 use super::policy::StreamLimit;
@@ -129,6 +130,10 @@ impl Clients for Recorder {
 
     fn is_secure(&self, client: Client) -> bool {
         matches!(client.via, Via::Dtls { .. })
+    }
+
+    fn entrance(&self, _: Client) -> Entrance {
+        Entrance::default()
     }
 }
 

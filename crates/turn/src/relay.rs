@@ -12,7 +12,7 @@ use super::effects::{Observer, Outside};
 use super::event::Event;
 use super::parts::Parts;
 use super::peer_check::{is_for_guest, is_within_reach};
-use super::policy::{Direction, RateLimits, Scope};
+use super::policy::{Direction, RateLimits, Scope, Tenant};
 use super::rules::Rules;
 use super::types::{AllocationId, Client, PeerAddr, Via};
 use super::verdict::{DropReason, Prefix, Verdict};
@@ -73,7 +73,7 @@ pub(super) fn send_indication<O: Outside>(
         //= 8656-11.2-permission
         let reach = allocation.permitted(peer.0.ip(), now).ok_or(DropReason::NoPermission)?;
         // Which ports of an own address are good is looked at below, for channels as well.
-        if reach == Reach::Named && !is_within_reach(rules, reach, peer.0) {
+        if reach == Reach::Named && !is_within_reach(rules, allocation, reach, peer.0) {
             return Err(DropReason::NoPermission);
         }
         let start = (data.as_ptr() as usize).saturating_sub(packet.as_ptr() as usize);
@@ -132,7 +132,7 @@ fn send_to_peer<O: Outside>(
         } else if rules.ports.is_live(family, peer.0.port()) {
             // A relay of another shard: the kernel takes it there.
             destination.set_ip(own.local);
-        } else if !rules.peers.port_allowed_by_name(peer.0.ip(), peer.0.port()) {
+        } else if !entry.peers(&rules.peers).port_allowed_by_name(peer.0.ip(), peer.0.port()) {
             return Verdict::Drop(DropReason::OwnAddress);
         }
     }
@@ -145,7 +145,7 @@ fn send_to_peer<O: Outside>(
     }
     entry.traffic.count_to_peer(payload.len());
     entry.active = now;
-    statistics.relayed_mut(entry.carrier).count_to_peer(payload.len());
+    statistics.count_to_peer(entry.counted_as(), payload.len());
     if let Some(other) = other {
         return deliver(cx, other, source, payload);
     }
@@ -188,7 +188,7 @@ pub(super) fn deliver<O: Outside>(
     //= 8656-9-no-permission
     if channel.is_none() {
         let permitted = allocation.permitted(peer.ip(), now);
-        if !permitted.is_some_and(|reach| is_within_reach(rules, reach, peer)) {
+        if !permitted.is_some_and(|reach| is_within_reach(rules, allocation, reach, peer)) {
             return Verdict::Drop(DropReason::NoPermission);
         }
     }
@@ -201,7 +201,7 @@ pub(super) fn deliver<O: Outside>(
     if let Some(channel) = channel {
         allocation.traffic.count_to_client(len);
         allocation.active = now;
-        statistics.relayed_mut(allocation.carrier).count_to_client(len);
+        statistics.count_to_client(allocation.counted_as(), len);
         //= 8656-12.5-padding
         // RFC 8656 section 12.5: padding over streams only. Records of DTLS keep their borders
         // as datagrams do.
@@ -220,7 +220,7 @@ pub(super) fn deliver<O: Outside>(
     };
     allocation.traffic.count_to_client(len);
     allocation.active = now;
-    statistics.relayed_mut(allocation.carrier).count_to_client(len);
+    statistics.count_to_client(allocation.counted_as(), len);
     let prefix = Prefix::new(head.get(..used).unwrap_or_default());
     Verdict::ToClient { client, prefix, payload, padding: padding(len) }
 }
@@ -236,13 +236,14 @@ pub(super) fn within(
     len: usize,
     outside: &mut impl Observer,
 ) -> Result<(), DropReason> {
-    let user = allocation.quota.meter();
-    let Err(exceeded) = rates.packet(now, direction, len, &allocation.meter, user) else {
+    let shared @ (user, tenant) = allocation.quota.spenders();
+    let Err(exceeded) = rates.packet(now, direction, len, &allocation.meter, shared) else {
         return Ok(());
     };
     let (meter, reason) = match exceeded.scope {
         Scope::Allocation => (&*allocation.meter, DropReason::AllocationRate),
         Scope::User => (user, DropReason::UserRate),
+        Scope::Tenant => (tenant.map_or(rates.all(), Tenant::meter), DropReason::TenantRate),
         Scope::All => (rates.all(), DropReason::TotalRate),
     };
     if let Some(packets) = meter.hold_back(now) {

@@ -1,5 +1,7 @@
 //! Other rules for a shard that runs.
 
+use std::sync::Arc;
+
 use super::announcing::{announce, announce_all};
 use super::context::Context;
 use super::effects::Outside;
@@ -50,7 +52,8 @@ pub(super) fn set_rules<O: Outside>(
     let before = std::mem::replace(&mut cx.parts.rules, rules);
     cx.parts.settings = settings;
     let mut withdrawn = end_removed(cx);
-    if before.peers != cx.parts.rules.peers {
+    let rules = &cx.parts.rules;
+    if before.peers != rules.peers || before.tenant_peers != rules.tenant_peers {
         for id in cx.parts.allocations.ids() {
             withdrawn = withdrawn.and(withdraw_refused(cx, id));
         }
@@ -83,13 +86,16 @@ pub(super) fn is_removed(parts: &Parts, id: AllocationId) -> bool {
     origin.is_some_and(|origin| !parts.rules.authenticator.has(origin))
 }
 
-/// Ends the permissions, channels and TCP connections of an allocation whose peers the rules refuse.
+/// Has the peer rules of now hold for an allocation: ends its permissions, channels and TCP connections whose peers
+/// they refuse.
 pub(super) fn withdraw_refused<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) -> Withdrawn {
     let mut withdrawn = Withdrawn::default();
     let Parts { settings, rules, allocations, statistics, resumed, .. } = &mut *cx.parts;
     let Some(mut entry) = allocations.find(id) else { return withdrawn };
+    entry.peers = rules.peers_of(entry.username.tenant());
+    let peers = entry.peers.clone().unwrap_or_else(|| Arc::clone(&rules.peers));
     if let Some(tcp) = entry.tcp_mut() {
-        let is_refused = |peer: PeerAddr| check_tcp_peer(settings, rules, peer.0).is_err();
+        let is_refused = |peer: PeerAddr| check_tcp_peer(settings, rules, &peers, peer.0).is_err();
         let next = || {
             let refused = tcp.take(|known| is_refused(known.peer));
             withdrawn.connections += usize::from(refused.is_some());

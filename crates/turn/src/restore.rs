@@ -37,12 +37,21 @@ impl Rules {
     /// rested or were reserved there are so here, and what users have spent is spent. Before any shard is made
     /// with these rules, for the key of the tickets is replaced.
     pub fn restore(&mut self, SharedSnapshot(shared): SharedSnapshot, there: &TakeOver) {
-        let SharedRecord { nonces, ticket_key, last_mobile, ports, spent, spent_in_all } = shared;
+        let SharedRecord {
+            nonces,
+            ticket_key,
+            last_mobile,
+            ports,
+            spent,
+            spent_in_all,
+            spent_by_tenants,
+        } = shared;
         self.nonces.restore(nonces, there);
         self.tickets = Arc::new(TicketKey::new(ticket_key.0));
         self.mobile.restore_last(last_mobile);
         self.ports.restore(&ports, there);
         self.quota.restore_spent(&spent, there);
+        self.quota.restore_spent_by_tenants(&spent_by_tenants, there);
         self.rates.all().restore(&spent_in_all, there);
     }
 }
@@ -153,7 +162,7 @@ fn insert<O: Outside>(
     client: Option<Client>,
     there: &TakeOver,
 ) -> Result<AllocationId, LeftOut> {
-    let Parts { number, rules, allocations, .. } = &mut *cx.parts;
+    let Parts { number, rules, allocations, statistics, .. } = &mut *cx.parts;
     let presence = if client.is_some() { Presence::There } else { Presence::Away };
     let register = |record_of: &MobilityRecord| {
         let registered = rules.mobile.restore(&record.username, *number, record_of, there);
@@ -168,7 +177,8 @@ fn insert<O: Outside>(
         Some(client) => Carrier::of(client.via, cx.outside.is_secure(client)),
         None => record.carrier,
     };
-    let client = (client.unwrap_or(record.client), carrier);
+    let slot = statistics.tenants.slot(record.username.tenant());
+    let client = (client.unwrap_or(record.client), carrier, slot);
     let own = (rules.quota.restore(&record.quota), mobility);
     let id = allocations.insert(Loose::restore(record, client, own, there)).id();
     if let Some(mobile) = mobile {

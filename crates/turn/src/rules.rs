@@ -9,7 +9,9 @@ use super::guests::Guests;
 use super::mobile_allocations::MobileAllocations;
 use super::policy::{
     AnswerLimit, Bans, FailureLimit, PeerPolicy, PortPool, Quota, RateLimits, RequestLimit,
+    TenantPeers,
 };
+use super::tenant::TenantName;
 use super::ticket::TicketKey;
 
 /// What all shards share, and a reload replaces. Asked for requests; a relayed packet asks `rates`
@@ -22,6 +24,8 @@ pub struct Rules {
     pub nonces: Arc<NonceKeys>,
     /// Peers.
     pub peers: Arc<PeerPolicy>,
+    /// Peers of tenants.
+    pub tenant_peers: Arc<TenantPeers>,
     /// Relay ports.
     pub ports: Arc<PortPool>,
     /// Allocations a user, and in all.
@@ -47,4 +51,11 @@ pub struct Rules {
     pub alternates: Arc<Alternates>,
     /// People who try out a call.
     pub guests: Arc<Guests>,
+}
+
+impl Rules {
+    /// The peer rules of a tenant; `None` of the default one, which has those of the server.
+    pub(super) fn peers_of(&self, tenant: &TenantName) -> Option<Arc<PeerPolicy>> {
+        self.tenant_peers.of(tenant, &self.peers)
+    }
 }

@@ -10,6 +10,7 @@ use super::effects::Outside;
 use super::endings::end;
 use super::event::EndReason;
 use super::parts::Parts;
+use super::tenant::TenantName;
 use super::traffic::Traffic;
 use super::types::{AllocationId, Carrier, ClientAddr, Via};
 use super::user::UserId;
@@ -49,6 +50,8 @@ pub struct Whose {
     pub user: Option<String>,
     /// The client's address.
     pub client: Option<SocketAddr>,
+    /// The tenant. Without it, those of all tenants.
+    pub tenant: Option<TenantName>,
 }
 
 /// Some allocations, and the place to go on from; `None` after the last.
@@ -124,7 +127,8 @@ fn is_of(allocation: &Allocation, whose: &Whose) -> bool {
     let of_user = |user: &String| {
         allocation.username.name() == user || allocation.quota.user().name() == user
     };
-    let Whose { user, client } = whose;
+    let Whose { user, client, tenant } = whose;
     user.as_ref().is_none_or(of_user)
+        && tenant.as_ref().is_none_or(|tenant| allocation.username.tenant() == tenant)
         && client.is_none_or(|client| allocation.client().remote.0 == client)
 }

@@ -1,12 +1,13 @@
 //! What a shard has done so far.
 
 use super::auth::{NonceError, SecretHash};
+use super::tenant_traffic::{TenantSlot, TenantTraffic};
 use super::traffic::Traffic;
 use super::types::Carrier;
 use super::verdict::{DropReason, Verdict};
 
 /// What a shard has done so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Packets dropped, by [`DropReason`].
     pub dropped: [u64; DropReason::ALL.len()],
@@ -23,6 +24,8 @@ pub struct Statistics {
     /// What was relayed, by [`Carrier`] of the client. Connections of TCP allocations count when
     /// they end.
     pub relayed: [Traffic; Carrier::ALL.len()],
+    /// How much of that was for each tenant.
+    pub tenants: TenantTraffic,
 }
 
 impl Statistics {
@@ -53,9 +56,30 @@ impl Statistics {
         }
     }
 
-    /// What was relayed for clients of this carrier.
-    pub(super) fn relayed_mut(&mut self, carrier: Carrier) -> &mut Traffic {
-        &mut self.relayed[carrier as usize]
+    /// Counts a packet of `len` bytes to a peer, of a client of this carrier and tenant.
+    #[inline]
+    pub(super) fn count_to_peer(&mut self, (carrier, tenant): (Carrier, TenantSlot), len: usize) {
+        self.relayed[carrier as usize].count_to_peer(len);
+        if let Some(of_tenant) = self.tenants.at(tenant) {
+            of_tenant.count_to_peer(len);
+        }
+    }
+
+    /// Counts a packet of `len` bytes to a client of this carrier and tenant.
+    #[inline]
+    pub(super) fn count_to_client(&mut self, (carrier, tenant): (Carrier, TenantSlot), len: u16) {
+        self.relayed[carrier as usize].count_to_client(len);
+        if let Some(of_tenant) = self.tenants.at(tenant) {
+            of_tenant.count_to_client(len);
+        }
+    }
+
+    /// Counts what was relayed elsewhere for a client of this carrier and tenant.
+    pub(super) fn add_relayed(&mut self, (carrier, tenant): (Carrier, TenantSlot), more: Traffic) {
+        self.relayed[carrier as usize].add(more);
+        if let Some(of_tenant) = self.tenants.at(tenant) {
+            of_tenant.add(more);
+        }
     }
 
     /// Adds those of another shard.
@@ -74,5 +98,6 @@ impl Statistics {
         for (mine, theirs) in self.relayed.iter_mut().zip(other.relayed) {
             mine.add(theirs);
         }
+        self.tenants.add(&other.tenants);
     }
 }

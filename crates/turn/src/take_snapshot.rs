@@ -21,6 +21,7 @@ impl Rules {
             // Configured.
             authenticator: _,
             peers: _,
+            tenant_peers: _,
             // Kept by the operator's side, which knows their ends.
             bans: _,
             nonces,
@@ -47,6 +48,7 @@ impl Rules {
             ports: ports.snapshot(now),
             spent: quota.spent(now),
             spent_in_all: rates.all().spent(now),
+            spent_by_tenants: quota.spent_by_tenants(now),
         })
     }
 }
@@ -105,7 +107,7 @@ fn forget_one<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) {
     // Connect requests that wait here are answered there.
     while let Some(connection) = allocation.tcp_mut().and_then(|tcp| tcp.take(|_| true)) {
         let traffic = cx.outside.close_peer(connection.ticket.id());
-        cx.parts.statistics.relayed_mut(allocation.carrier).add(traffic);
+        cx.parts.statistics.add_relayed(allocation.counted_as(), traffic);
     }
     for relay in allocation.take_relays().into_iter().flatten() {
         match is_tcp {

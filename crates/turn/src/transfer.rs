@@ -55,7 +55,7 @@ pub(super) fn land<O: Outside>(
     sockets: [Option<RelayId>; 2],
 ) -> AllocationId {
     let Departed { id: mobile, client, mut allocation } = departed;
-    let Parts { number, rules, allocations, moves, resumed, .. } = &mut *cx.parts;
+    let Parts { number, rules, allocations, moves, resumed, statistics, .. } = &mut *cx.parts;
     let parked = moves.take(&client, mobile);
     let presence = match &parked {
         Some(_) if !allocations.has(&client) => Presence::There,
@@ -65,6 +65,7 @@ pub(super) fn land<O: Outside>(
     let is_whole = lost.is_empty();
     lost.into_iter().for_each(|relay| relay.lease.retire(cx.now.tick));
     allocation.carrier = Carrier::of(client.via, cx.outside.is_secure(client));
+    allocation.tenant_slot = statistics.tenants.slot(allocation.username.tenant());
     let id = allocations.insert(allocation).id();
     for request in parked.into_iter().flatten() {
         resumed.resume(request, Ok(None));

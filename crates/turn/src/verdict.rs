@@ -109,6 +109,8 @@ pub enum DropReason {
     AllocationRate,
     /// Beyond what one user may relay in a second.
     UserRate,
+    /// Beyond what one tenant may relay in a second.
+    TenantRate,
     /// Beyond what may be relayed in all in a second.
     TotalRate,
     /// A request from a source with too many wrong credentials.
@@ -123,7 +125,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Malformed,
         Self::Unexpected,
         Self::NoAllocation,
@@ -135,6 +137,7 @@ impl DropReason {
         Self::Withheld,
         Self::AllocationRate,
         Self::UserRate,
+        Self::TenantRate,
         Self::TotalRate,
         Self::WrongCredentials,
         Self::RequestRate,
@@ -157,6 +160,7 @@ impl DropReason {
             Self::Withheld => "withheld",
             Self::AllocationRate => "allocation_rate",
             Self::UserRate => "user_rate",
+            Self::TenantRate => "tenant_rate",
             Self::TotalRate => "total_rate",
             Self::WrongCredentials => "wrong_credentials",
             Self::RequestRate => "request_rate",

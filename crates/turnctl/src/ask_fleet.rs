@@ -205,6 +205,7 @@ mod tests {
             client: "192.0.2.1:49152".into(),
             transport: "udp".into(),
             user: user.into(),
+            tenant: None,
             relayed_addresses: vec!["203.0.113.1:59000".into()],
             permissions: 2,
             channels: 1,

@@ -1,6 +1,6 @@
 //! `turnctl ban`, `unban` and `bans`: whom the running server serves no longer.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
@@ -31,16 +31,27 @@ struct Whom {
     /// The name, the address, or the network
     #[arg(value_name = "VALUE")]
     value: String,
+    /// Only the user of this tenant; default is the one without a name. Without this option, the user of every tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
 }
 
 impl Whom {
-    fn banned(&self) -> Banned {
-        let kind = match self.kind {
-            Kind::User => "user",
-            Kind::Address => "address",
-            Kind::Network => "network",
+    fn banned(&self) -> Result<Banned, CtlError> {
+        let kind = match (self.kind, &self.tenant) {
+            (Kind::User, Some(tenant)) => {
+                let value = format!("{tenant}/{}", self.value);
+                return Ok(Banned { kind: "tenant-user".to_owned(), value });
+            }
+            (_, Some(_)) => {
+                let text = "--tenant is for a user: an address is banned for all tenants";
+                return Err(CtlError::mistake(io::Error::other(text)));
+            }
+            (Kind::User, None) => "user",
+            (Kind::Address, None) => "address",
+            (Kind::Network, None) => "network",
         };
-        Banned { kind: kind.to_owned(), value: self.value.clone() }
+        Ok(Banned { kind: kind.to_owned(), value: self.value.clone() })
     }
 }
 
@@ -48,7 +59,7 @@ impl Whom {
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "Examples:\n  turnctl ban user @alice:domain.org\n      \
     Ends the sessions of this user now, and refuses new ones.\n  \
-    turnctl ban address 203.0.113.7 --for 1d\n  turnctl ban network 2001:db8:1::/48")]
+    turnctl ban user alice --tenant acme\n  turnctl ban address 203.0.113.7 --for 1d\n  turnctl ban network 2001:db8:1::/48")]
 pub struct BanArgs {
     #[command(flatten)]
     socket: SocketArgs,
@@ -72,7 +83,7 @@ pub struct UnbanArgs {
 /// Bans somebody.
 pub(super) fn ban(args: &BanArgs, env: &Environment, out: &mut dyn Write) -> Result<(), CtlError> {
     let for_seconds = args.within.map(|within| within.as_secs());
-    let request = Request::Ban { whom: args.whom.banned(), for_seconds };
+    let request = Request::Ban { whom: args.whom.banned()?, for_seconds };
     print_messages(&args.socket, env, &request, out)
 }
 
@@ -82,7 +93,7 @@ pub(super) fn unban(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    print_messages(&args.socket, env, &Request::Unban { whom: args.whom.banned() }, out)
+    print_messages(&args.socket, env, &Request::Unban { whom: args.whom.banned()? }, out)
 }
 
 /// Prints all bans, one a line.
@@ -102,13 +113,13 @@ pub(super) fn bans(
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seconds = |seconds: u64| show_duration(Duration::from_secs(seconds));
-    writeln!(out, "{:<8} {:<40} {:>8} {:>8}", "KIND", "VALUE", "AGE", "ENDS IN")?;
+    writeln!(out, "{:<11} {:<40} {:>8} {:>8}", "KIND", "VALUE", "AGE", "ENDS IN")?;
     for Ban { kind, value, begins_at, ends_at } in &bans {
         let value = value.escape_debug().to_string();
         let age = seconds(now.saturating_sub(*begins_at));
         let ends =
             ends_at.map_or_else(|| "never".to_owned(), |end| seconds(end.saturating_sub(now)));
-        writeln!(out, "{kind:<8} {value:<40} {age:>8} {ends:>8}")?;
+        writeln!(out, "{kind:<11} {value:<40} {age:>8} {ends:>8}")?;
     }
     Ok(())
 }

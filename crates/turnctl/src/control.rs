@@ -13,12 +13,15 @@ use super::certs::date;
 use super::session_table::{session_line, session_titles};
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration};
-use taciturn_control::{Answer, CarriedOver, ClosingListener, PortsUsed, Request, Status, Traffic};
+use taciturn_control::{
+    Answer, CarriedOver, ClosingListener, PortsUsed, Request, Status, TenantStatus, Traffic,
+};
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  turnctl sessions --user @alice:domain.org\n  turnctl sessions --fleet"
+    after_help = "Examples:\n  turnctl sessions --user @alice:domain.org\n  turnctl sessions --tenant acme\n  \
+    turnctl sessions --fleet"
 )]
 pub struct SessionsArgs {
     #[command(flatten)]
@@ -26,6 +29,9 @@ pub struct SessionsArgs {
     /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
+    /// Only this tenant; default is the one without a name
+    #[arg(long, value_name = "NAME", conflicts_with = "fleet")]
+    tenant: Option<String>,
     /// On all servers of the fleet; exit status 1 if some do not answer
     #[arg(long)]
     fleet: bool,
@@ -45,9 +51,10 @@ pub struct StatusArgs {
 /// The arguments of `kick`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "Examples:\n  turnctl kick --user @alice:domain.org\n  turnctl kick --user @alice:domain.org --fleet"
+    after_help = "Examples:\n  turnctl kick --user @alice:domain.org\n  turnctl kick --user @alice:domain.org --fleet\n  \
+    turnctl kick --user alice --tenant acme"
 )]
-#[group(required = true, multiple = true, args = ["user", "client"])]
+#[group(required = true, multiple = true, args = ["user", "client", "tenant"])]
 pub struct KickArgs {
     #[command(flatten)]
     socket: SocketArgs,
@@ -57,6 +64,9 @@ pub struct KickArgs {
     /// The client's address and port, as `sessions` shows it
     #[arg(long, value_name = "ADDRESS:PORT")]
     client: Option<SocketAddr>,
+    /// Only sessions of this tenant; default is the one without a name. Without this option, those of every tenant
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<String>,
     /// On all servers of the fleet; needs --user
     #[arg(long, requires = "user", conflicts_with = "client")]
     fleet: bool,
@@ -131,6 +141,9 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
             "listener"
         )?;
     }
+    for tenant in &status.tenants {
+        print_tenant(tenant, out)?;
+    }
     for certificate in &status.certificates {
         let names = certificate.names.join(", ");
         let until = date(certificate.expires_at);
@@ -147,6 +160,22 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  {:<16} {reload}", "last reload")
 }
 
+fn print_tenant(tenant: &TenantStatus, out: &mut dyn Write) -> io::Result<()> {
+    let TenantStatus { name, allocations, users, relay_ports, relay_ports_used, traffic } = tenant;
+    let Traffic { bytes_to_peers, bytes_to_clients, .. } = traffic;
+    let own = match (*relay_ports, relay_ports_used) {
+        (0, _) => String::new(),
+        (all, PortsUsed { ipv4, ipv6 }) => format!(", ports {ipv4} IPv4, {ipv6} IPv6 of {all}"),
+    };
+    writeln!(
+        out,
+        "  {:<16} {}: {allocations} allocations, {users} users, {bytes_to_peers} bytes to peers, \
+         {bytes_to_clients} to clients{own}",
+        "tenant",
+        name.escape_debug()
+    )
+}
+
 /// Prints the allocations there are, one a line. Returns the exit status.
 pub(super) fn sessions(
     args: &SessionsArgs,
@@ -156,7 +185,7 @@ pub(super) fn sessions(
     if args.fleet {
         return ask_fleet::sessions(&args.socket, env, args.user.clone(), out);
     }
-    let request = Request::Sessions { user: args.user.clone() };
+    let request = Request::Sessions { user: args.user.clone(), tenant: args.tenant.clone() };
     let mut number = 0_u64;
     let answer = ask(&args.socket, env, &request, out, |session, out| {
         if number == 0 {
@@ -180,7 +209,12 @@ pub(super) fn kick(
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let request = Request::Kick { user: args.user.clone(), client: args.client, fleet: args.fleet };
+    let request = Request::Kick {
+        user: args.user.clone(),
+        client: args.client,
+        tenant: args.tenant.clone(),
+        fleet: args.fleet,
+    };
     if args.fleet {
         return print_messages(&args.socket, env, &request, out);
     }

@@ -15,6 +15,15 @@ pub(super) fn session_titles(out: &mut dyn Write) -> io::Result<()> {
     )
 }
 
+/// The user of a session, behind its tenant if it has one; nothing that a terminal would act upon.
+pub(super) fn user(session: &Session) -> String {
+    let user = session.user.escape_debug();
+    match &session.tenant {
+        None => user.to_string(),
+        Some(tenant) => format!("{}/{user}", tenant.escape_debug()),
+    }
+}
+
 /// One session. What clients call themselves is theirs to choose.
 pub(super) fn session_line(session: &Session, out: &mut dyn Write) -> io::Result<()> {
     let seconds = |seconds: u64| show_duration(Duration::from_secs(seconds));
@@ -23,7 +32,7 @@ pub(super) fn session_line(session: &Session, out: &mut dyn Write) -> io::Result
         "{:<24} {:<4} {:<32} {:<24} {:>5} {:>12} {:>12} {:>8} {:>8}",
         session.client,
         session.transport,
-        session.user.escape_debug().to_string(),
+        user(session),
         session.relayed_addresses.join(","),
         session.permissions,
         session.traffic.bytes_to_peers,

@@ -13,6 +13,7 @@ const TOKEN = 'taciturn-token';
 const by = (id) => document.getElementById(id);
 const tables = {
   sessions: new Table(by('sessions')),
+  tenants: new Table(by('tenants')),
   logins: new Table(by('logins')),
   peers: new Table(by('peers')),
   tests: new Table(by('tests')),
@@ -42,7 +43,7 @@ async function ask(path, options = {}) {
 
 // --- What is shown ---
 
-const keyOf = (session) => `${session.client} ${session.relayed_addresses.join()} ${session.user}`;
+const keyOf = (session) => `${session.tenant ?? ''} ${session.client} ${session.relayed_addresses.join()} ${session.user}`;
 
 function measure({ now, sessions }) {
   const [measured, seen] = [new Map(), new Map()];
@@ -59,11 +60,13 @@ function measure({ now, sessions }) {
 }
 
 // The user of a homeserver's credential, without the time that it ends.
-const userOf = (session) => session.user.replace(/^\d{9,}:(?=.)/, '');
+const nameOf = (session) => session.user.replace(/^\d{9,}:(?=.)/, '');
+// A tenant's user with its tenant, as turnctl writes it.
+const userOf = (session) => (session.tenant ? `${session.tenant}/${nameOf(session)}` : nameOf(session));
 
 function showSessions() {
   const wanted = by('filter').value.trim().toLowerCase();
-  const matches = (one) => !wanted || `${one.user} ${one.client} ${one.relayed_addresses}`.toLowerCase().includes(wanted);
+  const matches = (one) => !wanted || `${one.tenant ?? ''}/${one.user} ${one.client} ${one.relayed_addresses}`.toLowerCase().includes(wanted);
   const rate = (one) => rates.get(keyOf(one)) ?? { peers: 0, clients: 0 };
   const all = overview.sessions.filter(matches);
   const total = (one) => rate(one).peers + rate(one).clients;
@@ -85,6 +88,21 @@ function showSessions() {
   by('how-to-act').hidden = overview.may_act;
   by('make-link').hidden = !overview.may_act;
   setText(by('how-to-act'), text('howToAct'));
+}
+
+function showTenants() {
+  const tenants = overview.status.tenants ?? [];
+  by('tenants-section').hidden = !tenants.length;
+  const used = ({ ipv4, ipv6 }) => number(Math.max(ipv4, ipv6));
+  const ports = (one) => (one.relay_ports ? text('portsOf', { used: used(one.relay_ports_used), all: number(one.relay_ports) }) : '–');
+  const columns = [
+    [text('tenant'), (one) => one.name],
+    [text('sessions'), (one) => number(one.allocations), true],
+    [text('users'), (one) => number(one.users), true],
+    [text('ownPorts'), ports, true],
+    [text('relayed'), (one) => bytes(one.bytes_to_peers + one.bytes_to_clients), true],
+  ];
+  tables.tenants.show(text('tenants'), columns, tenants, (one) => one.name, text('none'));
 }
 
 function endButton(session) {
@@ -223,6 +241,7 @@ function show() {
   setText(state, text(status.ready ? 'ready' : 'draining'));
   showTiles();
   showSessions();
+  showTenants();
   showFailures();
   showCertificates();
   showDoctor();

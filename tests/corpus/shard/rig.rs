@@ -103,6 +103,7 @@ impl Rig {
             tickets: Arc::new(taciturn_turn::TicketKey::new(Zeroizing::new([3; 32]))),
             bans: Arc::default(),
             requests: Arc::default(),
+            tenant_peers: Arc::default(),
             mobile: Arc::default(),
             guests: Arc::default(),
         };
@@ -226,7 +227,7 @@ impl Rig {
             }
             Step::Kick { user } => {
                 let user = Some(USERS[usize::from(*user % 4)].name.clone());
-                let whose = Whose { user, client: None };
+                let whose = Whose { user, ..Whose::default() };
                 self.shard.kick(self.now, &whose, &mut self.world);
             }
             Step::Deny { everybody } => self.deny(*everybody),

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::{
     AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, EndReason,
-    Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness, RelayId,
-    RelaySockets, ShardNumber, Traffic, Usage, Via,
+    Entrance, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness,
+    RelayId, RelaySockets, ShardNumber, Traffic, Usage, Via,
 };
 
 /// A relay socket.
@@ -154,6 +154,10 @@ impl Clients for World {
 
     fn is_secure(&self, client: Client) -> bool {
         client.via == Via::Stream { connection: 6, listener: 1 }
+    }
+
+    fn entrance(&self, _client: Client) -> Entrance {
+        Entrance::default()
     }
 }
 

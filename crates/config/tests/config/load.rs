@@ -590,3 +590,69 @@ fn a_fleet_is_met_by_a_url_without_a_password_in_it() {
         assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");
     }
 }
+
+#[test]
+fn tenants_have_what_their_sections_say_and_otherwise_what_the_server_has() {
+    let toml = r#"
+        realm = "turn.domain.org"
+        [limits]
+        allocations_per_user = 7
+        bytes_per_second_per_user = 500000
+        bytes_per_second = 9000000
+        [peers]
+        allow = ["10.0.0.0/24"]
+        [[tenant]]
+        name = "acme"
+        secrets = ["a secret of acme, and long"]
+        users = ["alice:correct horse"]
+        relay_ports = "59000-59299"
+        limits.allocations = 200
+        limits.allocations_per_user = 4
+        limits.bytes_per_second = 20_000_000
+        peers.allow = ["10.1.2.0/24"]
+        [[tenant]]
+        name = "beta"
+        realm = "Turn.Beta.example"
+        users = ["alice:correct horse"]
+    "#;
+    let config = Config::from_toml(toml).unwrap().config;
+    let [acme, beta] = &config.tenants[..] else { panic!("{:?}", config.tenants) };
+    assert_eq!((acme.name.to_string(), acme.realm.as_str()), ("acme".into(), "turn.domain.org"));
+    assert_eq!((acme.users.len(), acme.secrets.len(), acme.server_names.len()), (1, 1, 0));
+    assert_eq!(acme.relay_ports.unwrap().to_string(), "59000-59299");
+    assert_eq!((acme.peers.allow.len(), beta.peers.allow.len()), (1, 0));
+    assert_eq!((acme.limits.allocations, acme.limits.allocations_per_user), (200, 4));
+    assert_eq!(acme.limits.bytes_per_second, 20_000_000);
+    assert_eq!(acme.limits.bytes_per_second_per_user, 500_000);
+    // Nothing of the server's own is the tenant's in all: it holds for all of them together.
+    assert_eq!((beta.limits.allocations_per_user, beta.limits.bytes_per_second), (7, 0));
+    assert_eq!(
+        (beta.realm.as_str(), &beta.server_names[..]),
+        ("Turn.Beta.example", &["turn.beta.example".to_owned()][..])
+    );
+    // Somebody may log in, so no secret is made.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("taciturn.toml");
+    fs::write(&file, toml).unwrap();
+    let args = ServerArgs {
+        config: Some(file),
+        state_dir: Some(dir.path().join("state")),
+        ..ServerArgs::default()
+    };
+    let loaded = Config::load(&args, &Environment::default()).unwrap();
+    assert!(loaded.config.auth.secrets.is_empty() && !dir.path().join("state").exists());
+}
+
+#[test]
+fn tenants_come_from_the_environment_as_well() {
+    let value = r#"[{name = "acme", secrets = ["a secret of acme, and long"], limits = {allocations = 3}}]"#;
+    let with = |value| {
+        Config::inspect(&ServerArgs::default(), &Environment::new([("TACITURN_TENANT", value)]))
+    };
+    assert_eq!(with(value).unwrap().config.tenants[0].limits.allocations, 3);
+    let error = with("acme").unwrap_err().to_string();
+    assert!(
+        error.contains("TACITURN_TENANT") && error.contains("not a TOML list of tables"),
+        "{error}"
+    );
+}

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use openssl::ssl::{Error, ErrorCode, Ssl, SslStream};
+use openssl::ssl::{Error, ErrorCode, NameType, Ssl, SslStream};
 
 use super::error::{DtlsError, library, reason};
 use super::ffi::{self, Timer};
@@ -233,6 +233,12 @@ impl Connection {
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         self.stream.ssl().selected_alpn_protocol()
+    }
+
+    /// Returns the name that the client asked for (RFC 6066 section 3), when it did.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.stream.ssl().servername(NameType::HOST_NAME)
     }
 
     /// Returns the cipher agreed on, by OpenSSL's name.

@@ -255,6 +255,12 @@ impl DtlsClients {
         self.clients.get_mut(number as usize)
     }
 
+    /// Returns the name that the client of a connection asked for, in lower case.
+    pub(crate) fn server_name(&self, number: u32) -> Option<Arc<str>> {
+        let client = self.clients.get(number as usize)?;
+        client.connection.server_name().map(|name| name.to_ascii_lowercase().into())
+    }
+
     /// Handles a datagram from an unknown source, or from the client of connection `known` that begins a new
     /// one.
     pub(crate) fn admit(

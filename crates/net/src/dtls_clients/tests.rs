@@ -84,6 +84,7 @@ impl Rig {
         let shared = Shared {
             settings: test_rules::settings(),
             rules: rules(start.tick, Vec::new()),
+            entrances: Arc::default(),
             connections: Arc::clone(&connections),
             handshakes: Arc::clone(&handshakes),
             failed_logins: Arc::default(),

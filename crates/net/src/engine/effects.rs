@@ -8,11 +8,12 @@ use crate::batch::ip_fields::IpFields;
 use crate::clients::Message;
 use crate::event_log::{Kind, NO_SOURCE};
 use crate::mailbox::Command;
+use crate::stream::send_queue::SendQueue;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::{
-    AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, Event,
-    MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness, RelayId, RelaySockets,
-    ShardNumber, Traffic, Usage, Via,
+    AllocationId, ChannelRoute, Client, Clients, ConnectError, ConnectionId, DataPath, Entrance,
+    Event, MobileId, Observer, OpenError, OtherShards, PeerConnections, Randomness, RelayId,
+    RelaySockets, ShardNumber, Traffic, Usage, Via,
 };
 
 /// A worker's resources, for the duration of a call into its shard.
@@ -125,6 +126,24 @@ impl Clients for Effects<'_> {
 
     fn is_secure(&self, client: Client) -> bool {
         self.resources.clients.is_secure(client.via)
+    }
+
+    fn entrance(&self, client: Client) -> Entrance {
+        let Resources { sockets, clients, entrances, .. } = &*self.resources;
+        let (listener, server_name) = match client.via {
+            Via::Stream { connection, .. } => {
+                let queue = clients.stream(connection);
+                let listener = queue.and_then(SendQueue::listener);
+                (listener, queue.and_then(SendQueue::server_name))
+            }
+            Via::Udp(number) => (sockets.listener(number).map(|of| of.id), None),
+            Via::Dtls { connection, listener } => {
+                let name = entrances.by_name().then(|| clients.dtls.server_name(connection));
+                (sockets.listener(listener).map(|of| of.id), name.flatten())
+            }
+        };
+        let realm = listener.and_then(|listener| entrances.realm(listener));
+        Entrance { realm, server_name }
     }
 }
 

@@ -100,6 +100,7 @@ impl Engine {
                 tcp: TcpRelays::new(clock, unbound),
                 workers,
                 carried: None,
+                entrances: Arc::clone(&shared.entrances),
                 log: EventLog::new(shared.limit_names, Arc::clone(&shared.failed_logins)),
                 events: EventCounts::default(),
             },
@@ -253,7 +254,7 @@ impl Engine {
     /// Returns what is counted here.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = Snapshot {
-            statistics: *self.shard.statistics(),
+            statistics: self.shard.statistics().clone(),
             allocations: self.shard.len(),
             ..Snapshot::default()
         };

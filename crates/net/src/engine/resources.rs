@@ -1,9 +1,12 @@
 //! What a worker has besides the protocol's state: sockets, clients, and what is counted and logged.
 
+use std::sync::Arc;
+
 use crate::batch::egress::Egress;
 use crate::carry::CarriedSockets;
 use crate::clients::Clients;
 use crate::counters::{EventCounts, Snapshot};
+use crate::entrances::Entrances;
 use crate::event_log::EventLog;
 use crate::mailbox::OtherWorkers;
 use crate::sockets::Sockets;
@@ -22,6 +25,8 @@ pub(crate) struct Resources {
     pub(crate) workers: OtherWorkers,
     /// The sockets of another process, while this one takes over what it has had.
     pub(crate) carried: Option<CarriedSockets>,
+    /// Which realms the clients of listeners get.
+    pub(crate) entrances: Arc<Entrances>,
     pub(crate) log: EventLog,
     pub(crate) events: EventCounts,
 }

@@ -36,6 +36,7 @@ impl Rig {
                 ..settings()
             },
             rules: rules(clock.now().tick, Vec::new()),
+            entrances: Arc::default(),
             connections: Arc::new(Connections::new(1, 1)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),

@@ -64,6 +64,9 @@ pub(crate) trait Host: Messages {
     /// Returns what limits handshakes.
     fn handshakes(&self) -> &Gate;
 
+    /// Returns true if the name that a client asks for by TLS decides which realm it gets.
+    fn asks_for_server_names(&self) -> bool;
+
     /// Returns who takes connections that speak HTTP.
     fn reception(&self) -> &Reception;
 
@@ -192,7 +195,8 @@ impl<H: Host> Incoming<H> {
         };
         let outcome = match established {
             Ok(Some(Established::Tcp(stream))) => {
-                Box::pin(self.serve_messages(stream, client, local, "tcp", &ticket, since)).await
+                let carrier = ("tcp", None);
+                Box::pin(self.serve_messages(stream, client, local, carrier, &ticket, since)).await
             }
             Ok(Some(Established::Visitor(stream))) => {
                 if let Some(receptionist) = self.worker.reception().expecting() {
@@ -201,7 +205,8 @@ impl<H: Host> Incoming<H> {
                 return Ok(());
             }
             Ok(Some(Established::Tls(stream))) => {
-                Box::pin(self.serve_messages(stream, client, local, "tls", &ticket, since)).await
+                let carrier = ("tls", self.server_name(&stream));
+                Box::pin(self.serve_messages(stream, client, local, carrier, &ticket, since)).await
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -366,19 +371,26 @@ impl<H: Host> Incoming<H> {
         })
     }
 
+    /// The name that the client asked for, if that matters. It is a DNS name (rustls takes no other), and so short.
+    fn server_name(&self, stream: &TlsStream<Rewound<TcpStream>>) -> Option<Arc<str>> {
+        let name = stream.get_ref().1.server_name().filter(|_| self.worker.asks_for_server_names());
+        name.map(|name| name.to_ascii_lowercase().into())
+    }
+
     async fn serve_messages<S: AsyncRead + AsyncWrite + OverTcp + Unpin>(
         &self,
         stream: S,
         client: SocketAddr,
         local: IpAddr,
-        transport: &'static str,
+        (transport, server_name): (&'static str, Option<Arc<str>>),
         ticket: &ConnectionTicket,
         since: Instant,
     ) -> io::Result<()> {
         if self.listener.is_retired() {
             return Err(io::Error::other("the listener was removed"));
         }
-        let queue = Rc::new(SendQueue::new(transport).with_ip_fields(ip_fields(&stream)));
+        let queue = SendQueue::new(transport).with_ip_fields(ip_fields(&stream));
+        let queue = Rc::new(queue.entered_by(self.listener.id, server_name));
         let number = self.worker.connect(Rc::clone(&queue));
         let via = Via::Stream { connection: number, listener: self.listener.number };
         let client = Client { via, local: canonical_ip(local), remote: ClientAddr(client) };

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncWrite;
@@ -12,6 +13,7 @@ use tokio::io::AsyncWrite;
 use super::continuation::{Continuation, End};
 use crate::answer_size::LONGEST_ANSWER;
 use crate::batch::ip_fields::IpFields;
+use crate::listener::id::ListenerId;
 use taciturn_turn::Prefix;
 
 /// Bytes of media that wait for a slow client before the newest are dropped. At 2 Mbit/s this is
@@ -48,6 +50,9 @@ pub(crate) struct SendQueue {
     dropped: Cell<u64>,
     /// What carries it, for logs: "tcp" or "tls".
     transport: &'static str,
+    /// The listener that the client came in by, and the name that it asked for by TLS, if that matters.
+    listener: Option<ListenerId>,
+    server_name: Option<Arc<str>>,
     /// What the client's data are sent to peers with.
     ip_fields: IpFields,
     continuation: Continuation,
@@ -64,6 +69,8 @@ impl SendQueue {
             broken: Cell::new(false),
             dropped: Cell::new(0),
             transport,
+            listener: None,
+            server_name: None,
             ip_fields: IpFields::default(),
             continuation: Continuation::default(),
         }
@@ -99,6 +106,21 @@ impl SendQueue {
     /// Returns what waits to be written.
     pub(crate) fn unsent(&self) -> Vec<u8> {
         self.waiting.borrow().clone()
+    }
+
+    /// Sets where the client came in.
+    pub(crate) fn entered_by(self, listener: ListenerId, server_name: Option<Arc<str>>) -> Self {
+        Self { listener: Some(listener), server_name, ..self }
+    }
+
+    /// The listener that the client came in by.
+    pub(crate) const fn listener(&self) -> Option<ListenerId> {
+        self.listener
+    }
+
+    /// The name that the client asked for by TLS, in lower case, if that matters.
+    pub(crate) fn server_name(&self) -> Option<Arc<str>> {
+        self.server_name.clone()
     }
 
     /// Sets what the client's data are sent to peers with.

@@ -53,6 +53,7 @@ impl Rig {
         let shared = Shared {
             settings: settings(),
             rules: rules(clock.now().tick, Vec::new()),
+            entrances: Arc::default(),
             connections: Arc::clone(&connections),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),

@@ -55,6 +55,7 @@ impl Rig {
                 answers: Arc::new(answers),
                 ..rules(clock.now().tick, vec!["127.0.0.0/8".parse().unwrap()])
             },
+            entrances: Arc::default(),
             connections: Arc::new(Connections::new(2, 2)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),

@@ -80,7 +80,13 @@ impl Core {
         let unsent = std::mem::take(&mut client.unsent);
         let unread = std::mem::take(&mut client.unread);
         let queue = SendQueue::going_on("tcp", unsent, Continuation::of_unread(unread));
-        let queue = Rc::new(queue.with_ip_fields(client.ip_fields));
+        let queue = queue.with_ip_fields(client.ip_fields);
+        let listener = client.client.via.listener();
+        let queue = match self.stream_listeners.borrow().numbered(listener) {
+            Some(listener) => queue.entered_by(listener.id, None),
+            None => queue,
+        };
+        let queue = Rc::new(queue);
         self.engine.borrow_mut().resources().clients.connect(Rc::clone(&queue));
         (client, queue)
     }

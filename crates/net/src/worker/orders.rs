@@ -117,12 +117,13 @@ fn carry_out(core: &Rc<Core>, command: Command) {
 impl Core {
     /// Replaces the settings and rules. What serves connections stays.
     fn set_rules(&self, shared: Shared) -> Withdrawn {
-        let Shared { settings, rules, handshakes, wake_delay, kept_fields, .. } = shared;
+        let Shared { settings, rules, entrances, handshakes, wake_delay, kept_fields, .. } = shared;
         self.handshakes.set(handshakes, Arc::clone(&rules.answers));
         self.udp.borrow_mut().set_wake_delay(wake_delay);
         self.engine.borrow_mut().enter(|entered| {
             entered.out.resources.sockets.set_icmp_errors(settings.icmp_errors);
             entered.out.resources.sockets.set_kept_fields(kept_fields);
+            entered.out.resources.entrances = entrances;
             entered.shard.set_rules(entered.now, settings, rules, &mut entered.out)
         })
     }

@@ -68,6 +68,10 @@ impl Host for Core {
         &self.handshakes
     }
 
+    fn asks_for_server_names(&self) -> bool {
+        self.engine.borrow_mut().resources().entrances.by_name()
+    }
+
     fn reception(&self) -> &Reception {
         &self.reception
     }

@@ -13,9 +13,10 @@ use crate::channel_route::ChannelRoute;
 use crate::clock::{Remaining, TakeOver, Tick};
 use crate::effects::DataPath;
 use crate::guests::{GuestRelay, GuestTicket};
-use crate::policy::{AllocationAnswers, Meter, PortLease, QuotaTicket, RequestBudget};
+use crate::policy::{AllocationAnswers, Meter, PeerPolicy, PortLease, QuotaTicket, RequestBudget};
 use crate::snapshot::records::{AllocationRecord, GrantedRecord, KindRecord, RelayRecord};
 use crate::statistics::Statistics;
+use crate::tenant_traffic::TenantSlot;
 use crate::traffic::{Traffic, Usage};
 use crate::types::{Carrier, Client, PeerAddr, RelayId};
 use crate::user::UserId;
@@ -48,6 +49,8 @@ impl Relay {
 pub(crate) struct Allocation {
     pub(super) client: Client,
     pub(crate) carrier: Carrier,
+    /// Where its tenant is counted on the shard that has it.
+    pub(crate) tenant_slot: TenantSlot,
     pub(crate) username: UserId,
     pub(crate) key: LongTermKey,
     //= 8656-6-no-password
@@ -57,6 +60,9 @@ pub(crate) struct Allocation {
     pub(crate) origin: Option<Origin>,
     /// The guest whose it is, if it is one's.
     pub(crate) guest: Option<GuestTicket>,
+    /// The peer rules of its tenant; `None` of the default one, which has those of the server. Kept here so that no
+    /// packet has to look for them.
+    pub(crate) peers: Option<Arc<PeerPolicy>>,
     /// Gives the place in the user's quota back when dropped.
     pub(crate) quota: QuotaTicket,
     /// What it has spent of its rates; shared with the connections of a TCP allocation.
@@ -118,11 +124,13 @@ pub(crate) struct Granted {
 pub(crate) struct Foundation {
     pub(crate) client: Client,
     pub(crate) carrier: Carrier,
+    pub(crate) tenant_slot: TenantSlot,
     pub(crate) username: UserId,
     pub(crate) key: LongTermKey,
     pub(crate) credential_expires: Option<u64>,
     pub(crate) origin: Option<Origin>,
     pub(crate) guest: Option<GuestTicket>,
+    pub(crate) peers: Option<Arc<PeerPolicy>>,
     pub(crate) quota: QuotaTicket,
     pub(crate) made_by: TransactionId,
     pub(crate) kind: Kind,
@@ -133,11 +141,13 @@ impl Allocation {
         Self {
             client: foundation.client,
             carrier: foundation.carrier,
+            tenant_slot: foundation.tenant_slot,
             username: foundation.username,
             key: foundation.key,
             credential_expires: foundation.credential_expires,
             origin: foundation.origin,
             guest: foundation.guest,
+            peers: foundation.peers,
             quota: foundation.quota,
             meter: Arc::default(),
             relays: [None, None],
@@ -165,11 +175,13 @@ impl Allocation {
         let Self {
             client,
             carrier,
+            tenant_slot: _, // of this shard
             username,
             key,
             credential_expires,
             origin,
             guest: _, // those of guests stay here
+            peers: _, // configured
             quota,
             meter,
             relays,
@@ -223,7 +235,7 @@ impl Allocation {
     /// in the quota, and where it may move, are restored already.
     pub(super) fn restore(
         record: &AllocationRecord,
-        (client, carrier): (Client, Carrier),
+        (client, carrier, tenant_slot): (Client, Carrier, TenantSlot),
         (quota, mobility): (QuotaTicket, Option<Mobility>),
         there: &TakeOver,
     ) -> Self {
@@ -262,11 +274,14 @@ impl Allocation {
         Self {
             client,
             carrier,
+            tenant_slot,
             username: username.clone(),
             key: key.clone(),
             credential_expires: *credential_expires,
             origin: *origin,
             guest: None,
+            // Set as after a reload.
+            peers: None,
             quota,
             meter: Arc::new(meter),
             relays: [None, None],
@@ -288,8 +303,20 @@ impl Allocation {
         }
     }
 
+    /// What it counts as among what is relayed.
+    #[inline]
+    pub(crate) const fn counted_as(&self) -> (Carrier, TenantSlot) {
+        (self.carrier, self.tenant_slot)
+    }
+
     pub(crate) const fn client(&self) -> Client {
         self.client
+    }
+
+    /// Its peer rules, given those of the server.
+    #[inline]
+    pub(crate) fn peers<'a>(&'a self, server: &'a PeerPolicy) -> &'a PeerPolicy {
+        self.peers.as_deref().unwrap_or(server)
     }
 
     pub(crate) const fn expires(&self) -> Tick {
@@ -409,7 +436,7 @@ impl Allocation {
     /// Counts what was relayed for it elsewhere, by its TCP connections or by another data path.
     pub(crate) fn count(&mut self, used: Usage, statistics: &mut Statistics) {
         self.traffic.add(used.traffic);
-        statistics.relayed_mut(self.carrier).add(used.traffic);
+        statistics.add_relayed(self.counted_as(), used.traffic);
         if !used.is_nothing() {
             self.active = self.active.max(used.last);
         }

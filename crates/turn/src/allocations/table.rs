@@ -15,6 +15,7 @@ use crate::clock::{TakeOver, Tick};
 use crate::deadlines::Deadlines;
 use crate::policy::QuotaTicket;
 use crate::snapshot::records::AllocationRecord;
+use crate::tenant_traffic::TenantSlot;
 use crate::types::{AllocationId, Carrier, Client, RelayId};
 use taciturn_stun::Family;
 
@@ -342,7 +343,7 @@ impl Loose {
     /// One that another process had; [`Allocation::restore`] says what it lacks.
     pub(crate) fn restore(
         record: &AllocationRecord,
-        client: (Client, Carrier),
+        client: (Client, Carrier, TenantSlot),
         (quota, mobility): (QuotaTicket, Option<Mobility>),
         there: &TakeOver,
     ) -> Self {

@@ -1,126 +1,50 @@
-//! From a USERNAME to a key: static users and shared secrets, both at once.
+//! From a USERNAME to a key: static users and shared secrets, both at once, of all tenants.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::iter;
 
 use super::origin::Fingerprint;
-use super::{
-    LongTermKey, Origin, PasswordAlgorithm, RestName, SecretHash, SecurityFeatures, SharedSecret,
-    StaticKey, StaticUser, long_term_key_by, userhash,
-};
-use crate::guests::Guest;
+use super::{Origin, Realm, SecretHash, SharedSecret, StaticUser};
+use crate::entrance::Entrance;
+use crate::tenant::TenantName;
 use crate::user::UserId;
 
-/// What a good credential grants.
+/// The credentials of one tenant.
 #[derive(Clone, Debug)]
-pub struct Grant {
-    /// The key, for this and later messages of the same user.
-    pub key: LongTermKey,
-    /// The username itself, be it that the client sent a hash of it.
-    pub username: UserId,
-    /// The user behind the username, that limits go by: for REST credentials what stands beside the
-    /// expiry, so that a new credential of the same person counts as the same user.
-    pub user: UserId,
-    /// When the credential expires, in seconds since 1970; `None` for static users.
-    pub expires: Option<u64>,
-    /// The user or secret of the configuration; `None` where the key of an allocation was good.
-    pub origin: Option<Origin>,
-    /// What the password of a shared secret was made with; `None` for all others.
-    pub hash: Option<SecretHash>,
-    /// The guest whose credential it is, if it is one's.
-    pub guest: Option<Arc<Guest>>,
+pub struct TenantCredentials {
+    /// Its name.
+    pub name: TenantName,
+    /// The realm that they are valid in: that of the server, or another.
+    pub realm: String,
+    /// In lower case: a client that asks for one of these by TLS gets this realm.
+    pub server_names: Vec<String>,
+    /// Static users.
+    pub users: Vec<StaticUser>,
+    /// Shared secrets.
+    pub secrets: Vec<SharedSecret>,
 }
 
-/// Who a client says it is.
-#[derive(Clone, Copy, Debug)]
-pub enum Claim<'a> {
-    /// USERNAME, [bare](super::bare).
-    Name(&'a str),
-    /// USERHASH. Static users are found by it. Names of the REST scheme are not known before a
-    /// client sends one, so their hashes are of no use, and are not offered where there are secrets.
-    Hash([u8; 32]),
-}
-
-/// Why a credential is refused, for the log. The client is told 401 in each case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// No static user of this name, and no shared secret could have made it.
-    UnknownUser,
-    /// A shared secret has made the password, and the name holds no time that it ends at.
-    NoExpiry,
-    /// The name is known, or has the REST form, but no key fits.
-    WrongPassword,
-    /// A REST credential that was good.
-    Expired {
-        /// For how long it has been expired.
-        seconds: u64,
-    },
-}
-
-impl Denied {
-    /// The names among the metrics.
-    pub const NAMES: [&'static str; 3] = ["unknown_user", "wrong_password", "expired"];
-
-    /// Its name among the metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        let [unknown_user, wrong_password, expired] = Self::NAMES;
-        match self {
-            Self::UnknownUser | Self::NoExpiry => unknown_user,
-            Self::WrongPassword => wrong_password,
-            Self::Expired { .. } => expired,
-        }
-    }
-}
-
-impl std::fmt::Display for Denied {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::UnknownUser => f.write_str("unknown user"),
-            Self::NoExpiry => f.write_str(
-                "the password is right, but the part of the username before the colon is no whole number of seconds",
-            ),
-            Self::WrongPassword => f.write_str("wrong password or secret"),
-            Self::Expired { seconds } => write!(f, "credential expired {seconds} s ago"),
-        }
-    }
-}
+/// One of the realms of an [`Authenticator`]; by default that of the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RealmId(u8);
 
 /// Knows every credential of the configuration.
 #[derive(Debug)]
 pub struct Authenticator {
-    realm: Arc<str>,
-    users: HashMap<Box<str>, Keys>,
-    names: HashMap<[u8; 32], Box<str>>,
-    secrets: Vec<(SharedSecret, Origin)>,
-    /// What passwords of the secrets may be made with.
-    hashes: Vec<SecretHash>,
+    /// That of the server.
+    realm: Realm,
+    /// Those of tenants that have another, by their [`RealmId`] less one.
+    others: Vec<Realm>,
+    /// Which realm a client gets that asks for a name by TLS.
+    server_names: HashMap<Box<str>, RealmId>,
     /// Of all users and secrets.
     origins: HashSet<Fingerprint>,
     strict_expiry: bool,
 }
 
-/// The keys of a static user, as far as its entry in the configuration yields them.
-#[derive(Debug)]
-struct Keys {
-    user: UserId,
-    md5: Option<LongTermKey>,
-    sha256: Option<LongTermKey>,
-    origin: Origin,
-}
-
-impl Keys {
-    const fn by(&self, algorithm: PasswordAlgorithm) -> Option<&LongTermKey> {
-        match algorithm {
-            PasswordAlgorithm::Md5 => self.md5.as_ref(),
-            PasswordAlgorithm::Sha256 => self.sha256.as_ref(),
-        }
-    }
-}
-
 impl Authenticator {
-    /// Derives the keys of the static users once. Passwords of the secrets are made with HMAC-SHA1; see
-    /// [`Self::with_hashes`].
+    /// The server's own credentials. Derives the keys of the static users once. Passwords of the secrets are made
+    /// with HMAC-SHA1; see [`Self::with_hashes`].
     #[must_use]
     pub fn new(
         realm: &str,
@@ -128,176 +52,103 @@ impl Authenticator {
         secrets: Vec<SharedSecret>,
         strict_expiry: bool,
     ) -> Self {
-        let realm: Arc<str> = realm.into();
-        let keys = |user: &StaticUser| {
-            let md5 = user.long_term_key(PasswordAlgorithm::Md5, &realm);
-            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, &realm);
-            let password = match &user.key {
-                StaticKey::Password(password) => Some(password.as_bytes()),
-                StaticKey::Md5(_) => None,
-            };
-            let key = md5.as_ref().map(LongTermKey::bytes);
-            let origin = Origin::of_user(&user.name, password, key);
-            Keys { user: UserId::new(&realm, user.name.as_str()), md5, sha256, origin }
-        };
-        let name = |user: &StaticUser| Box::from(user.name.as_str());
-        let users_by_name: HashMap<Box<str>, Keys> =
-            users.iter().map(|user| (name(user), keys(user))).collect();
-        let secrets: Vec<_> = secrets
-            .into_iter()
-            .map(|secret| {
-                let origin = Origin::of_secret(secret.expose());
-                (secret, origin)
-            })
-            .collect();
-        let origins = users_by_name.values().map(|keys| keys.origin);
-        let origins = origins.chain(secrets.iter().map(|(_, origin)| *origin));
-        Self {
-            origins: origins.flat_map(|origin| origin.fingerprints()).collect(),
-            names: users.iter().map(|user| (userhash(&user.name, &realm), name(user))).collect(),
-            realm,
-            users: users_by_name,
-            secrets,
-            hashes: vec![SecretHash::Sha1],
-            strict_expiry,
-        }
+        let mut realm = Realm::new(realm, vec![SecretHash::Sha1]);
+        realm.add(&TenantName::default(), users, secrets);
+        let (others, server_names) = (Vec::new(), HashMap::new());
+        Self { realm, others, server_names, origins: HashSet::new(), strict_expiry }
+            .with_origins_known()
     }
 
     /// Accepts passwords of the secrets that were made with one of these instead.
     #[must_use]
-    pub fn with_hashes(self, hashes: Vec<SecretHash>) -> Self {
-        Self { hashes, ..self }
+    pub fn with_hashes(mut self, hashes: Vec<SecretHash>) -> Self {
+        self.realm.set_hashes(&hashes);
+        self.others.iter_mut().for_each(|realm| realm.set_hashes(&hashes));
+        self
     }
 
-    /// What clients can be offered such that it works for each of them.
-    ///
-    /// A client chooses an algorithm before it says who it is: SHA-256 is offered only where every
-    /// user has a key of it. A client that is told of hashed usernames must use them: they are
-    /// offered only where all users are static.
+    /// Adds the credentials of tenants; those of more than 255 realms besides the server's are left out.
     #[must_use]
-    //= 8489-9.2.4-anonymity-bit
-    pub fn features(&self) -> SecurityFeatures {
-        SecurityFeatures {
-            password_algorithms: self.users.values().all(|keys| keys.sha256.is_some()),
-            username_anonymity: self.secrets.is_empty() && !self.users.is_empty(),
+    pub fn with_tenants(mut self, tenants: &[TenantCredentials]) -> Self {
+        for tenant in tenants {
+            let Some(id) = self.realm_of(&tenant.realm) else { continue };
+            let realm = match self.others.get_mut(usize::from(id.0).wrapping_sub(1)) {
+                Some(realm) => realm,
+                None => &mut self.realm,
+            };
+            realm.add(&tenant.name, &tenant.users, tenant.secrets.clone());
+            let names = tenant.server_names.iter().map(|name| (name.as_str().into(), id));
+            self.server_names.extend(names);
         }
+        self.with_origins_known()
     }
 
-    /// Whether a USERHASH is that of `username`.
+    /// The number of the realm of this name, made where there is none; `None` if there are too many.
+    fn realm_of(&mut self, name: &str) -> Option<RealmId> {
+        if let Some(id) = self.named(name) {
+            return Some(id);
+        }
+        let id = u8::try_from(self.others.len() + 1).ok()?;
+        self.others.push(Realm::new(name, self.realm.hashes().to_vec()));
+        Some(RealmId(id))
+    }
+
+    fn with_origins_known(mut self) -> Self {
+        let origins = self.realms().flat_map(Realm::origins);
+        self.origins = origins.flat_map(|origin| origin.fingerprints()).collect();
+        self
+    }
+
+    fn realms(&self) -> impl Iterator<Item = &Realm> {
+        iter::once(&self.realm).chain(&self.others)
+    }
+
+    fn named(&self, name: &str) -> Option<RealmId> {
+        let at = self.realms().position(|realm| realm.name() == name)?;
+        u8::try_from(at).ok().map(RealmId)
+    }
+
+    /// One of the realms. A number of another [`Authenticator`] may be that of another realm; one that there is
+    /// not is the server's own.
     #[must_use]
-    pub fn is_hash_of(&self, hash: &[u8; 32], username: &str) -> bool {
-        userhash(username, &self.realm) == *hash
+    pub fn realm(&self, RealmId(id): RealmId) -> &Realm {
+        self.others.get(usize::from(id).wrapping_sub(1)).unwrap_or(&self.realm)
     }
 
-    /// Whether the user or secret is among those that are configured.
+    /// The realm for a client: that of the listener that it came in by, otherwise that of the name that it asked
+    /// for by TLS, otherwise the server's. `entrance` is asked only where there are others than that.
+    #[must_use]
+    pub fn realm_at(&self, entrance: impl FnOnce() -> Entrance) -> RealmId {
+        if self.others.is_empty() {
+            return RealmId::default();
+        }
+        let Entrance { realm, server_name } = entrance();
+        let by_listener = realm.and_then(|name| self.named(&name));
+        let by_name = || server_name.and_then(|name| self.server_names.get(&*name).copied());
+        by_listener.or_else(by_name).unwrap_or_default()
+    }
+
+    /// Whether the user or secret is among those that are configured, of whichever tenant.
     #[must_use]
     pub fn has(&self, origin: &Origin) -> bool {
         origin.fingerprints().iter().any(|fingerprint| self.origins.contains(fingerprint))
     }
 
-    /// The realm of every challenge.
-    #[must_use]
-    pub fn realm(&self) -> &str {
-        &self.realm
-    }
-
     /// Whether a credential in the name of `granted` is one of `holder`'s. A reload may give the realm
     /// another name, which makes nobody another user: a realm that is not served any more does not tell
-    /// users apart.
+    /// users apart. Tenants always do.
     #[must_use]
     pub fn is_same(&self, granted: &UserId, holder: &UserId) -> bool {
-        let is_served = *self.realm == *holder.realm();
-        granted.name() == holder.name() && (granted.realm() == holder.realm() || !is_served)
+        let is_served = || self.named(holder.realm()).is_some();
+        granted.name() == holder.name()
+            && granted.tenant() == holder.tenant()
+            && (granted.realm() == holder.realm() || !is_served())
     }
 
     /// Whether an allocation ends with its credential.
     #[must_use]
     pub const fn strict_expiry(&self) -> bool {
         self.strict_expiry
-    }
-
-    /// The static user of a USERHASH.
-    #[must_use]
-    pub fn name_of(&self, hash: &[u8; 32]) -> Option<&str> {
-        self.names.get(hash).map(AsRef::as_ref)
-    }
-
-    /// Looks for the key of a user with which `fits` holds.
-    ///
-    /// The work is the same for a known and an unknown user, a right and a wrong password, and an
-    /// expired credential: one check against a static key (its own or a dummy), one for each secret and hash.
-    ///
-    /// # Errors
-    /// When no key fits, or the credential has expired at `unix` (seconds since 1970).
-    pub fn authenticate(
-        &self,
-        claim: Claim<'_>,
-        algorithm: PasswordAlgorithm,
-        unix: u64,
-        fits: impl Fn(&LongTermKey) -> bool,
-    ) -> Result<Grant, Denied> {
-        // No user has the empty name, so a hash of nobody fares like a name of nobody.
-        let username = match claim {
-            Claim::Name(name) => name,
-            Claim::Hash(hash) => self.name_of(&hash).unwrap_or_default(),
-        };
-        let known = self.users.get(username);
-        let own = known.and_then(|keys| keys.by(algorithm));
-        let dummy;
-        let key = match own {
-            Some(key) => key,
-            None => {
-                dummy = LongTermKey::md5([0; 16]);
-                &dummy
-            }
-        };
-        let static_fits = fits(key) & own.is_some();
-        let static_grant = known.filter(|_| static_fits).map(|keys| Grant {
-            key: key.clone(),
-            username: keys.user.clone(),
-            user: keys.user.clone(),
-            expires: None,
-            origin: Some(keys.origin),
-            hash: None,
-            guest: None,
-        });
-
-        let mut made_by_secret = None;
-        let ways =
-            || self.secrets.iter().flat_map(|secret| self.hashes.iter().map(move |h| (secret, *h)));
-        for ((secret, origin), hash) in ways() {
-            let password = secret.password_by(hash, username);
-            let key = long_term_key_by(algorithm, username, &self.realm, &password);
-            if fits(&key) && made_by_secret.is_none() {
-                made_by_secret = Some((key, *origin, hash));
-            }
-        }
-        if let Some(grant) = static_grant {
-            return Ok(grant);
-        }
-        let Some(rest) = RestName::parse(username) else {
-            return Err(match (known, made_by_secret) {
-                (Some(_), _) => Denied::WrongPassword,
-                (None, Some(_)) if !username.is_empty() => Denied::NoExpiry,
-                (None, _) => Denied::UnknownUser,
-            });
-        };
-        let Some((key, origin, hash)) = made_by_secret else {
-            let possible = known.is_some() || !self.secrets.is_empty();
-            return Err(if possible { Denied::WrongPassword } else { Denied::UnknownUser });
-        };
-        if unix > rest.expires {
-            return Err(Denied::Expired { seconds: unix - rest.expires });
-        }
-        Ok(Grant {
-            key,
-            username: UserId::new(&self.realm, username),
-            user: UserId::new(&self.realm, rest.name),
-            expires: Some(rest.expires),
-            origin: Some(origin),
-            hash: Some(hash),
-            guest: None,
-        })
     }
 }
 
@@ -308,7 +159,10 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::auth::{StaticKey, long_term_key};
+    use crate::auth::{
+        Claim, Denied, Grant, LongTermKey, PasswordAlgorithm, StaticKey, long_term_key,
+        long_term_key_by, userhash,
+    };
 
     const NOW: u64 = 1_700_000_000;
 
@@ -335,7 +189,7 @@ mod tests {
     ) -> Result<Grant, Denied> {
         let sent = long_term_key_by(algorithm, username, "example.org", password);
         let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
-        authenticator().authenticate(claim, algorithm, NOW, fits)
+        authenticator().realm(RealmId::default()).authenticate(claim, algorithm, NOW, fits)
     }
 
     fn with_secret(username: &str, secret: &str) -> Result<Grant, Denied> {
@@ -377,6 +231,7 @@ mod tests {
             let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
             let authenticator = authenticator().with_hashes(allowed.to_vec());
             authenticator
+                .realm(RealmId::default())
                 .authenticate(Claim::Name(username), PasswordAlgorithm::Md5, NOW, fits)
                 .map(|grant| grant.hash)
         };
@@ -437,7 +292,7 @@ mod tests {
         assert_eq!(by(hash(rest), rest, &password).unwrap_err(), Denied::UnknownUser);
         let of_nobody = SharedSecret::new("new secret").password_for("");
         assert_eq!(by([7; 32], "", &of_nobody).unwrap_err(), Denied::UnknownUser);
-        assert!(authenticator().is_hash_of(&hash(rest), rest));
+        assert!(authenticator().realm(RealmId::default()).is_hash_of(&hash(rest), rest));
     }
 
     #[test]
@@ -458,7 +313,8 @@ mod tests {
         let password = || user(StaticKey::Password(Zeroizing::new("correct horse".into())));
         let offered = |users: &[StaticUser], secrets: &[&str]| {
             let secrets = secrets.iter().copied().map(SharedSecret::new).collect();
-            let features = Authenticator::new("example.org", users, secrets, false).features();
+            let authenticator = Authenticator::new("example.org", users, secrets, false);
+            let features = authenticator.realm(RealmId::default()).features();
             (features.password_algorithms, features.username_anonymity)
         };
         assert_eq!(offered(&[password()], &[]), (true, true));
@@ -467,16 +323,135 @@ mod tests {
         assert_eq!(offered(&[user(StaticKey::Md5([1; 16].into()))], &[]), (false, true));
     }
 
+    /// alice in both, with passwords of their own; and a third with the same alice in another realm.
+    fn with_tenants() -> Authenticator {
+        let user = |name: &str, password: &str| {
+            let key = StaticKey::Password(Zeroizing::new(password.into()));
+            StaticUser { name: name.into(), key }
+        };
+        let tenant = |name: &str, realm: &str, users, secret| TenantCredentials {
+            name: name.parse().unwrap(),
+            realm: realm.into(),
+            server_names: vec![format!("turn.{name}.example")],
+            users,
+            secrets: vec![SharedSecret::new(secret)],
+        };
+        authenticator().with_tenants(&[
+            tenant("acme", "example.org", vec![user("alice", "of acme")], "secret of acme"),
+            tenant("beta", "beta.example", vec![user("alice", "correct horse")], "secret of beta"),
+        ])
+    }
+
+    fn entered(realm: Option<&str>, server_name: Option<&str>) -> RealmId {
+        let entrance =
+            || Entrance { realm: realm.map(Into::into), server_name: server_name.map(Into::into) };
+        with_tenants().realm_at(entrance)
+    }
+
+    fn granted(realm: RealmId, username: &str, password: &str) -> Result<(String, String), Denied> {
+        let authenticator = with_tenants();
+        let realm = authenticator.realm(realm);
+        let sent = long_term_key(username, realm.name(), password);
+        let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+        let algorithm = PasswordAlgorithm::Md5;
+        let grant = realm.authenticate(Claim::Name(username), algorithm, NOW, fits)?;
+        assert_eq!(grant.user.tenant(), grant.username.tenant());
+        Ok((grant.user.tenant().to_string(), grant.user.realm().to_owned()))
+    }
+
+    #[test]
+    fn the_key_that_fits_decides_the_tenant() {
+        let of = |tenant: &str, realm: &str| Ok((tenant.to_owned(), realm.to_owned()));
+        let here = RealmId::default();
+        assert_eq!(granted(here, "alice", "correct horse"), of("default", "example.org"));
+        assert_eq!(granted(here, "alice", "of acme"), of("acme", "example.org"));
+        assert_eq!(granted(here, "alice", "of nobody"), Err(Denied::WrongPassword));
+        let rest = "1700000600:alice";
+        for (secret, tenant) in [("old secret", "default"), ("secret of acme", "acme")] {
+            let password = SharedSecret::new(secret).password_for(rest);
+            assert_eq!(granted(here, rest, &password), of(tenant, "example.org"));
+        }
+        // One of another realm is none here, be it in the name of the same user.
+        let password = SharedSecret::new("secret of beta").password_for(rest);
+        assert_eq!(granted(here, rest, &password), Err(Denied::WrongPassword));
+        let beta = entered(Some("beta.example"), None);
+        assert_eq!(granted(beta, rest, &password), of("beta", "beta.example"));
+        assert_eq!(granted(beta, "alice", "correct horse"), of("beta", "beta.example"));
+        assert_eq!(granted(beta, "alice", "of acme"), Err(Denied::WrongPassword));
+    }
+
+    #[test]
+    fn the_listener_decides_the_realm_and_otherwise_the_name_that_a_client_asks_for() {
+        let name = |id| with_tenants().realm(id).name().to_owned();
+        for (realm, server_name, expected) in [
+            (None, None, "example.org"),
+            (Some("beta.example"), None, "beta.example"),
+            (None, Some("turn.beta.example"), "beta.example"),
+            (None, Some("turn.acme.example"), "example.org"),
+            (None, Some("turn.example.net"), "example.org"),
+            (Some("example.org"), Some("turn.beta.example"), "example.org"),
+            (Some("not.configured"), Some("turn.beta.example"), "beta.example"),
+        ] {
+            assert_eq!(name(entered(realm, server_name)), expected, "{realm:?} {server_name:?}");
+        }
+        let asked = Cell::new(false);
+        let id = authenticator().realm_at(|| {
+            asked.set(true);
+            Entrance { realm: Some("beta.example".into()), server_name: None }
+        });
+        assert!(id == RealmId::default() && !asked.get(), "nobody asks where there is one realm");
+    }
+
+    #[test]
+    fn tenants_always_tell_users_apart() {
+        let user = |realm: &str, tenant: &str| {
+            UserId::new(&realm.into(), "alice").of_tenant(&tenant.parse().unwrap())
+        };
+        let same = |granted: &UserId, holder: &UserId| with_tenants().is_same(granted, holder);
+        let here = user("example.org", "acme");
+        assert!(same(&here, &here.clone()) && same(&here, &user("old.example", "acme")));
+        for other in [user("example.org", "default"), user("example.org", "beta")] {
+            assert!(!same(&here, &other) && !same(&other, &here));
+        }
+        assert!(!same(&here, &user("beta.example", "acme")) && !same(&here, &user("x", "beta")));
+    }
+
+    #[test]
+    fn with_tenants_every_name_takes_the_same_number_of_checks() {
+        let checks = |realm, claim| {
+            let count = Cell::new(0);
+            let authenticator = with_tenants();
+            let realm = authenticator.realm(realm);
+            let _ = realm.authenticate(claim, PasswordAlgorithm::Md5, NOW, |_| {
+                count.set(count.get() + 1);
+                false
+            });
+            count.get()
+        };
+        // Two of one name, and three secrets; in the other realm one of each.
+        for name in ["alice", "bob", "carol", "1700000600:alice", "1:alice", ""] {
+            assert_eq!(checks(RealmId::default(), Claim::Name(name)), 5, "{name}");
+            let hash = Claim::Hash(userhash(name, "example.org"));
+            assert_eq!(checks(RealmId::default(), hash), 5, "{name}");
+            assert_eq!(checks(entered(Some("beta.example"), None), Claim::Name(name)), 2, "{name}");
+        }
+    }
+
     //= 8489-16-rfc7616-5
     #[test]
     fn every_failure_takes_the_same_number_of_checks() {
         let checks = |claim| {
             let count = Cell::new(0);
             for algorithm in [PasswordAlgorithm::Md5, PasswordAlgorithm::Sha256] {
-                let _ = authenticator().authenticate(claim, algorithm, NOW, |_| {
-                    count.set(count.get() + 1);
-                    false
-                });
+                let _ = authenticator().realm(RealmId::default()).authenticate(
+                    claim,
+                    algorithm,
+                    NOW,
+                    |_| {
+                        count.set(count.get() + 1);
+                        false
+                    },
+                );
             }
             count.get()
         };

@@ -158,7 +158,7 @@ impl GuestTicket {
     /// Takes a packet out of what the guest, and all of them, may relay in a second. Returns whether it may pass.
     pub(crate) fn takes(&self, rates: &RateLimits, now: Tick, way: Direction, len: usize) -> bool {
         let of_allocation = Meter::default();
-        rates.packet(now, way, len, &of_allocation, &self.0.meter).is_ok()
+        rates.packet(now, way, len, &of_allocation, (&self.0.meter, None)).is_ok()
     }
 }
 

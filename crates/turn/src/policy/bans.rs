@@ -1,6 +1,6 @@
 //! Users and addresses that an operator has banned.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,13 +8,17 @@ use std::sync::{PoisonError, RwLock};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use crate::tenant::TenantName;
 use taciturn_stun::canonical_ip;
 
 /// Who is banned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Banned {
-    /// The user of this name: a USERNAME, or the stable name in one of the REST scheme, in any realm.
+    /// The user of this name: a USERNAME, or the stable name in one of the REST scheme, in any realm and of any
+    /// tenant.
     User(String),
+    /// The same of one tenant.
+    TenantUser(TenantName, String),
     /// Clients with an address of this network, which may be a single one.
     Network(IpNet),
 }
@@ -25,6 +29,9 @@ pub enum BanError {
     /// No user has such a name.
     #[error("a user name has 1 to {} bytes, without control characters", Banned::LONGEST_NAME)]
     Name,
+    /// It is not a tenant and a name.
+    #[error("a user of a tenant is written as TENANT/NAME")]
+    Tenant,
     /// It is not an address.
     #[error("an address is written as 203.0.113.7 or 2001:db8::7")]
     Address,
@@ -56,6 +63,16 @@ impl Banned {
             true => Ok(Self::User(name.to_owned())),
             false => Err(BanError::Name),
         }
+    }
+
+    /// A user of a tenant, as `TENANT/NAME`. No tenant's name has a slash.
+    ///
+    /// # Errors
+    /// If it is not that, or no user can have that name.
+    pub fn tenant_user(text: &str) -> Result<Self, BanError> {
+        let (tenant, name) = text.split_once('/').ok_or(BanError::Tenant)?;
+        let tenant = tenant.parse().map_err(|_| BanError::Tenant)?;
+        Self::user(name).map(|_| Self::TenantUser(tenant, name.to_owned()))
     }
 
     /// An address.
@@ -90,26 +107,29 @@ impl Banned {
     pub fn of(kind: &str, value: &str) -> Result<Self, BanError> {
         match kind {
             "user" => Self::user(value),
+            "tenant-user" => Self::tenant_user(value),
             "network" => Self::network(value),
             _ => Self::address(value),
         }
     }
 
-    /// What it is: `user`, `address` or `network`.
+    /// What it is: `user`, `tenant-user`, `address` or `network`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Self::User(_) => "user",
+            Self::TenantUser(..) => "tenant-user",
             Self::Network(network) if network.prefix_len() == network.max_prefix_len() => "address",
             Self::Network(_) => "network",
         }
     }
 
-    /// The name, the address, or the network.
+    /// The name, the tenant and the name, the address, or the network.
     #[must_use]
     pub fn value(&self) -> String {
         match self {
             Self::User(name) => name.clone(),
+            Self::TenantUser(tenant, name) => format!("{tenant}/{name}"),
             Self::Network(network) if self.kind() == "address" => network.addr().to_string(),
             Self::Network(network) => network.to_string(),
         }
@@ -147,6 +167,7 @@ pub struct Bans {
 #[derive(Debug, Default)]
 struct BanSet {
     users: HashSet<Box<str>>,
+    tenant_users: HashMap<TenantName, HashSet<Box<str>>>,
     v4: Vec<(u8, HashSet<Ipv4Addr>)>,
     v6: Vec<(u8, HashSet<Ipv6Addr>)>,
 }
@@ -164,6 +185,10 @@ impl BanSet {
             Banned::User(name) => {
                 self.users.insert(name.as_str().into());
             }
+            Banned::TenantUser(tenant, name) => {
+                let of_tenant = self.tenant_users.entry(tenant.clone()).or_default();
+                of_tenant.insert(name.as_str().into());
+            }
             Banned::Network(IpNet::V4(net)) => {
                 of(&mut self.v4, net.prefix_len()).insert(net.network());
             }
@@ -171,6 +196,13 @@ impl BanSet {
                 of(&mut self.v6, net.prefix_len()).insert(net.network());
             }
         }
+    }
+
+    fn has_user(&self, tenant: &TenantName, names: [&str; 2]) -> bool {
+        let of_tenant = self.tenant_users.get(tenant);
+        names.iter().any(|name| {
+            self.users.contains(*name) || of_tenant.is_some_and(|banned| banned.contains(*name))
+        })
     }
 
     fn has_address(&self, address: IpAddr) -> bool {
@@ -190,7 +222,10 @@ impl Bans {
     pub fn set<'a>(&self, all: impl IntoIterator<Item = &'a Banned>) {
         let mut set = BanSet::default();
         all.into_iter().for_each(|banned| set.add(banned));
-        let any = !(set.users.is_empty() && set.v4.is_empty() && set.v6.is_empty());
+        let any = !(set.users.is_empty()
+            && set.tenant_users.is_empty()
+            && set.v4.is_empty()
+            && set.v6.is_empty());
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = set;
         self.any.store(any, Ordering::Release);
     }
@@ -200,10 +235,10 @@ impl Bans {
             && ask(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether a user is banned that has any of these names.
+    /// Whether a user of this tenant is banned that has any of these names.
     #[must_use]
-    pub fn has_user(&self, names: [&str; 2]) -> bool {
-        self.asks(|set| names.iter().any(|name| set.users.contains(*name)))
+    pub fn has_user(&self, tenant: &TenantName, names: [&str; 2]) -> bool {
+        self.asks(|set| set.has_user(tenant, names))
     }
 
     /// Whether an address is banned.
@@ -213,8 +248,8 @@ impl Bans {
     }
 
     /// As [`has_user`](Self::has_user), for a request, which counts.
-    pub fn refuses_user(&self, names: [&str; 2]) -> bool {
-        let has = self.has_user(names);
+    pub fn refuses_user(&self, tenant: &TenantName, names: [&str; 2]) -> bool {
+        let has = self.has_user(tenant, names);
         self.refused[0].fetch_add(has.into(), Ordering::Relaxed);
         has
     }
@@ -233,7 +268,11 @@ impl Bans {
     pub fn number(&self) -> [usize; 2] {
         let set = self.set.read().unwrap_or_else(PoisonError::into_inner);
         let v4 = set.v4.iter().map(|(_, nets)| nets.len()).sum::<usize>();
-        [set.users.len(), v4 + set.v6.iter().map(|(_, nets)| nets.len()).sum::<usize>()]
+        let of_tenants = set.tenant_users.values().map(HashSet::len).sum::<usize>();
+        [
+            set.users.len() + of_tenants,
+            v4 + set.v6.iter().map(|(_, nets)| nets.len()).sum::<usize>(),
+        ]
     }
 
     /// The numbers of requests that were refused to users, and of requests and connections that were refused to
@@ -259,9 +298,33 @@ mod tests {
     #[test]
     fn a_user_is_banned_by_either_name_and_by_no_part_of_one() {
         let bans = bans(&[("user", "@alice:domain.org")]);
-        assert!(bans.has_user(["1700000000:@alice:domain.org", "@alice:domain.org"]));
-        assert!(!bans.has_user(["alice", "@alice:domain.or"]));
+        assert!(bans.has_user(
+            &TenantName::default(),
+            ["1700000000:@alice:domain.org", "@alice:domain.org"]
+        ));
+        assert!(!bans.has_user(&TenantName::default(), ["alice", "@alice:domain.or"]));
         assert!(!bans.has_address(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn a_user_of_a_tenant_is_banned_in_that_tenant_alone_and_one_of_none_in_all() {
+        let bans = bans(&[
+            ("tenant-user", "acme/alice"),
+            ("tenant-user", "default/bob"),
+            ("user", "carol"),
+        ]);
+        let [acme, beta] = ["acme", "beta"].map(|name| name.parse::<TenantName>().unwrap());
+        let default = TenantName::default();
+        for (name, expected) in [
+            ("alice", [true, false, false]),
+            ("bob", [false, false, true]),
+            ("carol", [true, true, true]),
+            ("acme/alice", [false, false, false]),
+        ] {
+            let has = [&acme, &beta, &default].map(|tenant| bans.has_user(tenant, ["x", name]));
+            assert_eq!(has, expected, "{name}");
+        }
+        assert_eq!(bans.number(), [3, 0]);
     }
 
     #[test]
@@ -286,13 +349,15 @@ mod tests {
         for outside in ["192.0.2.8", "198.51.100.128", "11.0.0.0", "2001:db8:2::", "2001:db8::8"] {
             assert!(!bans.has_address(outside.parse().unwrap()), "{outside}");
         }
-        assert!(!bans.has_user(["192.0.2.7", ""]));
+        assert!(!bans.has_user(&TenantName::default(), ["192.0.2.7", ""]));
     }
 
     #[test]
     fn a_ban_is_written_as_it_is_read_and_the_same_one_in_one_way() {
         for (kind, value, read_kind, read_value) in [
             ("user", "alice", "user", "alice"),
+            ("tenant-user", "acme/a/b", "tenant-user", "acme/a/b"),
+            ("tenant-user", "default/alice", "tenant-user", "default/alice"),
             ("address", "::ffff:192.0.2.7", "address", "192.0.2.7"),
             ("network", "192.0.2.7/32", "address", "192.0.2.7"),
             ("network", "192.0.2.7/24", "network", "192.0.2.0/24"),
@@ -308,6 +373,9 @@ mod tests {
     #[test]
     fn what_cannot_be_meant_is_refused() {
         for (kind, value, error) in [
+            ("tenant-user", "alice", BanError::Tenant),
+            ("tenant-user", "a b/alice", BanError::Tenant),
+            ("tenant-user", "acme/", BanError::Name),
             ("user", "", BanError::Name),
             ("user", "a\nb", BanError::Name),
             ("user", &"x".repeat(509), BanError::Name),
@@ -328,11 +396,20 @@ mod tests {
     fn what_is_set_replaces_all_and_what_is_refused_is_counted() {
         let bans = bans(&[("user", "alice"), ("address", "192.0.2.7")]);
         let address = "192.0.2.7".parse().unwrap();
-        assert!(bans.refuses_user(["alice", ""]) && bans.refuses_address(address));
-        assert!(!bans.refuses_user(["bob", ""]) && bans.refuses_address(address));
+        assert!(
+            bans.refuses_user(&TenantName::default(), ["alice", ""])
+                && bans.refuses_address(address)
+        );
+        assert!(
+            !bans.refuses_user(&TenantName::default(), ["bob", ""])
+                && bans.refuses_address(address)
+        );
         assert_eq!(bans.refused(), [1, 2]);
         bans.set([]);
-        assert!(!bans.refuses_user(["alice", ""]) && !bans.refuses_address(address));
+        assert!(
+            !bans.refuses_user(&TenantName::default(), ["alice", ""])
+                && !bans.refuses_address(address)
+        );
         assert_eq!(bans.refused(), [1, 2]);
     }
 }

@@ -6,6 +6,7 @@ mod budget;
 mod connections;
 mod failures;
 mod handshakes;
+mod intervals;
 mod meter;
 mod peer_ports;
 mod peers;
@@ -16,12 +17,15 @@ mod repeats;
 mod requests;
 mod source_budget;
 mod stream_limit;
+mod tenant_peers;
+mod tenants;
 mod unverified;
 
 pub use bans::{BanError, Banned, Bans};
 pub use connections::{ConnectionTicket, Connections, UnnamedTicket};
 pub use failures::FailureLimit;
 pub use handshakes::{HandshakeLimit, WorkShare};
+pub use intervals::{Each, Exceeded, Rates, Scope};
 pub use meter::{Counted, Direction, Meter, Spent};
 pub use peer_ports::{PeerPorts, PeerPortsError};
 pub use peers::{PeerPolicy, Refusal, built_in_rule, is_public, is_tunnelled};
@@ -30,8 +34,10 @@ pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,
 };
 pub use quota::{Quota, QuotaError, QuotaTicket, SpentByUser, User, UserTag};
-pub use rates::{Each, Exceeded, RateLimits, Rates, Scope};
+pub use rates::RateLimits;
 pub use requests::{REQUESTS_PER_SECOND, RequestBudget, RequestLimit};
 pub use source_budget::{SourceBudget, subscriber};
 pub use stream_limit::StreamLimit;
+pub use tenant_peers::TenantPeers;
+pub use tenants::{SpentByTenant, Tenant, TenantLimits, TenantUse};
 pub use unverified::{Admission, AllocationAnswers, AnswerLimit};

@@ -234,6 +234,18 @@ impl PeerPolicy {
         self
     }
 
+    /// The rules for a tenant, which has its own list of what is allowed, and of what is denied besides.
+    #[must_use]
+    pub fn of_tenant(
+        &self,
+        allow: Vec<IpNet>,
+        allow_ports: Vec<(IpNet, PeerPorts)>,
+        deny: &[IpNet],
+    ) -> Self {
+        let deny = [&self.deny, deny].concat();
+        Self { allow, allow_ports, deny, own: self.own.clone() }
+    }
+
     /// Whether the operator allowed this address in so many words, with all its ports.
     #[must_use]
     pub fn allowed_by_name(&self, peer: IpAddr) -> bool {

@@ -3,17 +3,20 @@
 mod free;
 mod range;
 mod reservations;
+mod shares;
 pub(super) mod snapshot;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::free::Rest;
 pub use self::free::Wish;
-use self::free::{FreePorts, Rest};
 pub use self::range::{PortRange, PortRangeError};
 use self::reservations::Reservations;
+use self::shares::Shares;
 use crate::clock::Tick;
+use crate::tenant::TenantName;
 use crate::user::UserId;
 use taciturn_stun::Family;
 
@@ -55,7 +58,7 @@ pub struct PortPool {
 /// The ports of one family.
 #[derive(Debug)]
 struct Ports {
-    free: FreePorts,
+    free: Shares,
     reservations: Reservations,
 }
 
@@ -64,7 +67,7 @@ impl PortPool {
     #[must_use]
     pub fn new(range: PortRange, quarantine: Duration) -> Self {
         let ports = || {
-            let (free, reservations) = (FreePorts::all_of(range), Reservations::default());
+            let (free, reservations) = (Shares::all_of(range), Reservations::default());
             Mutex::new(Ports { free, reservations })
         };
         let bits = || (0..1024).map(|_| AtomicU64::new(0)).collect();
@@ -95,16 +98,32 @@ impl PortPool {
         self.lock(family).reservations.len()
     }
 
-    /// Leases a port: of those that fit and have rested the one that `random` says, so the choice is
-    /// as random as that. `keep` free ports of the family are left over, besides what the wish needs.
-    ///
-    /// Where none has rested, the one that has rested longest is given rather than none: otherwise one
-    /// user who comes and goes could have all others refused, with fewer requests than there are
-    /// ports. What a former peer still sends then finds the new client's permissions in its way.
+    /// Gives tenants ports of the range for themselves, from which all they lease from now on comes; all others lease
+    /// what is left. Nothing that is leased or reserved changes.
+    pub fn set_shares(&self, shares: &[(TenantName, PortRange)]) {
+        for family in [Family::V4, Family::V6] {
+            self.lock(family).free.set(shares);
+        }
+    }
+
+    /// Each tenant that has ports of a family for itself: how many, and how many of them are leased or reserved.
+    #[must_use]
+    pub fn shares(&self, family: Family) -> Vec<(TenantName, u32, u32)> {
+        let ports = self.lock(family);
+        let all = ports.free.own();
+        all.map(|(tenant, size, free)| (tenant.clone(), size, size.saturating_sub(free))).collect()
+    }
+
+    /// How many ports of a family a tenant's are taken from.
+    #[must_use]
+    pub fn size(&self, family: Family, tenant: &TenantName) -> u32 {
+        self.lock(family).free.size(tenant)
+    }
+
+    /// Leases a port for the default tenant, as [`lease_for`](Self::lease_for).
     ///
     /// # Errors
-    /// When no port fits the wish, or no more than those to keep are free.
-    //= 8656-6-unique-relayed
+    /// As that.
     pub fn lease(
         self: &Arc<Self>,
         family: Family,
@@ -113,11 +132,35 @@ impl PortPool {
         random: u32,
         now: Tick,
     ) -> Result<PortLease, LeaseError> {
+        self.lease_for(&TenantName::default(), family, wish, keep, random, now)
+    }
+
+    /// Leases a port: of those that fit and have rested the one that `random` says, so the choice is
+    /// as random as that. They are the tenant's own, if it has some. `keep` free ports among them are left over, besides
+    /// what the wish needs.
+    ///
+    /// Where none has rested, the one that has rested longest is given rather than none: otherwise one
+    /// user who comes and goes could have all others refused, with fewer requests than there are
+    /// ports. What a former peer still sends then finds the new client's permissions in its way.
+    ///
+    /// # Errors
+    /// When no port fits the wish, or no more than those to keep are free.
+    //= 8656-6-unique-relayed
+    pub fn lease_for(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        family: Family,
+        wish: Wish,
+        keep: u32,
+        random: u32,
+        now: Tick,
+    ) -> Result<PortLease, LeaseError> {
         let mut ports = self.lock(family);
         ports.end_reservations(now);
-        let port = ports.free.choose(wish, random, now).ok_or(LeaseError::Exhausted)?;
+        let free = ports.free.of(tenant);
+        let port = free.choose(wish, random, now).ok_or(LeaseError::Exhausted)?;
         let needed = if wish == Wish::EvenAndNext { 2 } else { 1 };
-        if ports.free.count() < keep.saturating_add(needed) && keep > 0 {
+        if free.count() < keep.saturating_add(needed) && keep > 0 {
             return Err(LeaseError::Kept);
         }
         let rest = ports.free.take(port).ok_or(LeaseError::Exhausted)?;
@@ -140,7 +183,7 @@ impl PortPool {
     /// Reserves the port after that of `lease` for `user`, under `token`.
     ///
     /// # Errors
-    /// When that port is not free (any more), or the user holds too many reservations.
+    /// When that port is not free (any more) or not of the same tenant, or the user holds too many reservations.
     pub fn reserve_next(
         &self,
         lease: &PortLease,
@@ -151,7 +194,7 @@ impl PortPool {
         let next = lease.port.checked_add(1).ok_or(LeaseError::Exhausted)?;
         let mut ports = self.lock(lease.family);
         ports.end_reservations(now);
-        if !ports.reservations.may_add(token, user) {
+        if !ports.reservations.may_add(token, user) || !ports.free.are_of_one(lease.port, next) {
             return Err(LeaseError::Exhausted);
         }
         let rest = ports.free.take(next).ok_or(LeaseError::Exhausted)?;

@@ -13,7 +13,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use self::sharing::Sharing;
 pub use self::sharing::UserTag;
 use super::meter::{Meter, Spent};
+use super::tenants::{SpentByTenant, Tenant, TenantLimits, TenantUse};
 use crate::clock::{TakeOver, Tick};
+use crate::tenant::TenantName;
 use crate::user::UserId;
 
 /// How many users are remembered at most that hold no allocation any more.
@@ -28,6 +30,9 @@ pub enum QuotaError {
     /// With those that it holds on other servers of the fleet, the user holds as many as it may.
     #[error("the user holds as many allocations as it may, with those on other servers")]
     UserElsewhere,
+    /// The users of the tenant hold as many as they may.
+    #[error("the tenant holds as many allocations as it may")]
+    Tenant,
     /// There are as many as may be.
     #[error("there are as many allocations as may be")]
     All,
@@ -38,6 +43,8 @@ pub enum QuotaError {
 pub struct User {
     id: UserId,
     meter: Meter,
+    /// `None` of the default tenant, whose limits are those of the server.
+    tenant: Option<Arc<Tenant>>,
 }
 
 impl User {
@@ -51,6 +58,12 @@ impl User {
     #[must_use]
     pub const fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// Its tenant; `None` for the default one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.tenant.as_deref()
     }
 }
 
@@ -75,6 +88,18 @@ struct Held {
     remembered: VecDeque<UserId>,
     /// With other servers, if it is shared with any.
     sharing: Option<Box<Sharing>>,
+    /// Those that are configured, and others that have users still.
+    tenants: HashMap<TenantName, Tenancy>,
+    /// The limits of tenants that are not configured any more.
+    of_removed: TenantLimits,
+}
+
+#[derive(Debug)]
+struct Tenancy {
+    allocations: u32,
+    /// Users with allocations.
+    holders: u32,
+    tenant: Arc<Tenant>,
 }
 
 #[derive(Debug)]
@@ -105,6 +130,35 @@ impl Quota {
         self.in_all.load(Ordering::Relaxed)
     }
 
+    /// Has these limits hold for tenants, for what begins from now on; for those that are named no more, and have
+    /// users still, `of_removed`.
+    pub fn set_tenants(&self, tenants: &[(TenantName, TenantLimits)], of_removed: TenantLimits) {
+        let mut held = self.lock();
+        held.of_removed = of_removed;
+        held.tenants.retain(|name, known| {
+            let is_named = tenants.iter().any(|(named, _)| named == name);
+            known.tenant.set(of_removed);
+            is_named || Arc::strong_count(&known.tenant) > 1
+        });
+        for (name, limits) in tenants {
+            held.tenancy(name).tenant.set(*limits);
+        }
+    }
+
+    /// What each tenant has, but for the default one; those first that are configured, by their names.
+    #[must_use]
+    pub fn tenants(&self) -> Vec<TenantUse> {
+        let held = self.lock();
+        let of = |(tenant, of): (&TenantName, &Tenancy)| TenantUse {
+            tenant: tenant.clone(),
+            allocations: of.allocations,
+            users: of.holders,
+        };
+        let mut all: Vec<_> = held.tenants.iter().map(of).collect();
+        all.sort_by(|one, other| one.tenant.cmp(&other.tenant));
+        all
+    }
+
     /// One more allocation for `user`.
     ///
     /// # Errors
@@ -114,7 +168,14 @@ impl Quota {
         let mut held = self.lock();
         held.forget(|meter| meter.is_whole(now));
         let known = held.users.get(user).map_or(0, |entry| entry.count);
-        let per_user = self.per_user.load(Ordering::Relaxed);
+        let (per_user, is_full) = match user.tenant() {
+            tenant if tenant.is_default() => (self.per_user.load(Ordering::Relaxed), false),
+            tenant => {
+                let Tenancy { allocations, tenant, .. } = held.tenancy(tenant);
+                let [per_user, in_all] = tenant.allocations();
+                (per_user, in_all > 0 && *allocations >= in_all)
+            }
+        };
         if known >= per_user {
             return Err(QuotaError::User);
         }
@@ -122,6 +183,9 @@ impl Quota {
         if known.saturating_add(elsewhere) >= per_user {
             self.refused_elsewhere.fetch_add(1, Ordering::Relaxed);
             return Err(QuotaError::UserElsewhere);
+        }
+        if is_full {
+            return Err(QuotaError::Tenant);
         }
         let in_all = self.in_all.load(Ordering::Relaxed);
         if in_all > 0 && held.in_all >= in_all {
@@ -167,6 +231,29 @@ impl Quota {
         }
     }
 
+    /// What tenants have spent that may not be forgotten yet: for another process.
+    #[must_use]
+    pub fn spent_by_tenants(&self, now: Tick) -> Vec<SpentByTenant> {
+        let held = self.lock();
+        let all = held.tenants.values().map(|of| &of.tenant);
+        all.filter(|tenant| !tenant.meter().is_whole(now))
+            .map(|tenant| SpentByTenant {
+                tenant: tenant.name().clone(),
+                spent: tenant.meter().spent(now),
+            })
+            .collect()
+    }
+
+    /// Spends what tenants have spent in another process. Nothing is known of the others.
+    pub fn restore_spent_by_tenants(&self, spent: &[SpentByTenant], there: &TakeOver) {
+        let held = self.lock();
+        for SpentByTenant { tenant, spent } in spent {
+            if let Some(known) = held.tenants.get(tenant) {
+                known.tenant.meter().restore(spent, there);
+            }
+        }
+    }
+
     fn one_more(self: &Arc<Self>, held: &mut Held, user: &UserId) -> QuotaTicket {
         held.in_all += 1;
         let entry = held.entry(user);
@@ -175,6 +262,11 @@ impl Quota {
         held.holders += usize::from(is_first);
         if let Some(sharing) = &mut held.sharing {
             sharing.note(user.id());
+        }
+        if !user.id().tenant().is_default() {
+            let tenancy = held.tenancy(user.id().tenant());
+            tenancy.allocations += 1;
+            tenancy.holders += u32::from(is_first);
         }
         QuotaTicket { quota: Arc::clone(self), user, is_first }
     }
@@ -282,11 +374,20 @@ pub struct SpentByUser {
 impl Held {
     /// A user's, made where there is none.
     fn entry(&mut self, user: &UserId) -> &mut Entry {
-        self.users.entry(user.clone()).or_insert_with(|| Entry {
-            count: 0,
-            remembered: false,
-            user: Arc::new(User { id: user.clone(), meter: Meter::default() }),
+        let Self { users, tenants, of_removed, .. } = self;
+        users.entry(user.clone()).or_insert_with(|| {
+            let tenant = user.tenant();
+            let tenancy =
+                (!tenant.is_default()).then(|| tenancy_among(tenants, tenant, *of_removed));
+            let tenant = tenancy.map(|tenancy| Arc::clone(&tenancy.tenant));
+            let user = Arc::new(User { id: user.clone(), meter: Meter::default(), tenant });
+            Entry { count: 0, remembered: false, user }
         })
+    }
+
+    /// A tenant's.
+    fn tenancy(&mut self, tenant: &TenantName) -> &mut Tenancy {
+        tenancy_among(&mut self.tenants, tenant, self.of_removed)
     }
 
     /// Forgets users from the front, for as long as they may be.
@@ -311,13 +412,18 @@ impl Held {
         self.in_all -= 1;
         let Some(entry) = self.users.get_mut(user.id()) else { return };
         entry.count -= 1;
-        let count = entry.count;
+        let is_last = entry.count == 0;
         if let Some(sharing) = &mut self.sharing {
             sharing.note(user.id());
         }
-        if count > 0 {
+        if let Some(tenancy) = self.tenants.get_mut(user.id().tenant()) {
+            tenancy.allocations -= 1;
+            tenancy.holders -= u32::from(is_last);
+        }
+        if !is_last {
             return;
         }
+        let Some(entry) = self.users.get_mut(user.id()) else { return };
         self.holders -= 1;
         // Whole at the very start: nothing was ever spent.
         if user.meter().is_whole(Tick(0)) && !entry.remembered {
@@ -328,6 +434,18 @@ impl Held {
             self.forget(|_| false);
         }
     }
+}
+
+/// A tenant's among all. One that is not configured is of an allocation that another process had.
+fn tenancy_among<'a>(
+    all: &'a mut HashMap<TenantName, Tenancy>,
+    name: &TenantName,
+    of_removed: TenantLimits,
+) -> &'a mut Tenancy {
+    all.entry(name.clone()).or_insert_with(|| {
+        let tenant = Arc::new(Tenant::new(name.clone(), of_removed));
+        Tenancy { allocations: 0, holders: 0, tenant }
+    })
 }
 
 /// One allocation's place in the quota; given back when dropped.
@@ -355,6 +473,18 @@ impl QuotaTicket {
     #[must_use]
     pub fn meter(&self) -> &Meter {
         self.user.meter()
+    }
+
+    /// The tenant of the user; `None` for the default one.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        self.user.tenant()
+    }
+
+    /// Whose buckets the allocation shares, as the rates take them: the user's and the tenant's.
+    #[must_use]
+    pub fn spenders(&self) -> (&Meter, Option<&Tenant>) {
+        (self.meter(), self.tenant())
     }
 
     pub(super) const fn holder(&self) -> &Arc<User> {

@@ -1,4 +1,4 @@
-//! How much may be relayed in a second: by one allocation, by one user, and in all.
+//! How much may be relayed in a second: by one allocation, by one user, by one tenant, and in all.
 //!
 //! Each limit is a bucket that holds one second's worth (three of new peers, ten of allocations). It is spent in
 //! advance: whatever fits begins, so that no packet is too large for a low limit, and the next waits
@@ -7,117 +7,74 @@
 //! bytes: another limit takes it over as it is.
 //= 8656-5-bandwidth
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::intervals::{Exceeded, FRACTION_BITS, Intervals, Rates, Scope, Share};
 use super::meter::{Counted, Direction, Meter};
+use super::tenants::Tenant;
 use crate::clock::Tick;
 
-/// Intervals are counted in parts of a nanosecond: 2^16 of them.
-const FRACTION_BITS: u32 = 16;
-
-/// Whom a limit is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// One allocation.
-    Allocation,
-    /// All allocations of one user.
-    User,
-    /// All allocations.
-    All,
-}
-
-/// One limit of each scope, a second. 0 is no limit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Each {
-    /// For one allocation.
-    pub allocation: u32,
-    /// For one user.
-    pub user: u32,
-    /// In all.
-    pub in_all: u32,
-}
-
-/// The limits as they are configured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Rates {
-    /// Bytes of application data, in each direction.
-    pub bytes: Each,
-    /// Packets, in each direction.
-    pub packets: Each,
-    /// New peers.
-    pub new_peers: Each,
-    /// New allocations. That of a user is the only one there is.
-    pub allocations: Each,
-}
-
-/// A limit that is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exceeded {
-    /// Whose.
-    pub scope: Scope,
-    /// Of what.
-    pub counted: Counted,
-}
-
-/// What one unit costs, in parts of a nanosecond; 0 is no limit.
-const fn interval_of(per_second: u32) -> u64 {
-    let second = 1_000_000_000_u64 << FRACTION_BITS;
-    // Rounded up here and below: what is over does not become another packet.
-    if per_second == 0 { 0 } else { second.div_ceil(per_second as u64) }
-}
+/// What limits packets: the limits of the server, and those of some tenant.
+const BY_SERVER: u8 = 1;
+const BY_TENANTS: u8 = 2;
 
 /// The limits in force, and what has been spent in all. Shared by all shards.
 #[derive(Debug)]
 pub struct RateLimits {
-    /// Whether any limit is for packets: most servers have none.
-    on: AtomicBool,
-    /// What one unit costs of each scope, in parts of a nanosecond; 0 is no limit.
-    intervals: [[AtomicU64; 3]; 4],
+    /// Whether any limit is for packets, and whose: most servers have none.
+    on: AtomicU8,
+    intervals: Intervals,
     all: Meter,
 }
 
-const SCOPES: [Scope; 3] = [Scope::Allocation, Scope::User, Scope::All];
+/// Whose buckets something is taken out of. A tenant has limits of its own for its allocations and users, in place
+/// of those of the server, and one for all of them, besides that of the server.
+#[derive(Clone, Copy)]
+pub(super) struct Spenders<'a> {
+    pub(super) allocation: &'a Meter,
+    pub(super) user: &'a Meter,
+    pub(super) tenant: Option<&'a Tenant>,
+}
 
 impl RateLimits {
     /// With these limits, nothing spent.
     #[must_use]
     pub fn new(rates: Rates) -> Self {
-        let limits = Self {
-            on: AtomicBool::new(false),
-            intervals: Default::default(),
-            all: Meter::default(),
-        };
+        let (on, intervals, all) = (AtomicU8::new(0), Intervals::default(), Meter::default());
+        let limits = Self { on, intervals, all };
         limits.set(rates);
         limits
     }
 
     /// Has other limits hold, at once and for everybody. What is spent is spent.
     pub fn set(&self, rates: Rates) {
-        let Rates { bytes, packets, new_peers, allocations } = rates;
-        for (each, mine) in [bytes, packets, new_peers, allocations].iter().zip(&self.intervals) {
-            let per_second = [each.allocation, each.user, each.in_all];
-            for (interval, per_second) in mine.iter().zip(per_second) {
-                interval.store(interval_of(per_second), Relaxed);
-            }
-        }
-        self.on.store((bytes, packets) != (Each::default(), Each::default()), Relaxed);
+        self.intervals.set(rates);
+        self.turn(BY_SERVER, rates.limit_packets());
+    }
+
+    /// Whether some tenant has limits for packets.
+    pub fn set_by_tenants(&self, on: bool) {
+        self.turn(BY_TENANTS, on);
+    }
+
+    fn turn(&self, by: u8, on: bool) {
+        match on {
+            true => self.on.fetch_or(by, Relaxed),
+            false => self.on.fetch_and(!by, Relaxed),
+        };
     }
 
     /// Whether packets are to be judged at all.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.on.load(Relaxed)
+        self.on.load(Relaxed) != 0
     }
 
     /// The meter of all.
     #[must_use]
     pub const fn all(&self) -> &Meter {
         &self.all
-    }
-
-    fn interval(&self, counted: Counted, scope: Scope) -> u64 {
-        self.intervals[counted as usize][scope as usize].load(Relaxed)
     }
 
     /// Takes a packet of `len` bytes out of every bucket, or out of none.
@@ -130,11 +87,11 @@ impl RateLimits {
         direction: Direction,
         len: usize,
         allocation: &Meter,
-        user: &Meter,
+        (user, tenant): (&Meter, Option<&Tenant>),
     ) -> Result<(), Exceeded> {
         let costs = [(Counted::Bytes, len as u64), (Counted::Packets, 1)];
-        let meters = [allocation, user, &self.all];
-        self.take(now, direction, &costs, meters).map_err(|(exceeded, _)| exceeded)
+        let spenders = Spenders { allocation, user, tenant };
+        self.take(now, direction, &costs, spenders).map_err(|(exceeded, _)| exceeded)
     }
 
     /// Takes packets that were relayed elsewhere, and their bytes, out of every bucket, whatever is left.
@@ -144,10 +101,10 @@ impl RateLimits {
         direction: Direction,
         (packets, bytes): (u64, u64),
         allocation: &Meter,
-        user: &Meter,
+        (user, tenant): (&Meter, Option<&Tenant>),
     ) {
         let costs = [(Counted::Bytes, bytes), (Counted::Packets, packets)];
-        self.charge_all(now, direction, &costs, [allocation, user, &self.all]);
+        self.charge_all(now, direction, &costs, Spenders { allocation, user, tenant });
     }
 
     /// Takes `count` new peers out of both buckets, or out of none.
@@ -159,22 +116,43 @@ impl RateLimits {
         now: Tick,
         count: usize,
         allocation: &Meter,
-        user: &Meter,
+        (user, tenant): (&Meter, Option<&Tenant>),
     ) -> Result<(), Exceeded> {
         let costs = [(Counted::NewPeers, count as u64)];
-        let meters = [allocation, user, &self.all];
-        self.take(now, Direction::ToPeers, &costs, meters).map_err(|(exceeded, _)| exceeded)
+        let spenders = Spenders { allocation, user, tenant };
+        self.take(now, Direction::ToPeers, &costs, spenders).map_err(|(exceeded, _)| exceeded)
     }
 
     /// Takes one new allocation out of the user's bucket.
     ///
     /// # Errors
     /// With the limit that is reached.
-    pub fn allocation(&self, now: Tick, user: &Meter) -> Result<(), Exceeded> {
+    pub fn allocation(
+        &self,
+        now: Tick,
+        (user, tenant): (&Meter, Option<&Tenant>),
+    ) -> Result<(), Exceeded> {
         // One that is to be made has spent nothing of its own.
-        let meters = [&Meter::default(), user, &self.all];
+        let spenders = Spenders { allocation: &Meter::default(), user, tenant };
         let costs = [(Counted::Allocations, 1)];
-        self.take(now, Direction::ToPeers, &costs, meters).map_err(|(exceeded, _)| exceeded)
+        self.take(now, Direction::ToPeers, &costs, spenders).map_err(|(exceeded, _)| exceeded)
+    }
+
+    /// The limits that something has to be within: whose, where it is set, and what was spent of it.
+    fn limits<'a>(
+        &'a self,
+        spenders: Spenders<'a>,
+    ) -> impl Iterator<Item = (Scope, &'a Intervals, Share, &'a Meter)> {
+        let Spenders { allocation, user, tenant } = spenders;
+        let own = tenant.map_or(&self.intervals, Tenant::intervals);
+        let all_of = |tenant: &'a Tenant| (Scope::Tenant, own, Share::InAll, tenant.meter());
+        let limits = [
+            Some((Scope::Allocation, own, Share::Allocation, allocation)),
+            Some((Scope::User, own, Share::User, user)),
+            tenant.map(all_of),
+            Some((Scope::All, &self.intervals, Share::InAll, &self.all)),
+        ];
+        limits.into_iter().flatten()
     }
 
     /// Another worker may take between the look and the charge. So a limit can be overdrawn by a
@@ -184,11 +162,11 @@ impl RateLimits {
         now: Tick,
         direction: Direction,
         costs: &[(Counted, u64)],
-        meters: [&Meter; 3],
+        spenders: Spenders<'_>,
     ) -> Result<(), (Exceeded, Duration)> {
-        for (scope, meter) in SCOPES.into_iter().zip(meters) {
+        for (scope, intervals, share, meter) in self.limits(spenders) {
             for &(counted, _) in costs {
-                if self.interval(counted, scope) == 0 {
+                if intervals.of(counted, share) == 0 {
                     continue;
                 }
                 let left = meter.spent_for(now, counted, direction);
@@ -197,7 +175,7 @@ impl RateLimits {
                 }
             }
         }
-        self.charge_all(now, direction, costs, meters);
+        self.charge_all(now, direction, costs, spenders);
         Ok(())
     }
 
@@ -206,11 +184,11 @@ impl RateLimits {
         now: Tick,
         direction: Direction,
         costs: &[(Counted, u64)],
-        meters: [&Meter; 3],
+        spenders: Spenders<'_>,
     ) {
-        for (scope, meter) in SCOPES.into_iter().zip(meters) {
+        for (_, intervals, share, meter) in self.limits(spenders) {
             for &(counted, units) in costs {
-                let interval = self.interval(counted, scope);
+                let interval = intervals.of(counted, share);
                 if interval > 0 {
                     let nanos = units.saturating_mul(interval).div_ceil(1 << FRACTION_BITS);
                     meter.charge(now, counted, direction, nanos);
@@ -222,6 +200,8 @@ impl RateLimits {
 
 #[cfg(test)]
 mod tests {
+    use super::super::intervals::Each;
+    use super::super::tenants::TenantLimits;
     use super::*;
 
     fn limits(change: impl FnOnce(&mut Rates)) -> RateLimits {
@@ -233,7 +213,7 @@ mod tests {
     /// Packets of `len` bytes that pass among 10,000 at one moment.
     fn pass(limits: &RateLimits, at: u64, len: usize, meters: (&Meter, &Meter)) -> usize {
         let one = |_: &usize| {
-            limits.packet(Tick(at), Direction::ToPeers, len, meters.0, meters.1).is_ok()
+            limits.packet(Tick(at), Direction::ToPeers, len, meters.0, (meters.1, None)).is_ok()
         };
         (0..10_000).filter(one).count()
     }
@@ -272,7 +252,10 @@ mod tests {
         ];
         for (number, set) in all.into_iter().enumerate() {
             let counted = if number < 3 { Counted::Bytes } else { Counted::Packets };
-            let expected = Exceeded { scope: SCOPES[number % 3], counted };
+            let expected = Exceeded {
+                scope: [Scope::Allocation, Scope::User, Scope::All][number % 3],
+                counted,
+            };
             // Seven packets of a hundred bytes, either way.
             let limits = limits(|rates| *set(rates) = if number < 3 { 700 } else { 7 });
             let (one, other, alice, bob) =
@@ -282,9 +265,9 @@ mod tests {
             assert_eq!(second, if number % 3 == 0 { 7 } else { 0 }, "{expected:?}");
             let of_bob = pass(&limits, 9, 100, (&Meter::default(), &bob));
             assert_eq!(of_bob, if number % 3 < 2 { 7 } else { 0 }, "{expected:?}");
-            let refused = limits.packet(Tick(9), Direction::ToPeers, 100, &one, &alice);
+            let refused = limits.packet(Tick(9), Direction::ToPeers, 100, &one, (&alice, None));
             assert_eq!(refused, Err(expected));
-            let back = limits.packet(Tick(9), Direction::ToClient, 100, &one, &alice);
+            let back = limits.packet(Tick(9), Direction::ToClient, 100, &one, (&alice, None));
             assert_eq!(back, Ok(()), "{expected:?}: each direction by itself");
         }
     }
@@ -330,12 +313,18 @@ mod tests {
         let (user, all) =
             (Meter::default(), [Meter::default(), Meter::default(), Meter::default()]);
         let new = |at, meter| {
-            (0..99).filter(|_| limits.new_peers(Tick(at), 1, meter, &user).is_ok()).count()
+            (0..99).filter(|_| limits.new_peers(Tick(at), 1, meter, (&user, None)).is_ok()).count()
         };
         assert_eq!(all.each_ref().map(|meter| new(9, meter)), [6, 6, 0]);
         assert_eq!(new(1009, &all[2]), 4);
-        assert!(limits.new_peers(Tick(60_000), 32, &all[0], &user).is_ok(), "a large request");
-        assert!(limits.new_peers(Tick(62_000), 1, &all[0], &user).is_err(), "is to be paid");
+        assert!(
+            limits.new_peers(Tick(60_000), 32, &all[0], (&user, None)).is_ok(),
+            "a large request"
+        );
+        assert!(
+            limits.new_peers(Tick(62_000), 1, &all[0], (&user, None)).is_err(),
+            "is to be paid"
+        );
     }
 
     #[test]
@@ -343,14 +332,54 @@ mod tests {
         let limits = limits(|rates| rates.allocations.user = 20);
         assert!(!limits.is_on());
         let (alice, bob) = (Meter::default(), Meter::default());
-        let made =
-            |at, meter| (0..999).filter(|_| limits.allocation(Tick(at), meter).is_ok()).count();
+        let made = |at, meter| {
+            (0..999).filter(|_| limits.allocation(Tick(at), (meter, None)).is_ok()).count()
+        };
         assert_eq!((made(9, &alice), made(9, &bob)), (200, 200));
-        let refused = limits.allocation(Tick(9), &alice).unwrap_err();
+        let refused = limits.allocation(Tick(9), (&alice, None)).unwrap_err();
         assert_eq!(refused, Exceeded { scope: Scope::User, counted: Counted::Allocations });
         assert_eq!((made(1009, &alice), made(3009, &alice)), (20, 40));
         assert_eq!(made(99_000, &alice), 200, "no more than that");
         limits.set(Rates::default());
         assert_eq!(made(99_000, &alice), 999, "0 is no limit");
+    }
+
+    #[test]
+    fn a_tenant_has_limits_of_its_own_and_is_beneath_those_of_the_server() {
+        let tenant = |change: fn(&mut Rates)| {
+            let mut limits = TenantLimits::default();
+            change(&mut limits.rates);
+            Tenant::new("acme".parse().unwrap(), limits)
+        };
+        let limits = limits(|rates| {
+            rates.packets.allocation = 5;
+            rates.packets.in_all = 30;
+        });
+        let (acme, beta) =
+            (tenant(|rates| rates.packets.in_all = 8), tenant(|rates| rates.packets.user = 7));
+        let pass = |at, tenant| {
+            let (one, user) = (Meter::default(), Meter::default());
+            let packet = || limits.packet(Tick(at), Direction::ToPeers, 1, &one, (&user, tenant));
+            let passed = (0..99).filter(|_| packet().is_ok()).count();
+            (passed, packet().unwrap_err().scope)
+        };
+        // Who has none is limited as ever; a tenant's allocations are not by the server's limit for one.
+        assert_eq!(pass(9, None), (5, Scope::Allocation));
+        assert_eq!(pass(9, Some(&acme)), (8, Scope::Tenant));
+        assert_eq!(pass(9, Some(&acme)), (0, Scope::Tenant), "another user of it");
+        assert_eq!(pass(9, Some(&beta)), (7, Scope::User));
+        assert_eq!(pass(9, Some(&beta)), (7, Scope::User), "another user of it");
+        assert_eq!(pass(9, Some(&beta)), (3, Scope::All), "all together have 30");
+    }
+
+    #[test]
+    fn packets_are_judged_where_the_server_or_a_tenant_limits_them() {
+        let limits = RateLimits::new(Rates::default());
+        limits.set_by_tenants(true);
+        assert!(limits.is_on());
+        limits.set(Rates::default());
+        assert!(limits.is_on(), "for the tenant");
+        limits.set_by_tenants(false);
+        assert!(!limits.is_on());
     }
 }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::intervals::{Exceeded, Scope};
 use super::meter::{Counted, Direction, Meter};
 use super::quota::{QuotaTicket, User};
-use super::rates::{Exceeded, RateLimits, Scope};
+use super::rates::{RateLimits, Spenders};
+use super::tenants::Tenant;
 use crate::clock::Tick;
 use crate::user::UserId;
 
@@ -39,8 +41,12 @@ impl StreamLimit {
         if !self.rates.is_on() {
             return Ok(());
         }
-        let meters = [&*self.allocation, self.user.meter(), self.rates.all()];
-        self.rates.take(now, direction, &[(Counted::Bytes, len as u64)], meters)
+        let spenders = Spenders {
+            allocation: &self.allocation,
+            user: self.user.meter(),
+            tenant: self.user.tenant(),
+        };
+        self.rates.take(now, direction, &[(Counted::Bytes, len as u64)], spenders)
     }
 
     /// The user, where the log should hear of a limit that slows its streams.
@@ -49,6 +55,7 @@ impl StreamLimit {
         let meter = match exceeded.scope {
             Scope::Allocation => &*self.allocation,
             Scope::User => self.user.meter(),
+            Scope::Tenant => self.user.tenant().map_or(self.rates.all(), Tenant::meter),
             Scope::All => self.rates.all(),
         };
         meter.hold_back(now).map(|_| self.user.id())

@@ -12,7 +12,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::wire::{self, Record, Secret};
 use crate::auth::Origin;
 use crate::clock::Remaining;
-use crate::policy::{LeasedPort, PortsSnapshot, Spent, SpentByUser};
+use crate::policy::{LeasedPort, PortsSnapshot, Spent, SpentByTenant, SpentByUser};
 use crate::traffic::Traffic;
 use crate::types::{Carrier, Client, ConnectionId, PeerAddr, ShardNumber};
 use crate::user::UserId;
@@ -37,6 +37,9 @@ pub(crate) struct SharedRecord {
     pub(crate) spent: Vec<SpentByUser>,
     /// What all have spent together.
     pub(crate) spent_in_all: Spent,
+    /// What tenants have spent.
+    #[borsh(deserialize_with = "wire::added::read")]
+    pub(crate) spent_by_tenants: Vec<SpentByTenant>,
 }
 
 /// The keys of nonces, and the clock that nonces are dated by.

@@ -11,6 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use zeroize::Zeroizing;
 
 use crate::clock::Remaining;
+use crate::tenant::TenantName;
 use crate::user::UserId;
 
 /// Bytes of a username or realm, as RFC 8489 sections 14.3 and 14.9 have them at the most, and some more.
@@ -84,17 +85,54 @@ impl BorshDeserialize for Remaining {
     }
 }
 
-/// The realm and the name.
+/// The realm and the name. Of a tenant's user the name of the tenant follows the realm, behind a zero byte, which
+/// no realm has: so a version that knows no tenants keeps them apart as well.
 impl BorshSerialize for UserId {
     fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
-        (self.realm(), self.name()).serialize(writer)
+        match self.tenant().name() {
+            None => (self.realm(), self.name()).serialize(writer),
+            Some(tenant) => (format!("{}\0{tenant}", self.realm()), self.name()).serialize(writer),
+        }
     }
 }
 
 impl BorshDeserialize for UserId {
     fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
-        let realm: Arc<str> = read_name(reader)?.into();
-        Ok(Self::new(&realm, read_name(reader)?))
+        let (realm, name) = (read_name(reader)?, read_name(reader)?);
+        let (realm, tenant) = match realm.split_once('\0') {
+            None => (realm.as_str(), TenantName::default()),
+            Some((realm, tenant)) => {
+                let tenant: TenantName = tenant.parse().map_err(|_| invalid("no tenant's name"))?;
+                (realm, tenant)
+            }
+        };
+        Ok(Self::new(&Arc::from(realm), name).of_tenant(&tenant))
+    }
+}
+
+/// The word for it.
+impl BorshSerialize for TenantName {
+    fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.to_string().serialize(writer)
+    }
+}
+
+impl BorshDeserialize for TenantName {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
+        read_name(reader)?.parse().map_err(|_| invalid("no tenant's name"))
+    }
+}
+
+/// A field that a later version has added to the end of a [`Record`]: where it is not there, it is the default.
+pub(crate) mod added {
+    use super::*;
+
+    pub(crate) fn read<R: Read, T: BorshDeserialize + Default>(reader: &mut R) -> io::Result<T> {
+        let mut first = [0];
+        match reader.read(&mut first)? {
+            0 => Ok(T::default()),
+            _ => T::deserialize_reader(&mut (&first[..]).chain(reader)),
+        }
     }
 }
 
@@ -282,6 +320,23 @@ mod tests {
         let scoped = SocketAddr::from(SocketAddrV6::new("fe80::1".parse().unwrap(), 9, 5, 3));
         for at in [scoped, "[2001:db8::1]:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap()] {
             assert_eq!(carried!(address, at).unwrap(), at);
+        }
+    }
+
+    #[test]
+    fn users_keep_their_tenant_and_those_of_none_are_written_as_ever() {
+        let alice = UserId::of_tests("alice");
+        let ours = to_vec(&alice).unwrap();
+        assert_eq!(ours, to_vec(&("example.org", "alice")).unwrap());
+        let theirs = alice.clone().of_tenant(&"acme".parse().unwrap());
+        for user in [alice, theirs] {
+            assert_eq!(from_slice::<UserId>(&to_vec(&user).unwrap()).unwrap(), user);
+        }
+        for realm in ["example.org\0", "example.org\0a b", "example.org\0a\0b"] {
+            assert!(
+                from_slice::<UserId>(&to_vec(&(realm, "alice")).unwrap()).is_err(),
+                "{realm:?}"
+            );
         }
     }
 

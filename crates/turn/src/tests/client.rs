@@ -19,6 +19,7 @@ pub(super) struct TestClient {
     rig: Rig,
     pub(super) at: Client,
     pub(super) user: String,
+    realm: &'static str,
     pub(super) key: LongTermKey,
     key_sha256: LongTermKey,
     /// Whether it takes the offer of SHA-256 (RFC 8489 section 9.2.5).
@@ -33,13 +34,25 @@ pub(super) struct TestClient {
 
 impl TestClient {
     pub(super) fn new(rig: Rig, at: Client, user: &str, password: &str) -> Self {
-        let key = long_term_key(user, REALM, password);
+        Self::in_realm(REALM, rig, at, user, password)
+    }
+
+    /// A user of another realm.
+    pub(super) fn in_realm(
+        realm: &'static str,
+        rig: Rig,
+        at: Client,
+        user: &str,
+        password: &str,
+    ) -> Self {
+        let key = long_term_key(user, realm, password);
         Self {
             rig,
             at,
             user: user.into(),
+            realm,
             key,
-            key_sha256: long_term_key_by(PasswordAlgorithm::Sha256, user, REALM, password),
+            key_sha256: long_term_key_by(PasswordAlgorithm::Sha256, user, realm, password),
             sha256: Cell::new(false),
             hashed: Cell::new(false),
             nonce: RefCell::default(),
@@ -54,6 +67,7 @@ impl TestClient {
             rig: rig.clone(),
             at: self.at,
             user: self.user.clone(),
+            realm: self.realm,
             key: self.key.clone(),
             key_sha256: self.key_sha256.clone(),
             sha256: self.sha256.clone(),
@@ -247,10 +261,12 @@ impl Request<'_> {
         let nonce = self.client.nonce.borrow();
         if !nonce.is_empty() {
             match self.client.hashed.get() {
-                true => writer.attribute(T::USERHASH, &userhash(&self.client.user, REALM)),
+                true => {
+                    writer.attribute(T::USERHASH, &userhash(&self.client.user, self.client.realm))
+                }
                 false => writer.attribute(T::USERNAME, self.client.user.as_bytes()),
             };
-            writer.attribute(T::REALM, REALM.as_bytes());
+            writer.attribute(T::REALM, self.client.realm.as_bytes());
             writer.attribute(T::NONCE, &nonce);
             if self.client.sha256.get() {
                 writer.attribute(T::PASSWORD_ALGORITHMS, &PASSWORD_ALGORITHMS);

@@ -137,7 +137,7 @@ fn drops_and_answers_are_counted() {
     alice.send(PEER, b"x").assert_dropped(DropReason::NoPermission);
     alice.raw(b"\xFF").assert_dropped(DropReason::Malformed);
     alice.raw(b"\xFF").assert_dropped(DropReason::Malformed);
-    let counted = rig.shard(|shard| *shard.statistics());
+    let counted = rig.shard(|shard| shard.statistics().clone());
     assert_eq!(counted.answered, 2);
     assert_eq!(counted.dropped[DropReason::NoPermission as usize], 1);
     assert_eq!(counted.dropped[DropReason::Malformed as usize], 2);

@@ -49,6 +49,8 @@ mod tcp_allocations;
 mod tcp_binding;
 mod tcp_connections;
 mod tcp_peers;
+mod tenants;
+mod tenants_model;
 mod transfers;
 
 use std::net::SocketAddr;

@@ -314,7 +314,7 @@ impl Process {
             Step::Wait { millis } => rig.advance(Duration::from_millis(millis)),
             Step::Kick { client } => {
                 let user = Some(self.client(client).user.clone());
-                rig.kick(&Whose { user, client: None });
+                rig.kick(&Whose { user, ..Whose::default() });
             }
             Step::Drain { on } => rig.drain(on),
             Step::Rotate => {

@@ -537,6 +537,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         ports: Arc::new(PortPool::new(range, PORT_QUARANTINE)),
         quota: Arc::new(Quota::new(setup.quota, setup.quota_in_all)),
         rates: Arc::new(RateLimits::new(setup.rates)),
+        tenant_peers: Arc::default(),
         answers: Arc::new(AnswerLimit::new(setup.answers.0, setup.answers.1, Vec::new())),
         failures: Arc::new(FailureLimit::new(setup.failures)),
         connection_ids: Arc::new(ConnectionIds::new(setup.connections_in_all)),

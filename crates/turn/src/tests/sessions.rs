@@ -13,7 +13,7 @@ fn sessions_are_told_with_what_they_have() {
     alice.channel_data(CHANNEL, b"four").assert_reaches(PEER, b"four");
     rig.advance(seconds(60));
     assert_eq!(rig.sessions(&Whose::default()).len(), 2);
-    let whose = Whose { user: Some("alice".into()), client: None };
+    let whose = Whose { user: Some("alice".into()), ..Whose::default() };
     let sessions = rig.sessions(&whose);
     assert_eq!(sessions.len(), 1);
     let session = &sessions[0];
@@ -23,11 +23,12 @@ fn sessions_are_told_with_what_they_have() {
     assert_eq!((session.traffic.packets_to_peers, session.traffic.bytes_to_peers), (1, 4));
     assert_eq!((session.age, session.expires_in), (seconds(60), seconds(540)));
     // By the name behind the expiry, which changes with each credential.
-    let whose = Whose { user: Some("@bob:example.org".into()), client: None };
+    let whose = Whose { user: Some("@bob:example.org".into()), ..Whose::default() };
     assert_eq!(rig.sessions(&whose).len(), 1);
     let whose = Whose { client: Some(addr("192.0.2.9:9")), ..Whose::default() };
     assert_eq!(rig.sessions(&whose).len(), 1);
-    let both = Whose { user: Some("alice".into()), client: Some(addr("192.0.2.9:9")) };
+    let both =
+        Whose { user: Some("alice".into()), client: Some(addr("192.0.2.9:9")), ..Whose::default() };
     assert_eq!(rig.sessions(&both).len(), 0);
 }
 
@@ -38,7 +39,7 @@ fn who_is_kicked_loses_its_allocation_and_nobody_else_does() {
     alice.allocate();
     bob.allocate();
     rig.events();
-    assert_eq!(rig.kick(&Whose { user: Some("alice".into()), client: None }), 1);
+    assert_eq!(rig.kick(&Whose { user: Some("alice".into()), ..Whose::default() }), 1);
     assert!(matches!(rig.events()[..], [Happened::Ended { reason: EndReason::Kicked, .. }]));
     alice.refresh(600).assert_error(437);
     bob.refresh(0).assert_ok();

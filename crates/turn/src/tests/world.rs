@@ -9,8 +9,9 @@ use crate::clock::Tick;
 use crate::policy::{Exceeded, StreamLimit};
 use crate::{
     Adoption, AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId,
-    DataPath, EndReason, Event, MobileId, Observer, OpenError, OtherShards, PeerConnections,
-    PeerStage, Randomness, RelayId, RelaySockets, Remedy, ShardNumber, Traffic, Usage, UserId, Via,
+    DataPath, EndReason, Entrance, Event, MobileId, Observer, OpenError, OtherShards,
+    PeerConnections, PeerStage, Randomness, RelayId, RelaySockets, Remedy, ShardNumber, Traffic,
+    Usage, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -105,6 +106,8 @@ pub(super) struct Attempt {
 pub(super) struct World {
     /// The relay sockets that are open: whose, and bound to what.
     pub(super) open: BTreeMap<u32, (AllocationId, SocketAddr)>,
+    /// What is known of clients of the listeners of these numbers.
+    pub(super) entrances: Vec<(u16, Entrance)>,
     /// Whether connections are secured by TLS.
     pub(super) tls: bool,
     /// How many have been opened so far.
@@ -320,6 +323,11 @@ impl Clients for World {
 
     fn is_secure(&self, client: Client) -> bool {
         self.tls && matches!(client.via, Via::Stream { .. })
+    }
+
+    fn entrance(&self, client: Client) -> Entrance {
+        let at = self.entrances.iter().find(|(listener, _)| *listener == client.via.listener());
+        at.map(|(_, entrance)| entrance.clone()).unwrap_or_default()
     }
 }
 

@@ -50,6 +50,9 @@ pub struct TopArgs {
     /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
+    /// Only this tenant; default is the one without a name
+    #[arg(long, value_name = "NAME", conflicts_with = "fleet")]
+    tenant: Option<String>,
     /// On all servers of the fleet
     #[arg(long)]
     fleet: bool,
@@ -127,7 +130,7 @@ fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
         other => return Err(another_answer(&other)),
     };
     let mut sessions = Vec::new();
-    let request = Request::Sessions { user: args.user.clone() };
+    let request = Request::Sessions { user: args.user.clone(), tenant: args.tenant.clone() };
     let answer = ask(&socket, env, &request, &mut io::sink(), |session, _| {
         sessions.push(session);
         Ok(())

@@ -164,6 +164,7 @@ pub(super) mod tests {
             client: client.to_owned(),
             transport: "udp".to_owned(),
             user: "2000000000:@alice:domain.org".to_owned(),
+            tenant: None,
             relayed_addresses: vec!["192.0.2.1:59000".to_owned()],
             permissions: 2,
             channels: 1,
@@ -193,6 +194,7 @@ pub(super) mod tests {
             traffic: traffic(bytes),
             last_reload: ReloadOutcome::default(),
             certificates: Vec::new(),
+            tenants: Vec::new(),
             closing_listeners: Vec::new(),
             carried_over: None,
         };

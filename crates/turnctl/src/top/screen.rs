@@ -10,6 +10,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Paragraph, Row, Sparkline, Table};
 
+use super::super::session_table::user;
 use super::rates::{self, Rate, Sample, of_servers, of_sessions};
 use super::show::{self, TEXTS, TITLES, WIDTHS};
 use taciturn_control::Session;
@@ -209,7 +210,7 @@ impl Screen {
 
     /// The sessions to show, in their order.
     fn rows(&self) -> Vec<(&Session, Option<&Rate>)> {
-        let wanted = |session: &Session| session.user.contains(&self.filter);
+        let wanted = |session: &Session| user(session).contains(&self.filter);
         let all = self.now.sessions.iter().zip(&self.rates);
         let mut rows: Vec<_> = all
             .filter(|(session, _)| wanted(session))

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::ask_fleet;
+use super::super::session_table::user;
 use super::rates::{self, Rate, Sample, of_servers, of_sessions};
 use taciturn_control::{NodeStatus, Session};
 
@@ -48,7 +49,7 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
     [
         session.node.as_deref().unwrap_or_default().escape_debug().to_string(),
         // What clients call themselves is theirs to choose.
-        session.user.escape_debug().to_string(),
+        user(session),
         session.client.clone(),
         session.transport.clone(),
         session.relayed_addresses.join(","),

@@ -7,6 +7,7 @@ mod listeners;
 mod peers;
 mod placeholders;
 mod secrets;
+mod tenants;
 
 use taciturn_config::{Config, Environment, ServerArgs};
 

@@ -79,8 +79,15 @@ pub(super) struct FreePorts {
 impl FreePorts {
     /// All ports of a range, rested.
     pub(super) fn all_of(range: PortRange) -> Self {
+        let mut free = Self::none_of(range);
+        (range.first()..=range.last()).for_each(|port| free.give_back(port, Rest::default()));
+        free
+    }
+
+    /// None of a range so far.
+    pub(super) fn none_of(range: PortRange) -> Self {
         let words = range.last() / 64 - range.first() / 64 + 1;
-        let mut free = Self {
+        Self {
             range,
             rests: vec![None; range.len() as usize].into(),
             count: 0,
@@ -88,9 +95,13 @@ impl FreePorts {
             resting: BTreeSet::new(),
             resting_even: BTreeSet::new(),
             resting_pairs: BTreeSet::new(),
-        };
-        (range.first()..=range.last()).for_each(|port| free.give_back(port, Rest::default()));
-        free
+        }
+    }
+
+    /// All of them, with what each has to rest.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u16, Rest)> {
+        let ports = self.range.first()..=self.range.last();
+        ports.zip(&self.rests).filter_map(|(port, rest)| Some((port, (*rest)?)))
     }
 
     /// How many there are.

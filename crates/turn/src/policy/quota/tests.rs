@@ -4,14 +4,108 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::super::intervals::{Each, Rates};
 use super::super::meter::Direction;
-use super::super::rates::{Each, RateLimits, Rates};
+use super::super::rates::RateLimits;
 use super::*;
 
 const NOW: Tick = Tick(1000);
 
 fn id(name: &str) -> UserId {
     UserId::of_tests(name)
+}
+
+fn of(tenant: &str, name: &str) -> UserId {
+    id(name).of_tenant(&tenant.parse().unwrap())
+}
+
+fn tenants(quota: &Quota, limits: &[(&str, u32, u32)]) {
+    let limits = limits.iter().map(|&(name, allocations_per_user, allocations)| {
+        let rates = Rates::default();
+        (name.parse().unwrap(), TenantLimits { allocations_per_user, allocations, rates })
+    });
+    let of_removed = TenantLimits { allocations_per_user: 1, ..TenantLimits::default() };
+    quota.set_tenants(&limits.collect::<Vec<_>>(), of_removed);
+}
+
+fn uses(quota: &Quota) -> Vec<(String, u32, u32)> {
+    let all = quota.tenants().into_iter();
+    all.map(|of| (of.tenant.to_string(), of.allocations, of.users)).collect()
+}
+
+#[test]
+fn users_of_one_name_in_two_tenants_are_counted_apart() {
+    let quota = Arc::new(Quota::new(1, 0));
+    tenants(&quota, &[("acme", 2, 3), ("beta", 2, 0)]);
+    let ours = quota.take(&id("alice"), NOW).unwrap();
+    assert_eq!(quota.take(&id("alice"), NOW).unwrap_err(), QuotaError::User);
+    let mut held: Vec<_> = (0..2).map(|_| quota.take(&of("acme", "alice"), NOW).unwrap()).collect();
+    assert_eq!(quota.take(&of("acme", "alice"), NOW).unwrap_err(), QuotaError::User);
+    held.push(quota.take(&of("acme", "bob"), NOW).unwrap());
+    assert_eq!(quota.take(&of("acme", "carol"), NOW).unwrap_err(), QuotaError::Tenant);
+    let theirs = quota.take(&of("beta", "alice"), NOW).unwrap();
+    assert!(theirs.is_first() && quota.users() == 4);
+    assert_eq!(uses(&quota), [("acme".into(), 3, 2), ("beta".into(), 1, 1)]);
+    drop(held.pop());
+    assert_eq!(uses(&quota), [("acme".into(), 2, 1), ("beta".into(), 1, 1)]);
+    drop((held, ours, theirs));
+    assert_eq!(uses(&quota), [("acme".into(), 0, 0), ("beta".into(), 0, 0)]);
+    assert_eq!(quota.users(), 0);
+}
+
+#[test]
+fn the_limit_of_the_server_is_for_all_tenants_together() {
+    let quota = Arc::new(Quota::new(9, 3));
+    tenants(&quota, &[("acme", 9, 9), ("beta", 9, 9)]);
+    let users = [id("alice"), of("acme", "alice"), of("beta", "alice")];
+    let held = users.each_ref().map(|user| quota.take(user, NOW).unwrap());
+    for user in &users {
+        assert_eq!(quota.take(user, NOW).unwrap_err(), QuotaError::All);
+    }
+    drop(held);
+}
+
+#[test]
+fn a_tenant_that_is_removed_keeps_what_it_has_and_is_forgotten_when_that_is_over() {
+    let quota = Arc::new(Quota::new(9, 0));
+    tenants(&quota, &[("acme", 9, 2), ("beta", 9, 9)]);
+    let held = quota.take(&of("acme", "alice"), NOW).unwrap();
+    tenants(&quota, &[]);
+    assert_eq!(uses(&quota), [("acme".into(), 1, 1)], "beta had nothing");
+    assert_eq!(quota.take(&of("acme", "alice"), NOW).unwrap_err(), QuotaError::User);
+    // It is back, and what it had counts.
+    tenants(&quota, &[("acme", 9, 2)]);
+    let second = quota.take(&of("acme", "bob"), NOW).unwrap();
+    assert_eq!(quota.take(&of("acme", "bob"), NOW).unwrap_err(), QuotaError::Tenant);
+    tenants(&quota, &[]);
+    drop((held, second));
+    tenants(&quota, &[]);
+    assert_eq!(uses(&quota), []);
+}
+
+#[test]
+fn what_a_tenant_has_spent_goes_to_another_process() {
+    let rates = Rates { packets: Each { in_all: 10, ..Each::default() }, ..Rates::default() };
+    let quota = || {
+        let quota = Arc::new(Quota::new(9, 0));
+        let limits = TenantLimits { allocations_per_user: 9, allocations: 0, rates };
+        quota.set_tenants(&[("acme".parse().unwrap(), limits)], TenantLimits::default());
+        quota
+    };
+    let limits = RateLimits::new(Rates::default());
+    let pass = |quota: &Arc<Quota>, now, name: &str| {
+        let (own, ticket) = (Meter::default(), quota.take(&of("acme", name), now).unwrap());
+        let packet = || limits.packet(now, Direction::ToPeers, 1, &own, ticket.spenders()).is_ok();
+        (0..99).filter(|_| packet()).count()
+    };
+    let here = quota();
+    assert_eq!((pass(&here, NOW, "alice"), pass(&here, NOW, "bob")), (10, 0));
+    let there = quota();
+    let taken = TakeOver { now: Tick(5), passed: Duration::from_millis(500) };
+    there.restore_spent_by_tenants(&here.spent_by_tenants(NOW), &taken);
+    assert_eq!(pass(&there, Tick(5), "carol"), 5, "half a second has passed");
+    let later = Tick(NOW.0 + 1000);
+    assert_eq!(here.spent_by_tenants(later), [], "nothing to be remembered");
 }
 
 #[test]
@@ -83,7 +177,7 @@ fn spend(quota: &Arc<Quota>, user: &str, now: Tick) -> usize {
     let ticket = quota.take(&id(user), now).unwrap();
     let direction = Direction::ToPeers;
     let own = Meter::default();
-    (0..99).filter(|_| limits.packet(now, direction, 1, &own, ticket.meter()).is_ok()).count()
+    (0..99).filter(|_| limits.packet(now, direction, 1, &own, ticket.spenders()).is_ok()).count()
 }
 
 #[test]
@@ -291,7 +385,7 @@ fn act(
         _ => {
             let ticket = held.iter().find(|ticket| *ticket.user() == user)?;
             let (own, direction) = (Meter::default(), Direction::ToClient);
-            Some(limits.packet(now, direction, 1, &own, ticket.meter()).is_ok())
+            Some(limits.packet(now, direction, 1, &own, ticket.spenders()).is_ok())
         }
     }
 }

@@ -113,6 +113,7 @@ fn credentials(config: &Config) -> Vec<String> {
     {
         *last = format!("{last} of its own in {}", path.display());
     }
+    kinds.extend(count(config.tenants.len(), "tenant"));
     kinds
 }
 

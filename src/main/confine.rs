@@ -83,7 +83,9 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
 fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
-    let secrets = config.auth.secrets.iter().filter_map(|secret| secret.path.clone());
+    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    let secrets = config.auth.secrets.iter().chain(of_tenants);
+    let secrets = secrets.filter_map(|secret| secret.path.clone());
     let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
     files.extend(config.file.clone());
     files.extend(

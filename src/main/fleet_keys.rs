@@ -73,9 +73,9 @@ pub(super) struct CredentialsHash(Zeroizing<[u8; 32]>);
 impl CredentialsHash {
     /// Of all of them, in whatever order.
     pub(super) fn of(config: &Config) -> Self {
-        let mut all = credentials("", &config.realm, &config.auth.secrets, &config.auth.users);
+        let mut all = credentials_of("", &config.realm, &config.auth.secrets, &config.auth.users);
         for Tenant { name, realm, secrets, users, .. } in &config.tenants {
-            all.extend(credentials(&name.to_string(), realm, secrets, users));
+            all.extend(credentials_of(&format!("{name}/"), realm, secrets, users));
         }
         all.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         let mut hash = Sha256::new();
@@ -93,21 +93,20 @@ impl CredentialsHash {
     }
 }
 
-/// What makes up the credentials of one tenant, or of the server itself.
-fn credentials(
-    tenant: &str,
+/// The credentials of one tenant, which begin like no other's.
+fn credentials_of(
+    prefix: &str,
     realm: &str,
     secrets: &[Secret],
     users: &[StaticUser],
 ) -> Vec<Zeroizing<Vec<u8>>> {
-    let of = |name: &str, secret: &[u8]| {
-        let parts = [tenant.as_bytes(), name.as_bytes(), secret];
-        Zeroizing::new(parts.join(&b'\0'))
-    };
-    let secrets = secrets.iter().map(|secret| of("", secret.secret.expose()));
+    let secrets = secrets
+        .iter()
+        .map(|secret| Zeroizing::new([prefix.as_bytes(), secret.secret.expose()].concat()));
     let users = users.iter().map(|user| {
         let key = user.long_term_key(PasswordAlgorithm::Md5, realm);
-        of(&user.name, key.as_ref().map_or(&[][..], |key| key.bytes()))
+        let key = key.as_ref().map_or(&[][..], |key| key.bytes());
+        Zeroizing::new([prefix.as_bytes(), user.name.as_bytes(), b":", key].concat())
     });
     secrets.chain(users).collect()
 }
@@ -130,6 +129,8 @@ mod tests {
         for other in [
             "users = [\"alice:s3cret-of-alice\"]",
             "users = [\"alice:s3cret-of-alice\", \"bob:s3cret-of-bob2\"]",
+            "users = [\"alice:s3cret-of-alice\"]\n[[tenant]]\nname = \"acme\"\nusers = [\"bob:s3cret-of-bob\"]",
+            "users = [\"alice:s3cret-of-alice\"]\n[[tenant]]\nname = \"umbrella\"\nusers = [\"bob:s3cret-of-bob\"]",
             "users = [\"alice:s3cret-of-alice\", \"bob:s3cret-of-bob\"]\nsecrets = [\"kept-by-both-9f31b07ac2\"]",
         ] {
             assert!(both != hash(other), "{other}");

@@ -37,6 +37,11 @@ name = "beta"
 realm = "turn.beta.example"
 secrets = ["$BETA_SECRET"]
 peers.allow = ["127.0.0.0/8"]
+
+[[listen]]
+transport = "udp"
+address = "127.0.0.1:$((TAKEN_PORT + 2))"
+realm = "turn.beta.example"
 CONF
 }
 
@@ -53,9 +58,11 @@ tenants_case() {
         "$ROOT/stages/lib/server-taciturn.sh" start && "$1"
     status=$?
     for one in "${FLOWS[@]}" tunnel; do [ ! -d "$TAKEN/$one" ] || stop_process "$TAKEN/$one"; done
-    stop_process "${SERVERS[0]}" || status=1
-    ! grep -n "panicked at" "${SERVERS[0]}/output.log" || status=1
-    [ $status = 0 ] || { say "the log of the server:"; tail -n 25 "${SERVERS[0]}/output.log"; }
+    for one in "${SERVERS[@]}"; do
+        stop_process "$one" || status=1
+        ! grep -n "panicked at" "$one/output.log" || status=1
+        [ $status = 0 ] || { say "the log of ${one##*/}:"; tail -n 25 "$one/output.log"; }
+    done
     rm -rf "$TAKEN"
     return $status
 }
@@ -83,15 +90,17 @@ check_tenants() {
     local port=$TAKEN_PORT tunnel=$((TAKEN_PORT + 1)) output status
     start_process "$TAKEN/tunnel" "$ROOT/stages/interop/tls_name.py" "$tunnel" "$(tls_port "$port")" turn.beta.example
     wait_for 5 listening tcp 127.0.0.1 "$tunnel" || return 1
-    begin_flow_of own 500 -p "$port" -u "$TAKE_OVER_USER" -w "$PASSWORD"
-    begin_flow_of acme-user 500 -p "$port" -u "$TAKE_OVER_USER" -w password-of-acme
-    begin_flow_of acme-secret 500 -p "$port" -u carol -W "$ACME_SECRET"
-    begin_flow_of beta 500 -t -p "$tunnel" -u carol -W "$BETA_SECRET"
+    begin_flow_of own 700 -p "$port" -u "$TAKE_OVER_USER" -w "$PASSWORD"
+    begin_flow_of acme-user 700 -p "$port" -u "$TAKE_OVER_USER" -w password-of-acme
+    begin_flow_of acme-secret 700 -p "$port" -u carol -W "$ACME_SECRET"
+    begin_flow_of beta 700 -t -p "$tunnel" -u carol -W "$BETA_SECRET"
+    begin_flow_of beta-listener 700 -p $((port + 2)) -u carol -W "$BETA_SECRET"
     wait_for 20 flows_run || { tail -n 5 "$TAKEN"/*/output.log; return 1; }
 
     say "--- who is seen"
     sessions_of default "^$TAKE_OVER_USER\$" udp 1 && sessions_of acme "^acme/$TAKE_OVER_USER\$" udp 1 &&
-        sessions_of acme '^acme/.*carol' udp 1 && sessions_of beta '^beta/.*carol' tls 1 || return 1
+        sessions_of acme '^acme/.*carol' udp 1 && sessions_of beta '^beta/.*carol' tls 1 &&
+        sessions_of beta '^beta/.*carol' udp 1 || return 1
     output=$(ctl sessions --tenant acme | awk 'NR > 1 { sub(/.*:/, "", $4); print $4 }')
     for port in $output; do
         if [ "$port" -gt 57919 ]; then say "acme has relay port $port"; return 1; fi
@@ -118,6 +127,12 @@ check_tenants() {
     output=$(ctl kick --user "$TAKE_OVER_USER" --tenant acme)
     [[ $output == [12]" allocations ended" ]] || { say "$output"; return 1; }
     sessions_of acme "^acme/$TAKE_OVER_USER\$" udp 0 && sessions_of default "^$TAKE_OVER_USER\$" udp 1 || return 1
-    flow_lost_nothing own && flow_lost_nothing acme-secret && flow_lost_nothing beta || return 1
-    wait_for 10 logged "${SERVERS[0]}" 'session ended.*tenant="beta"' && logged "${SERVERS[0]}" 'session ended.*tenant="acme"'
+
+    say "--- the next process goes on with each in its tenant"
+    take_over
+    wait_for 10 logged "$(current)" 'running calls were carried over .* stayed=[1-9]' || return 1
+    sessions_of default "^$TAKE_OVER_USER\$" udp 1 && sessions_of acme '^acme/.*carol' udp 1 &&
+        sessions_of beta '^beta/.*carol' udp 1 || return 1
+    for output in own acme-secret beta beta-listener; do flow_lost_nothing "$output" || return 1; done
+    wait_for 10 logged "$(current)" 'session ended.*tenant="acme"' && logged "${SERVERS[0]}" 'session ended.*tenant="beta"'
 }

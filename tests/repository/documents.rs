@@ -189,8 +189,10 @@ fn faults(example: &str, state_dir: &Path) -> Vec<String> {
     let text = format!("state_dir = {:?}\n{example}", state_dir.to_str().unwrap());
     let Err(errors) = Config::from_toml(&text) else { return Vec::new() };
     let to_be_replaced = |key: &str| {
+        let of_tenant = key.strip_prefix("tenant[").and_then(|rest| rest.split_once("]."));
+        let key = of_tenant.map_or(key, |(_, key)| key);
         let key = key.split_once('[').map_or(key, |(key, _)| key);
-        ["auth.users", "auth.secrets", "auth.secret_files"].contains(&key)
+        ["users", "secrets", "secret_files"].contains(&key.trim_start_matches("auth."))
     };
     let problems = errors.problems().iter();
     problems

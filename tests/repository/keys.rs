@@ -47,7 +47,10 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         let keys = keys();
-        let dotted: Vec<_> = keys.iter().filter(|key| key.contains('.')).cloned().collect();
+        // A tenant is one of the protocol's own things, and has a name and users there.
+        let is_of_tenant = |key: &&String| key.starts_with("tenant.");
+        let dotted = keys.iter().filter(|key| key.contains('.') && !is_of_tenant(key));
+        let dotted: Vec<_> = dotted.cloned().collect();
         let last = |key: &String| key.rsplit('.').next().unwrap_or_default().to_owned();
         let words: Vec<_> = keys.iter().map(last).filter(|word| word.contains('_')).collect();
         Self {

@@ -33,7 +33,7 @@ struct Shown {
     labels: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Every metric of a server that has a certificate, and that has refused a request.
+/// Every metric of a server that has a certificate and a tenant, and that has refused a request.
 fn shown() -> BTreeMap<String, Shown> {
     let directory = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["turn.test".to_owned()]).unwrap();
@@ -43,6 +43,8 @@ fn shown() -> BTreeMap<String, Shown> {
     let server = Server::configured(&format!(
         "external_ip = \"127.0.0.1\"\nauth.users = [\"alice:correct horse battery\"]\n\
          admin.metrics = \"127.0.0.1:0\"\ntls.cert = \"{}\"\ntls.key = \"{}\"\n\
+         [[tenant]]\nname = \"acme\"\nusers = [\"alice:another horse battery\"]\n\
+         relay_ports = \"59000-59099\"\n\
          [[listen]]\ntransport = \"udp\"\naddress = \"127.0.0.1:0\"\n\
          [[listen]]\ntransport = \"tls\"\naddress = \"127.0.0.1:0\"\n",
         cert.display(),

@@ -337,3 +337,39 @@ fn a_port_that_is_taken_costs_the_metrics_and_nothing_else() {
     let mut server = Server::configured(&off);
     assert!(!server.log().contains("metrics"));
 }
+
+#[tokio::test]
+async fn each_tenant_has_its_numbers_and_a_server_without_any_has_none() {
+    let tenant = "[[tenant]]\nname = \"acme\"\nusers = [\"alice:a password of acme\"]\n\
+                  relay_ports = \"59700-59799\"\npeers.allow = [\"127.0.0.0/8\"]";
+    let server = Server::configured(&configuration(&tenant.replace("alice", USER)));
+    let of = |name: &str, tenant: &str| format!("taciturn_tenant_{name}{{tenant=\"{tenant}\"}}");
+    let bytes = |tenant: &str| {
+        format!("taciturn_tenant_relayed_bytes_total{{tenant=\"{tenant}\",direction=\"to_peer\"}}")
+    };
+    let peer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let connect = || TcpStream::connect(server.address);
+    let mut own = StreamClient::new(connect().await.unwrap());
+    let mut acme = StreamClient::of_user(connect().await.unwrap(), USER, "a password of acme");
+    let mut buffer = [0; 2000];
+    for (client, data) in [(&mut own, &b"1234567"[..]), (&mut acme, b"123")] {
+        let at = client.allocate().await;
+        client.bind(channel(), peer.local_addr().unwrap()).await;
+        client.send(channel(), data).await;
+        let (len, from) = timeout(PATIENCE, peer.recv_from(&mut buffer)).await.unwrap().unwrap();
+        assert_eq!((len, from.port()), (data.len(), at.port()));
+        assert_eq!((59_700..=59_799).contains(&at.port()), data.len() == 3, "{at}");
+    }
+    let shown = metrics(&server);
+    for (tenant, relayed) in [("default", 7.0), ("acme", 3.0)] {
+        assert_eq!(shown[&of("allocations", tenant)], 1.0);
+        assert_eq!(shown[&of("users", tenant)], 1.0);
+        assert_eq!(shown[&bytes(tenant)], relayed);
+    }
+    assert_eq!(shown[&of("relay_ports", "acme")], 100.0);
+    let used = "taciturn_tenant_relay_ports_used{tenant=\"acme\",family=\"ipv4\"}";
+    assert_eq!(shown[used], 1.0);
+    assert!(!shown.contains_key(&of("relay_ports", "default")));
+    let without = metrics(&Server::configured(&configuration("")));
+    assert!(!without.keys().any(|sample| sample.starts_with("taciturn_tenant_")));
+}

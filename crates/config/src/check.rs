@@ -11,7 +11,7 @@ use super::error::{Findings, Note, Source};
 use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning};
 use super::read::Reader;
 use super::settings::Settings;
-use super::tenants::Server;
+use super::tenant::Server;
 use super::value::Value as _;
 use super::{
     credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,

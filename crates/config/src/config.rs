@@ -12,7 +12,7 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
 use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Tuning};
-use super::tenants::Tenant;
+use super::tenant::Tenant;
 use super::transport::Transport;
 
 /// A whole, validated configuration.

@@ -12,7 +12,8 @@ use super::key::OnReload;
 use super::schema::on_reload;
 use super::secret::Secret;
 use super::shown::{Shown, Words};
-use super::tenants::{self, Tenant};
+use super::tenant::Tenant;
+use super::tenants;
 
 impl Config {
     /// What a server that runs with `old` goes on with: this configuration, but for the keys that need a

@@ -243,7 +243,9 @@ pub(super) fn within(
     let (meter, reason) = match exceeded.scope {
         Scope::Allocation => (&*allocation.meter, DropReason::AllocationRate),
         Scope::User => (user, DropReason::UserRate),
-        Scope::Tenant => (tenant.map_or(rates.all(), Tenant::meter), DropReason::TenantRate),
+        Scope::Tenant => {
+            (tenant.map_or_else(|| rates.all(), Tenant::meter), DropReason::TenantRate)
+        }
         Scope::All => (rates.all(), DropReason::TotalRate),
     };
     if let Some(packets) = meter.hold_back(now) {

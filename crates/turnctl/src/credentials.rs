@@ -11,6 +11,7 @@ use taciturn_config::{Config, Environment, Secret, parse_duration, show_duration
 use taciturn_net::external;
 use taciturn_turn::auth::SecretHash;
 
+use super::tenant::TenantArg;
 use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\
@@ -18,6 +19,7 @@ Examples:
   turnctl credentials --config /etc/taciturn/taciturn.toml --user alice --ttl 12h
   turnctl credentials --json
       iceServers for RTCPeerConnection.
+  turnctl credentials --tenant acme --user alice
   turnctl credentials --format link
       Link header fields for WHIP and WHEP clients (RFC 9725).
 
@@ -31,6 +33,10 @@ pub struct CredentialsArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerFiles,
+
+    /// Which tenant.
+    #[command(flatten)]
+    pub tenant: TenantArg,
 
     /// Name of the user: any name; quotas apply to it
     #[arg(long, value_name = "NAME", default_value = "test-user")]
@@ -174,7 +180,7 @@ pub(super) fn run(
         .filter(|ttl| !ttl.is_zero() && *ttl <= longest)
         .ok_or_else(|| CredentialsError::Ttl(args.ttl.clone()))?;
     let asked = host_argument(args.host.as_ref())?;
-    let config = args.server.load(args.secret_file.as_ref(), env, err)?;
+    let config = args.tenant.see(args.server.load(args.secret_file.as_ref(), env, err)?)?;
     let secret = secret(&config, args.secret_file.as_ref()).ok_or(CredentialsError::NoSecret)?;
     let hash = args.secret_hash.unwrap_or_else(|| secret_hash(&config));
     let credentials = make(secret, hash, &args.user, ttl, SystemTime::now())?;

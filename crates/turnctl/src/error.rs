@@ -55,6 +55,12 @@ impl CtlError {
     }
 }
 
+impl From<taciturn_config::NoTenant> for CtlError {
+    fn from(error: taciturn_config::NoTenant) -> Self {
+        Self::mistake(error)
+    }
+}
+
 impl From<taciturn_config::homeserver::BlockError> for CtlError {
     fn from(error: taciturn_config::homeserver::BlockError) -> Self {
         Self::mistake(error)

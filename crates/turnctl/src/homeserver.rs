@@ -7,6 +7,7 @@ use taciturn_config::homeserver::{BlockOptions, block};
 use taciturn_config::uris::{self, Host};
 use taciturn_net::external;
 
+use super::tenant::TenantArg;
 use super::{CtlError, ServerFiles, host_argument};
 
 const EXAMPLES: &str = "\
@@ -14,6 +15,8 @@ Standard output is YAML and nothing else; warnings go to standard error.
 
 Example, on the machine of the server:
   turnctl homeserver-snippet --config /etc/taciturn/taciturn.toml --host turn.domain.org
+For a tenant of it:
+  turnctl homeserver-snippet --config /etc/taciturn/taciturn.toml --tenant acme
 Paste the block into homeserver.yaml in place of its turn_ lines, and restart Synapse.";
 
 /// Arguments of `turnctl homeserver-snippet`.
@@ -23,6 +26,10 @@ pub struct SnippetArgs {
     /// Which server.
     #[command(flatten)]
     pub server: ServerFiles,
+
+    /// Which tenant.
+    #[command(flatten)]
+    pub tenant: TenantArg,
 
     /// Name or address at which clients reach the server [default: host, else the realm, else the
     /// external address]
@@ -56,7 +63,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<(), CtlError> {
     let asked = host_argument(args.host.as_ref())?;
-    let config = args.server.load(None, env, err)?;
+    let config = args.tenant.see(args.server.load(None, env, err)?)?;
     let host = Host::of(&config, asked.as_deref(), external::public_source());
     let options = BlockOptions {
         static_user: args.static_user.clone(),

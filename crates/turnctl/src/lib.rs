@@ -28,6 +28,7 @@ mod server_files;
 mod session_table;
 mod snippet;
 mod socket;
+mod tenant;
 mod test_link;
 mod top;
 mod upgrade;

@@ -170,6 +170,7 @@ fn the_server_name_chooses_the_certificate() {
         settle(&mut client, &mut server);
         assert_eq!(client.failed, None, "{host}");
         assert_eq!(server.alpn(), Some(&b"stun.turn"[..]));
+        assert_eq!(server.server_name(), Some(host));
     }
 }
 

@@ -55,7 +55,7 @@ impl StreamLimit {
         let meter = match exceeded.scope {
             Scope::Allocation => &*self.allocation,
             Scope::User => self.user.meter(),
-            Scope::Tenant => self.user.tenant().map_or(self.rates.all(), Tenant::meter),
+            Scope::Tenant => self.user.tenant().map_or_else(|| self.rates.all(), Tenant::meter),
             Scope::All => self.rates.all(),
         };
         meter.hold_back(now).map(|_| self.user.id())

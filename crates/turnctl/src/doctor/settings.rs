@@ -66,7 +66,9 @@ pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section
 }
 
 fn secrets(config: &Config, section: &mut Section) {
-    for path in config.auth.secrets.iter().filter_map(|secret| secret.path.as_ref()) {
+    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    let all = config.auth.secrets.iter().chain(of_tenants);
+    for path in all.filter_map(|secret| secret.path.as_ref()) {
         match std::fs::metadata(path) {
             Ok(meta) => section.push(Finding::pass(
                 "secret-file",
@@ -82,7 +84,7 @@ fn secrets(config: &Config, section: &mut Section) {
             }
         }
     }
-    if config.auth.secrets.is_empty() {
+    if config.auth.secrets.is_empty() && config.tenants.is_empty() {
         section.push(
             Finding::info("no-secret", "static users only; there is no shared secret")
                 .why("Every user of a homeserver gets the same password, and keeps it."),

@@ -18,6 +18,7 @@ use taciturn_config::uris::{self, Host};
 use taciturn_net::external;
 
 use self::facts::{Given, SECRET_FILE, Snippet, SnippetError, same_machine};
+use super::tenant::TenantArg;
 use super::{CtlError, ServerFiles, host_argument};
 
 pub(super) use facts::Facts;
@@ -115,6 +116,10 @@ pub struct SnippetForArgs {
     #[command(flatten)]
     pub server: ServerFiles,
 
+    /// Which tenant.
+    #[command(flatten)]
+    pub tenant: TenantArg,
+
     /// Name or address at which clients reach the server [default: host, else the realm, else the
     /// external address]
     #[arg(long, value_name = "NAME")]
@@ -187,7 +192,7 @@ pub(super) fn run(
     err: &mut dyn Write,
 ) -> Result<(), CtlError> {
     let asked = host_argument(args.host.as_ref())?;
-    let config = args.server.load(None, env, err)?;
+    let config = args.tenant.see(args.server.load(None, env, err)?)?;
     let host = Host::of(&config, asked.as_deref(), external::public_source());
     let mut facts = Facts::of(&config, host);
     facts.inline = args.inline;

@@ -6,10 +6,11 @@ use super::listeners::Closing;
 use super::server_handle::ServerHandle;
 use super::unix_time::unix;
 use taciturn_control::{
-    CertificateSummary, ClosingListener, PortsUsed, ReloadOutcome, Session, Status, TenantStatus,
-    Traffic,
+    CertificateSummary, ClosingListener, PortsUsed, RecordsState, ReloadOutcome, Session, Status,
+    TenantStatus, Traffic,
 };
 use taciturn_net::Snapshot;
+use taciturn_records::Totals;
 use taciturn_stun::Family;
 
 /// The state of the server, whose workers have counted this.
@@ -57,7 +58,15 @@ pub(super) async fn status(
         closing_listeners: closing.collect(),
         tenants,
         carried_over: server.carried_over.clone(),
+        records: server.recorder.as_ref().and_then(|recorder| records(recorder.totals())),
     })
+}
+
+/// Records that are not where they should be, if there are any.
+fn records(Totals { waiting, dropped, trouble, .. }: Totals) -> Option<RecordsState> {
+    let dropped = dropped.iter().sum();
+    let is_well = waiting == 0 && dropped == 0 && trouble.is_none();
+    (!is_well).then_some(RecordsState { waiting, dropped, trouble })
 }
 
 /// All that was relayed since the start.

@@ -1,4 +1,4 @@
-//! Metrics, health and the status page over HTTP.
+//! Metrics, health, the status page and credentials for applications over HTTP.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::cached::Cached;
 use super::http_connections::{Asked, HttpConnections};
+use super::ice;
 use super::metrics;
 use super::overview::take_samples;
 use super::page::Page;
@@ -132,6 +133,10 @@ async fn answer(
     site: &Site,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    if path == ice::PATH {
+        let answered = site.server.ice.answer(request, from).await;
+        return Ok(answered.unwrap_or_else(|| not_found(site.page.is_some())));
+    }
     if !PAGES.contains(&path.as_str()) {
         let answered = match &site.page {
             Some(page) => page.answer(request, from).await,

@@ -5,11 +5,13 @@
 use std::fmt::{Display, Write as _};
 use std::time::UNIX_EPOCH;
 
+use super::ice::IceRefusal;
 use super::keys::peer_rule;
 use super::server_handle::ServerHandle;
 use super::tenants::tenants;
 use taciturn_control::TenantStatus;
 use taciturn_net::{Counts, Snapshot};
+use taciturn_records::{Dropped, Recorder, Totals};
 use taciturn_stun::Family;
 use taciturn_turn::auth::{NonceError, SecretHash};
 use taciturn_turn::{Carrier, DropReason};
@@ -240,6 +242,16 @@ fn process(page: &mut Page, server: &ServerHandle) {
     let help = "Clients sent to another server of the fleet, because there was no room here.";
     page.family("taciturn_fleet_redirected_total", COUNTER, help);
     page.sample(&[], server.alternates.sent());
+    let (issued, refused) = server.ice.counts();
+    let help = "Credentials that were made for applications (POST /ice).";
+    page.family("taciturn_ice_credentials_total", COUNTER, help);
+    page.sample(&[], issued);
+    let help = "Requests for such credentials that were refused.";
+    page.family("taciturn_ice_refused_total", COUNTER, help);
+    for (reason, times) in IceRefusal::ALL.iter().zip(refused) {
+        page.sample(&[("reason", reason.name())], times);
+    }
+    records(page, &server.recorder.as_ref().map(Recorder::totals).unwrap_or_default());
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());
@@ -250,6 +262,30 @@ fn process(page: &mut Page, server: &ServerHandle) {
     page.sample(&[], server.workers.number());
     page.family("taciturn_build_info", GAUGE, "Always 1; the version is a label.");
     page.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+}
+
+fn records(page: &mut Page, totals: &Totals) {
+    let help = "Records of what sessions have used that were written to disk, by type.";
+    page.family("taciturn_records_written_total", COUNTER, help);
+    for (kind, count) in ["ended", "running"].into_iter().zip(totals.written) {
+        page.sample(&[("type", kind)], count);
+    }
+    let help = "Records that the receiver or the stream has taken.";
+    page.family("taciturn_records_delivered_total", COUNTER, help);
+    page.sample(&[], totals.delivered);
+    let help = "Attempts to write or to deliver records that failed.";
+    page.family("taciturn_records_failures_total", COUNTER, help);
+    page.sample(&[], totals.failures);
+    let help = "Records that wait: for the receiver or the stream, or for the disk.";
+    page.family("taciturn_records_waiting", GAUGE, help);
+    page.sample(&[], totals.waiting);
+    let help = "Bytes of the records that wait for the receiver or the stream.";
+    page.family("taciturn_records_spool_bytes", GAUGE, help);
+    page.sample(&[], totals.spool_bytes);
+    page.family("taciturn_records_dropped_total", COUNTER, "Records lost, by reason.");
+    for (reason, count) in Dropped::ALL.into_iter().zip(totals.dropped) {
+        page.sample(&[("reason", reason.name())], count);
+    }
 }
 
 /// The kinds of bans.

@@ -12,6 +12,8 @@ pub mod control;
 mod control_peer;
 pub mod http;
 mod http_connections;
+mod http_responses;
+mod ice;
 mod keys;
 mod listeners;
 mod log_lines;

@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::header::{ALLOW, HOST, HeaderName, HeaderValue, ORIGIN};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::cached::Cached;
+use super::http_responses::{JSON, json, respond};
 use super::overview::overview;
 use super::server_handle::ServerHandle;
 use taciturn_control::TestLink;
 use taciturn_turn::Whose;
-use taciturn_web::{Access, Asker, HEADERS, Overview, Refused, Right, asset};
+use taciturn_web::{Access, Asker, Overview, Refused, Right, asset};
 
 /// Time limit for the workers. A healthy one takes milliseconds.
 const WORKER_TIME: Duration = Duration::from_secs(2);
@@ -30,8 +31,6 @@ const PEOPLE: u32 = 2;
 
 /// The header that has the token. Cookies would go to every port of the host, and `Authorization` may be a proxy's own.
 const TOKEN: &str = "taciturn-token";
-
-pub(super) const JSON: &str = "application/json";
 
 /// The page of one server.
 pub(super) struct Page {
@@ -182,28 +181,5 @@ fn not_allowed(methods: &'static str) -> Response<Full<Bytes>> {
     let text = r#"{"error":"method"}"#;
     let mut response = respond(StatusCode::METHOD_NOT_ALLOWED, JSON, text);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    response
-}
-
-pub(super) fn json(data: &impl Serialize) -> Response<Full<Bytes>> {
-    match serde_json::to_string(data) {
-        Ok(text) => respond(StatusCode::OK, JSON, text),
-        // Numbers and strings: no value of these types fails.
-        Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, JSON, "{}"),
-    }
-}
-
-pub(super) fn respond(
-    status: StatusCode,
-    kind: &'static str,
-    text: impl Into<Bytes>,
-) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    for (name, value) in HEADERS {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-    }
     response
 }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 
 use super::certificate_report::CertificateReport;
+use super::ice::Ice;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
 use super::test_links::TestLinks;
@@ -14,6 +15,7 @@ use taciturn_config::Config;
 use taciturn_control::CarriedOver;
 use taciturn_net::external::External;
 use taciturn_net::{FailedLogins, Shared, Workers};
+use taciturn_records::Recorder;
 use taciturn_stun::Family;
 use taciturn_turn::policy::{Bans, Connections, PortPool, Quota};
 use taciturn_turn::{Alternates, RelayAddress};
@@ -35,10 +37,14 @@ pub struct ServerHandle {
     pub(super) health: Arc<Health>,
     pub(super) log: LogSink,
     pub(super) carried_over: Option<CarriedOver>,
+    /// What became of records of sessions, if any are kept.
+    pub(super) recorder: Option<Recorder>,
     pub(super) failed_logins: Arc<FailedLogins>,
     /// What the status page needs.
     pub(super) page: Arc<PageState>,
     pub(super) tests: Arc<TestLinks>,
+    /// Who has credentials made over HTTP.
+    pub(super) ice: Arc<Ice>,
 }
 
 /// How the server is.
@@ -95,9 +101,11 @@ impl ServerHandle {
             }),
             log,
             carried_over: None,
+            recorder: None,
             failed_logins: Arc::clone(&shared.failed_logins),
             page: Arc::default(),
             tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
+            ice: Arc::default(),
         }
     }
 
@@ -105,6 +113,12 @@ impl ServerHandle {
     #[must_use]
     pub fn carrying(self, carried_over: CarriedOver) -> Self {
         Self { carried_over: Some(carried_over), ..self }
+    }
+
+    /// The same server, which keeps records of what sessions have used.
+    #[must_use]
+    pub fn recording(self, recorder: Recorder) -> Self {
+        Self { recorder: Some(recorder), ..self }
     }
 
     /// How the workers are asked.
@@ -118,9 +132,16 @@ impl ServerHandle {
         self.certificates.store(Arc::new(certificates));
     }
 
-    /// Has test links made of this configuration from now on.
-    pub fn test_by(&self, config: &Config, external: &External) {
+    /// Has test links and credentials for applications made of this configuration from now on.
+    pub fn issue_by(&self, config: &Config, external: &External) {
         self.tests.set_terms(config, external);
+        self.ice.set_terms(config, external);
+    }
+
+    /// Whether credentials are made for applications.
+    #[must_use]
+    pub fn issues(&self) -> bool {
+        self.ice.is_on()
     }
 
     /// The certificates as of now.

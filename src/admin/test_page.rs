@@ -10,7 +10,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::page::{JSON, json, respond};
+use super::http_responses::{JSON, json, respond};
 use super::server_handle::ServerHandle;
 use super::test_links::{new_guest, random};
 use super::test_report;

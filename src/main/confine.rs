@@ -3,7 +3,7 @@
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use taciturn::process::{
     self, Account, Filtered, Sandbox, Sandboxed, drop_bounding_set, drop_capabilities,
@@ -13,6 +13,7 @@ use taciturn_config::{Change, Config};
 use taciturn_tls::CertSource;
 
 use super::failure::Failure;
+use super::records::SPOOL;
 
 /// The restrictions of landlock and seccomp that are in effect, for the messages of a reload.
 #[derive(Clone, Copy, Default)]
@@ -31,6 +32,10 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let files = files(config);
     // What is not there by now cannot be made behind the sandbox. Without it bans are not kept, which is said then.
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir);
+    if let Some(file) = &config.records.file {
+        // If this fails, the server does not start, which says why.
+        let _ = DirBuilder::new().recursive(true).mode(0o750).create(directory_of(file));
+    }
     warn_of_shared_directories(config, &files);
     let mut confined = Confined::default();
     // While there is CAP_SETPCAP. Who has not is kept from new capabilities by no_new_privs.
@@ -53,8 +58,10 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
         tracing::warn!("{error}");
     }
     if config.process.sandbox {
-        let write = vec![config.state_dir.clone()];
-        let connects = config.protocol.tcp_relay || config.fleet.url.is_some();
+        let records = config.records.file.as_deref().map(directory_of);
+        let write = [config.state_dir.clone()].into_iter().chain(records).collect();
+        let connects =
+            config.protocol.tcp_relay || config.fleet.url.is_some() || config.records.url.is_some();
         match (Sandbox { read: files, write, connects }).enter()? {
             Sandboxed::Entered { connections_shut } => {
                 (confined.files, confined.connections) = (true, connections_shut);
@@ -84,18 +91,40 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
     let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
-    let secrets = config.auth.secrets.iter().chain(of_tenants);
+    let secrets = config.auth.secrets.iter().chain(of_tenants).chain(&config.ice.tokens);
     let secrets = secrets.filter_map(|secret| secret.path.clone());
     let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();
     files.extend(config.file.clone());
     files.extend(
-        [&config.fleet.password_file, &config.fleet.ca_file].into_iter().flatten().cloned(),
+        [
+            &config.fleet.password_file,
+            &config.fleet.ca_file,
+            &config.records.token_file,
+            &config.records.ca_file,
+        ]
+        .into_iter()
+        .flatten()
+        .cloned(),
     );
     files
 }
 
+/// The directory that a file is in: a bare name is in the working directory.
+fn directory_of(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new(".")).to_owned()
+}
+
 fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
     account.take_over(&config.state_dir)?;
+    if let Some(file) = &config.records.file {
+        let dir = directory_of(file);
+        if shared_directory(file).is_none() {
+            account.take_over(&dir)?;
+        }
+        account.take_over(file)?;
+    }
+    account.take_over(&config.state_dir.join(SPOOL))?;
     config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
     for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
         secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
@@ -131,6 +160,17 @@ fn warn_of_shared_directories(config: &Config, files: &[PathBuf]) {
         return;
     }
     let mut told = Vec::new();
+    if let Some(file) = &config.records.file
+        && let Some(dir) = shared_directory(file)
+    {
+        tracing::warn!(
+            "{} (file in [records]) is in {}: the sandbox leaves everything below {} writable for this server. Name a \
+             file in a directory of its own",
+            file.display(),
+            dir.display(),
+            dir.display(),
+        );
+    }
     for path in files {
         let Some(dir) = shared_directory(path).filter(|dir| !told.contains(dir)) else { continue };
         tracing::warn!(

@@ -13,10 +13,11 @@ use taciturn::bans::Tell;
 use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
-    BoardBan, BoardKick, Contents, Fleet, NodeRecord, Order, Place, Settings, State,
+    BoardBan, BoardKick, Contents, EntryWriter, Fleet, NodeRecord, Order, Place, Settings, State,
 };
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
+use taciturn_records::{Delivery, Receiver, Refused};
 use taciturn_turn::policy::Banned;
 use taciturn_turn::{Alternates, Rules, TenantName, Whose};
 use tokio::sync::oneshot;
@@ -27,6 +28,7 @@ use super::fleet_counts::{self, Process, SharedQuota};
 use super::fleet_keys::{CredentialsHash, KeyRing};
 use super::fleet_questions::FleetQuestions;
 use super::fleet_redirect::{Servers, own_addresses, room, servers};
+use super::node_name::node_name;
 
 /// How often the same is told to a board that does not keep it.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -58,20 +60,7 @@ impl FleetMember {
         clock: Clock,
     ) -> Result<Self, Failure> {
         let node = node_name(config);
-        let settings = config.fleet.url.as_ref().map(|url| Settings {
-            place: match &url.place {
-                FleetPlace::Tcp { host, port, tls } => {
-                    Place::Tcp { host: host.clone(), port: *port, tls: *tls }
-                }
-                FleetPlace::Unix(path) => Place::Unix(path.clone()),
-            },
-            user: url.user.clone(),
-            database: url.database,
-            password_file: config.fleet.password_file.clone(),
-            ca_file: config.fleet.ca_file.clone(),
-            prefix: config.fleet.prefix.as_str().to_owned(),
-            node: node.clone(),
-        });
+        let settings = settings(config);
         let mut boot = [0; 8];
         getrandom::fill(&mut boot).map_err(|error| format!("no randomness: {error}"))?;
         let own = described(
@@ -304,6 +293,51 @@ impl FleetMember {
     }
 }
 
+/// Where the fleet meets, if this server is in one.
+fn settings(config: &Config) -> Option<Settings> {
+    config.fleet.url.as_ref().map(|url| Settings {
+        place: match &url.place {
+            FleetPlace::Tcp { host, port, tls } => {
+                Place::Tcp { host: host.clone(), port: *port, tls: *tls }
+            }
+            FleetPlace::Unix(path) => Place::Unix(path.clone()),
+        },
+        user: url.user.clone(),
+        database: url.database,
+        password_file: config.fleet.password_file.clone(),
+        ca_file: config.fleet.ca_file.clone(),
+        prefix: config.fleet.prefix.as_str().to_owned(),
+        node: node_name(config),
+    })
+}
+
+/// A stream on the board that takes records.
+#[derive(Debug)]
+struct RecordStream(EntryWriter);
+
+impl Receiver for RecordStream {
+    fn deliver<'a>(&'a mut self, lines: &'a [&'a [u8]]) -> Delivery<'a> {
+        Box::pin(async { self.0.add("record", lines).await.map_err(Refused::because) })
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+/// The stream of this name.
+///
+/// # Errors
+/// If this server is in no fleet.
+pub(super) fn record_stream(
+    config: &Config,
+    name: &str,
+    length: u32,
+) -> Result<Box<dyn Receiver>, Failure> {
+    let settings = settings(config).ok_or(NO_FLEET)?;
+    Ok(Box::new(RecordStream(EntryWriter::new(settings, name, length))))
+}
+
 const NO_FLEET: &str = "this server is in no fleet: set url in [fleet]";
 
 /// What of a node follows from its configuration.
@@ -320,17 +354,6 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
         credentials: CredentialsHash::of(config).shown(),
         ..own
     }
-}
-
-/// The name of this node: the configured one, else that of the machine.
-fn node_name(config: &Config) -> String {
-    if let Some(node) = &config.fleet.node {
-        return node.as_str().to_owned();
-    }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' };
-    let name: String = name.trim().chars().map(plain).take(64).collect();
-    if name.is_empty() { "node".to_owned() } else { name }
 }
 
 /// Now, in milliseconds since 1970.

@@ -87,7 +87,7 @@ pub(super) async fn hand_over(
     own: &OwnSockets,
 ) -> Result<HandedOver, Failure> {
     let giver = Giver::meet(stream, geteuid().as_raw(), Patience::default())?;
-    let (standing, exported) = match running.stand_still(rules).await {
+    let (standing, exported) = match running.stand_still(rules, false).await {
         Ok(stands) => stands,
         Err(error) => {
             giver.refuse(&error.to_string());

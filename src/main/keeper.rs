@@ -129,7 +129,7 @@ impl Keeper {
         if running.end_secure().await? > 0 {
             tokio::time::sleep(LAST_WORD).await;
         }
-        let (standing, exported) = running.stand_still(rules).await?;
+        let (standing, exported) = running.stand_still(rules, true).await?;
         self.save(&exported)?;
         self.store.settle(PATIENCE)?;
         standing.leave().await?;

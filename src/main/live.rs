@@ -24,6 +24,7 @@ use super::in_use::InUse;
 use super::keeper::Keeper;
 use super::log::Log;
 use super::memory::Memory;
+use super::records::RecordKeeper;
 use super::reload::Reloader;
 use super::signals::{Asked, Signals};
 use super::withheld::Withheld;
@@ -50,6 +51,7 @@ pub(super) struct Live<'a> {
     pub(super) drainer: Drainer,
     pub(super) bans: BanKeeper,
     pub(super) fleet: FleetMember,
+    pub(super) records: RecordKeeper,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
@@ -80,6 +82,7 @@ impl Live<'_> {
                     Asked::Stop if self.ends_now().await => return Ok(()),
                     Asked::Stop => supervisor.prolong(),
                     Asked::Reload if self.handed_over.is_some() => {
+                        self.records.reopen();
                         tracing::warn!("not reloaded: another process has taken over");
                     }
                     Asked::Reload => {
@@ -124,6 +127,7 @@ impl Live<'_> {
                         keeper.look(self.running, &self.in_use.shared.rules).await;
                     }
                 }
+                () = self.records.due() => self.record_running().await,
                 () = self.addresses.changed() => {
                     let Self { in_use, addresses, running, server, .. } = self;
                     in_use.follow_addresses(addresses, running, server).await?;
@@ -153,11 +157,23 @@ impl Live<'_> {
     }
 
     async fn reload(&mut self) -> Messages {
+        // Whatever becomes of the configuration: logrotate has renamed the file.
+        self.records.reopen();
         let outcome =
             self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await;
         self.fleet.reconfigured(&self.in_use.config, &self.in_use.external);
         self.keep().await;
         outcome
+    }
+
+    /// Has sessions recorded that go on.
+    async fn record_running(&mut self) {
+        let made = self.records.make(self.server.workers()).await;
+        if !made.is_empty() {
+            // Before they are written: a process that goes on after a crash would make them again, with other contents.
+            self.keep().await;
+            self.records.put(made);
+        }
     }
 
     /// Has the service manager keep what there is now.

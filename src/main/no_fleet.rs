@@ -8,6 +8,7 @@ use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
+use taciturn_records::Receiver;
 use taciturn_turn::{Rules, Whose};
 use tokio::sync::oneshot;
 
@@ -70,4 +71,9 @@ impl FleetMember {
     pub(super) fn reconfigured(&mut self, _: &Config, _: &External) {}
 
     pub(super) fn leave(&mut self) {}
+}
+
+/// Refuses a configuration that wants a stream.
+pub(super) fn record_stream(_: &Config, _: &str, _: u32) -> Result<Box<dyn Receiver>, Failure> {
+    Err(format!("[records]: {NO_FLEET}; remove stream").into())
 }

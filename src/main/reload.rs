@@ -122,7 +122,7 @@ impl Reloader<'_> {
         self.server.close(in_use.listeners.closing());
         in_use.renew_dtls();
         self.server.serve(in_use.certificate_report());
-        self.server.test_by(&in_use.config, &in_use.external);
+        self.server.issue_by(&in_use.config, &in_use.external);
         self.notes.tell(&loaded.notes);
         if let Err(error) = log.configure(&in_use.config.log.level) {
             tracing::error!("log level: {error}");

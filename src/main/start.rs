@@ -40,6 +40,7 @@ use super::log::Log;
 use super::memory::Memory;
 use super::notes::Notes;
 use super::predecessor::Predecessor;
+use super::records::RecordKeeper;
 use super::reload::Reloader;
 use super::rules::{terms, ticket_key};
 use super::signals::Signals;
@@ -123,6 +124,11 @@ impl<'a> Prepared<'a> {
         let metrics = self.config.admin.metrics;
         let metrics =
             metrics.and_then(|at| predecessor.take_metrics(at).or_else(|| bind_metrics(at)));
+        if metrics.is_none() && !self.config.ice.tokens.is_empty() {
+            let error = "[ice]: POST /ice is at the address for metrics, which cannot be had. Set metrics in [admin] to \
+                         another address, or remove the tokens";
+            return Err(error.into());
+        }
         Ok(Bound {
             prepared: self,
             runtime,
@@ -253,15 +259,17 @@ impl<'a> Confined<'a> {
         let carried = predecessor.take_carried();
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
+        let records = RecordKeeper::open(&config)?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
             let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
-            Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared }
+            records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
         let bans = BanKeeper::open(&config, Arc::clone(&shared.rules.bans));
         let lives = predecessor.ready()?;
         let running = workers.go();
+        records.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
         let in_use = InUse { config, external, certificates, listeners, shared };
@@ -275,7 +283,11 @@ impl<'a> Confined<'a> {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,
         };
-        server.test_by(&in_use.config, &in_use.external);
+        let server = match records.recorder() {
+            Some(recorder) => server.recording(recorder),
+            None => server,
+        };
+        server.issue_by(&in_use.config, &in_use.external);
         let (orderer, orders) = channel(1);
         let own = OwnSockets::of(control.as_ref(), metrics.as_ref())?;
         let (mut tasks, addresses) = (Vec::new(), {
@@ -324,6 +336,7 @@ impl<'a> Confined<'a> {
             outward: Outward { own, tasks },
             bans,
             fleet,
+            records,
         })
     }
 }
@@ -344,6 +357,9 @@ fn start_metrics(
             tracing::info!("metrics on http://{bound}/metrics");
             if access.is_some() {
                 tracing::info!("status page on http://{bound}/");
+            }
+            if server.issues() {
+                tracing::info!("credentials for applications: POST http://{bound}/ice");
             }
             Some(task)
         }
@@ -375,6 +391,7 @@ pub(crate) struct Started<'a> {
     outward: Outward,
     bans: BanKeeper,
     fleet: FleetMember,
+    records: RecordKeeper,
 }
 
 impl Started<'_> {
@@ -405,6 +422,7 @@ impl Started<'_> {
             outward: self.outward,
             bans: self.bans,
             fleet: self.fleet,
+            records: self.records,
             stopping: false,
             handed_over: None,
         };
@@ -427,7 +445,10 @@ impl Started<'_> {
                 self.runtime.block_on(live.leave());
             }
         }
-        self.running.stop()?;
+        let records = live.records;
+        let stopped = self.running.stop();
+        records.end();
+        stopped?;
         outcome
     }
 }

@@ -22,7 +22,9 @@ programs_for() {
             util-linux:prlimit
         ;;
     import) echo coturn:turnserver iproute2:ip openssl:openssl python3:python3 util-linux:unshare coreutils:timeout ;;
-    interop) echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl ;;
+    interop)
+        echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl curl:curl jq:jq nodejs:node
+        ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \
             libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
@@ -38,6 +40,10 @@ programs_for() {
     fleet)
         programs_for browser
         echo redis-server:redis-server curl:curl firefox-esr:firefox-esr python3:python3
+        ;;
+    records)
+        echo coturn:turnutils_uclient iproute2:ip openssl:openssl curl:curl jq:jq python3:python3 nginx:nginx \
+            redis-server:redis-server
         ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \

@@ -135,5 +135,6 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         tenant_peers: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }

@@ -95,6 +95,7 @@ fn a_worker_that_relays_allocates_nothing() {
             connections: Arc::new(Connections::new(10, 10)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),
+            usage: None,
             reception: Arc::default(),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,

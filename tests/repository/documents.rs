@@ -192,7 +192,8 @@ fn faults(example: &str, state_dir: &Path) -> Vec<String> {
         let of_tenant = key.strip_prefix("tenant[").and_then(|rest| rest.split_once("]."));
         let key = of_tenant.map_or(key, |(_, key)| key);
         let key = key.split_once('[').map_or(key, |(key, _)| key);
-        ["users", "secrets", "secret_files"].contains(&key.trim_start_matches("auth."))
+        ["users", "secrets", "secret_files", "ice.token_files"]
+            .contains(&key.trim_start_matches("auth."))
     };
     let problems = errors.problems().iter();
     problems
@@ -269,6 +270,7 @@ fn the_recipes_are_what_turnctl_prints() {
         "snikket",
         "galene",
         "mattermost",
+        "ice",
     ] {
         let golden = Path::new(ROOT).join(format!("tests/golden/snippets/{target}.txt"));
         let golden = fs::read_to_string(golden).unwrap();

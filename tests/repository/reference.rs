@@ -138,6 +138,10 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let toml = switched_on().replacen("\nsecrets = []\n", secret, 1);
     let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
     let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
+    // Records go to one place: the file.
+    let toml = ["\nurl = \"https://billing.internal/records\"\n", "\nstream = \"records\"\n"]
+        .iter()
+        .fold(toml, |toml, other| toml.replace(other, "\n"));
     let shown = Config::from_toml(&toml).unwrap().config;
     // The third listener is there by default where there is a certificate.
     let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
@@ -228,9 +232,20 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "admin.page" => vec![plain("\"token\"")],
         "admin.metrics" => vec![plain("\"off\"")],
         "admin.socket" => vec![plain("\"/nowhere/control.sock\"")],
+        "ice.tokens" => vec![plain("[\"0123456789abcdef0123456789abcdef\"]")],
+        "ice.token_files" => vec![plain(&format!("[{secret_file:?}]"))],
+        "ice.uris" => vec![plain("[\"turn:a.domain.org:3478?transport=udp\"]")],
+        "ice.max_ttl" => vec![plain("\"3d\"")],
+        "ice.ttl" => vec![plain("\"1h\"")],
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
+        "records.file" | "records.token_file" | "records.ca_file" => {
+            vec![plain("\"/nowhere/at/all\"")]
+        }
+        "records.url" => vec![plain("\"http://127.0.0.1:8080/records\"")],
+        "records.stream" => with("\"records\"", "fleet.url", "\"redis://127.0.0.1\""),
+        "records.addresses" => vec![plain("\"network\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.realm" => vec![
@@ -355,7 +370,7 @@ fn takes(key: &Key) -> String {
 fn the_table_of_keys_says_what_a_reload_does_and_which_values_are_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let secret_file = dir.path().join("secret");
-    std::fs::write(&secret_file, "a secret of a file of its own\n").unwrap();
+    std::fs::write(&secret_file, "a-secret-of-a-file-of-its-own-or-a-token\n").unwrap();
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret_file, mode).unwrap();
     for section in SECTIONS.iter() {

@@ -111,7 +111,8 @@ fn warn_of_exposed_file(settings: &Settings, source: Option<&Source>, findings: 
     use std::os::unix::fs::MetadataExt as _;
     let in_file =
         |key| settings.get(key).is_some_and(|node| matches!(node.origin, Origin::File(_)));
-    if !in_file("auth.users") && !in_file("auth.secrets") && !tenants::hold_credentials(settings) {
+    let any = ["auth.users", "auth.secrets", "ice.tokens"].into_iter().any(in_file);
+    if !any && !tenants::hold_credentials(settings) {
         return;
     }
     let Some(path) = source.map(|source| &source.path) else { return };

@@ -14,8 +14,8 @@ use super::settings::Settings;
 use super::tenant::Server;
 use super::value::Value as _;
 use super::{
-    credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
-    secrets, tenants, tls, top_level, unfilled,
+    credentials, external, fleet_check, ice, listeners, nat_discovery, rates, records_check,
+    redirect, secret_hashes, secrets, tenants, tls, top_level, unfilled,
 };
 
 /// Checks everything but the generated secret. What it returns is of use only if `findings` is
@@ -33,6 +33,7 @@ pub(super) fn check(
     let relay_ports = top_level::relay_ports(reader);
     let state_dir = state_dir(reader).unwrap_or_else(|| secrets::default_state_dir(env));
     let tls = tls::tls(reader, host.as_deref(), &realm);
+    let fleet = fleet_check::fleet(reader);
     let config = Config {
         file: source.map(|source| source.path.clone()),
         host,
@@ -53,7 +54,9 @@ pub(super) fn check(
         log: Log::read(reader),
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
-        fleet: fleet_check::fleet(reader),
+        records: records_check::records(reader, &fleet),
+        fleet,
+        ice: ice::read(reader),
         state_dir,
         realm,
     };
@@ -63,6 +66,7 @@ pub(super) fn check(
     rates::warn_of_slow_ones(&config.limits, reader);
     refuse_unused_tcp_relay(&config, reader);
     listeners::refuse_unknown_realms(&config, reader);
+    ice::check(&config, reader);
     let config =
         Config { nat_discovery: nat_discovery::nat_discovery(reader, &config.listen), ..config };
     unfilled::report(settings, reader.findings);

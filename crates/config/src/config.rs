@@ -11,7 +11,9 @@ use taciturn_turn::policy::PortRange;
 use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
-use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Tuning};
+use super::keys::{
+    Admin, Auth, Fleet, Ice, Limits, Log, Peers, Process, Protocol, Records, Tuning,
+};
 use super::tenant::Tenant;
 use super::transport::Transport;
 
@@ -62,6 +64,10 @@ pub struct Config {
     pub process: Process,
     /// Where it meets other servers.
     pub fleet: Fleet,
+    /// Who may have credentials made over HTTP, and which.
+    pub ice: Ice,
+    /// Where records of what sessions have used go.
+    pub records: Records,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }

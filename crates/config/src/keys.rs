@@ -45,6 +45,8 @@ use super::log_format::LogFormat;
 use super::log_level::LogFilter;
 use super::page_access::PageAccess;
 use super::read::Reader;
+use super::record_addresses::RecordAddresses;
+use super::records_url::RecordsUrl;
 use super::removal::OnRemoval;
 use super::secret::Secret;
 use super::stop::Stop;
@@ -55,6 +57,7 @@ pub const MOST_WORKERS: u32 = 256;
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
 const JOINED: &str = "the fleet is joined at the start";
+const OPENED: &str = "where records go is opened at the start";
 const HOUR: Duration = seconds(3600);
 const DAY: Duration = seconds(86400);
 
@@ -423,6 +426,85 @@ key_table! {
         /// Whether new clients over UDP and TCP for which there is no room, or that come while the server drains, are sent to
         /// the least loaded other server: 300 Try Alternate, in place of 508.
         redirect: bool = true, Applied;
+    }
+
+    /// Credentials for applications over HTTP: POST /ice at the address for metrics (metrics in [admin]) returns
+    /// iceServers for RTCPeerConnection, as Cloudflare and Twilio do, so that an application needs no code for HMAC.
+    /// Off without a token. They are made from the first shared secret: docs/recipes.md.
+    [ice]
+    own {
+        /// What the server of an application sends as "Authorization: Bearer TOKEN". Each is of use, so that each
+        /// application may have its own. 32 characters or more: openssl rand -hex 24.
+        tokens: SecretList, Default "[]", Applied;
+
+        /// Files with one token each, as secret_files in [auth].
+        token_files: List, Default "[]", Applied;
+
+        /// The URIs that are returned. Default: those of the listeners, with host.
+        uris: List, Example r#"["turn:turn.domain.org:3478?transport=udp", "turns:turn.domain.org:443?transport=tcp"]"#,
+            Applied;
+    }
+    struct Ice and {
+        /// The tokens.
+        tokens: Vec<Secret>;
+
+        /// The URIs; empty if they are those of the listeners.
+        uris: Vec<String>;
+    } {
+        /// How long a credential is valid if the application does not say, 1m to 30d. A call goes on after that.
+        ttl: Duration = DAY, in seconds(60)..=seconds(30 * 86400), Applied;
+
+        /// How long an application may ask for, 1m to 30d.
+        max_ttl: Duration = seconds(2 * 86400), in seconds(60)..=seconds(30 * 86400), Applied;
+
+        /// Credentials a second for each token, 1 to 1000, with a burst of three seconds' worth. Beyond that the answer
+        /// is 429.
+        requests_per_second: u32 = 20, in 1..=1000, Applied;
+    }
+
+    /// Records of what sessions have used, one line of JSON each: when a session ends, and for long ones meanwhile. Off by
+    /// default; with one of file, url and stream they are kept. They name users: docs/records.md.
+    [records]
+    struct Records {
+        /// A file for them, in a directory of its own.
+        file: Option<PathBuf> = None, as r#""/var/lib/taciturn/records/usage.jsonl""#, Restart(OPENED);
+
+        /// MiB, 1 to 65536, at which the file becomes an old one: usage.jsonl.1, .2 and so on. After SIGHUP the server
+        /// opens it again, for logrotate.
+        rotate_at_mib: u32 = 64, in 1..=65_536, Restart(OPENED);
+
+        /// How long after its first record the file becomes an old one, 0s to 366d. 0s: never by age.
+        rotate_after: Duration = Duration::ZERO, in Duration::ZERO..=seconds(366 * 86400), Restart(OPENED);
+
+        /// How many old ones are kept, 1 to 1000.
+        keep: u32 = 8, in 1..=1000, Restart(OPENED);
+
+        /// Or the address of a receiver, to which they are sent by POST as application/x-ndjson. What it has not
+        /// taken waits in state_dir.
+        url: Option<RecordsUrl> = None, as r#""https://billing.internal/records""#, Restart(OPENED);
+
+        /// A file with the bearer token for the receiver. It is read for each delivery.
+        token_file: Option<PathBuf> = None, as r#""/etc/taciturn/records_token""#, Restart(OPENED);
+
+        /// For https://: a PEM file with the certificates of the authorities that its certificate may be from.
+        ca_file: Option<PathBuf> = None, as r#""/etc/ssl/certs/ca-certificates.crt""#, Restart(OPENED);
+
+        /// Or a stream in the Valkey or Redis of [fleet], by its name behind the prefix.
+        stream: Option<FleetName> = None, as r#""records""#, Restart(OPENED);
+
+        /// About how many entries of the stream are kept, 1000 to 100000000.
+        stream_length: u32 = 1_000_000, in 1000..=100_000_000, Restart(OPENED);
+
+        /// MiB, 1 to 65536, in state_dir for records that the receiver or the stream has not taken. A record has about
+        /// 600 bytes.
+        spool_mib: u32 = 64, in 1..=65_536, Restart(OPENED);
+
+        /// A session that goes on has a record each time that this has passed, 1s to 1d.
+        every: Duration = HOUR, in seconds(1)..=DAY, Restart(OPENED);
+
+        /// What of the address of a client a record has: "full" (address and port), "network" (/24 of IPv4, /48 of
+        /// IPv6) or "none".
+        addresses: RecordAddresses = RecordAddresses::Full, Restart(OPENED);
     }
 
     [tuning]

@@ -28,6 +28,7 @@ mod fleet;
 mod fleet_check;
 mod hints;
 pub mod homeserver;
+mod ice;
 mod key;
 mod key_table;
 mod keys;
@@ -43,6 +44,9 @@ mod peer_rules;
 mod placeholder;
 mod rates;
 mod read;
+mod record_addresses;
+mod records_check;
+mod records_url;
 mod redirect;
 mod reload;
 mod removal;
@@ -78,7 +82,8 @@ pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
+    Admin, Auth, Fleet, Ice, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Records,
+    SECTIONS, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
@@ -86,6 +91,8 @@ pub use networks::allow_line;
 pub use page_access::PageAccess;
 pub use placeholder::placeholder;
 pub use read::{parse_duration, show_duration};
+pub use record_addresses::RecordAddresses;
+pub use records_url::RecordsUrl;
 pub use removal::OnRemoval;
 pub use secret::Secret;
 pub use secrets::{control_sockets, secret_in};

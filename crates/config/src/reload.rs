@@ -47,6 +47,8 @@ impl Config {
             admin,
             process,
             fleet,
+            ice,
+            records,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -74,6 +76,11 @@ impl Config {
         admin.take_up(&old.admin, &mut changes);
         process.take_up(&old.process, &mut changes);
         fleet.take_up(&old.fleet, &mut changes);
+        // Those of token_files are among them.
+        take_up(&mut changes, "ice.tokens", &old.ice.tokens, &mut ice.tokens);
+        take_up(&mut changes, "ice.uris", &old.ice.uris, &mut ice.uris);
+        ice.take_up(&old.ice, &mut changes);
+        records.take_up(&old.records, &mut changes);
         tuning.take_up(&old.tuning, &mut changes);
         list_listeners(&mut changes, &old.listen, listen);
         (self, changes.0)

@@ -134,12 +134,22 @@ pub(super) fn files(reader: &mut Reader<'_>, env: &Environment, allow_weak: bool
             key: "systemd credential turn_secret".into(),
         });
     }
+    read_all(reader, items, allow_weak, weak_secret)
+}
+
+/// The secrets of these files.
+pub(super) fn read_all(
+    reader: &mut Reader<'_>,
+    items: Vec<Item>,
+    allow_weak: bool,
+    weakness: fn(&str) -> Option<&'static str>,
+) -> Vec<Secret> {
     let mut secrets = Vec::with_capacity(items.len());
     for item in items {
         let path = PathBuf::from(item.text.as_str());
         match read(&path) {
             Ok(text) => {
-                if let Some(weakness) = weak_secret(&text) {
+                if let Some(weakness) = weakness(&text) {
                     let what = format!("the secret in {}", path.display());
                     let weakness = match allow_weak {
                         true => weakness.to_owned(),

@@ -161,6 +161,21 @@ pub struct Status {
     /// What became of the calls of the process before this one, where it left or gave any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_over: Option<CarriedOver>,
+    /// Records of what sessions have used, where some wait or were dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<RecordsState>,
+}
+
+/// Records of what sessions have used that are not where they should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordsState {
+    /// Those that wait: for the receiver, or for the disk.
+    pub waiting: u64,
+    /// Those that were dropped since the start.
+    pub dropped: u64,
+    /// Why the last attempt to write or to deliver has failed, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// What a tenant has.

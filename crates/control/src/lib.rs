@@ -32,7 +32,7 @@ mod tests;
 
 pub use answer::{
     Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, FleetNode,
-    FleetReport, Line, PageToken, ReloadOutcome, Status, TenantStatus,
+    FleetReport, Line, PageToken, RecordsState, ReloadOutcome, Status, TenantStatus,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,

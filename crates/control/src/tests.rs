@@ -210,6 +210,7 @@ fn status() -> Status {
             stayed: 1,
             ended: 2,
         }),
+        records: Some(RecordsState { waiting: 3, dropped: 1, trouble: Some("why".into()) }),
     }
 }
 
@@ -251,7 +252,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             last(Ok(Answer::Status(Box::new(status())))),
             good(&format!(
-                r#""status":{{"version":"0.2.0","started_at":1700000000,"ready":true,"workers":4,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"last_reload":{{"succeeded":true,"finished_at":1700000100}},"certificates":[{{"names":["turn.example.org"],"expires_at":1800000000}}],"closing_listeners":[{{"name":"old","address":"192.0.2.1:3478","transport":"udp","clients":5}}],"carried_over":{{"from_version":"0.1.0","allocations":12,"stayed":1,"ended":2}}}}"#
+                r#""status":{{"version":"0.2.0","started_at":1700000000,"ready":true,"workers":4,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"last_reload":{{"succeeded":true,"finished_at":1700000100}},"certificates":[{{"names":["turn.example.org"],"expires_at":1800000000}}],"closing_listeners":[{{"name":"old","address":"192.0.2.1:3478","transport":"udp","clients":5}}],"carried_over":{{"from_version":"0.1.0","allocations":12,"stayed":1,"ended":2}},"records":{{"waiting":3,"dropped":1,"trouble":"why"}}}}"#
             )),
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),

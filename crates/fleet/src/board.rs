@@ -58,7 +58,7 @@ pub struct Contents {
     pub kicks: Vec<BoardKick>,
 }
 
-/// A connection to the board.
+/// The board, as one connection has it.
 pub(super) struct Board<'a> {
     settings: &'a Settings,
     link: Link,

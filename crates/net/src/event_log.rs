@@ -57,7 +57,7 @@ impl EventLog {
                     );
                 }
             }
-            Event::Ended { client, user, relayed, traffic, lived, reason } => {
+            Event::Ended { client, user, relayed, traffic, lived, reason, record: _ } => {
                 // Browsers make many allocations and use one: only those get a line.
                 if *traffic == Traffic::default() {
                     debug!(

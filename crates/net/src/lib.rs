@@ -50,6 +50,7 @@ mod terms;
 mod test_rules;
 mod timeouts;
 mod udp_loop;
+mod usage;
 mod wake_delay;
 mod worker;
 
@@ -81,6 +82,7 @@ pub use stream::connection::STRANGER_MEMORY;
 pub use stream::send_queue::CLIENT_MEMORY;
 pub use stream::settings::{Speaks, StreamSettings};
 pub use terms::{Limits, Terms};
+pub use usage::UsageSink;
 
 // What unit tests share with those of `tests` names the library from outside.
 #[cfg(all(test, feature = "dtls"))]

@@ -13,7 +13,9 @@ use super::listener::bind::{ListenerChange, Listeners};
 use super::listener::id::ListenerId;
 use super::shared::Shared;
 use super::sockets::RelaySocket;
-use taciturn_turn::{Client, Departed, MobileId, Session, ShardNumber, Whose, Withdrawn};
+use taciturn_turn::{
+    Client, Departed, MobileId, Session, ShardNumber, UsageRecord, Whose, Withdrawn,
+};
 
 /// How many commands can wait for one worker. A sender from outside waits for room. Another worker
 /// does not: it drops the command, and its client repeats the request.
@@ -29,6 +31,12 @@ pub(super) enum Command {
     SetRules { shared: Box<Shared>, done: oneshot::Sender<Withdrawn> },
     /// Return some of the sessions, from this place on.
     Sessions { whose: Whose, from: usize, done: oneshot::Sender<(Vec<Session>, Option<usize>)> },
+    /// Make records of sessions whose last one is at least so old; return some, from this place on.
+    InterimRecords {
+        every: Duration,
+        from: usize,
+        done: oneshot::Sender<(Vec<UsageRecord>, Option<usize>)>,
+    },
     /// End these allocations, if they are at least so old.
     Kick { whose: Whose, age: Duration, done: oneshot::Sender<usize> },
     /// End the allocations of those who are banned.
@@ -64,6 +72,8 @@ pub(super) enum Command {
 pub(super) enum Still {
     /// Carry out the commands that wait; return how many they were.
     Settle(oneshot::Sender<usize>),
+    /// Make a record of what each session has used until now.
+    Record(oneshot::Sender<()>),
     /// Export what there is, for another process.
     Export(oneshot::Sender<io::Result<Box<WorkerExport>>>),
     /// Let go of what was exported: another process has it.

@@ -21,7 +21,7 @@ use taciturn_stun::Family;
 use taciturn_turn::auth::NonceKeys;
 use taciturn_turn::clock::Tick;
 use taciturn_turn::policy::PortLease;
-use taciturn_turn::{Restored, Rules, Session, Whose, Withdrawn};
+use taciturn_turn::{Restored, Rules, Session, UsageRecord, Whose, Withdrawn};
 
 /// Why the workers cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +105,24 @@ impl Workers {
         let (done, answer) = oneshot::channel();
         let worker = self.commands.get(worker).ok_or_else(gone)?;
         let command = Command::Sessions { whose: whose.clone(), from, done };
+        worker.send(command).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())
+    }
+
+    /// Makes records of the sessions of one worker (by its number) whose last one is at least `every` old. Returns some,
+    /// and where to go on there.
+    ///
+    /// # Errors
+    /// When the worker is no longer there.
+    pub async fn interim_records(
+        &self,
+        worker: usize,
+        every: Duration,
+        from: usize,
+    ) -> io::Result<(Vec<UsageRecord>, Option<usize>)> {
+        let (done, answer) = oneshot::channel();
+        let worker = self.commands.get(worker).ok_or_else(gone)?;
+        let command = Command::InterimRecords { every, from, done };
         worker.send(command).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())
     }
@@ -410,11 +428,16 @@ impl Running {
         Ok(ended)
     }
 
-    /// Has all workers stand still, and exports what they have.
+    /// Has all workers stand still, and exports what they have. With `record`, a record of what each session has used until
+    /// then goes to the [`UsageSink`](super::UsageSink) before: nobody may go on with them.
     ///
     /// # Errors
     /// When this process may have no more descriptors, or a worker is no longer there. They go on then.
-    pub async fn stand_still(&self, rules: &Rules) -> io::Result<(StandingStill, Exported)> {
+    pub async fn stand_still(
+        &self,
+        rules: &Rules,
+        record: bool,
+    ) -> io::Result<(StandingStill, Exported)> {
         let mut workers = Vec::new();
         for worker in &self.workers.commands {
             let (done, stands) = oneshot::channel();
@@ -427,6 +450,9 @@ impl Running {
         // What is on its way from one worker to another has arrived when none has anything left to do. Nothing new
         // begins, so that is soon.
         while standing.ask(Still::Settle).await?.into_iter().sum::<usize>() > 0 {}
+        if record {
+            standing.ask(Still::Record).await?;
+        }
         let exports = standing.ask(Still::Export).await?;
         let exports = exports.into_iter().map(|export| export.map(|export| *export));
         let exports = exports.collect::<io::Result<Vec<_>>>()?;

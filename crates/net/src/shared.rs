@@ -8,6 +8,7 @@ use super::entrances::Entrances;
 use super::failed_logins::FailedLogins;
 use super::limit_names::LimitNames;
 use super::reception::Reception;
+use super::usage::UsageSink;
 use taciturn_turn::policy::{Connections, HandshakeLimit};
 use taciturn_turn::{Rules, Settings};
 
@@ -26,6 +27,8 @@ pub struct Shared {
     pub handshakes: Arc<HandshakeLimit>,
     /// Who failed to log in, for the operator.
     pub failed_logins: Arc<FailedLogins>,
+    /// Who takes the records of what sessions have used, if any are kept.
+    pub usage: Option<Arc<dyn UsageSink>>,
     /// Who takes connections that speak HTTP.
     pub reception: Arc<Reception>,
     /// What the log calls the limits that clients meet.

@@ -113,6 +113,7 @@ impl Terms {
             mobile: Arc::default(),
             alternates: Arc::default(),
             guests: Arc::default(),
+            session_ids: None,
         };
         Shared {
             settings: self.settings,
@@ -124,6 +125,7 @@ impl Terms {
             )),
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::default(),
+            usage: None,
             reception: Arc::default(),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
@@ -163,6 +165,7 @@ impl Terms {
             // As with answers.
             handshakes: Arc::new(self.handshakes),
             failed_logins: Arc::clone(&before.failed_logins),
+            usage: before.usage.clone(),
             reception: Arc::clone(&before.reception),
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,

@@ -41,6 +41,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         mobile: Arc::default(),
         alternates: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }
 

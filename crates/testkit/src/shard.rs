@@ -53,6 +53,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         mobile: Arc::default(),
         alternates: Arc::default(),
         guests: Arc::default(),
+        session_ids: None,
     }
 }
 

@@ -130,6 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> StreamClient<S> {
         Ok(answer.relayed_address().unwrap())
     }
 
+    /// Ends the allocation.
+    pub async fn release(&mut self) {
+        let answer = self.ask(Method::REFRESH, |writer| {
+            writer.lifetime(0);
+        });
+        assert_eq!(Message::parse(&answer.await).unwrap().class(), Class::Success);
+    }
+
     /// Sends the last Allocate request once more; returns the relayed address.
     pub async fn allocate_again(&mut self) -> SocketAddr {
         self.transactions -= 1;

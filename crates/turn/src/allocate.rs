@@ -200,6 +200,7 @@ fn make<O: Outside>(
     };
     entry.granted.lifetime = lifetime;
     entry.granted.address_error = address_error;
+    entry.open_account(rules.session_ids.as_deref(), cx.now.unix, now);
     if let Some(guest) = &entry.guest {
         guest.note_made(entry.carrier);
     }

@@ -122,8 +122,11 @@ pub trait PeerConnections {
     fn bind_peer(&mut self, client: Client, connection: ConnectionId) -> bool;
 
     /// Closes a peer connection, whatever has become of it, and its data connection. Returns what
-    /// it has relayed.
+    /// it has relayed, but for what [`take_traffic`](Self::take_traffic) has returned.
     fn close_peer(&mut self, connection: ConnectionId) -> Traffic;
+
+    /// Returns what a peer connection has relayed, and was not returned yet. It goes on.
+    fn take_traffic(&mut self, connection: ConnectionId) -> Traffic;
 }
 
 /// The server's side of its clients: how they are connected, and messages that answer no packet at hand.

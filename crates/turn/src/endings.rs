@@ -21,6 +21,7 @@ pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason:
     close_all_of(cx, &mut allocation);
     // An allocation that was never granted ends without a word.
     if let Some(relayed) = relayed.filter(|_| allocation.granted.lifetime > 0) {
+        let record = allocation.record(cx.now.tick, Some(reason)).map(Box::new);
         cx.outside.event(Event::Ended {
             client: allocation.client(),
             user: &allocation.username,
@@ -28,6 +29,7 @@ pub(super) fn end<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId, reason:
             traffic: allocation.traffic,
             lived: cx.now.tick.since(allocation.since),
             reason,
+            record,
         });
     }
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::accounting::Accounted;
 use super::auth::Denied;
 use super::cause::Cause;
 use super::policy::{Exceeded, Refusal};
 use super::traffic::Traffic;
-use super::types::Client;
+use super::types::{Carrier, Client, ClientAddr};
 use super::user::UserId;
 use taciturn_stun::{ErrorCode, Method};
 
@@ -81,6 +82,27 @@ impl EndReason {
     }
 }
 
+/// A record of a session that has ended, or that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// Which session, which record, and what was relayed since the one before.
+    pub accounted: Accounted,
+    /// The client as it is now, or was at last.
+    pub client: ClientAddr,
+    /// What carries its packets.
+    pub carrier: Carrier,
+    /// The USERNAME, in its realm.
+    pub username: UserId,
+    /// Whose place in the quota it has: without the time, where the USERNAME has one.
+    pub user: UserId,
+    /// What it has relayed in all.
+    pub total: Traffic,
+    /// How long it has lived.
+    pub lived: Duration,
+    /// Why it has ended, if it has.
+    pub ended: Option<EndReason>,
+}
+
 /// What an operator may allow if clients are to have a peer that the rules refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
@@ -120,6 +142,8 @@ pub enum Event<'a> {
         lived: Duration,
         /// Why.
         reason: EndReason,
+        /// Its last record, if records are kept.
+        record: Option<Box<UsageRecord>>,
     },
     /// A credential was refused.
     AuthenticationFailed {

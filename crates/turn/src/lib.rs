@@ -48,6 +48,7 @@
 //!     mobile: Arc::default(),
 //!     alternates: Arc::default(),
 //!     guests: Arc::default(),
+//!     session_ids: None,
 //! };
 //! let settings = Settings {
 //!     relay_addresses: [Some(RelayAddress::plain(relay)), None],
@@ -127,6 +128,7 @@ pub mod policy;
 pub mod recorder;
 pub mod snapshot;
 
+mod accounting;
 mod allocate;
 mod allocations;
 mod alternates;
@@ -156,6 +158,7 @@ mod failure;
 mod guests;
 mod icmp;
 mod intake;
+mod interim;
 mod lifetime;
 mod mobile_allocations;
 mod mobility;
@@ -192,6 +195,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use accounting::{Accounted, SessionId, SessionIds};
 pub use alternates::Alternates;
 pub use cause::Cause;
 pub use channel_route::ChannelRoute;
@@ -202,7 +206,7 @@ pub use effects::{
     PeerConnections, PeerStage, Randomness, RelaySockets,
 };
 pub use entrance::Entrance;
-pub use event::{EndReason, Event, Remedy};
+pub use event::{EndReason, Event, Remedy, UsageRecord};
 pub use guests::{GUEST_TIME, GUESTS, Guest, GuestSeen, Guests, NewGuest, SeenBy};
 pub use icmp::IcmpError;
 pub use mobile_allocations::{MobileAllocations, MobileId};

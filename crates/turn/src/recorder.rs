@@ -117,6 +117,10 @@ impl PeerConnections for Recorder {
     fn close_peer(&mut self, _: ConnectionId) -> Traffic {
         Traffic::default()
     }
+
+    fn take_traffic(&mut self, _: ConnectionId) -> Traffic {
+        Traffic::default()
+    }
 }
 
 impl Clients for Recorder {

@@ -6,14 +6,15 @@
 
 use std::sync::Arc;
 
+use super::accounting::Account;
 use super::allocations::{Entry, Loose, Mobility, PeerConnection, Presence, Relay, Stage};
 use super::announcing::announce;
-use super::clock::{Remaining, TakeOver};
+use super::clock::{Remaining, TakeOver, Tick};
 use super::connection_ids::{ConnectionIds, IdTicket, Unbound};
 use super::context::Context;
 use super::effects::{Adoption, Outside, PeerStage};
 use super::endings::{close_all_of, end};
-use super::event::{EndReason, Event};
+use super::event::{EndReason, Event, UsageRecord};
 use super::mobile_allocations::MobileId;
 use super::parked::{Answered, ParkedRequest, Resumed};
 use super::parts::Parts;
@@ -100,6 +101,13 @@ fn restore_allocation<O: Outside + Adoption>(
         return Err(LeftOut::RelaySocket);
     }
     adopt_connections(cx, id, record, there);
+    if let Some(mut entry) = cx.parts.allocations.find(id)
+        && entry.account.is_none()
+    {
+        // The process before this one has kept no records: the first one has all that it has relayed.
+        let began = cx.now.unix.saturating_sub(cx.now.tick.since(entry.since).as_secs());
+        entry.open_account(cx.parts.rules.session_ids.as_deref(), began, cx.now.tick);
+    }
     // The configuration may be another one by now.
     if is_removed(cx.parts, id) && !cx.parts.settings.keep_removed {
         end(cx, id, EndReason::CredentialRemoved);
@@ -300,8 +308,30 @@ fn leave_out<O: Outside>(
             traffic: record.traffic,
             lived: ended.since(there.beginning(record.age)),
             reason,
+            record: last_record(record, reason, ended, there).map(Box::new),
         });
     }
+}
+
+/// The last record of the use of an allocation that is left out.
+fn last_record(
+    record: &AllocationRecord,
+    reason: EndReason,
+    ended: Tick,
+    there: &TakeOver,
+) -> Option<UsageRecord> {
+    let account = record.account.0.as_ref()?;
+    let mut account = Account::restore(account, record.relayed_addresses(), there);
+    Some(UsageRecord {
+        accounted: account.record(ended, record.traffic),
+        client: record.client.remote,
+        carrier: record.carrier,
+        username: record.username.clone(),
+        user: record.quota.clone(),
+        total: record.traffic,
+        lived: ended.since(there.beginning(record.age)),
+        ended: Some(reason),
+    })
 }
 
 /// What is said of an allocation that is left out; `None` where it has not ended, or that was said already.

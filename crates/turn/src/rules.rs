@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::accounting::SessionIds;
 use super::alternates::Alternates;
 use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
@@ -51,6 +52,8 @@ pub struct Rules {
     pub alternates: Arc<Alternates>,
     /// People who try out a call.
     pub guests: Arc<Guests>,
+    /// Numbers for sessions, if their use is recorded.
+    pub session_ids: Option<Arc<SessionIds>>,
 }
 
 impl Rules {

@@ -12,8 +12,9 @@ use super::context::Context;
 use super::dispatch;
 use super::effects::{Adoption, Outside};
 use super::endings;
-use super::event::EndReason;
+use super::event::{EndReason, UsageRecord};
 use super::icmp::{self, IcmpError};
+use super::interim;
 use super::mobile_allocations::MobileId;
 use super::mobility;
 use super::parts::Parts;
@@ -213,6 +214,24 @@ impl Shard {
     #[must_use]
     pub fn sessions(&self, now: Now, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
         sessions::sessions(&self.parts, now.tick, whose, from)
+    }
+
+    /// Makes a record of each session whose last record is at least `every` old, where records are kept
+    /// ([`Rules::session_ids`]). Returns some, from the place `from` of the table on, and the place to go on from; `None`
+    /// after the last.
+    pub fn interim_records(
+        &mut self,
+        now: Now,
+        every: Duration,
+        from: usize,
+        outside: &mut impl Outside,
+    ) -> (Vec<UsageRecord>, Option<usize>) {
+        self.enter(now, outside, |cx| interim::records(cx, every, from))
+    }
+
+    /// Counts what TCP connections have relayed until now, for a snapshot.
+    pub fn gather(&mut self, now: Now, outside: &mut impl Outside) {
+        self.enter(now, outside, interim::gather_all);
     }
 
     /// Ends allocations. Returns how many.

@@ -40,6 +40,8 @@ impl Rules {
             guests: _,
             // Told by other servers.
             alternates: _,
+            // Each process has numbers of its own.
+            session_ids: _,
         } = self;
         SharedSnapshot(SharedRecord {
             nonces: nonces.snapshot(now),

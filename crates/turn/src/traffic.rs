@@ -18,6 +18,20 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// Nothing.
+    pub(super) const NONE: Self =
+        Self { packets_to_peers: 0, bytes_to_peers: 0, packets_to_client: 0, bytes_to_client: 0 };
+
+    /// What was relayed of it after `before`.
+    pub(super) const fn since(self, before: Self) -> Self {
+        Self {
+            packets_to_peers: self.packets_to_peers.saturating_sub(before.packets_to_peers),
+            bytes_to_peers: self.bytes_to_peers.saturating_sub(before.bytes_to_peers),
+            packets_to_client: self.packets_to_client.saturating_sub(before.packets_to_client),
+            bytes_to_client: self.bytes_to_client.saturating_sub(before.bytes_to_client),
+        }
+    }
+
     pub(super) fn count_to_peer(&mut self, len: usize) {
         self.packets_to_peers += 1;
         self.bytes_to_peers += len as u64;

@@ -14,7 +14,8 @@ use super::session_table::{session_line, session_titles};
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration};
 use taciturn_control::{
-    Answer, CarriedOver, ClosingListener, PortsUsed, Request, Status, TenantStatus, Traffic,
+    Answer, CarriedOver, ClosingListener, PortsUsed, RecordsState, Request, Status, TenantStatus,
+    Traffic,
 };
 
 /// The arguments of `sessions`.
@@ -155,6 +156,11 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
             "  {:<16} {allocations} calls from taciturn {from_version}; {stayed} stayed there, {ended} ended",
             "carried over"
         )?;
+    }
+    if let Some(RecordsState { waiting, dropped, trouble }) = &status.records {
+        let trouble = trouble.as_ref().map(|trouble| format!("; {}", trouble.escape_debug()));
+        let trouble = trouble.unwrap_or_default();
+        writeln!(out, "  {:<16} {waiting} wait, {dropped} were dropped{trouble}", "records")?;
     }
     let reload = if status.last_reload.succeeded { "good" } else { "refused; see the log" };
     writeln!(out, "  {:<16} {reload}", "last reload")

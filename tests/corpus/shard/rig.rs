@@ -106,6 +106,7 @@ impl Rig {
             tenant_peers: Arc::default(),
             mobile: Arc::default(),
             guests: Arc::default(),
+            session_ids: None,
         };
         let settings = Settings {
             relay_addresses,

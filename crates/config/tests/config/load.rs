@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place, ServerArgs,
-    Stop, Transport,
+    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place,
+    RecordAddresses, ServerArgs, Stop, Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
@@ -592,6 +592,37 @@ fn a_fleet_is_met_by_a_url_without_a_password_in_it() {
 }
 
 #[test]
+fn records_go_to_one_place_which_has_what_it_needs() {
+    let records = |toml: &str| Config::from_toml(&format!("[records]\n{toml}\n"));
+    let read = records("").unwrap().config.records;
+    assert_eq!((read.file, read.url, read.stream, read.keep), (None, None, None, 8));
+    let read = records("url = \"http://[2001:db8::1]:8080/usage?a=b\"\naddresses = \"network\"");
+    let read = read.unwrap().config.records;
+    let url = read.url.unwrap();
+    assert_eq!(
+        (url.host.as_str(), url.port, url.path.as_str()),
+        ("2001:db8::1", 8080, "/usage?a=b")
+    );
+    assert_eq!((read.addresses, read.every), (RecordAddresses::Network, Duration::from_secs(3600)));
+    for (toml, told) in [
+        ("url = \"https://billing\"", "records.ca_file: is needed for https://"),
+        ("url = \"billing:80\"", "records.url: is no address of HTTP"),
+        ("url = \"https://me:kept-for-myself@billing/\"", "token_file"),
+        ("file = \"/x/y\"\nurl = \"http://billing\"", "records.url: is one place too many"),
+        ("stream = \"records\"", "records.stream: needs a fleet"),
+        ("addresses = \"some\"", "records.addresses: \"some\" is no such word"),
+        ("every = \"0s\"", "records.every"),
+        ("keep = 0", "records.keep"),
+    ] {
+        let errors = records(toml).unwrap_err().to_string();
+        assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");
+    }
+    let toml = "[fleet]\nurl = \"redis://valkey\"\n[records]\nstream = \"usage\"\n";
+    let read = Config::from_toml(toml).unwrap().config.records;
+    assert_eq!(read.stream.unwrap().as_str(), "usage");
+}
+
+#[test]
 fn tenants_have_what_their_sections_say_and_otherwise_what_the_server_has() {
     let toml = r#"
         realm = "turn.domain.org"
@@ -655,4 +686,74 @@ fn tenants_come_from_the_environment_as_well() {
         error.contains("TACITURN_TENANT") && error.contains("not a TOML list of tables"),
         "{error}"
     );
+}
+
+#[test]
+fn credentials_for_applications_take_tokens_and_lives() {
+    let ice = |toml: &str| Config::from_toml(toml).map(|loaded| loaded.config.ice);
+    let off = ice("").unwrap();
+    assert!(off.tokens.is_empty() && off.uris.is_empty());
+    let day = Duration::from_secs(86_400);
+    assert_eq!((off.ttl, off.max_ttl, off.requests_per_second), (day, 2 * day, 20));
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+    let toml = format!(
+        "[auth]\nsecrets = [\"a secret of the first rank\"]\n[ice]\ntokens = \"{TOKEN}\"\nttl = \"1h\"\n\
+         uris = [\"turn:turn.domain.org:3478?transport=udp\", \"stun:[2001:db8::1]:3478\"]\n"
+    );
+    let on = ice(&toml).unwrap();
+    assert_eq!(on.tokens[0].secret.expose(), TOKEN.as_bytes());
+    assert_eq!((on.ttl, on.uris.len()), (Duration::from_secs(3600), 2));
+    assert!(!format!("{on:?}").contains(TOKEN), "no token is printed");
+}
+
+#[test]
+fn credentials_for_applications_do_not_start_without_what_they_need() {
+    let token = "0123456789abcdef0123456789abcdef";
+    let on = format!("[ice]\ntokens = [\"{token}\"]\n");
+    for (toml, told) in [
+        (
+            format!("[auth]\nusers = [\"alice:correct horse\"]\n{on}"),
+            "ice.tokens: is set, but there is no shared secret",
+        ),
+        (
+            format!("[admin]\nmetrics = \"off\"\n{on}"),
+            "ice.tokens: is set, but POST /ice has no address",
+        ),
+        (
+            format!(
+                "{on}[[listen]]\ntransport = \"dtls\"\naddress = \"[::]:5349\"\n[tls]\ncertbot = \"/etc/x\"\n"
+            ),
+            "no listener is one that clients reach directly",
+        ),
+        (
+            format!("[auth]\nsecrets = [\"{token}\"]\n{on}"),
+            "ice.tokens: has the shared secret itself",
+        ),
+        (
+            "[ice]\ntokens = [\"0123456789abcdef\"]\n".to_owned(),
+            "ice.tokens[0]: is shorter than 32 characters",
+        ),
+        (
+            "[ice]\ntoken_files = [\"/nowhere/at/all\"]\n".to_owned(),
+            "ice.token_files[0]: cannot read /nowhere/at/all",
+        ),
+        (format!("{on}ttl = \"3d\"\n"), "ice.ttl: is longer than max_ttl, which is 2d"),
+        (format!("{on}max_ttl = \"90d\"\n"), "ice.max_ttl: must be from 1m to 30d"),
+        (
+            format!("{on}requests_per_second = 0\n"),
+            "ice.requests_per_second: must be a whole number from 1",
+        ),
+        (
+            format!("{on}uris = [\"https://turn.domain.org\"]\n"),
+            "ice.uris[0]: \"https://turn.domain.org\" is no URI",
+        ),
+        (format!("{on}uris = [\"turn:a b\"]\n"), "ice.uris[0]: \"turn:a b\" is no URI"),
+    ] {
+        let errors = Config::from_toml(&toml).unwrap_err().to_string();
+        assert!(errors.contains(told), "{told}: {errors}");
+        assert!(!errors.contains(token), "{errors}");
+    }
+    let notes =
+        Config::from_toml(&format!("[admin]\nmetrics = \"0.0.0.0:9641\"\n{on}")).unwrap().notes;
+    assert!(notes.iter().any(|note| note.text.contains("travel without TLS")), "{notes:?}");
 }

@@ -88,6 +88,7 @@ impl Rig {
             connections: Arc::clone(&connections),
             handshakes: Arc::clone(&handshakes),
             failed_logins: Arc::default(),
+            usage: None,
             reception: Arc::default(),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,

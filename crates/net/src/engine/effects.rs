@@ -112,6 +112,10 @@ impl PeerConnections for Effects<'_> {
     fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
         self.resources.tcp.close_peer(connection)
     }
+
+    fn take_traffic(&mut self, connection: ConnectionId) -> Traffic {
+        self.resources.tcp.take_traffic(connection)
+    }
 }
 
 impl Clients for Effects<'_> {
@@ -163,12 +167,15 @@ impl OtherShards for Effects<'_> {
 
 impl Observer for Effects<'_> {
     fn event(&mut self, event: Event<'_>) {
-        let Resources { clients, log, events, .. } = &mut *self.resources;
+        let Resources { clients, log, events, usage, .. } = &mut *self.resources;
         events.count(&event);
         if let Event::Ended { client, .. } = event {
             clients.allocation_changed(self.now, client);
         }
         log.write(self.now, &event, |via| clients.transport(via));
+        if let (Event::Ended { record: Some(record), .. }, Some(usage)) = (event, usage) {
+            usage.put(*record);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use std::io;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::Registry;
 use tokio::sync::Notify;
@@ -53,7 +54,7 @@ use super::tcp_relay::unbound::UnboundPeers;
 use super::tcp_relay::{PeerEvents, TcpRelays};
 use taciturn_turn::clock::{Now, Tick};
 use taciturn_turn::policy::Exceeded;
-use taciturn_turn::{Client, ClientAddr, Session, Shard, UserId, Whose};
+use taciturn_turn::{Client, ClientAddr, Session, Shard, UsageRecord, UserId, Whose};
 
 /// The shard of one worker and its resources.
 #[derive(Debug)]
@@ -103,6 +104,7 @@ impl Engine {
                 entrances: Arc::clone(&shared.entrances),
                 log: EventLog::new(shared.limit_names, Arc::clone(&shared.failed_logins)),
                 events: EventCounts::default(),
+                usage: shared.usage.clone(),
             },
             reply: Box::new([0; LONGEST_ANSWER]),
             decrypted: Decrypted::default(),
@@ -249,6 +251,17 @@ impl Engine {
     /// Returns some of the sessions, and where to go on.
     pub(crate) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
         self.shard.sessions(self.clock.now(), whose, from)
+    }
+
+    /// Makes records of sessions whose last one is at least `every` old. Returns some, and where to go on.
+    pub(crate) fn interim_records(
+        &mut self,
+        every: Duration,
+        from: usize,
+    ) -> (Vec<UsageRecord>, Option<usize>) {
+        self.enter(|entered| {
+            entered.shard.interim_records(entered.now, every, from, &mut entered.out)
+        })
     }
 
     /// Returns what is counted here.

@@ -11,6 +11,7 @@ use crate::event_log::EventLog;
 use crate::mailbox::OtherWorkers;
 use crate::sockets::Sockets;
 use crate::tcp_relay::TcpRelays;
+use crate::usage::UsageSink;
 use taciturn_turn::clock::Tick;
 
 /// All that the calls into a shard act upon.
@@ -29,6 +30,8 @@ pub(crate) struct Resources {
     pub(crate) entrances: Arc<Entrances>,
     pub(crate) log: EventLog,
     pub(crate) events: EventCounts,
+    /// Who takes the records of what sessions have used.
+    pub(crate) usage: Option<Arc<dyn UsageSink>>,
 }
 
 impl Resources {

@@ -40,6 +40,7 @@ impl Rig {
             connections: Arc::new(Connections::new(1, 1)),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),
+            usage: None,
             reception: Arc::default(),
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,

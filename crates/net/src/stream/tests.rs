@@ -57,6 +57,7 @@ impl Rig {
             connections: Arc::clone(&connections),
             handshakes: Arc::new(HandshakeLimit::new(0, Vec::new())),
             failed_logins: Arc::default(),
+            usage: None,
             reception: Arc::default(),
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,

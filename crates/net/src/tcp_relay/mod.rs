@@ -267,7 +267,16 @@ impl TcpRelays {
         self.bound.remove(&client)
     }
 
-    /// Closes a peer connection, on whichever worker it is. Returns what it has relayed.
+    /// Returns what a peer connection has relayed, and was not returned yet.
+    pub(super) fn take_traffic(&self, connection: ConnectionId) -> Traffic {
+        match self.peers.get(&connection) {
+            Some(PeerEnd::There { leash, .. }) => leash.take_traffic(),
+            Some(PeerEnd::Connecting(_)) | None => Traffic::default(),
+        }
+    }
+
+    /// Closes a peer connection, on whichever worker it is. Returns what it has relayed, and
+    /// [`Self::take_traffic`] has not returned.
     pub(super) fn close_peer(&mut self, connection: ConnectionId) -> Traffic {
         self.unbound.remove(connection);
         match self.peers.remove(&connection) {
@@ -277,7 +286,7 @@ impl TcpRelays {
             }
             Some(PeerEnd::There { leash, task }) => {
                 task.abort();
-                leash.traffic()
+                leash.take_traffic()
             }
             None => Traffic::default(),
         }

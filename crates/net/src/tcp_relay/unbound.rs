@@ -65,7 +65,7 @@ pub(super) struct Leash {
 #[derive(Debug)]
 pub(super) struct Over(oneshot::Receiver<Infallible>);
 
-/// Bytes relayed so far, both ways.
+/// Bytes relayed and not counted yet, both ways.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) to_peer: AtomicU64,
@@ -158,11 +158,11 @@ impl BoundPeer {
 }
 
 impl Leash {
-    /// Returns what has been relayed so far.
-    pub(super) fn traffic(&self) -> Traffic {
+    /// Returns what has been relayed since the last time.
+    pub(super) fn take_traffic(&self) -> Traffic {
         Traffic {
-            bytes_to_peers: self.traffic.to_peer.load(Ordering::Relaxed),
-            bytes_to_client: self.traffic.to_client.load(Ordering::Relaxed),
+            bytes_to_peers: self.traffic.to_peer.swap(0, Ordering::Relaxed),
+            bytes_to_client: self.traffic.to_client.swap(0, Ordering::Relaxed),
             ..Traffic::default()
         }
     }

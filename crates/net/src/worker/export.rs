@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ahash::AHashSet;
 use taciturn_handover::{Entry, Name};
@@ -69,6 +69,8 @@ impl Core {
                     sockets.push((Entry::new(Name::Relay(address)), socket));
                 }
             }
+            // What its connections relay there is counted there.
+            entered.shard.gather(entered.now, &mut entered.out);
             let shard = entered.shard.snapshot(entered.now.tick, |client| goes(client, &streams));
             // Clients on DTLS cannot stay: their datagrams come to a socket that goes.
             let is_dtls = |client: &Client| matches!(client.via, Via::Dtls { .. });
@@ -92,6 +94,10 @@ impl Core {
                 Still::Settle(done) => {
                     let _ = done.send(settle());
                 }
+                Still::Record(done) => {
+                    self.put_interim_records();
+                    let _ = done.send(());
+                }
                 Still::Export(done) => {
                     let exported = self.export_with_streams().map(|(exported, of)| {
                         streams = of;
@@ -103,6 +109,19 @@ impl Core {
                     self.leave(&streams);
                     let _ = done.send(());
                 }
+            }
+        }
+    }
+
+    /// Has a record made of each session, up to now.
+    fn put_interim_records(&self) {
+        let mut engine = self.engine.borrow_mut();
+        let mut from = Some(0);
+        while let Some(place) = from {
+            let records;
+            (records, from) = engine.interim_records(Duration::ZERO, place);
+            if let Some(usage) = &engine.resources().usage {
+                records.into_iter().for_each(|record| usage.put(record));
             }
         }
     }

@@ -68,6 +68,9 @@ fn carry_out(core: &Rc<Core>, command: Command) {
         Command::Sessions { whose, from, done } => {
             let _ = done.send(core.engine.borrow().sessions(&whose, from));
         }
+        Command::InterimRecords { every, from, done } => {
+            let _ = done.send(core.engine.borrow_mut().interim_records(every, from));
+        }
         Command::Kick { whose, age, done } => {
             let _ = done.send(core.kick(&whose, age));
         }

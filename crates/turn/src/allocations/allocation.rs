@@ -8,10 +8,12 @@ use super::channels::Channels;
 use super::mobility::{Mobility, Presence};
 use super::permissions::{Permissions, Reach};
 use super::tcp::PeerConnections;
+use crate::accounting::{Account, SessionIds};
 use crate::auth::Origin;
 use crate::channel_route::ChannelRoute;
 use crate::clock::{Remaining, TakeOver, Tick};
 use crate::effects::DataPath;
+use crate::event::{EndReason, UsageRecord};
 use crate::guests::{GuestRelay, GuestTicket};
 use crate::policy::{AllocationAnswers, Meter, PeerPolicy, PortLease, QuotaTicket, RequestBudget};
 use crate::snapshot::records::{AllocationRecord, GrantedRecord, KindRecord, RelayRecord};
@@ -76,6 +78,8 @@ pub(crate) struct Allocation {
     pub(crate) granted: Granted,
     pub(super) permissions: Permissions,
     pub(crate) traffic: Traffic,
+    /// What was recorded of it, if records are kept. In a box: most servers keep none.
+    pub(crate) account: Option<Box<Account>>,
     /// When something was relayed last.
     pub(crate) active: Tick,
     /// What is answered on its 5-tuple without a credential.
@@ -162,6 +166,7 @@ impl Allocation {
             },
             permissions: Permissions::default(),
             traffic: Traffic::default(),
+            account: None,
             active: now,
             answers: AllocationAnswers::default(),
             requests: RequestBudget::default(),
@@ -191,6 +196,7 @@ impl Allocation {
             granted: Granted { by, lifetime, token, address_error },
             permissions,
             traffic,
+            account,
             active,
             answers,
             requests,
@@ -228,6 +234,7 @@ impl Allocation {
                 },
                 Kind::Tcp(tcp) => KindRecord::Tcp { connections: tcp.snapshot(now) },
             },
+            account: account.as_ref().map(|account| account.snapshot(now)).into(),
         }
     }
 
@@ -259,6 +266,7 @@ impl Allocation {
             answers,
             requests,
             kind,
+            account,
         } = record;
         let permissions = Permissions::restore(permissions, there);
         let kind = match kind {
@@ -296,6 +304,9 @@ impl Allocation {
             },
             permissions,
             traffic: *traffic,
+            account: account.0.as_ref().map(|account| {
+                Box::new(Account::restore(account, record.relayed_addresses(), there))
+            }),
             active: there.beginning(*idle),
             answers: AllocationAnswers::restore(*answers, there),
             requests: RequestBudget::restore(*requests, there),
@@ -379,6 +390,34 @@ impl Allocation {
     /// The relayed transport address that logs name it by: the first it has.
     pub(crate) fn relayed(&self) -> Option<SocketAddr> {
         self.relays.iter().flatten().next().map(|relay| relay.public)
+    }
+
+    /// The relayed transport addresses: IPv4 and IPv6.
+    pub(crate) fn relayed_addresses(&self) -> [Option<SocketAddr>; 2] {
+        self.relays.each_ref().map(|relay| relay.as_ref().map(|relay| relay.public))
+    }
+
+    /// Has its use recorded from now on, if records are kept. `began` is in seconds since 1970.
+    pub(crate) fn open_account(&mut self, ids: Option<&SessionIds>, began: u64, now: Tick) {
+        if let Some(ids) = ids {
+            let relayed = self.relayed_addresses();
+            self.account = Some(Box::new(Account::new(ids.next(), began, now, relayed)));
+        }
+    }
+
+    /// Makes the next record of its use; `None` if none are kept.
+    pub(crate) fn record(&mut self, now: Tick, ended: Option<EndReason>) -> Option<UsageRecord> {
+        let accounted = self.account.as_mut()?.record(now, self.traffic);
+        Some(UsageRecord {
+            accounted,
+            client: self.client.remote,
+            carrier: self.carrier,
+            username: self.username.clone(),
+            user: self.quota.user().clone(),
+            total: self.traffic,
+            lived: now.since(self.since),
+            ended,
+        })
     }
 
     /// Returns which ports of this address data may pass to and from (RFC 8656 section 9); `None` without a

@@ -135,10 +135,18 @@ impl Allocations {
     /// Those from the place `from` of the table on, each with its place. Places are in no particular
     /// order, and an allocation keeps its own.
     pub(crate) fn starting_at(&self, from: usize) -> impl Iterator<Item = (usize, &Allocation)> {
+        self.places(from).map(|(place, _, allocation)| (place, allocation))
+    }
+
+    /// The same, with their numbers.
+    pub(crate) fn places(
+        &self,
+        from: usize,
+    ) -> impl Iterator<Item = (usize, AllocationId, &Allocation)> {
         // The lower half of the number is the place, the upper half the generation.
         let place = |id: AllocationId| id.data().as_ffi() as u32 as usize;
-        let all = self.all.iter().map(move |(id, allocation)| (place(id), allocation));
-        all.skip_while(move |(at, _)| *at < from)
+        let all = self.all.iter().map(move |(id, allocation)| (place(id), id, allocation));
+        all.skip_while(move |(at, ..)| *at < from)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -83,6 +83,11 @@ impl PeerConnections {
         }
     }
 
+    /// The numbers of all of them.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().map(|connection| connection.ticket.id())
+    }
+
     /// All of them, for another process.
     pub(super) fn snapshot(&self, now: Tick) -> Vec<PeerConnectionRecord> {
         self.connections.iter().filter_map(|connection| connection.snapshot(now)).collect()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::wire::{self, Record, Secret};
+use super::wire::{self, Record, Secret, Trailing};
 use crate::auth::Origin;
 use crate::clock::Remaining;
 use crate::policy::{LeasedPort, PortsSnapshot, Spent, SpentByTenant, SpentByUser};
@@ -98,6 +98,21 @@ pub(crate) struct AllocationRecord {
     pub(crate) answers: Remaining,
     pub(crate) requests: Remaining,
     pub(crate) kind: KindRecord,
+    /// A writer that keeps no records, or knows of none, has none.
+    pub(crate) account: Trailing<AccountRecord>,
+}
+
+/// What was recorded of the use of an allocation.
+#[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
+pub(crate) struct AccountRecord {
+    pub(crate) process: u64,
+    pub(crate) number: u64,
+    /// In seconds since 1970.
+    pub(crate) began: u64,
+    pub(crate) records: u32,
+    pub(crate) recorded: Traffic,
+    #[borsh(serialize_with = "wire::age::write", deserialize_with = "wire::age::read")]
+    pub(crate) age: Duration,
 }
 
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
@@ -226,6 +241,11 @@ impl AllocationRecord {
     /// What is left of it: a Refresh may have come to another shard.
     pub(crate) fn left(&self) -> Remaining {
         self.mobility().map_or(self.left, |mobility| mobility.left.max(self.left))
+    }
+
+    /// The relayed transport addresses: IPv4 and IPv6.
+    pub(crate) fn relayed_addresses(&self) -> [Option<SocketAddr>; 2] {
+        self.relays.map(|relay| relay.map(|relay| relay.public))
     }
 
     /// The relayed transport address that logs name it by.

@@ -48,6 +48,34 @@ impl<T: BorshDeserialize> BorshDeserialize for Record<T> {
     }
 }
 
+/// What is at the end of a [`Record`] or not there: an earlier version has not written it.
+#[derive(Debug)]
+pub(crate) struct Trailing<T>(pub(crate) Option<T>);
+
+impl<T> From<Option<T>> for Trailing<T> {
+    fn from(value: Option<T>) -> Self {
+        Self(value)
+    }
+}
+
+impl<T: BorshSerialize> BorshSerialize for Trailing<T> {
+    fn serialize<W: Write>(&self, writer: &mut W) -> io::Result<()> {
+        self.0.serialize(writer)
+    }
+}
+
+impl<T: BorshDeserialize> BorshDeserialize for Trailing<T> {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> io::Result<Self> {
+        let mut there = [0];
+        match reader.read(&mut there)? {
+            0 => Ok(Self(None)),
+            _ if there == [0] => Ok(Self(None)),
+            _ if there == [1] => T::deserialize_reader(reader).map(Some).map(Self),
+            _ => Err(invalid("something is neither there nor missing")),
+        }
+    }
+}
+
 /// 32 bytes that nobody may see; wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) Zeroizing<[u8; 32]>);

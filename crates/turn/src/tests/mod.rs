@@ -52,6 +52,7 @@ mod tcp_peers;
 mod tenants;
 mod tenants_model;
 mod transfers;
+mod usage;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -22,8 +22,8 @@ use crate::policy::{
 };
 use crate::{
     Alternates, ChannelRoute, Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError,
-    MobileId, Redirect, Rules, Session, Settings, Shard, ShardNumber, TicketKey, Traffic, Usage,
-    Verdict, Via, Whose, Withdrawn,
+    MobileId, Redirect, Rules, Session, SessionIds, Settings, Shard, ShardNumber, TicketKey,
+    Traffic, Usage, Verdict, Via, Whose, Withdrawn,
 };
 use taciturn_stun::Family;
 
@@ -547,6 +547,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         mobile: Arc::default(),
         alternates: Arc::default(),
         guests: Arc::default(),
+        session_ids: setup.records.then(|| Arc::new(SessionIds::new(0xABC))),
     };
     let settings = Settings {
         relay_addresses: relays,

@@ -39,6 +39,8 @@ pub(super) struct Setup {
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
     pub(super) strict_expiry: bool,
+    /// Whether the use of sessions is recorded.
+    pub(super) records: bool,
 }
 
 impl Default for Setup {
@@ -72,6 +74,7 @@ impl Default for Setup {
             mobility: false,
             shared_secret: true,
             strict_expiry: false,
+            records: false,
         }
     }
 }

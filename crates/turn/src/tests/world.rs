@@ -11,7 +11,7 @@ use crate::{
     Adoption, AllocationId, Cause, ChannelRoute, Client, Clients, ConnectError, ConnectionId,
     DataPath, EndReason, Entrance, Event, MobileId, Observer, OpenError, OtherShards,
     PeerConnections, PeerStage, Randomness, RelayId, RelaySockets, Remedy, ShardNumber, Traffic,
-    Usage, UserId, Via,
+    Usage, UsageRecord, UserId, Via,
 };
 use taciturn_stun::{Family, Method};
 
@@ -120,6 +120,8 @@ pub(super) struct World {
     pub(super) impossible: Vec<Family>,
     /// What happened, in order.
     pub(super) events: Vec<Happened>,
+    /// The last records of sessions that have ended, in order.
+    pub(super) records: Vec<UsageRecord>,
     /// Of the request that failed last: in whose name, and why, where it was in order.
     pub(super) last_failure: Option<(String, Option<Cause>)>,
     /// Channels announced as open, and until when.
@@ -310,6 +312,11 @@ impl PeerConnections for World {
         assert!(self.peers.remove(&connection.0), "{connection:?} is not there");
         self.relayed
     }
+
+    fn take_traffic(&mut self, connection: ConnectionId) -> Traffic {
+        assert!(self.peers.contains(&connection.0), "{connection:?} is not there");
+        std::mem::take(&mut self.relayed)
+    }
 }
 
 impl Clients for World {
@@ -356,6 +363,9 @@ impl Observer for World {
         if let Event::RequestFailed { user, cause, .. } = event {
             let username = user.map_or("", UserId::name);
             self.last_failure = Some((username.into(), cause));
+        }
+        if let Event::Ended { record: Some(record), .. } = &event {
+            self.records.push((**record).clone());
         }
         self.events.push(Happened::of(&event));
     }

@@ -61,13 +61,24 @@ pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section
         });
     }
     secrets(&config, &mut section);
+    applications(&config, &mut section);
     bounds(&config, &mut section);
     (section, Some(config))
 }
 
+fn applications(config: &Config, section: &mut Section) {
+    let tokens = config.ice.tokens.len();
+    if let Some(address) = config.admin.metrics.filter(|_| tokens > 0) {
+        let title = format!(
+            "POST http://{address}/ice makes credentials for applications with a token ({tokens} configured)"
+        );
+        section.push(Finding::info("ice", title));
+    }
+}
+
 fn secrets(config: &Config, section: &mut Section) {
     let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
-    let all = config.auth.secrets.iter().chain(of_tenants);
+    let all = config.auth.secrets.iter().chain(of_tenants).chain(&config.ice.tokens);
     for path in all.filter_map(|secret| secret.path.as_ref()) {
         match std::fs::metadata(path) {
             Ok(meta) => section.push(Finding::pass(

@@ -19,6 +19,12 @@ pub enum SnippetError {
          secret_files in [auth]"
     )]
     NoSecret,
+    /// No application may have credentials made.
+    #[error(
+        "no token for applications is configured. Make one, (umask 077; openssl rand -hex 24 > FILE), and add \
+         token_files = [\"FILE\"] to the section [ice]"
+    )]
+    NoIceToken,
     /// No static user whose password is known is configured.
     #[error(
         "this target takes one name and one password that never end, and no static user is configured with its \

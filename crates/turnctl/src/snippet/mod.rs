@@ -1,5 +1,6 @@
 //! `turnctl snippet`: the settings that other programs need to use this server, or to let it run.
 
+mod application;
 mod facts;
 mod homeservers;
 mod machine;
@@ -70,6 +71,8 @@ pub enum Target {
     Galene,
     /// Any WebRTC page: iceServers, valid for a day (JSON)
     Webrtc,
+    /// An application of your own, which has credentials made by POST /ice (curl, JavaScript)
+    Ice,
     /// BigBlueButton: turn-stun-servers.xml (XML)
     Bbb,
     /// Janus: janus.jcfg, with a static user (libconfig)
@@ -159,6 +162,7 @@ fn make(target: Target, facts: &Facts<'_>) -> Result<Snippet, CtlError> {
         Target::Mattermost => meetings::mattermost(facts)?,
         Target::Galene => meetings::galene(facts)?,
         Target::Webrtc => meetings::webrtc(facts)?,
+        Target::Ice => application::ice(facts)?,
         Target::Bbb => media::bbb(facts)?,
         Target::Janus => media::janus(facts)?,
         Target::Kurento => media::kurento(facts)?,

@@ -197,6 +197,7 @@ pub(super) mod tests {
             tenants: Vec::new(),
             closing_listeners: Vec::new(),
             carried_over: None,
+            records: None,
         };
         Sample::of_server(start + Duration::from_millis(millis), server, sessions)
     }

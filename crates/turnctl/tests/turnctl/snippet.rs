@@ -219,6 +219,16 @@ fn meeting_servers_read_what_they_need() {
 }
 
 #[test]
+fn an_application_is_shown_how_to_ask_and_never_the_token() {
+    let ice = snippet("ice", &[]);
+    assert!(
+        ice.contains("fetch(\"http://127.0.0.1:9641/ice\"") && ice.contains("$ICE_TOKEN"),
+        "{ice}"
+    );
+    assert!(!ice.contains("0123456789abcdef"), "{ice}");
+}
+
+#[test]
 fn proxy_and_containers_read_theirs() {
     let traefik = yaml("traefik", &[]);
     let tcp = &traefik["tcp"];
@@ -375,6 +385,11 @@ fn what_cannot_be_printed_says_why() {
         ("auth.users = [\"alice:correct horse\"]", "dendrite", "no shared secret is configured"),
         ("auth.users = [\"alice:correct horse\"]", "synapse", "no shared secret is configured"),
         ("auth.secrets = [\"a secret of some length\"]", "traefik", "proxy_protocol = true"),
+        (
+            "auth.secrets = [\"a secret of some length\"]",
+            "ice",
+            "token_files = [\"FILE\"] to the section [ice]",
+        ),
         (
             "auth.secrets = [\"a secret of some length\"]\ntls.certbot = \"/live/x\"\nlisten = [\"tls:[::]:5349\"]",
             "snikket",

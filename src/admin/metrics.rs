@@ -239,6 +239,9 @@ fn process(page: &mut Page, server: &ServerHandle) {
         "Allocations refused because of those that the user holds on other servers of the fleet.";
     page.family("taciturn_fleet_refused_total", COUNTER, help);
     page.sample(&[], server.quota.refused_elsewhere());
+    let help = "Clients sent to another server of the fleet, because there was no room here.";
+    page.family("taciturn_fleet_redirected_total", COUNTER, help);
+    page.sample(&[], server.alternates.sent());
     let (issued, refused) = server.ice.counts();
     let help = "Credentials that were made for applications (POST /ice).";
     page.family("taciturn_ice_credentials_total", COUNTER, help);

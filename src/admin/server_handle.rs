@@ -17,8 +17,8 @@ use taciturn_net::external::External;
 use taciturn_net::{FailedLogins, Shared, Workers};
 use taciturn_records::Recorder;
 use taciturn_stun::Family;
-use taciturn_turn::RelayAddress;
 use taciturn_turn::policy::{Bans, Connections, PortPool, Quota};
+use taciturn_turn::{Alternates, RelayAddress};
 use taciturn_web::PageState;
 
 /// Clones are handles to the same one.
@@ -29,6 +29,7 @@ pub struct ServerHandle {
     pub(super) quota: Arc<Quota>,
     pub(super) connections: Arc<Connections>,
     pub(super) bans: Arc<Bans>,
+    pub(super) alternates: Arc<Alternates>,
     /// The families that are relayed.
     pub(super) relayed: [bool; 2],
     certificates: Arc<ArcSwap<CertificateReport>>,
@@ -86,6 +87,7 @@ impl ServerHandle {
             quota: Arc::clone(&shared.rules.quota),
             connections: Arc::clone(&shared.connections),
             bans: Arc::clone(&shared.rules.bans),
+            alternates: Arc::clone(&shared.rules.alternates),
             relayed: shared.settings.relay_addresses.map(|address| address.is_some()),
             certificates: Arc::new(ArcSwap::from_pointee(certificates)),
             closing: Arc::default(),
@@ -173,6 +175,18 @@ impl ServerHandle {
         let families = [Family::V4, Family::V6].into_iter().filter(|f| self.relayed[*f as usize]);
         let used = families.map(|family| self.ports.used(family)).max().unwrap_or_default();
         u64::from(self.ports.range().len().saturating_sub(used))
+    }
+
+    /// Relay ports, of each family.
+    #[must_use]
+    pub fn ports(&self) -> u64 {
+        u64::from(self.ports.range().len())
+    }
+
+    /// How many allocations there may be in all; 0 is no limit.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        u64::from(self.quota.limit_in_all())
     }
 
     /// How it is.

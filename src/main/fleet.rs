@@ -19,14 +19,15 @@ use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
 use taciturn_records::{Delivery, Receiver, Refused};
 use taciturn_turn::policy::Banned;
-use taciturn_turn::{Rules, TenantName, Whose};
+use taciturn_turn::{Alternates, Rules, TenantName, Whose};
 use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
 use super::fleet_counts::{self, Process, SharedQuota};
-use super::fleet_keys::CredentialsHash;
+use super::fleet_keys::{CredentialsHash, KeyRing};
 use super::fleet_questions::FleetQuestions;
+use super::fleet_redirect::{Servers, own_addresses, room, servers};
 use super::node_name::node_name;
 
 /// How often the same is told to a board that does not keep it.
@@ -35,8 +36,12 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// A server's place in a fleet, if it has one.
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
-    questions: Option<FleetQuestions>,
     quota: Option<SharedQuota>,
+    keys: Option<KeyRing>,
+    /// Whether clients are sent to others.
+    redirects: bool,
+    alternates: Arc<Alternates>,
+    questions: Option<FleetQuestions>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -75,20 +80,24 @@ impl FleetMember {
         let (counts, counted) = fleet_counts::listener();
         let fleet = settings.map(|settings| Fleet::start(settings, own, vec![counts]));
         let quota = fleet.as_ref().map(|fleet| {
-            let prefix = config.fleet.prefix.as_str();
-            let process = Process { node: &node, began: milliseconds_now(), prefix };
+            let process = Process { node: &node, began: milliseconds_now() };
             let quota = (Arc::clone(&rules.quota), clock);
-            SharedQuota::start(&process, config, quota, (fleet.publisher(), counted))
+            SharedQuota::start(&process, quota, (fleet.publisher(), counted))
         });
-        Ok(Self {
+        let mut member = Self {
+            keys: fleet.is_some().then(|| KeyRing::new(config)),
             fleet,
-            questions,
             quota,
+            redirects: false,
+            alternates: Arc::clone(&rules.alternates),
+            questions,
             node,
             obeyed: HashMap::new(),
             told: None,
             epoch: String::new(),
-        })
+        };
+        member.use_keys(config);
+        Ok(member)
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -241,8 +250,14 @@ impl FleetMember {
             if let Ok(counted) = counted {
                 own.allocations = counted.allocations as u64;
             }
+            own.room = room(own.ports_free, server.ports(), own.allocations, server.limit());
         });
         let State { trouble, nodes, losses, .. } = fleet.state();
+        let [udp, tcp] = match self.redirects {
+            true => servers(&fleet.own(), &nodes),
+            false => Servers::default(),
+        };
+        self.alternates.set_servers(udp, tcp);
         server.health().set_fleet(trouble.is_none(), nodes.len(), losses);
         if trouble.is_none() {
             self.tell_again(bans);
@@ -251,14 +266,27 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        (self.fleet, self.questions, self.quota) = (None, None, None);
+        (self.fleet, self.quota, self.questions) = (None, None, None);
+        self.alternates.set_servers([None; 2], [None; 2]);
+    }
+
+    /// Shares and redirects as the configuration says, with the keys of its credentials.
+    fn use_keys(&mut self, config: &Config) {
+        let (Some(ring), Some(fleet), Some(quota)) = (&mut self.keys, &self.fleet, &self.quota)
+        else {
+            return;
+        };
+        let keys = ring.of(config);
+        fleet.set_key(&keys.seal);
+        quota.share(config.fleet.share_quotas.then_some(keys));
+        self.redirects = config.fleet.redirect;
+        // Those that other servers send here come in any case.
+        self.alternates.set_key(Some(&keys.nonces));
     }
 
     /// The configuration has changed.
     pub(super) fn reconfigured(&mut self, config: &Config, external: &External) {
-        if let Some(quota) = &mut self.quota {
-            quota.reconfigured(config);
-        }
+        self.use_keys(config);
         if let Some(fleet) = &self.fleet {
             fleet.describe(|own| *own = described(config, external, own.clone()));
         }
@@ -321,6 +349,7 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
     NodeRecord {
         listeners: config.listen.iter().map(listener).collect(),
         relays: relays.map(|address| address.public.to_string()).collect(),
+        clients: own_addresses(config, external),
         realm: config.realm.clone(),
         credentials: CredentialsHash::of(config).shown(),
         ..own

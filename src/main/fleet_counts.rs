@@ -7,7 +7,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use taciturn_config::Config;
 use taciturn_fleet::{Counts, Hearer, Listener, Publisher, Teller, UserCount};
 use taciturn_net::Clock;
 use taciturn_turn::policy::Quota;
@@ -16,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use super::fleet_keys::{CredentialsHash, FleetKeys};
+use super::fleet_keys::FleetKeys;
 
 /// Where counts are told.
 const CHANNEL: &str = "counts";
@@ -35,13 +34,10 @@ pub(super) struct Process<'a> {
     pub(super) node: &'a str,
     /// When it began, in milliseconds since 1970.
     pub(super) began: u64,
-    pub(super) prefix: &'a str,
 }
 
 /// A quota that is shared with the other servers, while the configuration says so.
 pub(super) struct SharedQuota {
-    prefix: String,
-    credentials: Option<CredentialsHash>,
     keys: watch::Sender<Option<FleetKeys>>,
     task: JoinHandle<()>,
 }
@@ -61,11 +57,10 @@ impl SharedQuota {
     /// Begins, in the runtime at hand.
     pub(super) fn start(
         process: &Process<'_>,
-        config: &Config,
         (quota, clock): (Arc<Quota>, Clock),
         (publisher, heard): (Publisher, Receiver<Vec<u8>>),
     ) -> Self {
-        let Process { node, began, prefix } = *process;
+        let Process { node, began } = *process;
         let (keys, of_task) = watch::channel(None);
         // Both have other keys before they say or hear anything.
         let none = [0; 32];
@@ -77,20 +72,18 @@ impl SharedQuota {
             publisher: publisher.clone(),
         };
         let task = tokio::spawn(exchange.run(publisher, heard, of_task));
-        let mut shared = Self { prefix: prefix.to_owned(), credentials: None, keys, task };
-        shared.reconfigured(config);
-        shared
+        Self { keys, task }
     }
 
-    /// The configuration has changed.
-    pub(super) fn reconfigured(&mut self, config: &Config) {
-        let credentials = config.fleet.share_quotas.then(|| CredentialsHash::of(config));
-        if self.credentials == credentials {
-            return;
-        }
-        let keys = credentials.as_ref().map(|hash| FleetKeys::of(hash, &self.prefix));
-        self.credentials = credentials;
-        self.keys.send_replace(keys);
+    /// Has the quota be shared with those who have these keys; or with nobody.
+    pub(super) fn share(&self, keys: Option<&FleetKeys>) {
+        self.keys.send_if_modified(|now| {
+            let is_other = now.as_ref() != keys;
+            if is_other {
+                *now = keys.cloned();
+            }
+            is_other
+        });
     }
 }
 

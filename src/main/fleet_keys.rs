@@ -17,8 +17,10 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 pub(super) struct FleetKeys {
     /// What the tags of users are made with.
     pub(super) tags: Zeroizing<[u8; 32]>,
-    /// What counts are sealed with.
+    /// What counts and records of nodes are sealed with.
     pub(super) seal: Zeroizing<[u8; 32]>,
+    /// What nonces are made with for clients that are sent to another node.
+    pub(super) nonces: Zeroizing<[u8; 32]>,
 }
 
 impl FleetKeys {
@@ -34,7 +36,33 @@ impl FleetKeys {
             key.copy_from_slice(hmac::sign(&master, purpose).as_ref());
             key
         };
-        Self { tags: key(b"tags of users"), seal: key(b"seals of counts") }
+        Self { tags: key(b"tags of users"), seal: key(b"seals"), nonces: key(b"nonces") }
+    }
+}
+
+/// The keys of the fleet, as long as its servers have the same credentials.
+pub(super) struct KeyRing {
+    prefix: String,
+    credentials: CredentialsHash,
+    keys: FleetKeys,
+}
+
+impl KeyRing {
+    /// Of the servers that meet below this prefix.
+    pub(super) fn new(config: &Config) -> Self {
+        let (prefix, credentials) = (config.fleet.prefix.as_str(), CredentialsHash::of(config));
+        let keys = FleetKeys::of(&credentials, prefix);
+        Self { prefix: prefix.to_owned(), credentials, keys }
+    }
+
+    /// The keys of this configuration.
+    pub(super) fn of(&mut self, config: &Config) -> &FleetKeys {
+        let credentials = CredentialsHash::of(config);
+        if self.credentials != credentials {
+            self.keys = FleetKeys::of(&credentials, &self.prefix);
+            self.credentials = credentials;
+        }
+        &self.keys
     }
 }
 
@@ -115,9 +143,10 @@ mod tests {
         let (one, other) = ("users = [\"a:s3cret-of-a1\"]", "users = [\"a:s3cret-of-a2\"]");
         let all = [of(one, "turn"), of(other, "turn"), of(one, "turn2")];
         assert!(all[0] == of(one, "turn"));
-        let mut keys: Vec<_> = all.iter().flat_map(|keys| [*keys.tags, *keys.seal]).collect();
+        let mut keys: Vec<_> =
+            all.iter().flat_map(|keys| [*keys.tags, *keys.seal, *keys.nonces]).collect();
         keys.sort_unstable();
         keys.dedup();
-        assert_eq!(keys.len(), 6);
+        assert_eq!(keys.len(), 9);
     }
 }

@@ -99,6 +99,8 @@ impl Live<'_> {
                         return Ok(());
                     }
                     if drains {
+                        // The others must not send clients here any more.
+                        self.fleet.look(&self.server, &self.bans).await;
                         // A server without calls would end before the answer is on its way.
                         look.reset();
                     }

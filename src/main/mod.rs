@@ -19,6 +19,8 @@ mod fleet_counts;
 mod fleet_keys;
 #[cfg(feature = "fleet")]
 mod fleet_questions;
+#[cfg(feature = "fleet")]
+mod fleet_redirect;
 mod hand_over;
 mod in_use;
 mod invocation;

@@ -12,6 +12,7 @@
 //   --expect-reflexive      with no-connection: STUN must have worked all the same
 //   --user NAME --password PASSWORD   static credentials
 //   --user NAME --secret SECRET       credentials of the REST scheme, made here
+//   --relayed-at ADDRESS,...          where the relayed addresses are (default: at the server)
 //   --host NAME             how the URIs call the server (default: its address)
 //   --peers A,B             COMMAND of another peer (peers/README.md), or `chromium`
 //   --during COMMAND --times N        runs COMMAND so often while the call runs: media must go on after each time, on
@@ -57,6 +58,7 @@ const { values: options } = parseArgs({
     transport: { type: 'string', default: 'udp' },
     'transport-b': text,
     host: text,
+    'relayed-at': text,
     peers: { type: 'string', default: 'chromium,chromium' },
     during: text,
     times: { type: 'string', default: '1' },
@@ -191,7 +193,8 @@ function complaints(name, end) {
   const relayed = pair?.local.candidateType === 'relay';
   if (options.expect === 'relay') {
     must(relayed, 'the selected local candidate is no relayed one');
-    must(pair?.local.address === options.server, 'the relayed address is not the server\'s');
+    const places = (options['relayed-at'] ?? options.server).split(',');
+    must(places.includes(pair?.local.address), `the relayed address is not at ${places.join(' or ')}`);
   } else {
     must(pair && !relayed && pair.remote.candidateType !== 'relay', 'the call is relayed');
   }

@@ -6,8 +6,8 @@
         more, at the same instant. Then it gives allocations back until LIMIT - 1 are left, and makes some more. A line of
         JSON: how many were made in each of the three.
   allocate.py --hold SECONDS --requests N SERVER...
-        makes them, says with a line how many were made and with which codes the others were refused, holds them for that
-        long, and gives them back
+        makes them, says with a line how many were made, with which codes the others were refused and where they were sent,
+        holds them for that long, and gives them back
   allocate.py --latency N SERVER
         makes N allocations one after another and gives each back: the milliseconds until the answer, as JSON
 """
@@ -22,6 +22,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../attacks"))
 import turn  # noqa: E402
 
+ALTERNATE_SERVER = 0x8023
 # For a message to be heard everywhere; it takes some 50 ms.
 HEARD = 0.5
 PATIENCE = 10.0
@@ -109,6 +110,11 @@ def codes(clients):
     return sorted({client.answer.code for client in clients if not client.made})
 
 
+def alternates(clients):
+    values = {client.answer.attributes.get(ALTERNATE_SERVER) for client in clients} - {None}
+    return sorted(socket.inet_ntoa(value[4:8]) for value in values)
+
+
 def run(options, key):
     def round_of(number, over):
         clients = clients_of(options.servers, number, options.user, key)
@@ -132,7 +138,7 @@ def run(options, key):
 def hold(options, key):
     clients = clients_of(options.servers, options.requests, options.user, key)
     ask(clients)
-    print(f"{len(held(clients))} made, refused: {codes(clients)}", flush=True)
+    print(f"{len(held(clients))} made, refused: {codes(clients)}, sent to: {alternates(clients)}", flush=True)
     time.sleep(options.hold)
     give_back(held(clients))
 

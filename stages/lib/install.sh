@@ -38,7 +38,8 @@ programs_for() {
         echo curl:curl firefox-esr:firefox-esr
         ;;
     fleet)
-        echo redis-server:redis-server iproute2:ip nftables:nft openssl:openssl curl:curl
+        programs_for browser
+        echo redis-server:redis-server curl:curl firefox-esr:firefox-esr python3:python3
         ;;
     records)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl curl:curl jq:jq python3:python3 nginx:nginx \
@@ -110,7 +111,7 @@ install_packages() {
 
 # The directories whose package-lock.json names the npm packages that the stages need.
 module_directories() {
-    ! has_word "$*" browser && ! has_word "$*" page && ! has_word "$*" matrix || echo stages/e2e
+    ! has_word "$*" browser && ! has_word "$*" page && ! has_word "$*" fleet && ! has_word "$*" matrix || echo stages/e2e
     ! has_word "$*" matrix || echo stages/matrix
     ! has_word "$*" matrix-clients || echo stages/e2e/peers
     ! has_word "$*" packaging || echo stages/packaging

@@ -267,8 +267,9 @@ key_table! {
     }
 
     /// Redirects clients to another server instead of creating allocations for them: 300 Try Alternate of
-    /// RFC 8489. Off by default. Running calls go on here. Browsers do not follow it; other clients may.
-    /// The other server must know the same users and secrets.
+    /// RFC 8489. Off by default. Running calls go on here. Firefox follows over UDP and TCP. So does Chromium, but it
+    /// is served only by a server of the same [fleet]: its first request has the nonce that it was given here, and it
+    /// gives up where that is not good. The other server must know the same users and secrets.
     [redirect]
     own {
         /// Servers for clients over UDP and TCP: at most one IPv4 and one IPv6 address, with ports. Clients of
@@ -421,6 +422,10 @@ key_table! {
         /// Whether allocations_per_user holds for all servers together: each tells the others how many allocations users
         /// hold on it, without their names.
         share_quotas: bool = true, Applied;
+
+        /// Whether new clients over UDP and TCP for which there is no room, or that come while the server drains, are sent to
+        /// the least loaded other server: 300 Try Alternate, in place of 508.
+        redirect: bool = true, Applied;
     }
 
     /// Credentials for applications over HTTP: POST /ice at the address for metrics (metrics in [admin]) returns

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use redis::{AsyncConnectionConfig, ProtocolVersion, Value, cmd, pipe};
+use ring::hmac;
 
 use super::channels::Told;
 use super::link::{BoardError, Link};
@@ -160,6 +161,7 @@ impl<'a> Board<'a> {
     pub(super) async fn meet(
         &mut self,
         mut own: NodeRecord,
+        seal_with: Option<&hmac::Key>,
     ) -> Result<(Vec<NodeRecord>, bool), BoardError> {
         let nodes = self.settings.key("nodes");
         let key = |node: &str| self.settings.key(&format!("node:{node}"));
@@ -170,7 +172,11 @@ impl<'a> Board<'a> {
         let listed = answer.first().and_then(|nodes| scored(nodes, MOST_NODES));
         let listed = listed.ok_or_else(|| unexpected("nodes"))?;
         let time = answer.get(1).and_then(seconds).ok_or_else(|| unexpected("TIME"))?;
-        own.clock_offset = offset(time).ok_or_else(|| unexpected("TIME"))?;
+        let now = unix_now();
+        own.clock_offset = offset(now, time).ok_or_else(|| unexpected("TIME"))?;
+        if let Some(key) = seal_with {
+            own = own.sealed(key, now);
+        }
         let mut names: BTreeMap<String, Option<u64>> =
             listed.into_iter().filter(|(name, _)| is_name(name)).collect();
         names.insert(own.node.clone(), None);
@@ -208,6 +214,9 @@ impl<'a> Board<'a> {
             record.filter(|record| record.node == *name && (*name != own.node || !is_ours))
         });
         let mut all: Vec<_> = others.collect();
+        if let Some(key) = seal_with {
+            all.iter_mut().for_each(|record| record.judge(key, now));
+        }
         if is_ours {
             all.push(own);
         }
@@ -254,9 +263,13 @@ fn seconds(value: &Value) -> Option<u64> {
 }
 
 /// By how many seconds the clock of this machine is ahead of the board's.
-fn offset(theirs: u64) -> Option<i64> {
-    let ours = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs();
+fn offset(ours: u64, theirs: u64) -> Option<i64> {
     i64::try_from(ours).ok()?.checked_sub(i64::try_from(theirs).ok()?)
+}
+
+/// Now, in seconds since 1970.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Members with their scores; one that is infinite, or none, is no number.

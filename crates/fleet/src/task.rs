@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ring::hmac;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
@@ -19,6 +20,12 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// How often this node tells of itself, and learns of the others.
 const MEET: Duration = Duration::from_secs(5);
+
+/// How often it does so at most, because another node has said that something has changed.
+const MEET_AGAIN: Duration = Duration::from_millis(500);
+
+/// Where nodes say that something has changed: a message that says no more than that.
+const CHANGED: &str = "nodes";
 
 /// The waits before another try to connect.
 const WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(800)];
@@ -68,12 +75,15 @@ pub struct Fleet {
     publisher: Publisher,
     shared: Arc<Shared>,
     /// The one that asks, and the one that listens.
-    tasks: Vec<JoinHandle<()>>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     own: Mutex<NodeRecord>,
+    key: Mutex<Option<hmac::Key>>,
+    /// Whether others can be sent here has changed, or the key.
+    changed: Notify,
     state: Mutex<State>,
 }
 
@@ -86,7 +96,9 @@ impl Drop for Fleet {
 impl Fleet {
     /// Begins, in the runtime at hand. `own` has the name of the node, and a number of this process.
     #[must_use]
-    pub fn start(settings: Settings, own: NodeRecord, listeners: Vec<Listener>) -> Self {
+    pub fn start(settings: Settings, own: NodeRecord, mut listeners: Vec<Listener>) -> Self {
+        let (changes, changed) = Listener::new(CHANGED);
+        listeners.push(changes);
         let (sender, contents) = channel(1);
         let (orders, ordered) = channel(ORDERS);
         let (connections, connected) = watch::channel(0);
@@ -94,15 +106,16 @@ impl Fleet {
         let (publisher, told) = Publisher::new(connected, subscribed);
         let settings = Arc::new(settings);
         let state = State { trouble: Some("not connected yet".to_owned()), ..State::default() };
-        let shared = Arc::new(Shared { own: Mutex::new(own), state: Mutex::new(state) });
-        let mut tasks = Vec::new();
-        if !listeners.is_empty() {
-            tasks.push(tokio::spawn(listen(Arc::clone(&settings), listeners, subscriptions)));
-        }
+        let shared = Arc::new(Shared {
+            own: Mutex::new(own),
+            state: Mutex::new(state),
+            ..Shared::default()
+        });
+        let listening = tokio::spawn(listen(Arc::clone(&settings), listeners, subscriptions));
         let worker =
             Worker { settings, shared: Arc::clone(&shared), contents: sender, connections };
-        tasks.push(tokio::spawn(worker.run(Orders { orders: ordered, told })));
-        Self { contents, orders, publisher, shared, tasks }
+        let asking = tokio::spawn(worker.run(Orders { orders: ordered, told, changed }));
+        Self { contents, orders, publisher, shared, tasks: [asking, listening] }
     }
 
     /// Has the board told of this; false if it cannot be asked now. What is not told is found missing when it is
@@ -120,7 +133,25 @@ impl Fleet {
 
     /// What this node tells of itself from now on.
     pub fn describe(&self, change: impl FnOnce(&mut NodeRecord)) {
-        change(&mut self.shared.own.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut own = self.shared.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let had_room = own.has_room();
+        change(&mut own);
+        if own.has_room() != had_room {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// What records are sealed with: a key that all nodes have, and the board has not.
+    pub fn set_key(&self, key: &[u8; 32]) {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        *self.shared.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        self.shared.changed.notify_one();
+    }
+
+    /// What this node tells of itself.
+    #[must_use]
+    pub fn own(&self) -> NodeRecord {
+        self.shared.own()
     }
 
     /// What is known.
@@ -135,6 +166,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn key(&self) -> Option<hmac::Key> {
+        self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn own(&self) -> NodeRecord {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -144,12 +179,15 @@ impl Shared {
 struct Orders {
     orders: Receiver<Order>,
     told: Receiver<Told>,
+    /// Of other nodes.
+    changed: Receiver<Vec<u8>>,
 }
 
 impl Orders {
     fn drop_all(&mut self) {
         while self.orders.try_recv().is_ok() {}
         while self.told.try_recv().is_ok() {}
+        while self.changed.try_recv().is_ok() {}
     }
 }
 
@@ -206,8 +244,14 @@ impl Worker {
         let (mut look, mut meet) = (interval(LOOK), interval(MEET));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         meet.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut met, mut has_changed) = (Instant::now(), true);
         loop {
             tokio::select! {
+                () = self.shared.changed.notified() => {
+                    has_changed = true;
+                    meet.reset_immediately();
+                }
+                Some(_) = orders.changed.recv() => meet.reset_at(met + MEET_AGAIN),
                 Some(told) = orders.told.recv() => board.publish(&told).await?,
                 Some(order) = orders.orders.recv() => {
                     let written = match order {
@@ -234,7 +278,11 @@ impl Worker {
                     }
                 }
                 _ = meet.tick() => {
-                    let (nodes, is_ours) = board.meet(self.shared.own()).await?;
+                    let (nodes, is_ours) = board.meet(self.shared.own(), self.shared.key().as_ref()).await?;
+                    met = Instant::now();
+                    if std::mem::take(&mut has_changed) {
+                        board.publish(&Told { channel: CHANGED, messages: vec![Vec::new()] }).await?;
+                    }
                     let mut state = self.shared.state();
                     // For some seconds the one before this one seems to be there.
                     taken = if is_ours { 0 } else { taken + 1 };

@@ -111,6 +111,7 @@ impl Terms {
             bans: Arc::default(),
             requests: Arc::default(),
             mobile: Arc::default(),
+            alternates: Arc::default(),
             guests: Arc::default(),
             session_ids: None,
         };

@@ -39,6 +39,7 @@ pub(super) fn rules(now: Tick, allow: Vec<IpNet>) -> Rules {
         requests: Arc::default(),
         tenant_peers: Arc::default(),
         mobile: Arc::default(),
+        alternates: Arc::default(),
         guests: Arc::default(),
         session_ids: None,
     }

@@ -51,6 +51,7 @@ pub fn rules(allocations: u16, own: IpAddr, peers: Vec<ipnet::IpNet>) -> Rules {
         requests: Arc::default(),
         tenant_peers: Arc::default(),
         mobile: Arc::default(),
+        alternates: Arc::default(),
         guests: Arc::default(),
         session_ids: None,
     }

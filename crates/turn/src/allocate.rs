@@ -20,6 +20,7 @@ use super::lifetime::{DEFAULT_LIFETIME, granted_lifetime};
 use super::mobility::{wants_mobility, write_ticket};
 use super::parts::Parts;
 use super::policy::{LeaseError, PortLease, QuotaError, QuotaTicket, Wish, is_tunnelled};
+use super::redirect::Alternate;
 use super::rules::Rules;
 use super::settings::Settings;
 use super::types::Carrier;
@@ -75,6 +76,37 @@ pub(super) fn allocate<O: Outside>(
     proven: Proven,
     writer: &mut Writer<'_>,
 ) -> Answer {
+    // A guest tries out this server.
+    let is_guest = proven.grant.as_ref().is_some_and(|grant| grant.guest.is_some());
+    make(cx, request, proven, writer).map_err(|failure| match is_guest {
+        true => failure,
+        false => elsewhere(cx, request, failure),
+    })
+}
+
+/// What becomes of a client for which there is no room here: it is sent to another server of the fleet, if one has room
+/// and the client can follow.
+fn elsewhere<O: Outside>(cx: &Context<'_, O>, request: &Request<'_>, failure: Failure) -> Failure {
+    let client = request.client;
+    // What is reserved here can only be had here.
+    let has_token = !matches!(request.message.reservation_token(), Ok(None));
+    if has_token || !failure.cause().is_some_and(Cause::is_of_this_server) {
+        return failure;
+    }
+    let (alternates, ip) = (&cx.parts.rules.alternates, client.remote.0.ip());
+    let carrier = Carrier::of(client.via, cx.outside.is_secure(client));
+    alternates.of(ip, carrier).map_or(failure, |alternate| {
+        let nonce = alternates.nonce(cx.now.unix, ip);
+        Failure::try_alternate(Alternate { nonce, ..alternate })
+    })
+}
+
+fn make<O: Outside>(
+    cx: &mut Context<'_, O>,
+    request: &Request<'_>,
+    proven: Proven,
+    writer: &mut Writer<'_>,
+) -> Answer {
     let Parts { number, settings, rules, intake, allocations, moves, statistics, .. } =
         &mut *cx.parts;
     let client = request.client;
@@ -107,7 +139,8 @@ pub(super) fn allocate<O: Outside>(
         let redirect = settings.redirect.as_ref().filter(|_| grant.guest.is_none());
         let alternate = redirect.and_then(|to| to.alternate(client.remote.0.ip(), secure, sha256));
         if let Some(alternate) = alternate {
-            return Err(Failure::try_alternate(alternate));
+            let nonce = rules.alternates.nonce(cx.now.unix, client.remote.0.ip());
+            return Err(Failure::try_alternate(Alternate { nonce, ..alternate }));
         }
         if intake.draining {
             return Err(Cause::Draining.into());

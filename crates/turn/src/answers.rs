@@ -62,6 +62,10 @@ pub(super) fn refuse(
                 //= 8489-10-alternate-domain
                 writer.attribute(AttributeType::ALTERNATE_DOMAIN, domain.as_bytes());
             }
+            if let Some(nonce) = &alternate.nonce {
+                // Chromium and its relatives sign what they send there with the nonce that they have, and give up at 438.
+                writer.attribute(AttributeType::NONCE, nonce);
+            }
         }
     }
     form.finish(&mut writer)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::allocations::Allocation;
 use super::answer_budget::{Source, answers, count_failure, judges, takes_request};
 use super::auth::{Authenticator, Claim, Denied, Grant, NonceError, Realm, bare, negotiate};
-use super::clock::{Now, Tick};
+use super::clock::Now;
 use super::context::{Context, Request};
 use super::effects::Outside;
 use super::event::Event;
@@ -66,10 +66,14 @@ impl Credential<'_> {
 }
 
 /// What the nonce of a request is worth.
-fn freshness(rules: &Rules, now: Tick, request: &Request<'_>) -> Result<(), NonceError> {
+fn freshness(rules: &Rules, now: Now, request: &Request<'_>) -> Result<(), NonceError> {
     let Request { client, message, .. } = request;
     let nonce = message.nonce().ok_or(NonceError::Foreign)?;
-    rules.nonces.verify(now, client.remote.0, client.via.listener(), nonce)
+    let (remote, listener) = (client.remote.0, client.via.listener());
+    rules.nonces.verify(now.tick, remote, listener, nonce).or_else(|why| {
+        // A client that another server of the fleet has sent here has one of that server.
+        rules.alternates.knows(now.unix, remote.ip(), nonce).then_some(()).ok_or(why)
+    })
 }
 
 /// 401 without integrity, 400 for a request that is not complete, 438 for a nonce that is not good,
@@ -89,7 +93,7 @@ pub(super) fn authenticate<O: Outside>(
         let failure = Failure::challenge(ErrorCode::UNAUTHENTICATED, request.realm);
         return Err(turned_down(cx, request, Source::AsCarried, failure));
     }
-    let fresh = freshness(&cx.parts.rules, cx.now.tick, request);
+    let fresh = freshness(&cx.parts.rules, cx.now, request);
     let source = if fresh.is_ok() { Source::HasNonce } else { Source::AsCarried };
     let credential = match credential(request, cx.parts.allocations.of(&request.client)) {
         Ok(credential) => credential,

@@ -66,6 +66,12 @@ impl Cause {
         Self::MobilityOff,
     ];
 
+    /// Whether another server may serve the client: this one has no room, or is on its way out.
+    #[must_use]
+    pub(super) const fn is_of_this_server(self) -> bool {
+        matches!(self, Self::AllAllocations | Self::NoRelayPort | Self::KeptPorts | Self::Draining)
+    }
+
     /// The error code of the answer. RFC 8656 section 7.2: 486 is about the user, 508 about the server. What a tenant
     /// may have is about its users.
     #[must_use]

@@ -46,6 +46,7 @@
 //!     bans: Arc::default(),
 //!     requests: Arc::default(),
 //!     mobile: Arc::default(),
+//!     alternates: Arc::default(),
 //!     guests: Arc::default(),
 //!     session_ids: None,
 //! };
@@ -130,6 +131,7 @@ pub mod snapshot;
 mod accounting;
 mod allocate;
 mod allocations;
+mod alternates;
 mod announcing;
 mod answer_budget;
 mod answers;
@@ -194,6 +196,7 @@ mod verdict;
 mod tests;
 
 pub use accounting::{Accounted, SessionId, SessionIds};
+pub use alternates::Alternates;
 pub use cause::Cause;
 pub use channel_route::ChannelRoute;
 pub use connection_ids::ConnectionIds;

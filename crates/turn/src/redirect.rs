@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::auth::SharedNonce;
 use taciturn_stun::Family;
 
 /// Where new allocations are to be made instead.
@@ -23,6 +24,8 @@ pub(super) struct Alternate {
     pub(super) servers: [Option<SocketAddr>; 2],
     /// Whether the name goes with it.
     pub(super) names_domain: bool,
+    /// What the other server takes for a nonce, if it is of the same fleet.
+    pub(super) nonce: Option<SharedNonce>,
 }
 
 impl Redirect {
@@ -49,6 +52,6 @@ impl Redirect {
         servers[0]?;
         // Section 10: over TLS or DTLS, to a client that is known to understand it.
         let names_domain = secure && sha256 && self.domain.is_some();
-        Some(Alternate { servers, names_domain })
+        Some(Alternate { servers, names_domain, nonce: None })
     }
 }

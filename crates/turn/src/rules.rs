@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::accounting::SessionIds;
+use super::alternates::Alternates;
 use super::auth::{Authenticator, NonceKeys};
 use super::connection_ids::ConnectionIds;
 use super::guests::Guests;
@@ -47,6 +48,8 @@ pub struct Rules {
     pub tickets: Arc<TicketKey>,
     /// Where the allocations are that may move.
     pub mobile: Arc<MobileAllocations>,
+    /// Other servers of a fleet, for clients that cannot be served here.
+    pub alternates: Arc<Alternates>,
     /// People who try out a call.
     pub guests: Arc<Guests>,
     /// Numbers for sessions, if their use is recorded.

@@ -38,6 +38,8 @@ impl Rules {
             mobile,
             // None goes to another process.
             guests: _,
+            // Told by other servers.
+            alternates: _,
             // Each process has numbers of its own.
             session_ids: _,
         } = self;

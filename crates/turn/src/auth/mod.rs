@@ -10,6 +10,7 @@ mod opaque;
 mod origin;
 mod realm;
 mod rest;
+mod shared_nonce;
 
 pub use authenticator::{Authenticator, RealmId, TenantCredentials};
 pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate};
@@ -20,5 +21,6 @@ pub use opaque::{NotOpaque, prepared};
 pub use origin::Origin;
 pub use realm::Realm;
 pub use rest::{RestName, SecretHash, SharedSecret, is_in_milliseconds};
+pub(crate) use shared_nonce::{SharedNonce, SharedNonceKey};
 
 pub use taciturn_stun::{LongTermKey, PasswordAlgorithm};

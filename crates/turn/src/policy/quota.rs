@@ -124,6 +124,12 @@ impl Quota {
         self.in_all.store(in_all, Ordering::Relaxed);
     }
 
+    /// How many allocations there may be in all; 0 is no limit.
+    #[must_use]
+    pub fn limit_in_all(&self) -> u32 {
+        self.in_all.load(Ordering::Relaxed)
+    }
+
     /// Has these limits hold for tenants, for what begins from now on; for those that are named no more, and have
     /// users still, `of_removed`.
     pub fn set_tenants(&self, tenants: &[(TenantName, TenantLimits)], of_removed: TenantLimits) {

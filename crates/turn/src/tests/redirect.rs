@@ -100,3 +100,83 @@ fn running_allocations_go_on() {
     rig.bob().allocation().send().assert_error(300);
     rig.bob().allocation().attribute(T::RESERVATION_TOKEN, &token).send().assert_ok();
 }
+
+/// A server of a fleet, whose others are at these addresses.
+fn in_fleet(rig: &Rig, udp: &str, tcp: &str) {
+    rig.alternates(|alternates| {
+        alternates.set_servers([Some(addr(udp)), None], [Some(addr(tcp)), None]);
+        alternates.set_key(Some(&[7; 32]));
+    });
+}
+
+//= 8489-10-alternate-server, 8489-14.8-try-alternate-authenticated
+#[test]
+fn a_server_that_drains_sends_new_clients_to_another_one_by_the_same_transport() {
+    let rig = Rig::new();
+    let running = rig.client("192.0.2.8:1", "bob");
+    running.allocate();
+    in_fleet(&rig, "198.51.100.2:3478", "198.51.100.3:3479");
+    rig.client("192.0.2.9:1", "bob").allocate();
+    rig.drain(true);
+    rig.alice().allocation().once().assert_error(401);
+    let answer = rig.alice().allocation().send();
+    answer.assert_error(300);
+    let types = [T::ERROR_CODE, T::ALTERNATE_SERVER, T::NONCE, T::MESSAGE_INTEGRITY];
+    assert_eq!(answer.message().attribute_types(), types.map(|kind| kind.0));
+    assert_eq!(answer.message().find(T::ALTERNATE_SERVER), Some(&V4[..]));
+    let tcp = rig.stream_client("192.0.2.1:7", "alice").allocation().send();
+    tcp.assert_error(300);
+    assert_eq!(tcp.message().find(T::ALTERNATE_SERVER).map(|value| value[7]), Some(3));
+    // Where it cannot follow, it is told at once.
+    rig.world(|world| world.tls = true);
+    rig.stream_client("192.0.2.1:8", "alice").allocation().send().assert_error(508);
+    rig.client("[2001:db8:9::1]:1000", "alice").allocation().send().assert_error(508);
+    running.refresh(600).assert_ok();
+    rig.drain(false);
+    rig.alice().allocate();
+}
+
+#[test]
+fn a_server_without_room_does_so_and_a_user_beyond_its_own_limit_is_refused() {
+    let rig = Rig::with(|setup| (setup.quota, setup.quota_in_all) = (1, 2));
+    in_fleet(&rig, "198.51.100.2:3478", "198.51.100.2:3478");
+    rig.alice().allocate();
+    rig.client("192.0.2.9:1", "alice").allocation().send().assert_error(486);
+    rig.bob().allocate();
+    rig.client("192.0.2.9:2", "bob").allocation().send().assert_error(486);
+    let rig = Rig::with(|setup| setup.quota_in_all = 1);
+    in_fleet(&rig, "198.51.100.2:3478", "198.51.100.2:3478");
+    let alice = rig.alice();
+    alice.allocate();
+    rig.bob().allocation().send().assert_error(300);
+    alice.refresh(0).assert_ok();
+    rig.bob().allocate();
+    let rig = Rig::with(|setup| setup.ports = (50_000, 50_001));
+    in_fleet(&rig, "198.51.100.2:3478", "198.51.100.2:3478");
+    rig.alice().allocate();
+    rig.bob().allocation().even_port(true).send().assert_error(300);
+    rig.client("192.0.2.9:3", "bob").allocate();
+    rig.client("192.0.2.9:4", "bob").allocation().send().assert_error(300);
+    let bob = rig.client("192.0.2.9:5", "bob");
+    bob.allocation().attribute(T::RESERVATION_TOKEN, &[1; 8]).send().assert_error(508);
+}
+
+#[test]
+fn the_nonce_of_a_redirect_is_good_on_the_other_server_from_that_address_alone() {
+    let (here, there) = (Rig::new(), Rig::new());
+    in_fleet(&here, "198.51.100.2:3478", "198.51.100.2:3478");
+    here.drain(true);
+    let answer = here.alice().allocation().send();
+    answer.assert_error(300);
+    let nonce = answer.message().nonce().unwrap().to_vec();
+    let with_nonce = |from: &str| {
+        let client = there.client(from, "alice");
+        client.nonce.replace(nonce.clone());
+        client.allocation().once()
+    };
+    let ip = here.alice().at.remote.0.ip();
+    with_nonce(&format!("{ip}:77")).assert_error(438);
+    in_fleet(&there, "198.51.100.1:3478", "198.51.100.1:3478");
+    with_nonce("192.0.2.200:77").assert_error(438);
+    with_nonce(&format!("{ip}:77")).assert_ok();
+}

@@ -21,9 +21,9 @@ use crate::policy::{
     RateLimits,
 };
 use crate::{
-    ChannelRoute, Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError, MobileId,
-    Redirect, Rules, Session, SessionIds, Settings, Shard, ShardNumber, TicketKey, Traffic, Usage,
-    Verdict, Via, Whose, Withdrawn,
+    Alternates, ChannelRoute, Client, ClientAddr, ConnectionId, ConnectionIds, Departed, IcmpError,
+    MobileId, Redirect, Rules, Session, SessionIds, Settings, Shard, ShardNumber, TicketKey,
+    Traffic, Usage, Verdict, Via, Whose, Withdrawn,
 };
 use taciturn_stun::Family;
 
@@ -413,6 +413,11 @@ impl Rig {
         self.0.borrow_mut().shard.parts.settings.redirect = Some(to);
     }
 
+    /// Changes where clients are sent for which there is no room.
+    pub(super) fn alternates(&self, change: impl FnOnce(&Alternates)) {
+        change(&self.0.borrow().shard.parts.rules.alternates);
+    }
+
     /// Changes the shard.
     pub(super) fn with_shard<T>(&self, change: impl FnOnce(&mut Shard, Now, &mut World) -> T) -> T {
         let inner = &mut *self.0.borrow_mut();
@@ -540,6 +545,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         bans: Arc::default(),
         requests: Arc::default(),
         mobile: Arc::default(),
+        alternates: Arc::default(),
         guests: Arc::default(),
         session_ids: setup.records.then(|| Arc::new(SessionIds::new(0xABC))),
     };

@@ -35,5 +35,5 @@ pub use listeners::{Closing, ListenError, ListenerTable, Moved};
 pub use log_lines::log_lines;
 pub use log_sink::LogSink;
 pub use reload_plan::ReloadPlan;
-pub use server_handle::{Health, ServerHandle};
+pub use server_handle::{Health, ServerHandle, SqlState};
 pub use sockets::InTheWay;

@@ -12,6 +12,7 @@ use taciturn::process::{
 use taciturn_config::{Change, Config};
 use taciturn_tls::CertSource;
 
+use super::database;
 use super::failure::Failure;
 
 /// The restrictions of landlock and seccomp that are in effect, for the messages of a reload.
@@ -29,6 +30,7 @@ pub(super) struct Confined {
 /// calls, core dumps. Before any other thread is started, so that it holds for all of them.
 pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let files = files(config);
+    let (_, sockets) = database::files(config);
     // What is not there by now cannot be made behind the sandbox. Without it bans are not kept, which is said then.
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir);
     warn_of_shared_directories(config, &files);
@@ -54,8 +56,9 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     }
     if config.process.sandbox {
         let write = vec![config.state_dir.clone()];
-        let connects = config.protocol.tcp_relay || config.fleet.url.is_some();
-        match (Sandbox { read: files, write, connects }).enter()? {
+        let asks_a_database = config.sql.url.as_ref().is_some_and(|url| url.is_remote());
+        let connects = config.protocol.tcp_relay || config.fleet.url.is_some() || asks_a_database;
+        match (Sandbox { read: files, write, sockets, connects }).enter()? {
             Sandboxed::Entered { connections_shut } => {
                 (confined.files, confined.connections) = (true, connections_shut);
             }
@@ -89,12 +92,17 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files.extend(
         [&config.fleet.password_file, &config.fleet.ca_file].into_iter().flatten().cloned(),
     );
+    files.extend(database::files(config).0);
     files
 }
 
 fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
     account.take_over(&config.state_dir)?;
     config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
+    let users = taciturn_config::users_file(&config.state_dir);
+    if users.exists() {
+        account.take_over(&users)?;
+    }
     for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
         secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
     }

@@ -105,7 +105,7 @@ impl Reloader<'_> {
         let bound = self.listen(&moved, &in_use.config).await?;
         in_use.refresh_addresses(addresses);
         // Nothing can be refused from here on.
-        let shared = terms(&config, &in_use.external).in_place_of(&in_use.shared);
+        let shared = terms(&config, &in_use.external, &in_use.extra).in_place_of(&in_use.shared);
         let withdrawn = self.running.set_rules(&shared).await?;
         let (certificates, renewed) = successors.take_over();
         self.running.change_listeners(&moved.changes).await?;

@@ -1,12 +1,13 @@
 //! From the configuration to what the workers share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval};
 use taciturn_net::external::External;
 use taciturn_net::{KeptFields, Limits, Terms};
-use taciturn_turn::auth::Authenticator;
+use taciturn_turn::auth::{Authenticator, SharedSecret, StaticUser};
 use taciturn_turn::policy::{AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy};
 use taciturn_turn::{Settings, TicketKey};
 
@@ -19,16 +20,29 @@ pub(super) fn ticket_key() -> Result<TicketKey, Failure> {
     Ok(TicketKey::new(key))
 }
 
+/// Users and secrets of the server's realm beside those of the configuration: what a database holds.
+#[derive(Default)]
+pub(super) struct Extra {
+    pub(super) users: Vec<StaticUser>,
+    pub(super) secrets: Vec<SharedSecret>,
+}
+
+/// Who may, by the configuration and beside it.
+pub(super) fn authenticator(config: &Config, extra: &Extra) -> Authenticator {
+    let auth = &config.auth;
+    let secrets = auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
+    Authenticator::new(&config.realm, &auth.users, secrets, auth.strict_expiry)
+        .with_rows(&extra.users, &extra.secrets)
+        .with_hashes(auth.secret_hashes.clone())
+}
+
 /// What this configuration sets for the workers.
-pub(super) fn terms(config: &Config, external: &External) -> Terms {
+pub(super) fn terms(config: &Config, external: &External, extra: &Extra) -> Terms {
     let limits = &config.limits;
-    let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
-    let (users, strict_expiry) = (&config.auth.users, config.auth.strict_expiry);
     let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Terms {
         settings: settings(config, external),
-        authenticator: Authenticator::new(&config.realm, users, secrets, strict_expiry)
-            .with_hashes(config.auth.secret_hashes.clone()),
+        authenticator: Arc::new(authenticator(config, extra)),
         peers: peers(config, external),
         answers: AnswerLimit::new(
             limits.unverified_answers_per_address,
@@ -76,6 +90,7 @@ fn settings(config: &Config, external: &External) -> Settings {
         mobility: protocol.mobility,
         software: protocol.software,
         keep_removed: config.auth.on_removal == OnRemoval::Keep,
+        keep_removed_rows: config.sql.on_removal == OnRemoval::Keep,
     }
 }
 

@@ -28,6 +28,7 @@ use super::bans::BanKeeper;
 use super::carried_over::{Before, CarriedOver};
 use super::checks;
 use super::confine::{self, confine};
+use super::database::DatabaseReader;
 use super::drain::Drainer;
 use super::failure::Failure;
 use super::fleet::FleetMember;
@@ -253,8 +254,9 @@ impl<'a> Confined<'a> {
         let carried = predecessor.take_carried();
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
+        let (database, extra) = runtime.block_on(DatabaseReader::open(&config))?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            terms(&config, &external).begin(config.relay_ports, nonces, tickets)
+            terms(&config, &external, &extra).begin(config.relay_ports, nonces, tickets)
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
@@ -263,7 +265,7 @@ impl<'a> Confined<'a> {
         let running = workers.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
-        let in_use = InUse { config, external, certificates, listeners, shared };
+        let in_use = InUse { config, external, certificates, listeners, extra, shared };
         let server = ServerHandle::new(
             running.workers(),
             &in_use.shared,
@@ -317,6 +319,7 @@ impl<'a> Confined<'a> {
             outward: Outward { own, tasks },
             bans,
             fleet,
+            database,
         })
     }
 }
@@ -368,6 +371,7 @@ pub(crate) struct Started<'a> {
     outward: Outward,
     bans: BanKeeper,
     fleet: FleetMember,
+    database: DatabaseReader,
 }
 
 impl Started<'_> {
@@ -398,6 +402,7 @@ impl Started<'_> {
             outward: self.outward,
             bans: self.bans,
             fleet: self.fleet,
+            database: self.database,
             stopping: false,
             handed_over: None,
         };

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-control", &[]),
     ("taciturn-handover", &[]),
     ("taciturn-fleet", &[]),
+    ("taciturn-database", &[]),
     ("taciturn-web", &["taciturn-control"]),
     ("taciturn-turn", &["taciturn-stun"]),
     ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
@@ -28,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-database",
             "taciturn-fleet",
             "taciturn-handover",
             "taciturn-net",

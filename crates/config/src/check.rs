@@ -18,7 +18,7 @@ use super::settings::Settings;
 use super::value::Value as _;
 use super::{
     credentials, external, fleet_check, listeners, nat_discovery, rates, redirect, secret_hashes,
-    secrets, tls, unfilled,
+    secrets, sql_check, tls, unfilled,
 };
 
 /// The realm when none is configured.
@@ -59,6 +59,7 @@ pub(super) fn check(
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
         fleet: fleet_check::fleet(reader),
+        sql: sql_check::sql(reader, &state_dir),
         state_dir,
         realm,
     };

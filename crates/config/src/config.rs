@@ -11,7 +11,7 @@ use taciturn_turn::policy::PortRange;
 use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
-use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Tuning};
+use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Sql, Tuning};
 use super::transport::Transport;
 
 /// A whole, validated configuration.
@@ -39,6 +39,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may.
     pub auth: Auth,
+    /// Who else may, by a database.
+    pub sql: Sql,
     /// What peers may be reached.
     pub peers: Peers,
     /// Bounds.

@@ -13,7 +13,7 @@ use super::secret::Secret;
 
 //= 8489-14.3-username-configured
 /// RFC 8489 section 14.3: a USERNAME is shorter than 509 bytes.
-const LONGEST_NAME: usize = 508;
+pub(super) const LONGEST_NAME: usize = 508;
 const SHORTEST_PASSWORD: usize = 8;
 /// REST secrets can be attacked offline by anyone who has one credential: 16 characters is little.
 const SHORTEST_SECRET: usize = 16;
@@ -45,7 +45,7 @@ fn is_known(text: &str) -> bool {
 }
 
 /// What makes a password easy to guess; `None` when nothing does.
-fn weak_password(name: &str, password: &str) -> Option<&'static str> {
+pub(super) fn weak_password(name: &str, password: &str) -> Option<&'static str> {
     if password == name {
         Some("the password equals the name")
     } else if is_known(password) {
@@ -73,7 +73,7 @@ pub(super) fn weak_secret(secret: &str) -> Option<&'static str> {
 }
 
 /// What makes a precomputed key easy to guess.
-fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
+pub(super) fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
     KNOWN
         .iter()
         .copied()
@@ -204,7 +204,7 @@ fn holds_several(secret: &str) -> bool {
         && parts.iter().all(|p| p.len() >= SHORTEST_SECRET && p.chars().all(of_generators))
 }
 
-fn md5_key(hex: &str) -> Option<[u8; 16]> {
+pub(super) fn md5_key(hex: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

@@ -45,12 +45,15 @@ mod read;
 mod redirect;
 mod reload;
 mod removal;
+pub mod rows;
 mod schema;
 mod secret;
 mod secret_hashes;
 mod secrets;
 mod settings;
 mod shown;
+mod sql;
+mod sql_check;
 mod stop;
 mod tls;
 mod transport;
@@ -72,7 +75,7 @@ pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
+    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Sql, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
@@ -82,7 +85,8 @@ pub use placeholder::placeholder;
 pub use read::{parse_duration, show_duration};
 pub use removal::OnRemoval;
 pub use secret::Secret;
-pub use secrets::{control_sockets, secret_in};
+pub use secrets::{control_sockets, secret_in, users_file};
+pub use sql::{BadSqlUrl, SqlPlace, SqlSchema, SqlUrl};
 pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 pub use transport::Transport;

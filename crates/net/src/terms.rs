@@ -39,7 +39,7 @@ pub struct Terms {
     /// Bounds and addresses.
     pub settings: Settings,
     /// Credentials.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Peers.
     pub peers: PeerPolicy,
     /// Answers to sources that have proven nothing.
@@ -65,7 +65,7 @@ impl Terms {
     pub fn begin(self, range: PortRange, nonces: NonceKeys, tickets: TicketKey) -> Shared {
         let limits = self.limits;
         let rules = Rules {
-            authenticator: Arc::new(self.authenticator),
+            authenticator: self.authenticator,
             nonces: Arc::new(nonces),
             peers: Arc::new(self.peers),
             ports: Arc::new(PortPool::new(range, limits.port_quarantine)),
@@ -113,7 +113,7 @@ impl Terms {
                 ..self.settings
             },
             rules: Rules {
-                authenticator: Arc::new(self.authenticator),
+                authenticator: self.authenticator,
                 peers: Arc::new(self.peers),
                 // What was spent is given back: only the operator can cause a reload.
                 answers: Arc::new(self.answers),

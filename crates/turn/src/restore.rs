@@ -18,7 +18,7 @@ use super::mobile_allocations::MobileId;
 use super::parked::{Answered, ParkedRequest, Resumed};
 use super::parts::Parts;
 use super::policy::{PortLease, StreamLimit};
-use super::reload::{is_removed, withdraw_refused};
+use super::reload::{Removed, removed, withdraw_refused};
 use super::reply::ReplyForm;
 use super::restored::{LeftOut, Restored};
 use super::rules::Rules;
@@ -92,7 +92,7 @@ fn restore_allocation<O: Outside + Adoption>(
     }
     adopt_connections(cx, id, record, there);
     // The configuration may be another one by now.
-    if is_removed(cx.parts, id) && !cx.parts.settings.keep_removed {
+    if removed(cx.parts, id) == Some(Removed::Ends) {
         end(cx, id, EndReason::CredentialRemoved);
         return Err(LeftOut::CredentialRemoved);
     }

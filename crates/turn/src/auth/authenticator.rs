@@ -1,5 +1,6 @@
 //! From a USERNAME to a key: static users and shared secrets, both at once.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -128,39 +129,56 @@ impl Authenticator {
         secrets: Vec<SharedSecret>,
         strict_expiry: bool,
     ) -> Self {
-        let realm: Arc<str> = realm.into();
-        let keys = |user: &StaticUser| {
-            let md5 = user.long_term_key(PasswordAlgorithm::Md5, &realm);
-            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, &realm);
+        let none = Self {
+            realm: realm.into(),
+            users: HashMap::with_capacity(users.len()),
+            names: HashMap::with_capacity(users.len()),
+            secrets: Vec::new(),
+            hashes: vec![SecretHash::Sha1],
+            origins: HashSet::with_capacity(users.len()),
+            strict_expiry,
+        };
+        none.with(users, secrets, |origin| origin)
+    }
+
+    /// Adds users and secrets of a database. Of two users of one name the one that is there already counts.
+    #[must_use]
+    pub fn with_rows(self, users: &[StaticUser], secrets: &[SharedSecret]) -> Self {
+        self.with(users, secrets.to_vec(), Origin::of_database)
+    }
+
+    fn with(
+        mut self,
+        users: &[StaticUser],
+        secrets: Vec<SharedSecret>,
+        marked: impl Fn(Origin) -> Origin,
+    ) -> Self {
+        for user in users {
+            let md5 = user.long_term_key(PasswordAlgorithm::Md5, &self.realm);
+            let sha256 = user.long_term_key(PasswordAlgorithm::Sha256, &self.realm);
             let password = match &user.key {
                 StaticKey::Password(password) => Some(password.as_bytes()),
                 StaticKey::Md5(_) => None,
             };
             let key = md5.as_ref().map(LongTermKey::bytes);
-            let origin = Origin::of_user(&user.name, password, key);
-            Keys { user: UserId::new(&realm, user.name.as_str()), md5, sha256, origin }
-        };
-        let name = |user: &StaticUser| Box::from(user.name.as_str());
-        let users_by_name: HashMap<Box<str>, Keys> =
-            users.iter().map(|user| (name(user), keys(user))).collect();
-        let secrets: Vec<_> = secrets
-            .into_iter()
-            .map(|secret| {
-                let origin = Origin::of_secret(secret.expose());
-                (secret, origin)
-            })
-            .collect();
-        let origins = users_by_name.values().map(|keys| keys.origin);
-        let origins = origins.chain(secrets.iter().map(|(_, origin)| *origin));
-        Self {
-            origins: origins.flat_map(|origin| origin.fingerprints()).collect(),
-            names: users.iter().map(|user| (userhash(&user.name, &realm), name(user))).collect(),
-            realm,
-            users: users_by_name,
-            secrets,
-            hashes: vec![SecretHash::Sha1],
-            strict_expiry,
+            let origin = marked(Origin::of_user(&user.name, password, key));
+            let name = || Box::from(user.name.as_str());
+            if let Entry::Vacant(vacant) = self.users.entry(name()) {
+                let user_id = UserId::new(&self.realm, user.name.as_str());
+                vacant.insert(Keys { user: user_id, md5, sha256, origin });
+                self.names.insert(userhash(&user.name, &self.realm), name());
+                self.origins.extend(origin.fingerprints());
+            }
         }
+        for secret in secrets {
+            let origin = marked(Origin::of_secret(secret.expose()));
+            // Once is enough, and each is work for every wrong password.
+            if !self.has(&origin) {
+                self.origins.extend(origin.fingerprints());
+                self.secrets.push((secret, origin));
+            }
+        }
+        self
     }
 
     /// Accepts passwords of the secrets that were made with one of these instead.
@@ -348,6 +366,35 @@ mod tests {
         assert_eq!(with_password("bob", "bobs password").unwrap().user.name(), "bob");
         assert_eq!(with_password("alice", "wrong").unwrap_err(), Denied::WrongPassword);
         assert_eq!(with_password("carol", "correct horse").unwrap_err(), Denied::UnknownUser);
+    }
+
+    #[test]
+    fn rows_of_a_database_stand_beside_the_configuration_and_replace_nothing_of_it() {
+        let key = |password| {
+            let key = long_term_key("alice", "example.org", password);
+            StaticKey::Md5(<[u8; 16]>::try_from(key.bytes()).unwrap().into())
+        };
+        let user = |name: &str, key| StaticUser { name: name.into(), key };
+        let rows = [
+            user("alice", key("another password")),
+            user("dora", StaticKey::Password(Zeroizing::new("doras password".into()))),
+        ];
+        let authenticator =
+            authenticator().with_rows(&rows, &[SharedSecret::new("a secret of a row")]);
+        let by = |name: &str, password: &str| {
+            let sent = long_term_key(name, "example.org", password);
+            let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+            authenticator.authenticate(Claim::Name(name), PasswordAlgorithm::Md5, NOW, fits)
+        };
+        let of_database = |grant: Grant| grant.origin.unwrap().is_of_database();
+        assert!(!of_database(by("alice", "correct horse").unwrap()));
+        assert_eq!(by("alice", "another password").unwrap_err(), Denied::WrongPassword);
+        assert!(of_database(by("dora", "doras password").unwrap()));
+        for (secret, is_of_database) in [("new secret", false), ("a secret of a row", true)] {
+            let username = "1700000600:carol";
+            let password = SharedSecret::new(secret).password_for(username);
+            assert_eq!(of_database(by(username, &password).unwrap()), is_of_database);
+        }
     }
 
     #[test]

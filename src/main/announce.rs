@@ -113,6 +113,12 @@ fn credentials(config: &Config) -> Vec<String> {
     {
         *last = format!("{last} of its own in {}", path.display());
     }
+    let users = taciturn_config::users_file(&config.state_dir);
+    match &config.sql.url {
+        Some(url) => kinds.push(format!("those of {url}")),
+        None if users.exists() => kinds.push(format!("users of {}", users.display())),
+        None => {}
+    }
     kinds
 }
 

@@ -44,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-database",
             "taciturn-net",
             "taciturn-stun",
             "taciturn-tls",

@@ -1,5 +1,7 @@
 //! Static users and shared secrets: their form, and whether the whole Internet can guess them.
 
+use std::collections::HashSet;
+
 use zeroize::Zeroizing;
 
 use taciturn_turn::auth::{
@@ -107,6 +109,7 @@ const USER_HELP: &str = "write \"NAME:PASSWORD\", or \"NAME:0xKEY\" where KEY is
 pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> Vec<StaticUser> {
     let items = reader.list("auth.users", "a list: [\"NAME:PASSWORD\"]");
     let mut users: Vec<StaticUser> = Vec::with_capacity(items.len());
+    let mut names = HashSet::with_capacity(items.len());
     for mut item in items {
         let text = item.text.clone();
         let Some((name, password)) = text.split_once(':') else {
@@ -137,7 +140,7 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             reader.error(&item, "has no password after the colon", USER_HELP);
             continue;
         }
-        if users.iter().any(|user| user.name == name) {
+        if !names.insert(name.to_owned()) {
             reader.error(&item, "a user of this name stands in the list already", "remove one");
             continue;
         }

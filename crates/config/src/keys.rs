@@ -140,7 +140,7 @@ key_table! {
 
     /// Users and secrets from a database, beside those in [auth]: coturn's tables as they are, or simpler ones. It is
     /// read in the background, and no request waits for it: docs/databases.md. Without url, the server reads users.db in
-    /// state_dir, if it is there.
+    /// state_dir, which `turnctl users` makes.
     [auth_sql]
     struct Sql {
         /// PostgreSQL (postgres://ROLE@HOST/DATABASE, or ?host=/DIRECTORY for a socket) or SQLite (sqlite:PATH). A role

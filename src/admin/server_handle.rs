@@ -60,6 +60,24 @@ pub struct Health {
     relayed_missing: [AtomicBool; 2],
     /// Whether the fleet can be asked, the number of its nodes, and how often the connection was lost.
     fleet: [AtomicU64; 3],
+    sql: Mutex<SqlState>,
+}
+
+/// What is known of the database of users and secrets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SqlState {
+    /// Whether it can be read.
+    pub connected: bool,
+    /// Seconds since it was read last, or since the start.
+    pub age: u64,
+    /// Its users that may use the relay.
+    pub users: usize,
+    /// Its secrets that are in use.
+    pub secrets: usize,
+    /// Rows that are neither.
+    pub left_out: usize,
+    /// How often it could not be read any more.
+    pub losses: u64,
 }
 
 /// How a reload went, or the start where there was none.
@@ -98,6 +116,7 @@ impl ServerHandle {
                 last: Mutex::new(Reload { taken_up: true, at: started }),
                 relayed_missing: Default::default(),
                 fleet: Default::default(),
+                sql: Mutex::default(),
             }),
             log,
             carried_over: None,
@@ -237,6 +256,15 @@ impl Health {
     /// Whether the fleet can be asked, the number of its nodes, and how often the connection was lost.
     pub(super) fn fleet(&self) -> [u64; 3] {
         self.fleet.each_ref().map(|number| number.load(Ordering::Relaxed))
+    }
+
+    /// Notes what is known of the database of users and secrets.
+    pub fn set_sql(&self, state: SqlState) {
+        *self.sql.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    pub(super) fn sql(&self) -> SqlState {
+        *self.sql.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether new allocations are made.

@@ -114,6 +114,12 @@ fn credentials(config: &Config) -> Vec<String> {
         *last = format!("{last} of its own in {}", path.display());
     }
     kinds.extend(count(config.tenants.len(), "tenant"));
+    let users = taciturn_config::users_file(&config.state_dir);
+    match &config.sql.url {
+        Some(url) => kinds.push(format!("those of {url}")),
+        None if users.exists() => kinds.push(format!("users of {}", users.display())),
+        None => {}
+    }
     kinds
 }
 

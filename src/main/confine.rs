@@ -12,6 +12,7 @@ use taciturn::process::{
 use taciturn_config::{Change, Config};
 use taciturn_tls::CertSource;
 
+use super::database;
 use super::failure::Failure;
 use super::records::SPOOL;
 
@@ -30,6 +31,7 @@ pub(super) struct Confined {
 /// calls, core dumps. Before any other thread is started, so that it holds for all of them.
 pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     let files = files(config);
+    let (_, sockets) = database::files(config);
     // What is not there by now cannot be made behind the sandbox. Without it bans are not kept, which is said then.
     let _ = DirBuilder::new().recursive(true).mode(0o700).create(&config.state_dir);
     if let Some(file) = &config.records.file {
@@ -60,9 +62,12 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     if config.process.sandbox {
         let records = config.records.file.as_deref().map(directory_of);
         let write = [config.state_dir.clone()].into_iter().chain(records).collect();
-        let connects =
-            config.protocol.tcp_relay || config.fleet.url.is_some() || config.records.url.is_some();
-        match (Sandbox { read: files, write, connects }).enter()? {
+        let asks_a_database = config.sql.url.as_ref().is_some_and(|url| url.is_remote());
+        let connects = config.protocol.tcp_relay
+            || config.fleet.url.is_some()
+            || config.records.url.is_some()
+            || asks_a_database;
+        match (Sandbox { read: files, write, sockets, connects }).enter()? {
             Sandboxed::Entered { connections_shut } => {
                 (confined.files, confined.connections) = (true, connections_shut);
             }
@@ -106,6 +111,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
         .flatten()
         .cloned(),
     );
+    files.extend(database::files(config).0);
     files
 }
 
@@ -126,6 +132,10 @@ fn take_over(config: &Config, account: &Account) -> Result<(), Failure> {
     }
     account.take_over(&config.state_dir.join(SPOOL))?;
     config.admin.socket.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
+    let users = taciturn_config::users_file(&config.state_dir);
+    if users.exists() {
+        account.take_over(&users)?;
+    }
     for secret in config.auth.secrets.iter().filter(|secret| secret.generated) {
         secret.path.as_deref().map_or(Ok(()), |path| account.take_over(path))?;
     }

@@ -1,5 +1,7 @@
 //! What the running server works with. A reload replaces it.
 
+use std::sync::Arc;
+
 use taciturn::admin::{CertificateReport, Certificates, ListenerTable, ServerHandle};
 use taciturn_config::Config;
 use taciturn_config::uris::Host;
@@ -7,6 +9,7 @@ use taciturn_net::external::External;
 use taciturn_net::{ListenerChange, Running, Shared};
 
 use super::failure::Failure;
+use super::rules::Extra;
 
 /// The configuration and what was made of it.
 pub(super) struct InUse {
@@ -15,6 +18,8 @@ pub(super) struct InUse {
     pub(super) external: External,
     pub(super) certificates: Certificates,
     pub(super) listeners: ListenerTable,
+    /// Users and secrets that the configuration has not.
+    pub(super) extra: Arc<Extra>,
     pub(super) shared: Shared,
 }
 

@@ -16,6 +16,7 @@ use super::addresses::Addresses;
 use super::announce::status;
 use super::bans::BanKeeper;
 use super::carried_over::CarriedOver;
+use super::database::DatabaseReader;
 use super::drain::Drainer;
 use super::failure::Failure;
 use super::fleet::FleetMember;
@@ -52,6 +53,7 @@ pub(super) struct Live<'a> {
     pub(super) bans: BanKeeper,
     pub(super) fleet: FleetMember,
     pub(super) records: RecordKeeper,
+    pub(super) database: DatabaseReader,
     pub(super) withheld: Withheld,
     pub(super) memory: Memory,
     pub(super) keeper: Option<Keeper>,
@@ -109,6 +111,7 @@ impl Live<'_> {
                     self.log.look();
                     self.bans.expire();
                     self.fleet.look(&self.server, &self.bans).await;
+                    self.database.look(&self.server, &self.in_use);
                     if self.in_use.close_emptied(self.running, &self.server).await? {
                         // A duplicate of a closed socket would be listened on by nobody.
                         self.keep().await;
@@ -120,6 +123,9 @@ impl Live<'_> {
                 }
                 read = self.fleet.changed() => {
                     self.fleet.obey(read, &mut self.bans, self.server.workers()).await;
+                }
+                rows = self.database.changed() => {
+                    self.database.take_up(rows, &mut self.in_use, self.running).await?;
                 }
                 _ = housekeeping.tick() => self.keep_house()?,
                 () = due(self.keeper.as_ref()) => {
@@ -162,6 +168,7 @@ impl Live<'_> {
         let outcome =
             self.reloader.reload(&mut self.in_use, &mut self.addresses, &mut self.log).await;
         self.fleet.reconfigured(&self.in_use.config, &self.in_use.external);
+        self.database.reconfigured(&self.in_use.config);
         self.keep().await;
         outcome
     }
@@ -212,6 +219,7 @@ impl Live<'_> {
                 tracing::info!(allocations, left, "another process has taken over");
                 self.outward.leave();
                 self.fleet.leave();
+                self.database.leave();
                 if let Some(mut keeper) = self.keeper.take() {
                     // Another process of the service must not go on with what this one has no longer.
                     keeper.clear();

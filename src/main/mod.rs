@@ -6,6 +6,11 @@ mod bans;
 mod carried_over;
 mod checks;
 mod confine;
+#[cfg(feature = "sql")]
+mod database;
+#[cfg(not(feature = "sql"))]
+#[path = "no_database.rs"]
+mod database;
 mod drain;
 mod failure;
 #[cfg(feature = "fleet")]

@@ -106,7 +106,8 @@ impl Reloader<'_> {
         let bound = self.listen(&moved, &in_use.config).await?;
         in_use.refresh_addresses(addresses);
         // Nothing can be refused from here on.
-        let mut shared = terms(&config, &in_use.external).in_place_of(&in_use.shared);
+        let terms = terms(&config, &in_use.external, &in_use.extra);
+        let mut shared = terms.in_place_of(&in_use.shared);
         shared.entrances = Arc::new(moved.table.entrances(&config));
         let withdrawn = self.running.set_rules(&shared).await?;
         let (certificates, renewed) = successors.take_over();

@@ -1,13 +1,14 @@
 //! From the configuration to what the workers share.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval, Tenant};
 use taciturn_net::external::External;
 use taciturn_net::{KeptFields, Limits, Terms};
-use taciturn_turn::auth::{Authenticator, TenantCredentials};
+use taciturn_turn::auth::{Authenticator, SharedSecret, StaticUser, TenantCredentials};
 use taciturn_turn::policy::{
     AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy, PortRange, TenantLimits, TenantPeers,
 };
@@ -22,17 +23,30 @@ pub(super) fn ticket_key() -> Result<TicketKey, Failure> {
     Ok(TicketKey::new(key))
 }
 
+/// Users and secrets of the server's realm beside those of the configuration: what a database holds.
+#[derive(Default)]
+pub(super) struct Extra {
+    pub(super) users: Vec<StaticUser>,
+    pub(super) secrets: Vec<SharedSecret>,
+}
+
+/// Who may, by the configuration and beside it.
+pub(super) fn authenticator(config: &Config, extra: &Extra) -> Authenticator {
+    let auth = &config.auth;
+    let secrets = auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
+    Authenticator::new(&config.realm, &auth.users, secrets, auth.strict_expiry)
+        .with_hashes(auth.secret_hashes.clone())
+        .with_tenants(&config.tenants.iter().map(credentials).collect::<Vec<_>>())
+        .with_rows(&extra.users, &extra.secrets)
+}
+
 /// What this configuration sets for the workers.
-pub(super) fn terms(config: &Config, external: &External) -> Terms {
+pub(super) fn terms(config: &Config, external: &External, extra: &Extra) -> Terms {
     let limits = &config.limits;
-    let secrets = config.auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
-    let (users, strict_expiry) = (&config.auth.users, config.auth.strict_expiry);
     let exempt = [HandshakeLimit::loopback().to_vec(), limits.unverified_exempt.clone()].concat();
     Terms {
         settings: settings(config, external),
-        authenticator: Authenticator::new(&config.realm, users, secrets, strict_expiry)
-            .with_hashes(config.auth.secret_hashes.clone())
-            .with_tenants(&config.tenants.iter().map(credentials).collect::<Vec<_>>()),
+        authenticator: Arc::new(authenticator(config, extra)),
         peers: peers(config, external),
         tenant_peers: tenant_peers(config, external),
         port_shares: config.tenants.iter().filter_map(port_share).collect(),
@@ -83,6 +97,7 @@ fn settings(config: &Config, external: &External) -> Settings {
         mobility: protocol.mobility,
         software: protocol.software,
         keep_removed: config.auth.on_removal == OnRemoval::Keep,
+        keep_removed_rows: config.sql.on_removal == OnRemoval::Keep,
     }
 }
 

@@ -28,6 +28,7 @@ use super::bans::BanKeeper;
 use super::carried_over::{Before, CarriedOver};
 use super::checks;
 use super::confine::{self, confine};
+use super::database::DatabaseReader;
 use super::drain::Drainer;
 use super::failure::Failure;
 use super::fleet::FleetMember;
@@ -260,8 +261,10 @@ impl<'a> Confined<'a> {
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
         let records = RecordKeeper::open(&config)?;
+        let (database, extra) = runtime.block_on(DatabaseReader::open(&config))?;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
+            let terms = terms(&config, &external, &extra);
+            let shared = terms.begin(config.relay_ports, nonces, tickets);
             records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
@@ -272,7 +275,7 @@ impl<'a> Confined<'a> {
         records.go();
         let carried_over = before.map(|before| before.tell(&restored, &running, &shared, lives));
         supervisor.ready(&status(&shared.rules));
-        let in_use = InUse { config, external, certificates, listeners, shared };
+        let in_use = InUse { config, external, certificates, listeners, extra, shared };
         let server = ServerHandle::new(
             running.workers(),
             &in_use.shared,
@@ -337,6 +340,7 @@ impl<'a> Confined<'a> {
             bans,
             fleet,
             records,
+            database,
         })
     }
 }
@@ -392,6 +396,7 @@ pub(crate) struct Started<'a> {
     bans: BanKeeper,
     fleet: FleetMember,
     records: RecordKeeper,
+    database: DatabaseReader,
 }
 
 impl Started<'_> {
@@ -423,6 +428,7 @@ impl Started<'_> {
             bans: self.bans,
             fleet: self.fleet,
             records: self.records,
+            database: self.database,
             stopping: false,
             handed_over: None,
         };

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, LandlockStatus,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus,
     PathBeneath, PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 
@@ -38,6 +38,9 @@ pub struct Sandbox {
     pub read: Vec<PathBuf>,
     /// Directories to write to.
     pub write: Vec<PathBuf>,
+    /// Unix sockets to connect to. Their directories are opened for that alone: a socket that is made anew is another
+    /// file.
+    pub sockets: Vec<PathBuf>,
     /// Whether it will connect to others by TCP. From Linux 6.7 on it cannot otherwise.
     pub connects: bool,
 }
@@ -80,7 +83,11 @@ impl Sandbox {
             COMMON.iter().map(PathBuf::from).chain(self.read.iter().flat_map(|path| homes(path)));
         let rights = readable.map(|path| (path, read));
         let write = all & !AccessFs::Execute;
-        for (path, rights) in rights.chain(self.write.iter().cloned().map(|path| (path, write))) {
+        let write = self.write.iter().cloned().map(|path| (path, write));
+        let connect = BitFlags::from(AccessFs::ResolveUnix);
+        let sockets = self.sockets.iter().flat_map(|path| homes(path));
+        let sockets = sockets.map(|path| (path, connect));
+        for (path, rights) in rights.chain(write).chain(sockets) {
             // What is not there cannot be opened, and needs no rule.
             let Ok(opened) = PathFd::new(&path) else { continue };
             let rights = if path.is_dir() { rights } else { rights & AccessFs::from_file(RIGHTS) };

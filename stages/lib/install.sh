@@ -45,6 +45,10 @@ programs_for() {
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl curl:curl jq:jq python3:python3 nginx:nginx \
             redis-server:redis-server
         ;;
+    database)
+        echo coturn:turnadmin postgresql:pg_ctlcluster sqlite3:sqlite3 iproute2:ip openssl:openssl curl:curl jq:jq \
+            python3:python3 procps:pgrep util-linux:setpriv
+        ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \

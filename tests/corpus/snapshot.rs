@@ -69,6 +69,7 @@ fn restore(snapshot: Snapshot) {
         tcp_relay: true,
         mobility: true,
         keep_removed: true,
+        keep_removed_rows: true,
         ..Settings::default()
     };
     let mut rules = rules(addresses);

@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-handover", &[]),
     ("taciturn-fleet", &[]),
     ("taciturn-records", &[]),
+    ("taciturn-database", &[]),
     ("taciturn-web", &["taciturn-control"]),
     ("taciturn-turn", &["taciturn-stun"]),
     ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-database",
             "taciturn-fleet",
             "taciturn-handover",
             "taciturn-net",
@@ -44,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-database",
             "taciturn-net",
             "taciturn-stun",
             "taciturn-tls",

@@ -138,10 +138,14 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let toml = switched_on().replacen("\nsecrets = []\n", secret, 1);
     let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
     let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
-    // Records go to one place: the file.
-    let toml = ["\nurl = \"https://billing.internal/records\"\n", "\nstream = \"records\"\n"]
-        .iter()
-        .fold(toml, |toml, other| toml.replace(other, "\n"));
+    // Records go to one place: the file. The file with the URL of a database stands for url, and is read.
+    let toml = [
+        "\nurl = \"https://billing.internal/records\"\n",
+        "\nstream = \"records\"\n",
+        "\nurl_file = \"/etc/taciturn/database_url\"\n",
+    ]
+    .iter()
+    .fold(toml, |toml, other| toml.replace(other, "\n"));
     let shown = Config::from_toml(&toml).unwrap().config;
     // The third listener is there by default where there is a certificate.
     let default = format!("tls.certbot = \"/live\"\n[auth]{secret}");
@@ -226,6 +230,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
             with("\"turn2.domain.org\"", "redirect.tls_servers", "[\"8.8.8.8:5349\"]")
         }
         "auth.on_removal" => vec![plain("\"keep\"")],
+        "auth.sql.on_removal" => vec![plain("\"end\"")],
         "auth.secret_hashes" => vec![plain("[\"sha256\", \"sha1\"]")],
         "log.format" => vec![plain("\"json\"")],
         "log.level" => vec![plain("\"warn\"")],
@@ -239,6 +244,10 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "ice.ttl" => vec![plain("\"1h\"")],
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
+        "auth.sql.url" => vec![plain("\"sqlite:/nowhere/at/all\"")],
+        "auth.sql.url_file" => vec![plain(&format!("\"{secret_file}.url\""))],
+        "auth.sql.password_file" | "auth.sql.ca_file" => vec![plain("\"/nowhere/at/all\"")],
+        "auth.sql.schema" => vec![plain("\"another\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
         "records.file" | "records.token_file" | "records.ca_file" => {
             vec![plain("\"/nowhere/at/all\"")]
@@ -371,8 +380,12 @@ fn the_table_of_keys_says_what_a_reload_does_and_which_values_are_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let secret_file = dir.path().join("secret");
     std::fs::write(&secret_file, "a-secret-of-a-file-of-its-own-or-a-token\n").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&secret_file, mode).unwrap();
+    let url_file = dir.path().join("secret.url");
+    std::fs::write(&url_file, "sqlite:/nowhere/at/all\n").unwrap();
+    for file in [&secret_file, &url_file] {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(file, mode).unwrap();
+    }
     for section in SECTIONS.iter() {
         for key in shown(section) {
             let told = key.on_reload.needs_restart();

@@ -15,7 +15,7 @@ use super::tenant::Server;
 use super::value::Value as _;
 use super::{
     credentials, external, fleet_check, ice, listeners, nat_discovery, rates, records_check,
-    redirect, secret_hashes, secrets, tenants, tls, top_level, unfilled,
+    redirect, secret_hashes, secrets, sql_check, tenants, tls, top_level, unfilled,
 };
 
 /// Checks everything but the generated secret. What it returns is of use only if `findings` is
@@ -57,6 +57,7 @@ pub(super) fn check(
         records: records_check::records(reader, &fleet),
         fleet,
         ice: ice::read(reader),
+        sql: sql_check::sql(reader, &state_dir),
         state_dir,
         realm,
     };

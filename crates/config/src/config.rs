@@ -12,7 +12,7 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
 use super::keys::{
-    Admin, Auth, Fleet, Ice, Limits, Log, Peers, Process, Protocol, Records, Tuning,
+    Admin, Auth, Fleet, Ice, Limits, Log, Peers, Process, Protocol, Records, Sql, Tuning,
 };
 use super::tenant::Tenant;
 use super::transport::Transport;
@@ -42,6 +42,8 @@ pub struct Config {
     pub tls: Tls,
     /// Who may.
     pub auth: Auth,
+    /// Who else may, by a database.
+    pub sql: Sql,
     /// What peers may be reached.
     pub peers: Peers,
     /// Bounds.

@@ -1,5 +1,7 @@
 //! Static users and shared secrets: their form, and whether the whole Internet can guess them.
 
+use std::collections::HashSet;
+
 use zeroize::Zeroizing;
 
 use taciturn_turn::auth::{
@@ -13,7 +15,7 @@ use super::secret::Secret;
 
 //= 8489-14.3-username-configured
 /// RFC 8489 section 14.3: a USERNAME is shorter than 509 bytes.
-const LONGEST_NAME: usize = 508;
+pub(super) const LONGEST_NAME: usize = 508;
 const SHORTEST_PASSWORD: usize = 8;
 /// REST secrets can be attacked offline by anyone who has one credential: 16 characters is little.
 const SHORTEST_SECRET: usize = 16;
@@ -45,7 +47,7 @@ fn is_known(text: &str) -> bool {
 }
 
 /// What makes a password easy to guess; `None` when nothing does.
-fn weak_password(name: &str, password: &str) -> Option<&'static str> {
+pub(super) fn weak_password(name: &str, password: &str) -> Option<&'static str> {
     if password == name {
         Some("the password equals the name")
     } else if is_known(password) {
@@ -73,7 +75,7 @@ pub(super) fn weak_secret(secret: &str) -> Option<&'static str> {
 }
 
 /// What makes a precomputed key easy to guess.
-fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
+pub(super) fn weak_key(name: &str, realm: &str, key: &[u8; 16]) -> Option<&'static str> {
     KNOWN
         .iter()
         .copied()
@@ -107,6 +109,7 @@ const USER_HELP: &str = "write \"NAME:PASSWORD\", or \"NAME:0xKEY\" where KEY is
 pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> Vec<StaticUser> {
     let items = reader.list("auth.users", "a list: [\"NAME:PASSWORD\"]");
     let mut users: Vec<StaticUser> = Vec::with_capacity(items.len());
+    let mut names = HashSet::with_capacity(items.len());
     for mut item in items {
         let text = item.text.clone();
         let Some((name, password)) = text.split_once(':') else {
@@ -137,7 +140,7 @@ pub(super) fn users(reader: &mut Reader<'_>, realm: &str, allow_weak: bool) -> V
             reader.error(&item, "has no password after the colon", USER_HELP);
             continue;
         }
-        if users.iter().any(|user| user.name == name) {
+        if !names.insert(name.to_owned()) {
             reader.error(&item, "a user of this name stands in the list already", "remove one");
             continue;
         }
@@ -204,7 +207,7 @@ fn holds_several(secret: &str) -> bool {
         && parts.iter().all(|p| p.len() >= SHORTEST_SECRET && p.chars().all(of_generators))
 }
 
-fn md5_key(hex: &str) -> Option<[u8; 16]> {
+pub(super) fn md5_key(hex: &str) -> Option<[u8; 16]> {
     let mut bytes = [0; 16];
     if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;

@@ -24,7 +24,7 @@ macro_rules! key_table {
         )*})?
     )*) => {
         $($(
-            #[doc = concat!("The section `[", stringify!($section), "]`.")]
+            #[doc = concat!("The section `[", section!($section), "]`.")]
             #[allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
             #[derive(Clone, Debug)]
             pub struct $Struct {
@@ -69,7 +69,7 @@ macro_rules! key_table {
         /// Every key of the configuration, in the order of config/taciturn.toml.
         pub static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| vec![$(
             Section {
-                name: stringify!($section),
+                name: section!($section),
                 help: &[$($head),*],
                 keys: [
                     $(vec![$(Key {
@@ -103,8 +103,21 @@ macro_rules! dotted {
     (top $key:ident) => {
         stringify!($key)
     };
+    (auth_sql $key:ident) => {
+        concat!("auth.sql.", stringify!($key))
+    };
     ($section:ident $key:ident) => {
         concat!(stringify!($section), ".", stringify!($key))
+    };
+}
+
+/// The name of a section: that of one within another has a dot.
+macro_rules! section {
+    (auth_sql) => {
+        "auth.sql"
+    };
+    ($section:ident) => {
+        stringify!($section)
     };
 }
 
@@ -144,4 +157,4 @@ macro_rules! optional {
     };
 }
 
-pub(super) use {bounds, dotted, key_table, optional, shows, value};
+pub(super) use {bounds, dotted, key_table, optional, section, shows, value};

@@ -40,7 +40,7 @@ use super::fleet::{FleetName, FleetUrl};
 use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Table, Tenants, Text};
 use super::key::OnReload::{Applied, Restart};
 use super::key::{Key, Section, Shows};
-use super::key_table::{bounds, dotted, key_table, optional, shows, value};
+use super::key_table::{bounds, dotted, key_table, optional, section, shows, value};
 use super::log_format::LogFormat;
 use super::log_level::LogFilter;
 use super::page_access::PageAccess;
@@ -49,6 +49,7 @@ use super::record_addresses::RecordAddresses;
 use super::records_url::RecordsUrl;
 use super::removal::OnRemoval;
 use super::secret::Secret;
+use super::sql::{SqlSchema, SqlUrl};
 use super::stop::Stop;
 use super::value::Value;
 
@@ -56,6 +57,7 @@ use super::value::Value;
 pub const MOST_WORKERS: u32 = 256;
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+const CHOSEN: &str = "the database is chosen at the start";
 const JOINED: &str = "the fleet is joined at the start";
 const OPENED: &str = "where records go is opened at the start";
 const HOUR: Duration = seconds(3600);
@@ -138,6 +140,37 @@ key_table! {
         /// What a reload does with calls whose user or shared secret is no longer configured, or has another
         /// password: "end" or "keep". Calls whose secret is still there, beside a new one, go on in either case.
         on_removal: OnRemoval = OnRemoval::End, Applied;
+    }
+
+    /// Users and secrets from a database, beside those in [auth]: coturn's tables as they are, or simpler ones. It is
+    /// read in the background, and no request waits for it: docs/databases.md. Without url, the server reads users.db in
+    /// state_dir, which `turnctl users` makes.
+    [auth_sql]
+    struct Sql {
+        /// PostgreSQL (postgres://ROLE@HOST/DATABASE, or ?host=/DIRECTORY for a socket) or SQLite (sqlite:PATH). A role
+        /// with the right to SELECT is enough. To another machine, TLS is used unless it ends with ?sslmode=disable.
+        /// None by default.
+        url: Option<SqlUrl> = None, as r#""postgres://taciturn@db.internal/coturn""#, Restart(CHOSEN);
+
+        /// A file with the URL instead, if it has the password in it.
+        url_file: Option<PathBuf> = None, as r#""/etc/taciturn/database_url""#, Restart(CHOSEN);
+
+        /// A file with the password. It is read with each connection.
+        password_file: Option<PathBuf> = None, as r#""/etc/taciturn/database_password""#, Restart(CHOSEN);
+
+        /// For TLS: a PEM file with the certificates of the authorities that its certificate may be from.
+        ca_file: Option<PathBuf> = None, as r#""/etc/ssl/certs/ca-certificates.crt""#, Restart(CHOSEN);
+
+        /// The schema of the tables in PostgreSQL. Default: the search path of the role.
+        schema: Option<SqlSchema> = None, as r#""coturn""#, Restart(CHOSEN);
+
+        /// How often it is read, 1s to 1h. Also at once after `NOTIFY taciturn` (PostgreSQL), when the file has changed
+        /// (SQLite), and with each reload.
+        every: Duration = seconds(10), in seconds(1)..=HOUR, Applied;
+
+        /// What becomes of calls whose user or secret is no longer in the database: "keep" or "end". Programs that
+        /// rotate secrets there expect that calls go on.
+        on_removal: OnRemoval = OnRemoval::Keep, Applied;
     }
 
     /// Certificates for the listeners that have none of their own. Without any, TLS is off. You may give

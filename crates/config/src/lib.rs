@@ -50,12 +50,15 @@ mod records_url;
 mod redirect;
 mod reload;
 mod removal;
+pub mod rows;
 mod schema;
 mod secret;
 mod secret_hashes;
 mod secrets;
 mod settings;
 mod shown;
+mod sql;
+mod sql_check;
 mod stop;
 mod tenant;
 mod tenant_checks;
@@ -83,7 +86,7 @@ pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
     Admin, Auth, Fleet, Ice, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Records,
-    SECTIONS, Tuning,
+    SECTIONS, Sql, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};
@@ -95,7 +98,8 @@ pub use record_addresses::RecordAddresses;
 pub use records_url::RecordsUrl;
 pub use removal::OnRemoval;
 pub use secret::Secret;
-pub use secrets::{control_sockets, secret_in};
+pub use secrets::{control_sockets, secret_in, users_file};
+pub use sql::{BadSqlUrl, SqlPlace, SqlSchema, SqlUrl};
 pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 pub use tenant::Tenant;

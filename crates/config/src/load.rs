@@ -47,13 +47,14 @@ fn section(table: DeTable<'_>, name: &str, settings: &mut Settings, findings: &m
         let path = if name.is_empty() { key.to_string() } else { format!("{name}.{key}") };
         if let Some(known) = schema::find(&path) {
             settings.insert(known.path, node(value));
-        } else if name.is_empty() && schema::is_section(&key) {
+        } else if schema::is_section(&path) {
             let at = value.span();
             match value.into_inner() {
-                DeValue::Table(inner) => section(inner, &key, settings, findings),
+                DeValue::Table(inner) => section(inner, &path, settings, findings),
                 other => {
                     let message = format!("is a section, not {}", simple(other).type_name());
-                    findings.error(&Origin::File(at), path, message, format!("write [{key}]"));
+                    let help = format!("write [{path}]");
+                    findings.error(&Origin::File(at), path, message, help);
                 }
             }
         } else {
@@ -105,7 +106,9 @@ fn hide_table(table: &DeTable<'_>, name: &str, hidden: &mut Vec<Range<usize>>) {
             _ => true,
         });
         match value.get_ref() {
-            DeValue::Table(inner) if name.is_empty() => hide_table(inner, key, hidden),
+            DeValue::Table(inner) if name.is_empty() || schema::is_section(&path) => {
+                hide_table(inner, &path, hidden);
+            }
             DeValue::Array(items) if path == "listen" => {
                 let sections = items.iter().filter_map(|item| item.get_ref().as_table());
                 let keys = sections.flat_map(|section| section.iter());
@@ -136,7 +139,7 @@ fn hide_tenant(section: &DeTable<'_>, hidden: &mut Vec<Range<usize>>) {
 /// Whether a text is a URL with a password in it.
 fn holds_login(text: &str) -> bool {
     let login = text.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
-    login.is_some_and(|(login, _)| login.contains(':'))
+    login.is_some_and(|(login, _)| login.contains(':')) || text.contains("password=")
 }
 
 /// Whether a value that should be a path may be the contents of the file instead: a private key.

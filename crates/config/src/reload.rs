@@ -49,6 +49,7 @@ impl Config {
             fleet,
             ice,
             records,
+            sql,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -65,6 +66,7 @@ impl Config {
         // Those of secret_files and of the state directory are among them.
         take_up(&mut changes, "auth.secrets", &old.auth.secrets, &mut auth.secrets);
         auth.take_up(&old.auth, &mut changes);
+        sql.take_up(&old.sql, &mut changes);
         list_tls(&mut changes, &old.tls, tls);
         peers.take_up(&old.peers, &mut changes);
         limits.take_up(&old.limits, &mut changes);

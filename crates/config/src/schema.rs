@@ -47,7 +47,7 @@ pub(super) fn on_reload(path: &str) -> OnReload {
 
 /// Whether `name` is a section such as `auth`.
 pub(super) fn is_section(name: &str) -> bool {
-    keys().any(|key| key.path.split_once('.').is_some_and(|(section, _)| section == name))
+    keys().any(|key| key.path.rsplit_once('.').is_some_and(|(section, _)| section == name))
 }
 
 /// The environment variable of a key: `auth.users` is `TACITURN_AUTH_USERS`.

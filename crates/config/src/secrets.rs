@@ -54,14 +54,14 @@ impl From<SecretFileError> for NoSecret {
 
 impl SecretFileError {
     /// What the system said, where it refused something.
-    fn cause(&self) -> Option<io::ErrorKind> {
+    pub(super) fn cause(&self) -> Option<io::ErrorKind> {
         match self {
             Self::Unreadable { error, .. } => Some(error.kind()),
             Self::Exposed { .. } | Self::Content { .. } => None,
         }
     }
 
-    fn help(&self) -> String {
+    pub(super) fn help(&self) -> String {
         match self {
             Self::Unreadable { path, error, .. } => match error.kind() {
                 io::ErrorKind::PermissionDenied => format!(
@@ -82,7 +82,7 @@ impl SecretFileError {
 }
 
 /// Reads one secret; white space around it is no part of it, as Synapse has it.
-fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
     let unreadable = |error: io::Error| {
         // Named so that nobody has to look it up: whose it is, its mode, who is asking.
         let owner = match (fs::metadata(path), own_uid()) {
@@ -259,6 +259,12 @@ pub(super) fn existing(state_dir: &Path, env: &Environment) -> Result<Secret, No
          if it keeps its state elsewhere: --state-dir DIR",
     );
     Err(NoSecret { message, help, cause })
+}
+
+/// The file of `turnctl users` in a state directory.
+#[must_use]
+pub fn users_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("users.db")
 }
 
 /// The path of the secret in `dir`, made now if there is none, for its owner only. The flag says

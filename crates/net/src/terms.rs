@@ -41,7 +41,7 @@ pub struct Terms {
     /// Bounds and addresses.
     pub settings: Settings,
     /// Credentials.
-    pub authenticator: Authenticator,
+    pub authenticator: Arc<Authenticator>,
     /// Peers.
     pub peers: PeerPolicy,
     /// Peers of tenants.
@@ -97,7 +97,7 @@ impl Terms {
         let rates = RateLimits::new(limits.rates);
         limits.hold_tenants(&quota, &rates);
         let rules = Rules {
-            authenticator: Arc::new(self.authenticator),
+            authenticator: self.authenticator,
             nonces: Arc::new(nonces),
             peers: Arc::new(self.peers),
             tenant_peers: Arc::new(self.tenant_peers),
@@ -152,7 +152,7 @@ impl Terms {
                 ..self.settings
             },
             rules: Rules {
-                authenticator: Arc::new(self.authenticator),
+                authenticator: self.authenticator,
                 peers: Arc::new(self.peers),
                 tenant_peers: Arc::new(self.tenant_peers),
                 // What was spent is given back: only the operator can cause a reload.

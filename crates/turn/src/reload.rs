@@ -67,23 +67,38 @@ pub(super) fn set_rules<O: Outside>(
 fn end_removed<O: Outside>(cx: &mut Context<'_, O>) -> Withdrawn {
     let mut withdrawn = Withdrawn::default();
     for id in cx.parts.allocations.ids() {
-        if !is_removed(cx.parts, id) {
-            continue;
-        }
-        if cx.parts.settings.keep_removed {
-            withdrawn.kept += 1;
-        } else {
-            withdrawn.allocations += 1;
-            end(cx, id, EndReason::CredentialRemoved);
+        match removed(cx.parts, id) {
+            None => {}
+            Some(Removed::GoesOn) => withdrawn.kept += 1,
+            Some(Removed::Ends) => {
+                withdrawn.allocations += 1;
+                end(cx, id, EndReason::CredentialRemoved);
+            }
         }
     }
     withdrawn
 }
 
-/// Returns whether the user or secret that an allocation was made with is not configured any more.
-pub(super) fn is_removed(parts: &Parts, id: AllocationId) -> bool {
-    let origin = parts.allocations.get(id).and_then(|allocation| allocation.origin.as_ref());
-    origin.is_some_and(|origin| !parts.rules.authenticator.has(origin))
+/// What becomes of an allocation whose user or secret was removed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Removed {
+    /// It ends.
+    Ends,
+    /// The operator wants it so.
+    GoesOn,
+}
+
+/// Whether the user or secret that an allocation was made with is not there any more, and what follows.
+pub(super) fn removed(parts: &Parts, id: AllocationId) -> Option<Removed> {
+    let origin = parts.allocations.get(id)?.origin.as_ref()?;
+    if parts.rules.authenticator.has(origin) {
+        return None;
+    }
+    let keeps = match origin.is_of_database() {
+        true => parts.settings.keep_removed_rows,
+        false => parts.settings.keep_removed,
+    };
+    Some(if keeps { Removed::GoesOn } else { Removed::Ends })
 }
 
 /// Has the peer rules of now hold for an allocation: ends its permissions, channels and TCP connections whose peers

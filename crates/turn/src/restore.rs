@@ -19,7 +19,7 @@ use super::mobile_allocations::MobileId;
 use super::parked::{Answered, ParkedRequest, Resumed};
 use super::parts::Parts;
 use super::policy::{PortLease, StreamLimit};
-use super::reload::{is_removed, withdraw_refused};
+use super::reload::{Removed, removed, withdraw_refused};
 use super::reply::ReplyForm;
 use super::restored::{LeftOut, Restored};
 use super::rules::Rules;
@@ -109,7 +109,7 @@ fn restore_allocation<O: Outside + Adoption>(
         entry.open_account(cx.parts.rules.session_ids.as_deref(), began, cx.now.tick);
     }
     // The configuration may be another one by now.
-    if is_removed(cx.parts, id) && !cx.parts.settings.keep_removed {
+    if removed(cx.parts, id) == Some(Removed::Ends) {
         end(cx, id, EndReason::CredentialRemoved);
         return Err(LeftOut::CredentialRemoved);
     }

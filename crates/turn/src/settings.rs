@@ -41,6 +41,8 @@ pub struct Settings {
     /// Whether an allocation goes on although the user or the secret that it was made with was
     /// removed from the configuration.
     pub keep_removed: bool,
+    /// The same, where the user or the secret was in a database.
+    pub keep_removed_rows: bool,
     /// Whether a success of Allocate names the server in SOFTWARE.
     pub software: bool,
 }
@@ -64,6 +66,7 @@ impl Default for Settings {
             rfc3489: false,
             mobility: false,
             keep_removed: false,
+            keep_removed_rows: false,
             software: true,
         }
     }

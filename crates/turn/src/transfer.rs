@@ -11,7 +11,7 @@ use super::endings::end;
 use super::event::EndReason;
 use super::mobile_allocations::MobileId;
 use super::parts::Parts;
-use super::reload::{is_removed, withdraw_refused};
+use super::reload::{Removed, removed, withdraw_refused};
 use super::types::{AllocationId, Carrier, Client, RelayId, ShardNumber};
 use taciturn_stun::ErrorCode;
 
@@ -75,7 +75,7 @@ pub(super) fn land<O: Outside>(
         end(cx, id, EndReason::Released);
     } else if !is_whole {
         end(cx, id, EndReason::Disconnected);
-    } else if is_removed(cx.parts, id) && !cx.parts.settings.keep_removed {
+    } else if removed(cx.parts, id) == Some(Removed::Ends) {
         // The configuration was read again while it was on its way.
         end(cx, id, EndReason::CredentialRemoved);
     } else {

@@ -32,6 +32,7 @@ mod tenant;
 mod test_link;
 mod top;
 mod upgrade;
+mod users;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -61,6 +62,7 @@ pub use socket::SocketArgs;
 pub use test_link::TestLinkArgs;
 pub use top::TopArgs;
 pub use upgrade::UpgradeArgs;
+pub use users::UsersArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -131,6 +133,8 @@ pub enum Command {
     Page(PageArgs),
     /// Print an address for the person whose call fails, and show what its test finds
     TestLink(TestLinkArgs),
+    /// Add, list and remove users, without a configuration file to edit
+    Users(UsersArgs),
     /// Print a username and password that expire
     Credentials(CredentialsArgs),
     /// Load-test any TURN server and measure its performance
@@ -162,6 +166,7 @@ impl Cli {
             Command::Init(args) => init::run(args, env, out, err).map(ok),
             Command::HomeserverSnippet(args) => homeserver::run(args, env, out, err).map(ok),
             Command::Snippet(args) => snippet::run(args, env, out, err).map(ok),
+            Command::Users(args) => users::run(args, env, out, err).map(ok),
             Command::Credentials(args) => credentials::run(args, env, out, err).map(ok),
             Command::Doctor(args) => doctor::run(args, env, out),
             Command::Health(args) => health::run(args, env, out).map(ok),

@@ -59,6 +59,14 @@ impl Authenticator {
             .with_origins_known()
     }
 
+    /// Adds users and secrets of a database, for the server's own realm and the default tenant. What is there already
+    /// counts: a user of the same name, the same secret.
+    #[must_use]
+    pub fn with_rows(mut self, users: &[StaticUser], secrets: &[SharedSecret]) -> Self {
+        self.realm.add_rows(users, secrets);
+        self.with_origins_known()
+    }
+
     /// Accepts passwords of the secrets that were made with one of these instead.
     #[must_use]
     pub fn with_hashes(mut self, hashes: Vec<SecretHash>) -> Self {
@@ -202,6 +210,36 @@ mod tests {
         assert_eq!(with_password("bob", "bobs password").unwrap().user.name(), "bob");
         assert_eq!(with_password("alice", "wrong").unwrap_err(), Denied::WrongPassword);
         assert_eq!(with_password("carol", "correct horse").unwrap_err(), Denied::UnknownUser);
+    }
+
+    #[test]
+    fn rows_of_a_database_stand_beside_the_configuration_and_replace_nothing_of_it() {
+        let key = |password| {
+            let key = long_term_key("alice", "example.org", password);
+            StaticKey::Md5(<[u8; 16]>::try_from(key.bytes()).unwrap().into())
+        };
+        let user = |name: &str, key| StaticUser { name: name.into(), key };
+        let rows = [
+            user("alice", key("another password")),
+            user("dora", StaticKey::Password(Zeroizing::new("doras password".into()))),
+        ];
+        let authenticator =
+            authenticator().with_rows(&rows, &[SharedSecret::new("a secret of a row")]);
+        let by = |name: &str, password: &str| {
+            let sent = long_term_key(name, "example.org", password);
+            let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+            let realm = authenticator.realm(RealmId::default());
+            realm.authenticate(Claim::Name(name), PasswordAlgorithm::Md5, NOW, fits)
+        };
+        let of_database = |grant: Grant| grant.origin.unwrap().is_of_database();
+        assert!(!of_database(by("alice", "correct horse").unwrap()));
+        assert_eq!(by("alice", "another password").unwrap_err(), Denied::WrongPassword);
+        assert!(of_database(by("dora", "doras password").unwrap()));
+        for (secret, is_of_database) in [("new secret", false), ("a secret of a row", true)] {
+            let username = "1700000600:carol";
+            let password = SharedSecret::new(secret).password_for(username);
+            assert_eq!(of_database(by(username, &password).unwrap()), is_of_database);
+        }
     }
 
     #[test]

@@ -21,9 +21,23 @@ impl Fingerprint {
         let full: [u8; 32] = hash.finalize().into();
         let mut short = [0; 8];
         short.copy_from_slice(&full[..8]);
-        Self(short)
+        Self(short).marked(false)
+    }
+
+    /// With the mark of a database or without it: one bit of what is no part of the hash.
+    const fn marked(self, mark: bool) -> Self {
+        let Self([a, b, c, d, e, f, g, last]) = self;
+        Self([a, b, c, d, e, f, g, (last & !DATABASE) | if mark { DATABASE } else { 0 }])
+    }
+
+    const fn is_marked(self) -> bool {
+        let Self([.., last]) = self;
+        last & DATABASE != 0
     }
 }
+
+/// The bit of a fingerprint that says that the credential was in a database. So snapshots of either kind have one form.
+const DATABASE: u8 = 1;
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +68,22 @@ impl Origin {
         Self([one, by_password.unwrap_or(one)])
     }
 
+    /// The same user or secret, from a database and not from the configuration.
+    pub(super) const fn of_database(self) -> Self {
+        let Self([one, other]) = self;
+        Self([one.marked(true), other.marked(true)])
+    }
+
+    /// Whether it was from a database when the credential was checked.
+    #[must_use]
+    pub const fn is_of_database(&self) -> bool {
+        let Self([one, _]) = self;
+        one.is_marked()
+    }
+
+    /// What it is found by, wherever it is from.
     pub(super) const fn fingerprints(&self) -> [Fingerprint; 2] {
-        self.0
+        let Self([one, other]) = *self;
+        [one.marked(false), other.marked(false)]
     }
 }

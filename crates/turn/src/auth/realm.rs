@@ -106,6 +106,30 @@ impl Realm {
         }));
     }
 
+    /// Adds users and secrets of a database, of the default tenant, as far as they are not there already.
+    pub(super) fn add_rows(&mut self, users: &[StaticUser], secrets: &[SharedSecret]) {
+        let tenant = TenantName::default();
+        for user in users {
+            let all = self.users.entry(user.name.as_str().into()).or_default();
+            if all.iter().any(|keys| keys.user.tenant().is_default()) {
+                continue;
+            }
+            let keys = Keys::new(&self.name, &tenant, user);
+            all.push(Keys { origin: keys.origin.of_database(), ..keys });
+            self.tries = self.tries.max(all.len());
+            self.names.insert(userhash(&user.name, &self.name), user.name.as_str().into());
+        }
+        for secret in secrets {
+            let origin = Origin::of_secret(secret.expose());
+            // Once is enough, and each is work for every wrong password.
+            let is_there = |of: &SecretOf| of.origin.fingerprints() == origin.fingerprints();
+            if !self.secrets.iter().any(is_there) {
+                let (tenant, secret) = (tenant.clone(), secret.clone());
+                self.secrets.push(SecretOf { tenant, secret, origin: origin.of_database() });
+            }
+        }
+    }
+
     /// Where its credentials came from.
     pub(super) fn origins(&self) -> impl Iterator<Item = Origin> {
         let users = self.users.values().flatten().map(|keys| keys.origin);

@@ -96,6 +96,35 @@ fn where_the_operator_keeps_them_they_go_on_and_are_counted_each_time() {
 }
 
 #[test]
+fn what_a_secret_of_a_database_has_made_goes_on_when_it_is_rotated_unless_the_operator_ends_it() {
+    let rig = Rig::new();
+    let with_row = |secret: &str| {
+        let secrets = [SharedSecret::new(secret)];
+        let authenticator = Authenticator::new(REALM, &[], Vec::new(), false);
+        Arc::new(authenticator.with_rows(&[], &secrets))
+    };
+    let (first, second) = (with_row("a first secret"), with_row("a second secret"));
+    let reload = |authenticator: &Arc<Authenticator>, keep: bool| {
+        let withdrawn = rig.reload(|settings, rules| {
+            settings.keep_removed_rows = keep;
+            rules.authenticator = Arc::clone(authenticator);
+        });
+        (withdrawn.allocations, withdrawn.kept)
+    };
+    reload(&first, true);
+    let old = with_secret(&rig, "192.0.2.1:1", "a first secret");
+    old.allocate();
+    assert_eq!(reload(&second, true), (0, 1));
+    old.refresh(600).assert_ok();
+    with_secret(&rig, "192.0.2.1:2", "a first secret").allocation().send().assert_error(401);
+    with_secret(&rig, "192.0.2.1:3", "a second secret").allocate();
+    // A secret that moves into the configuration is the same one.
+    assert_eq!(reload(&credentials(&[], &["a first secret", "a second secret"]), false), (0, 0));
+    assert_eq!(reload(&second, false), (1, 0));
+    assert_eq!(rig.shard(|shard| shard.len()), 1);
+}
+
+#[test]
 fn the_same_password_as_a_key_or_in_another_realm_is_the_same_user() {
     let rig = Rig::new();
     let alice = rig.alice();

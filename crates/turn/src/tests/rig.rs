@@ -565,6 +565,7 @@ pub(super) fn configured(setup: Setup) -> (Settings, Rules) {
         rfc3489: setup.rfc3489,
         software: setup.software,
         keep_removed: setup.keep_removed,
+        keep_removed_rows: setup.keep_removed_rows,
         mobility: setup.mobility,
     };
     (settings, rules)

@@ -35,6 +35,7 @@ pub(super) struct Setup {
     pub(super) rfc3489: bool,
     pub(super) software: bool,
     pub(super) keep_removed: bool,
+    pub(super) keep_removed_rows: bool,
     pub(super) mobility: bool,
     /// Whether there is a shared secret besides the static users.
     pub(super) shared_secret: bool,
@@ -71,6 +72,7 @@ impl Default for Setup {
             rfc3489: false,
             software: true,
             keep_removed: false,
+            keep_removed_rows: true,
             mobility: false,
             shared_secret: true,
             strict_expiry: false,

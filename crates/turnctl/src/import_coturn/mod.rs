@@ -1,18 +1,20 @@
 //! `turnctl import-coturn`: a configuration out of coturn's turnserver.conf, its command line, or both.
 
 mod compose;
+mod database;
 mod interpolate;
 
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use taciturn_config::coturn::{CommandLine, Sources};
-use taciturn_config::{ConfigErrors, Loaded, Translation};
+use taciturn_config::{Config, ConfigErrors, Loaded, Translation};
 use zeroize::Zeroizing;
 
 use super::CtlError;
 use super::private_file::{self, WriteError};
 use compose::{ComposeError, Service};
+use database::{ImportDatabaseError, Uses};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,15 +26,20 @@ Examples:
       Options of coturn's command line as well; they win over the file's.
   turnctl import-coturn --compose compose.yaml
       The options and the file of the service in a Compose file that runs coturn.
+  turnctl import-coturn /etc/turnserver.conf --db /var/lib/turn/turndb -o /etc/taciturn/taciturn.toml
+      Users, secrets and peer ranges of its database as well. To keep the database: docs/databases.md.
 
 To try a server with coturn's file as it is: taciturn --coturn-config /etc/turnserver.conf";
+
+/// Bytes of the longest URL that is read from standard input.
+const LONGEST_URL: u64 = 4096;
 
 /// Arguments of `turnctl import-coturn`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ImportArgs {
     /// coturn's configuration
-    #[arg(value_name = "TURNSERVER.CONF", required_unless_present_any = ["coturn_args", "compose"])]
+    #[arg(value_name = "TURNSERVER.CONF", required_unless_present_any = ["coturn_args", "compose", "db"])]
     pub file: Option<PathBuf>,
 
     /// coturn's command line, as for a shell; `-` reads it from standard input, so that `ps` shows no secret
@@ -46,6 +53,19 @@ pub struct ImportArgs {
     /// The service of the Compose file [default: the one that runs coturn]
     #[arg(long, value_name = "NAME", requires = "compose")]
     pub service: Option<String>,
+
+    /// coturn's database, copied once: a file of SQLite, or postgres://ROLE@HOST/DATABASE; `-` reads it from standard
+    /// input, so that `ps` shows no password
+    #[arg(long, value_name = "FILE|URL")]
+    pub db: Option<String>,
+
+    /// A PEM file with the authorities that the database's certificate may be from
+    #[arg(long, value_name = "FILE", requires = "db")]
+    pub db_ca: Option<PathBuf>,
+
+    /// The realm whose users are copied [default: that of the file, or the only one of the database]
+    #[arg(long, value_name = "REALM", requires = "db")]
+    pub realm: Option<String>,
 
     /// Output file [default: standard output]
     #[arg(long, short, value_name = "FILE")]
@@ -74,6 +94,9 @@ pub enum ImportError {
     /// A Compose file.
     #[error(transparent)]
     Compose(#[from] ComposeError),
+    /// A database.
+    #[error(transparent)]
+    Database(#[from] ImportDatabaseError),
     /// Quotes that are not closed.
     #[error("--coturn-args: a quote is not closed; write the options as for a shell")]
     Words,
@@ -116,6 +139,8 @@ struct Found {
     text: Zeroizing<String>,
     arguments: Option<CommandLine>,
     notes: Vec<String>,
+    /// Users of a database that are to stand beside its secrets.
+    users: Vec<Zeroizing<String>>,
 }
 
 impl Found {
@@ -166,7 +191,53 @@ fn find(args: &ImportArgs) -> Result<Found, ImportError> {
             Zeroizing::new(text.map_err(|_| unreadable(file, "it is not UTF-8 text".into()))?)
         }
     };
-    Ok(Found { file, text, arguments, notes })
+    Ok(Found { file, text, arguments, notes, users: Vec::new() })
+}
+
+/// Adds what the database holds, as lines of the file.
+fn add_database(args: &ImportArgs, found: &mut Found) -> Result<(), ImportError> {
+    let Some(db) = &args.db else { return Ok(()) };
+    let mut database = Zeroizing::new(db.clone());
+    if *database == "-" {
+        database.clear();
+        let read = std::io::stdin().take(LONGEST_URL).read_to_string(&mut database);
+        read.map_err(|error| unreadable(Path::new("standard input"), error.to_string()))?;
+    }
+    if let Some(realm) = &args.realm {
+        // The last line counts.
+        found.text.push_str(&format!("\nrealm={realm}\n"));
+    }
+    let translation = Translation::of_sources(&found.sources(true));
+    let realm = args.realm.clone().or_else(|| realm_of(&translation.toml));
+    let is_alone = found.file.is_none() && found.arguments.is_none();
+    let with_secrets = ["use-auth-secret", "static-auth-secret"];
+    let uses = match translation.settings.iter().any(|one| with_secrets.contains(&&*one.option)) {
+        _ if is_alone => Uses::Unknown,
+        true => Uses::Secrets,
+        false => Uses::Users,
+    };
+    let read = database::lines(database.trim(), args.db_ca.as_deref(), realm.as_deref(), uses)?;
+    found.text.push('\n');
+    found.text.push_str(&read.text);
+    found.notes.extend(read.notes);
+    found.users = read.users;
+    Ok(())
+}
+
+/// Adds users to a configuration that has secrets: both are good here, and one file of coturn has one of them in use.
+fn with_users(toml: &str, users: &[Zeroizing<String>]) -> Zeroizing<String> {
+    let mut list = Zeroizing::new("[auth]\nusers = [\n".to_owned());
+    for user in users {
+        list.push_str(&format!("    {},\n", toml::Value::String(user.as_str().to_owned())));
+    }
+    list.push_str("]\n");
+    Zeroizing::new(toml.replacen("[auth]\n", &list, 1))
+}
+
+/// The realm that a configuration of ours names.
+fn realm_of(toml: &str) -> Option<String> {
+    let table: toml::Table = toml.parse().ok()?;
+    table.get("realm")?.as_str().map(str::to_owned)
 }
 
 fn unreadable(file: &Path, why: String) -> ImportError {
@@ -178,7 +249,8 @@ pub(super) fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), CtlError> {
-    let found = find(args)?;
+    let mut found = find(args)?;
+    add_database(args, &mut found)?;
     let name = found.name();
     for note in &found.notes {
         writeln!(err, "{note}")?;
@@ -210,11 +282,17 @@ pub(super) fn run(
     for note in notes {
         writeln!(err, "{note}")?;
     }
+    let mut toml = translation.toml;
+    if !found.users.is_empty() {
+        toml = with_users(&toml, &found.users);
+        if let Err(errors) = Config::from_toml(&toml) {
+            return Err(ImportError::Refused(errors).into());
+        }
+    }
     let Some(output) = &args.output else {
-        return Ok(out.write_all(translation.toml.as_bytes())?);
+        return Ok(out.write_all(toml.as_bytes())?);
     };
-    private_file::write(output, translation.toml.as_bytes(), args.force)
-        .map_err(ImportError::Write)?;
+    private_file::write(output, toml.as_bytes(), args.force).map_err(ImportError::Write)?;
     let path = output.display();
     Ok(write!(
         err,

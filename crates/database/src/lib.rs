@@ -1,0 +1,28 @@
+//! Users and secrets that others keep in PostgreSQL or SQLite: read whole, bounded, and again and again.
+//!
+//! No request waits for a database: a task of the main thread reads it, and the server takes over what has changed.
+//! What a database holds is judged as a stranger's, here for its size, and by the caller for its contents. Whatever
+//! goes wrong, the last rows stay.
+#![forbid(unsafe_code)]
+
+mod dump;
+mod error;
+mod postgres;
+mod rows;
+mod settings;
+mod sqlite;
+mod tables;
+mod task;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
+mod tls;
+mod users_file;
+mod wire;
+
+pub use dump::{Dump, dump};
+pub use error::DatabaseError;
+pub use rows::{RowKey, Rows, UserRow};
+pub use settings::{Password, Place, Settings};
+pub use task::{Database, State};
+pub use users_file::{UsersFile, UsersFileError};

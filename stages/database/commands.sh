@@ -1,0 +1,78 @@
+# shellcheck shell=bash
+# Cases: turnctl users, and the import of what is in a database. Read by run.
+
+# users ARGUMENT...: of the server in the namespace
+users() { on env -u TACITURN_BIN "${TURNCTL_BIN:-$TARGET_DIR/release/turnctl}" users "$@" --config "$DIR/taciturn.toml"; }
+
+users-command() {
+    local told
+    begin
+    local SERVER_USER=daemon
+    # Without a line for it in the configuration.
+    start_server || return 1
+    [ "$(users list)" = "no users; add one: turnctl users add NAME" ] || return 1
+    told=$(echo wonderland | users add alice) || return 1
+    say "$told"
+    grep -q "within a second" <<<"$told" || return 1
+    within 2000 "a first user is served without a restart" serves alice wonderland || return 1
+    [ "$(stat -c '%U %a' "$DIR/state/users.db")" = "daemon 600" ] || return 1
+    ! grep -q wonderland "$DIR/state/users.db" || return 1
+    echo the-builder | users add bob || return 1
+    within 3000 "and a second one" serves bob the-builder || return 1
+    echo another-word | users add alice | grep "another password" || return 1
+    within 3000 "another password takes the place of the first" serves alice another-word || return 1
+    refuses alice wonderland || return 1
+    [ "$(users list)" = $'alice\nbob' ] || return 1
+    users remove bob || return 1
+    within 3000 "a user that is removed is refused" refuses bob the-builder || return 1
+    ! users remove bob || return 1
+    # What everybody can guess, names that are none, and what stands in the configuration.
+    ! echo changeme | users add carol || return 1
+    ! echo good-enough | users add $'a\nb' || return 1
+    echo good-enough | users add static | grep "in the configuration" || return 1
+    serves static "$PASSWORD" || return 1
+    # It is read again after a restart, and a mode that lets others read is put right.
+    chmod 644 "$DIR/state/users.db" && users list && [ "$(stat -c %a "$DIR/state/users.db")" = 600 ] || return 1
+    stop_server
+    start_server && serves alice another-word && ! grep another-word "$DIR/log-of-all" "$DIR/server/output.log"
+}
+
+imported() { on "${TURNCTL_BIN:-$TARGET_DIR/release/turnctl}" import-coturn "$@"; }
+
+import-of-a-database() {
+    local file=$DIR/turn/import.db out=$DIR/imported.toml connection="host=$HOST dbname=import user=postgres"
+    mkdir -p "$DIR/turn"
+    printf 'lt-cred-mech\nrealm=%s\n' "$REALM" >"$DIR/turnserver.conf"
+    rm -f "$file" && sqlite3 "$file" <"$SCHEMA" && fresh_database import "$SCHEMA" || return 1
+    sql import "GRANT SELECT ON ALL TABLES IN SCHEMA public TO taciturn"
+    local option value
+    for option in "-b $file" "-e $connection"; do
+        value=${option#* } option=${option%% *}
+        admin -a "$option" "$value" -u alice -p wonderland -r "$REALM" &&
+            admin -a "$option" "$value" -u mallory -p elsewhere -r another.realm &&
+            admin -s "$SHARED" "$option" "$value" -r "$REALM" || return 1
+    done
+    sqlite3 "$file" "INSERT INTO denied_peer_ip VALUES ('', '8.8.4.0-8.8.4.255')"
+    sql import "INSERT INTO denied_peer_ip VALUES ('', '8.8.4.0-8.8.4.255')"
+    local from
+    for from in "$file" "postgres://taciturn:$ROLE_PASSWORD@/import?host=$SOCKETS"; do
+        rm -f "$out"
+        # A password is no argument.
+        imported "$DIR/turnserver.conf" --db - -o "$out" <<<"$from" || return 1
+        # It has users in use, and no secrets.
+        grep "\"alice:0x$(key_of alice wonderland)\"" "$out" && ! grep -E "mallory|$SHARED" "$out" || return 1
+        printf 'use-auth-secret\nrealm=%s\n' "$REALM" | imported /dev/stdin --db "$file" -o "$out" --force || return 1
+        grep "\"$SHARED\"" "$out" && ! grep -E "mallory|alice" "$out" || return 1
+    done
+    # Of a database alone, a realm has to be named, and all of it is taken: the server serves what coturn did.
+    ! imported --db "$file" >/dev/null || return 1
+    imported --db "$file" --realm another.realm | grep '"mallory:0x' || return 1
+    imported --db "$file" --realm "$REALM" -o "$out" --force || return 1
+    grep '8.8.4.0/24' "$out" || return 1
+    begin
+    sed "s/^#external_ip.*/external_ip = \"$HOST\"/; 1i state_dir = \"$DIR/state\"" "$out" >"$DIR/taciturn.toml"
+    NETNS=$PREFIX start_process "$DIR/server" env -u TACITURN_BIN \
+        "${TACITURN_BIN:-$TARGET_DIR/release/taciturn}" --config "$DIR/taciturn.toml"
+    NETNS=$PREFIX wait_for 10 listening udp 0.0.0.0 3478 || NETNS=$PREFIX wait_for 1 listening udp '::' 3478 || return 1
+    serves alice wonderland && serves_secret "$SHARED" && refuses mallory elsewhere
+}

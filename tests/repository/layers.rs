@@ -19,6 +19,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("taciturn-control", &[]),
     ("taciturn-handover", &[]),
     ("taciturn-fleet", &[]),
+    ("taciturn-kernel", &[]),
     ("taciturn-web", &["taciturn-control"]),
     ("taciturn-turn", &["taciturn-stun"]),
     ("taciturn-net", &["taciturn-handover", "taciturn-stun", "taciturn-tls", "taciturn-turn"]),

@@ -187,7 +187,7 @@ mod verdict;
 mod tests;
 
 pub use cause::Cause;
-pub use channel_route::ChannelRoute;
+pub use channel_route::{ChannelRoute, OwnPeer};
 pub use connection_ids::ConnectionIds;
 pub use deadlines::Deadlines;
 pub use effects::{

@@ -182,15 +182,6 @@ impl KernelRelay {
     }
 }
 
-impl Drop for KernelRelay {
-    fn drop(&mut self) {
-        let mut state = self.state();
-        // Where the program stays, it relays nothing any more.
-        let _ = state.maps.set_alive(0);
-        let _ = state.maps.clear();
-    }
-}
-
 impl State {
     fn install(&mut self, flow: &Flow, left: Duration) -> Result<u32, NotInstalled> {
         if self.broken.is_some() {

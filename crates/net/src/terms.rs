@@ -93,6 +93,7 @@ impl Terms {
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
+            kernel: None,
         }
     }
 
@@ -128,6 +129,7 @@ impl Terms {
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
+            kernel: before.kernel.clone(),
         }
     }
 }

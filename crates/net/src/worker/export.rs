@@ -40,6 +40,8 @@ impl Core {
     /// # Errors
     /// If this process may have no more descriptors.
     pub(super) fn export(&self) -> io::Result<WorkerExport> {
+        // What the kernel has relayed until now goes along.
+        self.engine.borrow_mut().count_kernel();
         Ok(self.export_with_streams()?.0)
     }
 
@@ -86,6 +88,8 @@ impl Core {
         mut settle: impl FnMut() -> usize,
     ) {
         let mut streams = Streams::new();
+        // The sockets have all packets from now on, which wait there. What the kernel has relayed goes along.
+        let mut kernel = self.engine.borrow_mut().take_kernel();
         // A result that cannot be sent is ignored: who has asked goes away, and so does this loop.
         while let Ok(order) = orders.recv() {
             match order {
@@ -100,11 +104,14 @@ impl Core {
                     let _ = done.send(exported.map(Box::new));
                 }
                 Still::Leave(done) => {
+                    // The kernel's part is the other process's, too.
+                    kernel = None;
                     self.leave(&streams);
                     let _ = done.send(());
                 }
             }
         }
+        self.engine.borrow_mut().give_kernel(kernel);
     }
 
     /// Lets go of what another process has from now on, and says nothing to its clients. Those that have stayed are

@@ -10,6 +10,7 @@ use super::certificate_report::CertificateReport;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
 use super::test_links::TestLinks;
+use crate::kernel_relay::KernelRelay;
 use taciturn_config::Config;
 use taciturn_control::CarriedOver;
 use taciturn_net::external::External;
@@ -38,6 +39,7 @@ pub struct ServerHandle {
     /// What the status page needs.
     pub(super) page: Arc<PageState>,
     pub(super) tests: Arc<TestLinks>,
+    pub(super) kernel: KernelRelay,
 }
 
 /// How the server is.
@@ -96,7 +98,14 @@ impl ServerHandle {
             failed_logins: Arc::clone(&shared.failed_logins),
             page: Arc::default(),
             tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
+            kernel: KernelRelay::default(),
         }
+    }
+
+    /// The same server, beside which the kernel relays.
+    #[must_use]
+    pub fn with_kernel(self, kernel: KernelRelay) -> Self {
+        Self { kernel, ..self }
     }
 
     /// The same server, which goes on with calls of another process.

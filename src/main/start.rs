@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use taciturn::admin::control::Order;
 use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
+use taciturn::kernel_relay::KernelRelay;
 use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp, PageAccess};
 use taciturn_handover::{Inherited, inherited};
 use taciturn_net::external::{self, External};
-use taciturn_net::{AddressNotices, Listeners, Running};
+use taciturn_net::{AddressNotices, Listeners, Running, Shared};
 use taciturn_web::Access;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -202,10 +203,11 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// If a privilege that the configuration drops cannot be dropped.
     pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
-        let given_up = confine(&self.prepared.config)?;
+        let kernel = KernelRelay::open(&self.prepared.config, &self.prepared.external);
+        let given_up = confine(&self.prepared.config, kernel.is_there())?;
         // A thread of its own, which must not have more rights than the rest.
         self.prepared.log.sink().start_queue()?;
-        Ok(Confined { bound: self, given_up })
+        Ok(Confined { bound: self, given_up, kernel: kernel.keep() })
     }
 }
 
@@ -213,6 +215,7 @@ impl<'a> Bound<'a> {
 pub(crate) struct Confined<'a> {
     bound: Bound<'a>,
     given_up: confine::Confined,
+    kernel: KernelRelay,
 }
 
 impl<'a> Confined<'a> {
@@ -221,7 +224,7 @@ impl<'a> Confined<'a> {
     /// # Errors
     /// When the system refuses what every server needs: threads, epoll, randomness.
     pub(crate) fn start(self) -> Result<Started<'a>, Failure> {
-        let Self { bound, given_up } = self;
+        let Self { bound, given_up, kernel } = self;
         let Bound {
             prepared,
             runtime,
@@ -254,7 +257,8 @@ impl<'a> Confined<'a> {
         let before = carried.as_ref().map(Before::of);
         let lifetime = config.limits.nonce_lifetime;
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
-            terms(&config, &external).begin(config.relay_ports, nonces, tickets)
+            let shared = terms(&config, &external).begin(config.relay_ports, nonces, tickets);
+            Shared { kernel: kernel.flows(), ..shared }
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
@@ -270,6 +274,7 @@ impl<'a> Confined<'a> {
             in_use.certificate_report(),
             log.sink().clone(),
         );
+        let server = server.with_kernel(kernel);
         let server = match &carried_over {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "taciturn-control",
             "taciturn-fleet",
             "taciturn-handover",
+            "taciturn-kernel",
             "taciturn-net",
             "taciturn-stun",
             "taciturn-tls",
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "taciturn-config",
             "taciturn-control",
+            "taciturn-kernel",
             "taciturn-net",
             "taciturn-stun",
             "taciturn-tls",

@@ -209,6 +209,9 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
+        "kernel_relay.mode" => vec![plain("\"tc\"")],
+        "kernel_relay.interfaces" => vec![plain("[\"eth1\"]")],
+        "kernel_relay.pins" => vec![plain("\"/nowhere/at/all\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.transport" | "listen.address" => {

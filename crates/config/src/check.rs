@@ -12,7 +12,9 @@ use super::address::{is_placeholder, parse_host};
 use super::config::{Config, Listen};
 use super::environment::Environment;
 use super::error::{Findings, Note, Source};
-use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning};
+use super::keys::{
+    Admin, Auth, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning,
+};
 use super::read::Reader;
 use super::settings::Settings;
 use super::value::Value as _;
@@ -59,6 +61,7 @@ pub(super) fn check(
         admin: admin(reader, secrets::default_control_socket(env, &state_dir)),
         process: Process::read(reader),
         fleet: fleet_check::fleet(reader),
+        kernel_relay: KernelRelay::read(reader),
         state_dir,
         realm,
     };

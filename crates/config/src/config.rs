@@ -11,7 +11,7 @@ use taciturn_turn::policy::PortRange;
 use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
-use super::keys::{Admin, Auth, Fleet, Limits, Log, Peers, Process, Protocol, Tuning};
+use super::keys::{Admin, Auth, Fleet, KernelRelay, Limits, Log, Peers, Process, Protocol, Tuning};
 use super::transport::Transport;
 
 /// A whole, validated configuration.
@@ -59,6 +59,8 @@ pub struct Config {
     pub process: Process,
     /// Where it meets other servers.
     pub fleet: Fleet,
+    /// What the kernel relays.
+    pub kernel_relay: KernelRelay,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }

@@ -27,6 +27,7 @@ mod fleet;
 mod fleet_check;
 mod hints;
 pub mod homeserver;
+mod kernel_relay;
 mod key;
 mod key_table;
 mod keys;
@@ -70,9 +71,11 @@ pub use coturn::Translation;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
+pub use kernel_relay::{InterfaceName, KernelMode};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS, Tuning,
+    Admin, Auth, Fleet, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, SECTIONS,
+    Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};

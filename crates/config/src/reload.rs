@@ -43,6 +43,7 @@ impl Config {
             admin,
             process,
             fleet,
+            kernel_relay,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -66,6 +67,7 @@ impl Config {
         admin.take_up(&old.admin, &mut changes);
         process.take_up(&old.process, &mut changes);
         fleet.take_up(&old.fleet, &mut changes);
+        kernel_relay.take_up(&old.kernel_relay, &mut changes);
         tuning.take_up(&old.tuning, &mut changes);
         list_listeners(&mut changes, &old.listen, listen);
         (self, changes.0)

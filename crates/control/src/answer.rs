@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::kernel_relay::KernelRelay;
 use super::test_link::{TestLink, TestReport};
 
 /// One line of an answer.
@@ -167,6 +168,9 @@ pub struct Status {
     /// What became of the calls of the process before this one, where it left or gave any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub carried_over: Option<CarriedOver>,
+    /// What the kernel relays; not there if the configuration does not want it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_relay: Option<KernelRelay>,
 }
 
 /// What became of the allocations of the process before this one.

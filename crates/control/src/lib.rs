@@ -23,6 +23,7 @@ mod answer;
 mod codec;
 mod connection;
 mod error;
+mod kernel_relay;
 mod request;
 mod test_link;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use codec::{
 };
 pub use connection::{ClientError, Connection, Received};
 pub use error::{Error, ErrorKind, Mismatch, Peer};
+pub use kernel_relay::{KernelRelay, PacketCount};
 pub use request::{Banned, DoctorFinding, Request};
 pub use test_link::{TestLink, TestReport, TestSeen, TestedPair, TestedUri};
 

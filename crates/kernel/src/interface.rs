@@ -1,6 +1,7 @@
 //! Network interfaces, as far as the program depends on them.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::Path;
 
 use super::error::Error;
@@ -27,6 +28,30 @@ pub fn interface_kind(name: &str) -> Result<Option<String>, Error> {
     let driver = fs::read_link(directory.join("device/driver")).ok();
     let name = driver.as_deref().and_then(Path::file_name);
     Ok(name.map(|name| name.to_string_lossy().into_owned()))
+}
+
+/// Returns the names of the interfaces that have one of these addresses, as far as packets have Ethernet headers there.
+/// An address that stands for any of its family, or `::` for any of both, means all but those of one link.
+#[must_use]
+pub fn interfaces_with(addresses: &[IpAddr]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for interface in if_addrs::get_if_addrs().unwrap_or_default() {
+        let ip = interface.ip();
+        let of_any = |any: &IpAddr| any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4());
+        let is_ours =
+            addresses.contains(&ip) || (addresses.iter().any(of_any) && !is_of_a_link(ip));
+        if is_ours && !names.contains(&interface.name) && interface_kind(&interface.name).is_ok() {
+            names.push(interface.name);
+        }
+    }
+    names
+}
+
+fn is_of_a_link(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.is_loopback(),
+    }
 }
 
 #[cfg(test)]

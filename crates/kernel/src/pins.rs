@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, MapData};
@@ -71,6 +71,24 @@ fn pin_all(program: Program, directory: &Path, owner: (u32, u32)) -> Result<Vec<
     Ok(all)
 }
 
+/// Lets others than root through the directory that holds the pins, though not list it: a server without rights opens
+/// them by their names. Returns whether it had to.
+///
+/// # Errors
+/// When the system refuses.
+pub fn let_through(directory: &Path) -> Result<bool, Error> {
+    let Some(parent) = directory.parent() else { return Ok(false) };
+    let failed =
+        |error: std::io::Error| Error::Pin { path: parent.to_owned(), words: words(&error) };
+    let mode = fs::metadata(parent).map_err(failed)?.permissions().mode();
+    let may_pass = 0o011;
+    if mode & may_pass == may_pass {
+        return Ok(false);
+    }
+    fs::set_permissions(parent, fs::Permissions::from_mode(mode | may_pass)).map_err(failed)?;
+    Ok(true)
+}
+
 /// Whether something is pinned in a directory.
 #[must_use]
 pub fn is_pinned(directory: &Path) -> bool {
@@ -114,17 +132,6 @@ pub fn detach_pins(directory: &Path) -> Result<Vec<Attached>, Error> {
     }
     fs::remove_dir(directory).map_err(|error| failed(directory, error))?;
     Ok(all)
-}
-
-/// Whose the pinned maps are: user and group.
-///
-/// # Errors
-/// When nothing is pinned there.
-pub fn owner_of_pins(directory: &Path) -> Result<(u32, u32), Error> {
-    let path = directory.join(MAPS[0]);
-    let found = fs::metadata(&path);
-    let found = found.map_err(|error| Error::Pin { path, words: words(&error) })?;
-    Ok((found.uid(), found.gid()))
 }
 
 fn attached_by(name: &str) -> Option<Attached> {

@@ -20,8 +20,8 @@ use super::traffic::Counted;
 const ALIVE: Duration = Duration::from_secs(5);
 
 /// Names an installed flow.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Installed(u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Installed(pub u32);
 
 /// The program in the kernel, as the server uses it, from any thread. Nothing here is called for a packet.
 pub struct KernelRelay {
@@ -91,7 +91,7 @@ impl KernelRelay {
     ///
     /// # Errors
     /// When the kernel refuses it; what it was told before holds then.
-    pub fn touch(&self, installed: &Installed, left: Duration) -> Result<(), NotInstalled> {
+    pub fn touch(&self, installed: Installed, left: Duration) -> Result<(), NotInstalled> {
         let mut state = self.state();
         let kept = state.slots.get_mut(installed.0).ok_or(NotInstalled::Refused)?;
         kept.until = monotonic().saturating_add(nanos(left));
@@ -113,7 +113,7 @@ impl KernelRelay {
 
     /// Returns what the kernel has relayed of a flow so far.
     #[must_use]
-    pub fn counted(&self, installed: &Installed) -> Counted {
+    pub fn counted(&self, installed: Installed) -> Counted {
         counted(&self.state().maps, installed.0)
     }
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place, ServerArgs,
-    Stop, Transport,
+    Config, ConfigErrors, Environment, ExternalIp, KernelMode, Loaded, NoteLevel, OnRemoval, Place,
+    ServerArgs, Stop, Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
@@ -571,6 +571,28 @@ fn what_a_signal_does_is_read_and_anything_else_is_told_what_there_is() {
     let errors = stop("[process]\nstop = \"later\"\n").unwrap_err().to_string();
     assert!(errors.contains("process.stop: \"later\" is no way to stop"), "{errors}");
     assert!(errors.contains("write \"now\", \"drain\" or \"drain:1h\""), "{errors}");
+}
+
+#[test]
+fn the_kernel_relays_where_that_is_wanted_and_by_interfaces_that_can_be() {
+    let relay = |toml: &str| Config::from_toml(&format!("[kernel_relay]\n{toml}\n"));
+    let usual = relay("").unwrap().config.kernel_relay;
+    assert_eq!((usual.mode, usual.channels), (KernelMode::Off, 16_384));
+    assert_eq!(usual.pins.unwrap().to_str(), Some("/sys/fs/bpf/taciturn"));
+    let read = relay("mode = \"tc\"\ninterfaces = [\"eth0\", \"ens3.7\"]\npins = \"off\"").unwrap();
+    let read = read.config.kernel_relay;
+    assert_eq!((read.mode, read.pins), (KernelMode::Tc, None));
+    let names: Vec<_> = read.interfaces.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["eth0", "ens3.7"]);
+    for (toml, told) in [
+        ("mode = \"xdp\"", "kernel_relay.mode: \"xdp\" is no mode"),
+        ("interfaces = [\"../eth0\"]", "\"../eth0\" is no name of an interface"),
+        ("interfaces = [\"a-name-of-16-char\"]", "is no name of an interface"),
+        ("channels = 0", "kernel_relay.channels"),
+    ] {
+        let errors = relay(toml).unwrap_err().to_string();
+        assert!(errors.contains(told), "{errors}");
+    }
 }
 
 #[test]

@@ -58,8 +58,8 @@ fn a_process_without_rights_uses_the_maps_that_it_has() {
         let installed = relay.install(&flow(1), minute).unwrap();
         relay.install(&flow(2), minute).unwrap();
         let refused = relay.install(&flow(3), minute).map(drop);
-        relay.touch(&installed, minute).unwrap();
-        assert_eq!(relay.counted(&installed).packets_to_peer, 0);
+        relay.touch(installed, minute).unwrap();
+        assert_eq!(relay.counted(installed).packets_to_peer, 0);
         let full = relay.fill();
         assert_eq!(relay.remove(installed).idle, None);
         (full, refused)

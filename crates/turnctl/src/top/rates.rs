@@ -151,6 +151,7 @@ pub(super) mod tests {
             certificates: Vec::new(),
             closing_listeners: Vec::new(),
             carried_over: None,
+            kernel_relay: None,
         };
         Sample { at: start + Duration::from_millis(millis), server, sessions }
     }

@@ -54,13 +54,13 @@ address = "[::]:3478"
 class Server:
     """A server in its namespace; `prefix` is what it is started by."""
 
-    def __init__(self, text, prefix=()):
+    def __init__(self, text, prefix=(), more=()):
         os.makedirs(f"{DIR}/state", exist_ok=True)
         os.chmod(DIR, 0o755)
         self.write(text)
         self.log = open(f"{DIR}/server.log", "ab")
         self.begins = self.log.tell()
-        command = ["ip", "netns", "exec", f"{PREFIX}-server", *prefix, TACITURN, "--config", f"{DIR}/taciturn.toml"]
+        command = ["ip", "netns", "exec", f"{PREFIX}-server", *prefix, TACITURN, "--config", f"{DIR}/taciturn.toml", *more]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env=CLEAN)
         until(lambda: "is ready" in self.said() or self.process.poll() is not None, 15, "the server is ready")
         if self.process.poll() is not None:
@@ -367,6 +367,57 @@ def received_packets(device):
     return json.loads(text)[0]["stats64"]["rx"]["packets"]
 
 
+def a_client_that_moves():
+    with Server(configuration(limits="").replace("[process]", "[protocol]\nmobility = true\n\n[process]")) as server:
+        call = Call(client=Client(4, mobile=True))
+        call.relay(50)
+        before = by_kernel(server)
+        call.client.move()
+        # The first packet moves it; what follows is the kernel's.
+        call.relay(50)
+        share = by_kernel(server) - before
+        print(f"{share} of 100 by the kernel")
+        if share < 98:
+            raise AssertionError("the kernel does not follow")
+        [traffic] = server.traffic()
+        equal(traffic["packets_to_peers"], 100, "packets")
+
+
+def another_process_takes_over():
+    with Server(configuration()) as old:
+        call = Call()
+        call.relay(100)
+        with Server(configuration(), more=["--take-over"]) as new:
+            old.process.wait(15)
+            call.relay(100)
+            equal(by_kernel(new), 200, "by the kernel for the new process")
+            [traffic] = new.traffic()
+            equal(set(traffic.values()), {200, 34400}, "traffic of the session")
+            equal([len(ids) for ids in programs_now()], [1, 1], "programs")
+            call.client.refresh(0)
+            equal(new.kernel()["channels"], 0, "channels")
+
+
+def bindings_that_come_and_go_beside_a_call():
+    with Server(configuration()) as server:
+        call, others = Call(), [Client(4) for _ in range(4)]
+        begin, bound = time.monotonic(), 0
+        while time.monotonic() < begin + 5:
+            for number, other in enumerate(others):
+                for channel in range(8):
+                    other.bind(0x4100 + channel, (PEERS[4], 20000 + number * 100 + channel))
+                    bound += 1
+                call.relay(5)
+                other.refresh(0)
+                other.socket.close()
+                others[number] = Client(4)
+        print(f"{bound} bindings in 5 s")
+        kernel = server.kernel()
+        equal(kernel["channels"], 1, "channels")
+        [traffic] = [traffic for traffic in server.traffic() if traffic["packets_to_peers"]]
+        equal(traffic["packets_to_peers"] * 2, kernel["relayed_packets"], "all by the kernel")
+
+
 def a_full_table():
     with Server(configuration(more="channels = 2")) as server:
         calls = [Call() for _ in range(4)]
@@ -501,6 +552,9 @@ CASES = [
     a_smaller_mtu,
     a_route_that_moves,
     a_full_table,
+    a_client_that_moves,
+    another_process_takes_over,
+    bindings_that_come_and_go_beside_a_call,
     no_program_outlives_the_server,
     others_on_the_interface_stay,
     without_rights_the_sockets_relay,

@@ -14,7 +14,7 @@ turn.REALM = "kernel.test"
 SERVERS = {4: "203.0.113.10", 6: "2001:db8:1::10"}
 CLIENTS = {4: "203.0.113.2", 6: "2001:db8:1::2"}
 PEERS = {4: "198.51.100.2", 6: "2001:db8:2::2"}
-REQUESTED_ADDRESS_FAMILY = 0x0017
+REQUESTED_ADDRESS_FAMILY, MOBILITY_TICKET = 0x0017, 0x8030
 
 
 def mask(transaction):
@@ -32,7 +32,7 @@ def xor_address(address, transaction):
 class Client:
     """A UDP client. `peer` is a socket, or the relayed address of another client."""
 
-    def __init__(self, family, port=0):
+    def __init__(self, family, port=0, mobile=False):
         self.family = family
         self.socket = udp("client", CLIENTS[family], port)
         self.server = (SERVERS[family], 3478)
@@ -40,7 +40,10 @@ class Client:
         self.nonce = b""
         family_of = turn.attribute(REQUESTED_ADDRESS_FAMILY, bytes([1 if family == 4 else 2, 0, 0, 0]))
         wish = turn.attribute(turn.REQUESTED_TRANSPORT, turn.UDP_TRANSPORT) + family_of
+        if mobile:
+            wish += turn.attribute(MOBILITY_TICKET, b"")
         answer, transaction = self.ask(turn.ALLOCATE, lambda _: wish)
+        self.ticket = answer.attributes.get(MOBILITY_TICKET)
         value = answer.attributes[turn.XOR_RELAYED_ADDRESS]
         port = struct.unpack("!H", value[2:4])[0] ^ turn.COOKIE >> 16
         packed = bytes(a ^ b for a, b in zip(value[4:], mask(transaction)))
@@ -90,6 +93,12 @@ class Client:
 
     def refresh(self, lifetime):
         self.ask(turn.REFRESH, lambda _: turn.attribute(turn.LIFETIME, struct.pack("!I", lifetime)))
+
+    def move(self):
+        """To another port (RFC 8016)."""
+        self.socket.close()
+        self.socket = udp("client", CLIENTS[self.family])
+        self.ask(turn.REFRESH, lambda _: turn.attribute(MOBILITY_TICKET, self.ticket))
 
     def send(self, channel, data, padded=False):
         padding = bytes(-len(data) % 4) if padded else b""

@@ -84,6 +84,7 @@ pub(super) fn relayed(now: &Snapshot) -> Traffic {
 /// An allocation.
 pub(super) fn session(session: &taciturn_turn::Session) -> Session {
     Session {
+        node: None,
         client: session.client.to_string(),
         transport: session.carrier.name().to_owned(),
         user: session.username.name().to_owned(),

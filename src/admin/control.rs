@@ -25,8 +25,8 @@ use super::server_handle::ServerHandle;
 use super::unix_time::unix_milliseconds_now;
 use taciturn_config::LogFilter;
 use taciturn_control::{
-    Answer, Error, ErrorKind, LONGEST_REQUEST, Line, PageToken, Request, decode_request,
-    encode_line, whole_line,
+    Answer, Error, ErrorKind, FleetStatus, LONGEST_REQUEST, Line, PageToken, Request, Session,
+    decode_request, encode_line, whole_line,
 };
 use taciturn_turn::Whose;
 use taciturn_turn::policy::Banned;
@@ -51,6 +51,9 @@ const TOKEN_SECONDS: std::ops::RangeInclusive<u64> = 60..=30 * 86_400;
 
 /// The result of an order: lines for the operator, or why it was not executed.
 pub type Messages = Result<Vec<String>, Error>;
+
+/// What the nodes of the fleet have answered: their state, and their sessions.
+pub type FleetAnswer = (FleetStatus, Vec<Session>);
 
 /// What is to be done about bans.
 #[derive(Debug)]
@@ -83,6 +86,15 @@ pub enum Order {
     KickEverywhere(String, oneshot::Sender<Result<Answer, Error>>),
     /// Return what is known of the fleet.
     Fleet(oneshot::Sender<Result<Answer, Error>>),
+    /// Ask all nodes of the fleet for their state, and with `sessions` for these; only of a user, if one is given.
+    AskFleet {
+        /// Whether sessions are listed.
+        sessions: bool,
+        /// Whose.
+        user: Option<String>,
+        /// Where the answer goes.
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    },
     /// Hand everything over to the process at the other end, which has not had an answer yet.
     HandOver(StdStream),
     /// Change the log filter, if one is given, for a time; the answer is the filter in use.
@@ -240,6 +252,14 @@ async fn answer(
             ordered(orders, |done| Order::KickEverywhere(user, done)).await?
         }
         Request::Fleet => ordered(orders, Order::Fleet).await?,
+        Request::AskFleet { sessions, user } => {
+            let order = |done| Order::AskFleet { sessions, user, done };
+            let (status, sessions) = ordered(orders, order).await??;
+            for session in sessions {
+                say(write, Line::Session(session)).await.map_err(internal)?;
+            }
+            Ok(Answer::FleetStatus(Box::new(status)))
+        }
         Request::Kick { user, client, fleet: false } => {
             let kicked = server.workers.kick(&Whose { user, client }).await.map_err(internal)?;
             tracing::info!(allocations = kicked, "ended by the operator");

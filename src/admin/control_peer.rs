@@ -81,6 +81,7 @@ fn told(request: &Request) -> Option<String> {
         | Request::Sessions { .. }
         | Request::Bans
         | Request::Fleet
+        | Request::AskFleet { .. }
         | Request::DoctorReport { .. }
         | Request::TestReports { .. }
         | Request::Certs => return None,

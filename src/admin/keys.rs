@@ -32,6 +32,7 @@ fn allow_peer(address: AllowedAddress, port: u16) -> Option<String> {
 fn cause(cause: Cause) -> Option<&'static str> {
     match cause {
         Cause::UserAllocations => Some("limits.allocations_per_user"),
+        Cause::UserAllocationsElsewhere => Some("limits.allocations_per_user, fleet.share_quotas"),
         Cause::AllAllocations => Some("limits.allocations"),
         Cause::UserAllocationRate => Some("limits.allocations_per_second_per_user"),
         Cause::NoRelayPort => Some("relay_ports"),

@@ -217,6 +217,10 @@ fn process(page: &mut Page, server: &ServerHandle) {
     let help = "How often the connection to the fleet was lost.";
     page.family("taciturn_fleet_losses_total", COUNTER, help);
     page.sample(&[], losses);
+    let help =
+        "Allocations refused because of those that the user holds on other servers of the fleet.";
+    page.family("taciturn_fleet_refused_total", COUNTER, help);
+    page.sample(&[], server.quota.refused_elsewhere());
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);
     page.sample(&[], health.started());

@@ -33,10 +33,11 @@ pub(super) async fn overview(server: &ServerHandle) -> io::Result<Overview> {
     let refused = counts.events.refused.iter().filter(|(_, times)| *times > 0);
     let refused =
         refused.map(|(rule, times)| RefusedPeers { rule: peer_rule(rule).to_owned(), times });
+    let (sessions, _) = latest(server, &Whose::default(), SESSIONS).await?;
     Ok(Overview {
         now: unix_milliseconds_now(),
         status: answers::status(server, &counts).await?,
-        sessions: latest(server).await?.iter().map(answers::session).collect(),
+        sessions: sessions.iter().map(answers::session).collect(),
         failed_logins: failed.collect(),
         refused_peers: refused.collect(),
         certificates: server.certificates().describe(SystemTime::now()),
@@ -45,28 +46,33 @@ pub(super) async fn overview(server: &ServerHandle) -> io::Result<Overview> {
     })
 }
 
-/// The sessions that relayed last, up to [`SESSIONS`].
-async fn latest(server: &ServerHandle) -> io::Result<Vec<Session>> {
-    let mut latest = Vec::new();
+/// Some sessions, up to `most`: those that relayed last. And how many there are.
+pub(super) async fn latest(
+    server: &ServerHandle,
+    whose: &Whose,
+    most: usize,
+) -> io::Result<(Vec<Session>, usize)> {
+    let (mut latest, mut there_are) = (Vec::new(), 0);
     for worker in 0..server.workers.number() {
         let mut from = Some(0);
         while let Some(at) = from {
-            let (sessions, next) = server.workers.sessions(worker, &Whose::default(), at).await?;
+            let (sessions, next) = server.workers.sessions(worker, whose, at).await?;
+            there_are += sessions.len();
             latest.extend(sessions);
-            keep_latest(&mut latest);
+            keep_latest(&mut latest, most);
             from = next;
         }
     }
-    Ok(latest)
+    Ok((latest, there_are))
 }
 
-fn keep_latest(sessions: &mut Vec<Session>) {
+fn keep_latest(sessions: &mut Vec<Session>, most: usize) {
     let relayed = |session: &Session| {
         session.traffic.bytes_to_peers.saturating_add(session.traffic.bytes_to_client)
     };
     // Idle times within a second do not order sessions that are in use.
     sessions.sort_by_key(|session| (session.idle.as_secs(), Reverse(relayed(session))));
-    sessions.truncate(SESSIONS);
+    sessions.truncate(most);
 }
 
 /// Takes a sample of what was relayed, again and again, for as long as the runtime runs.

@@ -4,23 +4,28 @@
 //! main thread.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use sha2::{Digest as _, Sha256};
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn::bans::Tell;
 use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
     BoardBan, BoardKick, Contents, Fleet, NodeRecord, Order, Place, Settings, State,
 };
-use taciturn_net::Workers;
 use taciturn_net::external::External;
-use taciturn_turn::Whose;
+use taciturn_net::{Clock, Workers};
 use taciturn_turn::policy::Banned;
+use taciturn_turn::{Rules, Whose};
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
+use super::fleet_counts::{self, Process, SharedQuota};
+use super::fleet_keys::CredentialsHash;
+use super::fleet_questions::FleetQuestions;
 
 /// How often the same is told to a board that does not keep it.
 const REPEAT: Duration = Duration::from_secs(5);
@@ -28,6 +33,8 @@ const REPEAT: Duration = Duration::from_secs(5);
 /// A server's place in a fleet, if it has one.
 pub(super) struct FleetMember {
     fleet: Option<Fleet>,
+    questions: Option<FleetQuestions>,
+    quota: Option<SharedQuota>,
     node: String,
     /// Kicks that were obeyed: user, and when.
     obeyed: HashMap<String, u64>,
@@ -38,7 +45,13 @@ pub(super) struct FleetMember {
 
 impl FleetMember {
     /// Joins, if the configuration says so. Within a runtime.
-    pub(super) fn join(config: &Config, external: &External) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        external: &External,
+        server: &ServerHandle,
+        rules: &Rules,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
         let node = node_name(config);
         let settings = config.fleet.url.as_ref().map(|url| Settings {
             place: match &url.place {
@@ -68,8 +81,25 @@ impl FleetMember {
                 ..NodeRecord::default()
             },
         );
-        let fleet = settings.map(|settings| Fleet::start(settings, own));
-        Ok(Self { fleet, node, obeyed: HashMap::new(), told: None, epoch: String::new() })
+        let questions =
+            settings.clone().map(|settings| FleetQuestions::start(settings, own.boot, server));
+        let (counts, counted) = fleet_counts::listener();
+        let fleet = settings.map(|settings| Fleet::start(settings, own, vec![counts]));
+        let quota = fleet.as_ref().map(|fleet| {
+            let prefix = config.fleet.prefix.as_str();
+            let process = Process { node: &node, began: milliseconds_now(), prefix };
+            let quota = (Arc::clone(&rules.quota), clock);
+            SharedQuota::start(&process, config, quota, (fleet.publisher(), counted))
+        });
+        Ok(Self {
+            fleet,
+            questions,
+            quota,
+            node,
+            obeyed: HashMap::new(),
+            told: None,
+            epoch: String::new(),
+        })
     }
 
     /// What was read, whenever it has changed; never without a fleet.
@@ -189,6 +219,26 @@ impl FleetMember {
         })))
     }
 
+    /// Asks all nodes for their state, and sessions if they are wanted; goes on meanwhile.
+    pub(super) fn ask(
+        &self,
+        sessions: bool,
+        user: Option<String>,
+        server: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        match (&self.questions, &self.fleet) {
+            (Some(questions), Some(fleet)) => {
+                let known = fleet.state().nodes.into_iter().map(|node| node.node);
+                questions.ask(sessions, user, known.collect(), server, done);
+            }
+            _ => {
+                // Who asks may have gone away.
+                let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
+            }
+        }
+    }
+
     /// What this node tells of itself from now on, and the metrics of the fleet.
     pub(super) async fn look(&mut self, server: &ServerHandle, bans: &BanKeeper) {
         let Some(fleet) = &self.fleet else { return };
@@ -209,11 +259,14 @@ impl FleetMember {
 
     /// Another process goes on in this one's place.
     pub(super) fn leave(&mut self) {
-        self.fleet = None;
+        (self.fleet, self.questions, self.quota) = (None, None, None);
     }
 
     /// The configuration has changed.
-    pub(super) fn reconfigured(&self, config: &Config, external: &External) {
+    pub(super) fn reconfigured(&mut self, config: &Config, external: &External) {
+        if let Some(quota) = &mut self.quota {
+            quota.reconfigured(config);
+        }
         if let Some(fleet) = &self.fleet {
             fleet.describe(|own| *own = described(config, external, own.clone()));
         }
@@ -232,27 +285,9 @@ fn described(config: &Config, external: &External, own: NodeRecord) -> NodeRecor
         listeners: config.listen.iter().map(listener).collect(),
         relays: relays.map(|address| address.public.to_string()).collect(),
         realm: config.realm.clone(),
-        credentials: credentials(config),
+        credentials: CredentialsHash::of(config).shown(),
         ..own
     }
-}
-
-/// Two bytes of a hash of all users and secrets: other credentials have others, but for one in 65,536. Who reads the
-/// board cannot tell by it whether a password was guessed.
-fn credentials(config: &Config) -> String {
-    let mut all: Vec<Vec<u8>> =
-        config.auth.secrets.iter().map(|secret| secret.secret.expose().to_vec()).collect();
-    all.extend(config.auth.users.iter().map(|user| {
-        let key = user.long_term_key(taciturn_turn::auth::PasswordAlgorithm::Md5, &config.realm);
-        [user.name.as_bytes(), b":", key.as_ref().map_or(&[][..], |key| key.bytes())].concat()
-    }));
-    all.sort();
-    let mut hash = Sha256::new();
-    for one in &all {
-        hash.update((one.len() as u64).to_be_bytes());
-        hash.update(one);
-    }
-    hash.finalize().iter().take(2).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The name of this node: the configured one, else that of the machine.

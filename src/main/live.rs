@@ -218,6 +218,9 @@ impl Live<'_> {
                 let _ = done.send(outcome);
                 return;
             }
+            Order::AskFleet { sessions, user, done } => {
+                return self.fleet.ask(sessions, user, &self.server, done);
+            }
             Order::Fleet(done) => {
                 let _ = done.send(self.fleet.report());
                 return;

@@ -13,6 +13,12 @@ mod fleet;
 #[cfg(not(feature = "fleet"))]
 #[path = "no_fleet.rs"]
 mod fleet;
+#[cfg(feature = "fleet")]
+mod fleet_counts;
+#[cfg(feature = "fleet")]
+mod fleet_keys;
+#[cfg(feature = "fleet")]
+mod fleet_questions;
 mod hand_over;
 mod in_use;
 mod invocation;

@@ -3,10 +3,13 @@
 use std::convert::Infallible;
 
 use taciturn::admin::ServerHandle;
+use taciturn::admin::control::FleetAnswer;
 use taciturn_config::Config;
 use taciturn_control::{Answer, Error, ErrorKind};
-use taciturn_net::Workers;
 use taciturn_net::external::External;
+use taciturn_net::{Clock, Workers};
+use taciturn_turn::Rules;
+use tokio::sync::oneshot;
 
 use super::bans::BanKeeper;
 use super::failure::Failure;
@@ -18,7 +21,13 @@ pub(super) struct FleetMember;
 
 impl FleetMember {
     /// Refuses a configuration that wants more.
-    pub(super) fn join(config: &Config, _: &External) -> Result<Self, Failure> {
+    pub(super) fn join(
+        config: &Config,
+        _: &External,
+        _: &ServerHandle,
+        _: &Rules,
+        _: Clock,
+    ) -> Result<Self, Failure> {
         match config.fleet.url {
             Some(_) => Err(format!("[fleet]: {NO_FLEET}; remove url").into()),
             None => Ok(Self),
@@ -45,9 +54,20 @@ impl FleetMember {
         Err(Error::new(ErrorKind::NotPossible, NO_FLEET))
     }
 
+    pub(super) fn ask(
+        &self,
+        _: bool,
+        _: Option<String>,
+        _: &ServerHandle,
+        done: oneshot::Sender<Result<FleetAnswer, Error>>,
+    ) {
+        // Who asks may have gone away.
+        let _ = done.send(Err(Error::new(ErrorKind::NotPossible, NO_FLEET)));
+    }
+
     pub(super) async fn look(&self, _: &ServerHandle, _: &BanKeeper) {}
 
-    pub(super) fn reconfigured(&self, _: &Config, _: &External) {}
+    pub(super) fn reconfigured(&mut self, _: &Config, _: &External) {}
 
     pub(super) fn leave(&mut self) {}
 }

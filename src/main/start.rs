@@ -287,7 +287,13 @@ impl<'a> Confined<'a> {
             Addresses::new(notices, &in_use.external)
         });
         let _inside = runtime.enter();
-        let fleet = FleetMember::join(&in_use.config, &in_use.external)?;
+        let fleet = FleetMember::join(
+            &in_use.config,
+            &in_use.external,
+            &server,
+            &in_use.shared.rules,
+            running.clock(),
+        )?;
         let page = in_use.config.admin.page;
         tasks.extend(metrics.and_then(|socket| start_metrics(socket, &server, page)));
         tasks.push(admin::visitors::start(&server, &in_use.shared.reception));

@@ -48,6 +48,10 @@ programs_for() {
             curl:curl nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
             docker-registry:docker-registry
         ;;
+    chart)
+        echo coturn:turnutils_uclient iproute2:ip openssl:openssl curl:curl prometheus:promtool nodejs:node npm:npm \
+            python3-venv:/usr/share/doc/python3-venv util-linux:nsenter
+        ;;
     # Its other programs are installed by packaging/install-tools.
     release) echo qemu-user-static:qemu-aarch64-static ;;
     matrix)
@@ -108,18 +112,20 @@ module_directories() {
     ! has_word "$*" matrix || echo stages/matrix
     ! has_word "$*" matrix-clients || echo stages/e2e/peers
     ! has_word "$*" packaging || echo stages/packaging
+    ! has_word "$*" chart || echo stages/chart
 }
 
 modules_missing() {
     ! [ -d "$ROOT/$1/.cache/node_modules" ] || ! cmp -s "$ROOT/$1/package-lock.json" "$ROOT/$1/.cache/package-lock.json"
 }
 
-# Pinned by the hashes of package-lock.json; no package's install script runs.
+# Pinned by the hashes of package-lock.json; no package's install script runs. What a package says it is for (its peers)
+# is not needed: the packages with Helm name a whole framework.
 install_modules() {
     local cache=$ROOT/$1/.cache
     mkdir -p "$cache"
     cp "$ROOT/$1/package.json" "$ROOT/$1/package-lock.json" "$cache/"
-    if ! npm ci --prefix "$cache" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null; then
+    if ! npm ci --prefix "$cache" --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error </dev/null; then
         rm -f "$cache/package-lock.json" # so that the next run does not take it for done
         return 1
     fi
@@ -130,6 +136,7 @@ environments() {
     ! has_word "$*" matrix || echo stages/matrix/python/synapse.txt
     ! has_word "$*" matrix-clients || echo stages/matrix/python/aiortc.txt
     ! has_word "$*" packaging || echo stages/packaging/python/zizmor.txt
+    ! has_word "$*" chart || echo stages/chart/python/kubernetes-validate.txt
 }
 
 # environment_directory FILE

@@ -19,7 +19,7 @@ is_a_release() {
     local name machine=$2 version=$RELEASE_VERSION list
     (cd "$1" && sha256sum --check --quiet SHA256SUMS) || return 1
     for name in "taciturn-$version-$machine.tar.gz" "taciturn_${version}_$(debian_name "$machine").deb" \
-        "taciturn-$version-image.tar" install.sh; do
+        "taciturn-$version-image.tar" "taciturn-chart-$version.tgz" install.sh; do
         grep -qF "  $name" "$1/SHA256SUMS" || { say "$name is not in SHA256SUMS"; return 1; }
     done
     list=$(tar -tzf "$1/taciturn-$version-$machine.tar.gz")

@@ -7,7 +7,8 @@ REGISTRY=127.0.0.1:5000
 # make_published_tree DIR: the scripts, with the version 0.1.0 and its section in the changelog
 make_published_tree() {
     mkdir -p "$1" && cp -r "$ROOT/packaging" "$ROOT/Cargo.toml" "$1/" &&
-        sed -i '0,/^version = .*/s//version = "0.1.0"/' "$1/Cargo.toml" || return 1
+        sed -i '0,/^version = .*/s//version = "0.1.0"/' "$1/Cargo.toml" &&
+        sed -i -E 's/^(version|appVersion): .*/\1: "0.1.0"/' "$1/packaging/helm/taciturn/Chart.yaml" || return 1
     cat >"$1/CHANGELOG.md" <<'CHANGELOG'
 # Changelog
 
@@ -30,6 +31,10 @@ case_check_tag() {
     make_published_tree "$tree" || return 1
     "$tree/packaging/check-tag" v0.1.0 && ! "$tree/packaging/check-tag" v0.1.1 &&
         ! "$tree/packaging/check-tag" 0.1.0 || return 1
+    # The chart is of the same version.
+    sed -i 's/^appVersion: .*/appVersion: "0.0.9"/' "$tree/packaging/helm/taciturn/Chart.yaml"
+    ! "$tree/packaging/check-tag" v0.1.0 || return 1
+    sed -i 's/^appVersion: .*/appVersion: "0.1.0"/' "$tree/packaging/helm/taciturn/Chart.yaml"
     # Without a section there is nothing to tell users.
     sed -i 's/^## \[0.1.0\]/## [0.1.1]/' "$tree/CHANGELOG.md"
     ! "$tree/packaging/check-tag" v0.1.0

@@ -415,6 +415,10 @@ key_table! {
 
         /// What all keys there begin with, before a colon: servers with another prefix are of another fleet.
         prefix: FleetName = FleetName::usual(), Restart(JOINED);
+
+        /// Whether allocations_per_user holds for all servers together: each tells the others how many allocations users
+        /// hold on it, without their names.
+        share_quotas: bool = true, Applied;
     }
 
     /// The kernel relays the data of bound channels by itself, without a way up to this server and down again. Packet

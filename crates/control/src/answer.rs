@@ -5,7 +5,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::fleet_status::FleetStatus;
 use super::kernel_relay::KernelRelay;
+use super::session::{PortsUsed, Session, Traffic};
 use super::test_link::{TestLink, TestReport};
 
 /// One line of an answer.
@@ -34,6 +36,8 @@ pub enum Answer {
     Kicked(u64),
     /// Of [`Request::Fleet`](super::Request::Fleet).
     Fleet(Box<FleetReport>),
+    /// Of [`Request::AskFleet`](super::Request::AskFleet).
+    FleetStatus(Box<FleetStatus>),
     /// Of [`Request::Bans`](super::Request::Bans).
     Bans(Vec<Ban>),
     /// Of a request that changes the server: what it did, for a person to read, a line each.
@@ -122,19 +126,6 @@ pub struct Ban {
     pub ends_at: Option<u64>,
 }
 
-/// Application data that was relayed, without headers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Traffic {
-    /// Bytes from clients to peers.
-    pub bytes_to_peers: u64,
-    /// Bytes from peers to clients.
-    pub bytes_to_clients: u64,
-    /// Datagrams from clients to peers.
-    pub packets_to_peers: u64,
-    /// Datagrams from peers to clients.
-    pub packets_to_clients: u64,
-}
-
 /// The state of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -186,15 +177,6 @@ pub struct CarriedOver {
     pub ended: u64,
 }
 
-/// Relay ports in use, by address family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortsUsed {
-    /// Of IPv4.
-    pub ipv4: u64,
-    /// Of IPv6.
-    pub ipv6: u64,
-}
-
 /// How a reload went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadOutcome {
@@ -224,30 +206,6 @@ pub struct ClosingListener {
     pub transport: String,
     /// What is left: of plain UDP clients their allocations, otherwise the connections.
     pub clients: u64,
-}
-
-/// An allocation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Session {
-    /// Address and port of the client.
-    pub client: String,
-    /// The transport between client and server: `udp`, `tcp`, `tls` or `dtls`.
-    pub transport: String,
-    /// The USERNAME. A client may have chosen any text.
-    pub user: String,
-    /// The relayed transport addresses, IPv4 before IPv6.
-    pub relayed_addresses: Vec<String>,
-    /// Peer addresses that it has a permission for.
-    pub permissions: u64,
-    /// Channels that are bound.
-    pub channels: u64,
-    /// Traffic that it has relayed.
-    #[serde(flatten)]
-    pub traffic: Traffic,
-    /// How long it exists, in whole seconds.
-    pub age_seconds: u64,
-    /// How long it will exist unless it is refreshed, in whole seconds.
-    pub expires_in_seconds: u64,
 }
 
 /// A certificate in use.

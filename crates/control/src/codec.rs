@@ -6,9 +6,10 @@ use std::io;
 use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL;
-use super::answer::{Answer, Line, Session};
+use super::answer::{Answer, Line};
 use super::error::{Error, ErrorKind, Mismatch, Peer};
 use super::request::Request;
+use super::session::Session;
 
 /// The longest request, in bytes with its line feed. A report of `turnctl doctor` is the longest.
 pub const LONGEST_REQUEST: usize = 64 * 1024;

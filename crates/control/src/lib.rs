@@ -23,23 +23,29 @@ mod answer;
 mod codec;
 mod connection;
 mod error;
+mod fleet_status;
 mod kernel_relay;
 mod request;
+mod session;
 mod test_link;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{
     Answer, Ban, CarriedOver, Certificate, CertificateSummary, ClosingListener, FleetNode,
-    FleetReport, Line, PageToken, PortsUsed, ReloadOutcome, Session, Status, Traffic,
+    FleetReport, Line, PageToken, ReloadOutcome, Status,
 };
 pub use codec::{
     LONGEST_LINE, LONGEST_REQUEST, LineError, decode_request, encode_line, whole_line,
 };
 pub use connection::{ClientError, Connection, Received};
 pub use error::{Error, ErrorKind, Mismatch, Peer};
+pub use fleet_status::{
+    FleetStatus, LONGEST_NODE_ANSWER, MOST_NODE_SESSIONS, NodeAnswer, NodeStatus,
+};
 pub use kernel_relay::{KernelRelay, PacketCount};
 pub use request::{Banned, DoctorFinding, Request};
+pub use session::{PortsUsed, Session, Traffic};
 pub use test_link::{TestLink, TestReport, TestSeen, TestedPair, TestedUri};
 
 /// The number of the protocol that this release speaks.

@@ -59,6 +59,17 @@ pub enum Request {
     },
     /// The nodes of the fleet. Answered by [`Answer::Fleet`](super::Answer::Fleet).
     Fleet,
+    /// The state of all nodes of the fleet, as far as they answer within a second. Answered by a
+    /// [`Line::Session`](super::Line::Session) for each session that is asked for, then
+    /// [`Answer::FleetStatus`](super::Answer::FleetStatus).
+    AskFleet {
+        /// Whether to list sessions too.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        sessions: bool,
+        /// Only those of this user: the USERNAME, or the name that follows the expiry time in it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
+    },
     /// Bans a user, an address or a network, or gives a ban another end. Answered by
     /// [`Answer::Messages`](super::Answer::Messages).
     Ban {

@@ -32,6 +32,11 @@ fn requests() -> Vec<(Request, &'static str)> {
             r#""command":"kick","user":"@alice:example.org","fleet":true"#,
         ),
         (Request::Fleet, r#""command":"fleet""#),
+        (Request::AskFleet { sessions: false, user: None }, r#""command":"ask-fleet""#),
+        (
+            Request::AskFleet { sessions: true, user: Some("bob".into()) },
+            r#""command":"ask-fleet","sessions":true,"user":"bob""#,
+        ),
         (
             Request::Ban { whom: banned(), for_seconds: Some(86_400) },
             r#""command":"ban","kind":"user","value":"@alice:example.org","for_seconds":86400"#,
@@ -161,6 +166,7 @@ fn traffic() -> Traffic {
 
 fn session() -> Session {
     Session {
+        node: None,
         client: "192.0.2.1:49152".into(),
         transport: "tcp".into(),
         user: "1800000000:@alice:example.org".into(),
@@ -257,6 +263,36 @@ fn lines() -> Vec<(Line, String)> {
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),
         (last(Ok(Answer::Kicked(2))), good(r#""kicked":2"#)),
+        (
+            Line::Session(Session { node: Some("fra1".into()), ..session() }),
+            format!(
+                r#""session":{{"node":"fra1","client":"192.0.2.1:49152","transport":"tcp","user":"1800000000:@alice:example.org","relayed_addresses":["203.0.113.1:59000","[2001:db8::1]:59000"],"permissions":2,"channels":1,{traffic},"age_seconds":90,"expires_in_seconds":510}}"#
+            ),
+        ),
+        (
+            last(Ok(Answer::FleetStatus(Box::new(FleetStatus {
+                node: "fra1".into(),
+                answered: vec![NodeStatus {
+                    node: "fra1".into(),
+                    version: "0.2.0".into(),
+                    started_at: 1_700_000_000,
+                    ready: true,
+                    allocations: 3,
+                    users: 2,
+                    connections: 1,
+                    relay_ports: 1101,
+                    relay_ports_used: PortsUsed { ipv4: 3, ipv6: 0 },
+                    traffic: self::traffic(),
+                    sessions_left_out: 4,
+                }],
+                silent: vec!["fra2".into()],
+                unreadable: vec!["fra3".into()],
+                trouble: Some("gone".into()),
+            })))),
+            good(&format!(
+                r#""fleet_status":{{"node":"fra1","answered":[{{"node":"fra1","version":"0.2.0","started_at":1700000000,"ready":true,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"sessions_left_out":4}}],"silent":["fra2"],"unreadable":["fra3"],"trouble":"gone"}}"#
+            )),
+        ),
         (
             last(Ok(Answer::Fleet(Box::new(FleetReport {
                 node: "fra1".into(),

@@ -1,20 +1,14 @@
-//! What is on the board, and how it is read and written. Each question has a deadline.
+//! What is on the board, and how it is read and written.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value, cmd, pipe};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use redis::{AsyncConnectionConfig, ProtocolVersion, Value, cmd, pipe};
 
+use super::channels::Told;
+use super::link::{BoardError, Link};
 use super::node::{NodeRecord, is_name};
 use super::settings::Settings;
-use super::stream::{Allowance, Bounded, connect};
-
-/// How long the board may take for anything.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long the record of a node stays.
 const NODE_LIFE: Duration = Duration::from_secs(15);
@@ -33,28 +27,6 @@ const KICK_LIFE: u64 = 86_400;
 
 /// A ban that has ended is taken away after so many seconds, whatever the clocks of the nodes.
 const BAN_REST: u64 = 3600;
-
-/// Why the board cannot be asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BoardError {
-    /// It cannot be reached.
-    #[error("{0}")]
-    Unreachable(#[from] io::Error),
-    /// It says something else than is expected, or nothing that can be understood.
-    #[error("{0}")]
-    Refused(String),
-    /// It is silent.
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Silent,
-}
-
-impl From<RedisError> for BoardError {
-    fn from(error: RedisError) -> Self {
-        // What it says may be long, and is a stranger's word.
-        let text = error.to_string();
-        Self::Refused(text.chars().take(200).collect::<String>().escape_debug().to_string())
-    }
-}
 
 /// A ban as the board has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,50 +60,32 @@ pub struct Contents {
 /// A connection to the board.
 pub(super) struct Board<'a> {
     settings: &'a Settings,
-    connection: MultiplexedConnection,
-    allowance: Allowance,
-    driver: JoinHandle<()>,
-}
-
-impl Drop for Board<'_> {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
+    link: Link,
 }
 
 impl<'a> Board<'a> {
     /// Connects, and says who this is.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, BoardError> {
-        let opened = async {
-            let mut info = RedisConnectionInfo::default()
-                .set_db(settings.database.into())
-                .set_skip_set_lib_name();
-            if let Some(user) = &settings.user {
-                info = info.set_username(user);
-            }
-            if let Some(password) = settings.password()? {
-                info = info.set_password(password.as_str());
-            }
-            let allowance = Allowance::default();
-            allowance.renew();
-            let wire = Bounded::new(connect(settings).await?, allowance.clone());
-            // Each question has a deadline here.
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let connected = MultiplexedConnection::new_with_config(&info, wire, config);
-            let (connection, driver) = connected.await?;
-            let driver = tokio::spawn(driver);
-            Ok(Self { settings, connection, allowance, driver })
-        };
-        timeout(PATIENCE, opened).await.unwrap_or(Err(BoardError::Silent))
+        let config = AsyncConnectionConfig::new();
+        let link = Link::open(settings, ProtocolVersion::RESP2, config).await?;
+        Ok(Self { settings, link })
     }
 
-    async fn ask(&mut self, pipeline: &redis::Pipeline) -> Result<Vec<Value>, BoardError> {
-        self.allowance.renew();
-        let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
-        let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
-        answer.map_err(|error| {
-            self.allowance.exceeded().map_or_else(|| error.into(), BoardError::Refused)
-        })
+    pub(super) async fn ask(
+        &mut self,
+        pipeline: &redis::Pipeline,
+    ) -> Result<Vec<Value>, BoardError> {
+        self.link.ask(pipeline).await
+    }
+
+    /// Tells who listens to a channel.
+    pub(super) async fn publish(&mut self, told: &Told) -> Result<(), BoardError> {
+        let channel = self.settings.key(told.channel);
+        let mut ask = pipe();
+        for message in &told.messages {
+            ask.cmd("PUBLISH").arg(&channel).arg(message.as_slice());
+        }
+        self.ask(&ask).await.map(drop)
     }
 
     /// The number that changes with the bans and kicks, and which board it is. A board without one is given `fresh`.
@@ -281,7 +235,7 @@ fn unexpected(what: &str) -> BoardError {
     BoardError::Refused(format!("an answer to {what} that was not expected"))
 }
 
-fn bytes(value: &Value) -> Option<&[u8]> {
+pub(super) fn bytes(value: &Value) -> Option<&[u8]> {
     match value {
         Value::BulkString(bytes) => Some(bytes),
         Value::SimpleString(text) => Some(text.as_bytes()),

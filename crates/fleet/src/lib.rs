@@ -5,7 +5,11 @@
 #![forbid(unsafe_code)]
 
 mod board;
+mod channels;
+mod counts;
+mod link;
 mod node;
+mod questions;
 mod settings;
 mod stream;
 mod task;
@@ -14,6 +18,9 @@ mod task;
 mod tests;
 
 pub use board::{BoardBan, BoardKick, Contents};
+pub use channels::{LONGEST_MESSAGE, Listener, Publisher};
+pub use counts::{Counts, Hearer, Teller, UserCount};
 pub use node::NodeRecord;
+pub use questions::{Asked, Asker, Questions, Replies, Wanted};
 pub use settings::{Place, Settings};
 pub use task::{Fleet, Order, State};

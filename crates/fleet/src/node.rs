@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Bytes of the longest record that is read.
 const LONGEST: usize = 4096;
 
+/// Letters of the longest name.
+pub(super) const LONGEST_NAME: usize = 64;
+
 /// What a node tells of itself, while it is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeRecord {
@@ -51,7 +54,7 @@ impl NodeRecord {
 /// Whether a node, or the prefix of all keys, may be named so.
 pub(super) fn is_name(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    (1..=64).contains(&text.len()) && text.chars().all(plain)
+    (1..=LONGEST_NAME).contains(&text.len()) && text.chars().all(plain)
 }
 
 #[cfg(test)]

@@ -4,10 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::board::{Board, BoardBan, BoardError, BoardKick, Contents};
+use super::board::{Board, BoardBan, BoardKick, Contents};
+use super::channels::{Listener, Publisher, Told, listen};
+use super::link::BoardError;
 use super::node::NodeRecord;
 use super::settings::Settings;
 
@@ -62,8 +65,10 @@ pub struct Fleet {
     /// What was read of bans and kicks, whenever it has changed.
     pub contents: Receiver<Contents>,
     orders: Sender<Order>,
+    publisher: Publisher,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    /// The one that asks, and the one that listens.
+    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -74,21 +79,30 @@ struct Shared {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
 impl Fleet {
     /// Begins, in the runtime at hand. `own` has the name of the node, and a number of this process.
     #[must_use]
-    pub fn start(settings: Settings, own: NodeRecord) -> Self {
+    pub fn start(settings: Settings, own: NodeRecord, listeners: Vec<Listener>) -> Self {
         let (sender, contents) = channel(1);
         let (orders, ordered) = channel(ORDERS);
+        let (connections, connected) = watch::channel(0);
+        let (subscriptions, subscribed) = watch::channel(0);
+        let (publisher, told) = Publisher::new(connected, subscribed);
+        let settings = Arc::new(settings);
         let state = State { trouble: Some("not connected yet".to_owned()), ..State::default() };
         let shared = Arc::new(Shared { own: Mutex::new(own), state: Mutex::new(state) });
-        let worker = Worker { settings, shared: Arc::clone(&shared), contents: sender };
-        let task = tokio::spawn(worker.run(ordered));
-        Self { contents, orders, shared, task }
+        let mut tasks = Vec::new();
+        if !listeners.is_empty() {
+            tasks.push(tokio::spawn(listen(Arc::clone(&settings), listeners, subscriptions)));
+        }
+        let worker =
+            Worker { settings, shared: Arc::clone(&shared), contents: sender, connections };
+        tasks.push(tokio::spawn(worker.run(Orders { orders: ordered, told })));
+        Self { contents, orders, publisher, shared, tasks }
     }
 
     /// Has the board told of this; false if it cannot be asked now. What is not told is found missing when it is
@@ -96,6 +110,12 @@ impl Fleet {
     #[must_use]
     pub fn tell(&self, order: Order) -> bool {
         self.state().trouble.is_none() && self.orders.try_send(order).is_ok()
+    }
+
+    /// Who tells the other nodes something in passing.
+    #[must_use]
+    pub fn publisher(&self) -> Publisher {
+        self.publisher.clone()
     }
 
     /// What this node tells of itself from now on.
@@ -120,18 +140,35 @@ impl Shared {
     }
 }
 
+/// What the board is to be told, as it comes.
+struct Orders {
+    orders: Receiver<Order>,
+    told: Receiver<Told>,
+}
+
+impl Orders {
+    fn drop_all(&mut self) {
+        while self.orders.try_recv().is_ok() {}
+        while self.told.try_recv().is_ok() {}
+    }
+}
+
 struct Worker {
-    settings: Settings,
+    settings: Arc<Settings>,
     shared: Arc<Shared>,
     contents: Sender<Contents>,
+    /// How often the board was connected to.
+    connections: watch::Sender<u64>,
 }
 
 impl Worker {
-    async fn run(self, mut orders: Receiver<Order>) {
+    async fn run(self, mut orders: Orders) {
         let (mut complained, mut tries) = (None::<Instant>, 0_u32);
         loop {
             let connected = async {
                 let board = Board::open(&self.settings).await?;
+                // What was meant for it is told when it has been read again.
+                orders.drop_all();
                 self.keep(board, &mut orders, &mut tries).await
             };
             let Err(error) = connected.await else { return };
@@ -141,8 +178,6 @@ impl Worker {
                 state.trouble = Some(error.to_string());
                 state.nodes.clear();
             }
-            // What was meant for it is told when it has been read again.
-            while orders.try_recv().is_ok() {}
             if complained.is_none_or(|last| last.elapsed() >= COMPLAIN) {
                 complained = Some(Instant::now());
                 tracing::warn!(
@@ -160,7 +195,7 @@ impl Worker {
     async fn keep(
         &self,
         mut board: Board<'_>,
-        orders: &mut Receiver<Order>,
+        orders: &mut Orders,
         tries: &mut u32,
     ) -> Result<(), BoardError> {
         // Another one each time: a board that has lost everything is another board, also to who names it twice.
@@ -173,7 +208,8 @@ impl Worker {
         meet.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                Some(order) = orders.recv() => {
+                Some(told) = orders.told.recv() => board.publish(&told).await?,
+                Some(order) = orders.orders.recv() => {
                     let written = match order {
                         Order::Bans { add, remove } => board.write(&add, &remove, None, now()).await,
                         Order::Kick(kick) => board.write(&[], &[], Some(&kick), now()).await,
@@ -218,6 +254,7 @@ impl Worker {
     fn connected(&self) {
         if self.shared.state().trouble.take().is_some() {
             tracing::info!("fleet: connected to {}", self.settings.place);
+            self.connections.send_modify(|times| *times += 1);
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::node::NodeRecord;
 use super::settings::{Place, Settings};
 use super::task::{Fleet, Order};
-use super::{BoardBan, BoardKick};
+use super::{BoardBan, BoardKick, Questions, Wanted};
 
 /// Longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,7 +31,8 @@ async fn listener() -> (TcpListener, Settings) {
 }
 
 fn start(settings: Settings) -> Fleet {
-    Fleet::start(settings, NodeRecord { node: "fra1".into(), boot: 7, ..NodeRecord::default() })
+    let own = NodeRecord { node: "fra1".into(), boot: 7, ..NodeRecord::default() };
+    Fleet::start(settings, own, Vec::new())
 }
 
 /// Waits until the fleet has this trouble; returns how long that took.
@@ -109,6 +110,47 @@ async fn whatever_one_says_that_is_no_answer_is_trouble_and_no_panic() {
         assert!(read.is_err(), "{told:?}: {read:?}");
         let trouble = fleet.state().trouble.unwrap();
         assert!(!trouble.contains(char::is_control) && trouble.len() < 1000, "{trouble:?}");
+    }
+}
+
+/// What a question comes to.
+async fn asked(settings: Settings) -> String {
+    let questions = Questions::start(settings, 7);
+    let known = ["fra2".to_owned()].into_iter().collect();
+    let replies = timeout(PATIENCE, questions.asker().ask(Wanted::default(), known)).await.unwrap();
+    assert_eq!(replies.replies, []);
+    replies.trouble.unwrap()
+}
+
+#[tokio::test]
+async fn who_asks_all_nodes_learns_that_the_board_is_away_or_silent() {
+    let (gone, settings) = listener().await;
+    drop(gone);
+    let trouble = asked(settings).await;
+    assert!(trouble.contains("refused"), "{trouble}");
+    let (_silent, settings) = listener().await;
+    let trouble = asked(settings).await;
+    assert!(trouble.contains("not answer in time"), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_board_that_says_anything_but_questions_and_answers_is_trouble_and_no_panic() {
+    for bytes in [
+        b"*1\r\n$3\r\nabc\r\n".repeat(10),
+        b"*-7\r\n$-9\r\n:x\r\n".to_vec(),
+        b"-ERR \x1b[2J no\r\n".repeat(10),
+        "*1\r\n".repeat(10_000).into_bytes(),
+        b"*9\r\n".repeat(10),
+    ] {
+        let (listener, settings) = listener().await;
+        answering(listener, bytes, false);
+        let mut questions = Questions::start(settings, 7);
+        let known = ["fra2".to_owned()].into_iter().collect();
+        let replies = questions.asker().ask(Wanted::default(), known).await;
+        assert_eq!(replies.replies, []);
+        let trouble = replies.trouble.unwrap_or_default();
+        assert!(!trouble.contains(char::is_control) && trouble.len() < 1000, "{trouble:?}");
+        assert!(questions.asked.try_recv().is_err());
     }
 }
 

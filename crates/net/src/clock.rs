@@ -7,7 +7,7 @@ use taciturn_turn::clock::{Now, Tick};
 /// Milliseconds since the server started, for all shards alike: nonces of one shard are judged by
 /// another.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub struct Clock {
     start: Instant,
 }
 
@@ -23,7 +23,9 @@ impl Clock {
         Self { start: now.checked_sub(tick.since(Tick(0))).unwrap_or(now) }
     }
 
-    pub(super) fn now(self) -> Now {
+    /// The moment.
+    #[must_use]
+    pub fn now(self) -> Now {
         let tick = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         Now { tick: Tick(tick), unix }

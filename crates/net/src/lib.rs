@@ -59,6 +59,7 @@ pub use address_notices::{AddressNotices, AddressWatch};
 pub use batch::control as control_messages;
 pub use batch::ip_fields::KeptFields;
 pub use carry::{Carried, CarriedError, Exported, Groups};
+pub use clock::Clock;
 pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot};
 pub use dtls_clients::DtlsSettings;
 pub use failed_logins::{FailedLogin, FailedLogins};

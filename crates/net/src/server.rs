@@ -310,6 +310,12 @@ impl Running {
         Ok(())
     }
 
+    /// The clock that all shards go by.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Returns how to ask them.
     #[must_use]
     pub fn workers(&self) -> Workers {

@@ -267,6 +267,7 @@ fn admit(rules: &Rules, grant: &Grant, now: Tick) -> Result<QuotaTicket, Failure
     // RFC 8656 section 7.2, step 9: 486 is about the user, 508 about the server.
     let quota = rules.quota.take(&grant.user, now).map_err(|why| match why {
         QuotaError::User => Cause::UserAllocations,
+        QuotaError::UserElsewhere => Cause::UserAllocationsElsewhere,
         QuotaError::All => Cause::AllAllocations,
     })?;
     // RFC 8656 section 19: with 486 no more allocations can be made at the present time. A user that is

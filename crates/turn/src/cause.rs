@@ -10,6 +10,8 @@ use taciturn_stun::ErrorCode;
 pub enum Cause {
     /// The user has as many allocations as one user may have.
     UserAllocations,
+    /// With those on other servers of the fleet, the user has as many allocations as one user may have.
+    UserAllocationsElsewhere,
     /// All users together have as many allocations as there may be.
     AllAllocations,
     /// The user makes allocations faster than one user may.
@@ -42,8 +44,9 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::UserAllocations,
+        Self::UserAllocationsElsewhere,
         Self::AllAllocations,
         Self::UserAllocationRate,
         Self::NoRelayPort,
@@ -64,7 +67,9 @@ impl Cause {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::UserAllocations | Self::UserAllocationRate => ErrorCode::ALLOCATION_QUOTA_REACHED,
+            Self::UserAllocations | Self::UserAllocationsElsewhere | Self::UserAllocationRate => {
+                ErrorCode::ALLOCATION_QUOTA_REACHED
+            }
             Self::MobilityOff => ErrorCode::MOBILITY_FORBIDDEN,
             Self::AllAllocations
             | Self::NoRelayPort
@@ -86,6 +91,9 @@ impl Cause {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::UserAllocations => "This user has the maximum number of allocations",
+            Self::UserAllocationsElsewhere => {
+                "This user has the maximum number of allocations, with those on other servers"
+            }
             Self::AllAllocations => "The server has the maximum number of allocations",
             Self::UserAllocationRate => "This user makes allocations too fast",
             Self::NoRelayPort => "No free relay port, or no socket to be had",

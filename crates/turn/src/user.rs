@@ -24,6 +24,12 @@ impl UserId {
         &self.realm
     }
 
+    /// All that tells users apart, in one order.
+    pub(crate) fn parts(&self) -> [&str; 2] {
+        let Self { realm, name } = self;
+        [realm, name]
+    }
+
     /// The name, for people and for comparison with what clients send.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -8,22 +8,40 @@ use std::time::Duration;
 use clap::Args;
 
 use super::CtlError;
+use super::ask_fleet;
 use super::certs::date;
+use super::session_table::{session_line, session_titles};
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
-use taciturn_config::{Environment, LogFilter, parse_duration, show_duration};
+use taciturn_config::{Environment, LogFilter, parse_duration};
 use taciturn_control::{
     Answer, CarriedOver, ClosingListener, KernelRelay, PortsUsed, Request, Status, Traffic,
 };
 
 /// The arguments of `sessions`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Example:\n  turnctl sessions --user @alice:domain.org")]
+#[command(
+    after_help = "Examples:\n  turnctl sessions --user @alice:domain.org\n  turnctl sessions --fleet"
+)]
 pub struct SessionsArgs {
     #[command(flatten)]
     socket: SocketArgs,
     /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
+    /// On all servers of the fleet; exit status 1 if some do not answer
+    #[arg(long)]
+    fleet: bool,
+}
+
+/// The arguments of `status`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Examples:\n  turnctl status --json\n  turnctl status --fleet")]
+pub struct StatusArgs {
+    #[command(flatten)]
+    socket: SocketArgs,
+    /// Of all servers of the fleet; exit status 1 if some do not answer
+    #[arg(long)]
+    fleet: bool,
 }
 
 /// The arguments of `kick`.
@@ -69,18 +87,21 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a number and s, m, h or d".to_owned())
 }
 
-/// Prints the state of the server.
+/// Prints the state of the server, or of all servers of the fleet. Returns the exit status.
 pub(super) fn status(
-    args: &SocketArgs,
+    StatusArgs { socket: args, fleet }: &StatusArgs,
     env: &Environment,
     out: &mut dyn Write,
-) -> Result<(), CtlError> {
-    let status = match ask_once(args, env, &Request::Status, out)? {
-        _ if args.json => return Ok(()),
-        Answer::Status(status) => *status,
+) -> Result<u8, CtlError> {
+    if *fleet {
+        return ask_fleet::status(args, env, out);
+    }
+    match ask_once(args, env, &Request::Status, out)? {
+        _ if args.json => {}
+        Answer::Status(status) => print_status(&status, out)?,
         other => return Err(another_answer(&other)),
-    };
-    Ok(print_status(&status, out)?)
+    }
+    Ok(0)
 }
 
 fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
@@ -160,45 +181,23 @@ fn kernel_relay(kernel: &KernelRelay) -> String {
     }
 }
 
-/// Prints the allocations there are, one a line.
+/// Prints the allocations there are, one a line. Returns the exit status.
 pub(super) fn sessions(
     args: &SessionsArgs,
     env: &Environment,
     out: &mut dyn Write,
-) -> Result<(), CtlError> {
+) -> Result<u8, CtlError> {
+    if args.fleet {
+        return ask_fleet::sessions(&args.socket, env, args.user.clone(), out);
+    }
     let request = Request::Sessions { user: args.user.clone() };
     let mut number = 0_u64;
     let answer = ask(&args.socket, env, &request, out, |session, out| {
         if number == 0 {
-            writeln!(
-                out,
-                "{:<24} {:<4} {:<32} {:<24} {:>5} {:>12} {:>12} {:>8} {:>8}",
-                "CLIENT",
-                "VIA",
-                "USER",
-                "RELAYED",
-                "PEERS",
-                "TO PEERS",
-                "TO CLIENT",
-                "AGE",
-                "EXPIRES"
-            )?;
+            session_titles(out)?;
         }
         number += 1;
-        let seconds = |seconds: u64| show_duration(Duration::from_secs(seconds));
-        writeln!(
-            out,
-            "{:<24} {:<4} {:<32} {:<24} {:>5} {:>12} {:>12} {:>8} {:>8}",
-            session.client,
-            session.transport,
-            session.user.escape_debug().to_string(),
-            session.relayed_addresses.join(","),
-            session.permissions,
-            session.traffic.bytes_to_peers,
-            session.traffic.bytes_to_clients,
-            seconds(session.age_seconds),
-            seconds(session.expires_in_seconds),
-        )
+        session_line(&session, out)
     })?;
     match answer {
         _ if args.socket.json => {}
@@ -206,7 +205,7 @@ pub(super) fn sessions(
         Answer::Sessions(_) => {}
         other => return Err(another_answer(&other)),
     }
-    Ok(())
+    Ok(0)
 }
 
 /// Ends allocations.

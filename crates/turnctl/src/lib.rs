@@ -1,6 +1,7 @@
 //! turnctl: one file for each subcommand.
 #![forbid(unsafe_code)]
 
+mod ask_fleet;
 mod bans;
 mod bench;
 mod certs;
@@ -26,6 +27,7 @@ mod private_file;
 pub mod report;
 mod running;
 mod server_files;
+mod session_table;
 mod snippet;
 mod socket;
 mod test_link;
@@ -44,7 +46,7 @@ pub use bans::{BanArgs, UnbanArgs};
 pub use bench::{BenchArgs, BenchError};
 pub use check::CheckArgs;
 pub use completions_and_man::{CompletionsArgs, ManArgs};
-pub use control::{KickArgs, LogLevelArgs, SessionsArgs};
+pub use control::{KickArgs, LogLevelArgs, SessionsArgs, StatusArgs};
 pub use credentials::CredentialsArgs;
 pub use doctor::DoctorArgs;
 pub use drain::DrainArgs;
@@ -99,8 +101,7 @@ pub enum Command {
     /// Test whether the server answers; for health checks
     Health(HealthArgs),
     /// Show the state of the running server
-    #[command(after_help = "Example:\n  turnctl status --json")]
-    Status(SocketArgs),
+    Status(StatusArgs),
     /// List the allocations of the running server
     Sessions(SessionsArgs),
     /// Watch the busiest allocations of the running server
@@ -177,8 +178,8 @@ impl Cli {
                 completions_and_man::completions(args, Self::command(), out).map(ok)
             }
             Command::Man(args) => completions_and_man::man(args, Self::command(), err).map(ok),
-            Command::Status(args) => control::status(args, env, out).map(ok),
-            Command::Sessions(args) => control::sessions(args, env, out).map(ok),
+            Command::Status(args) => control::status(args, env, out),
+            Command::Sessions(args) => control::sessions(args, env, out),
             Command::Top(args) => top::run(args, env, out).map(ok),
             Command::Kick(args) => control::kick(args, env, out).map(ok),
             Command::Ban(args) => bans::ban(args, env, out).map(ok),

@@ -185,6 +185,7 @@ pub(super) fn another_answer(answer: &Answer) -> CtlError {
         Answer::Kicked(_) => "a count of ended allocations",
         Answer::Bans(_) => "bans",
         Answer::Fleet(_) => "a fleet",
+        Answer::FleetStatus(_) => "the state of a fleet",
         Answer::Messages(_) => "messages",
         Answer::Certificates(_) => "certificates",
         Answer::Page(_) => "a token for the status page",

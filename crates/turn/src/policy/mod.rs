@@ -29,7 +29,7 @@ pub use ports::snapshot::{LeasedPort, PortsSnapshot, ReservedPort, Resting, Rest
 pub use ports::{
     LeaseError, PORT_QUARANTINE, PortLease, PortPool, PortRange, PortRangeError, Wish,
 };
-pub use quota::{Quota, QuotaError, QuotaTicket, SpentByUser, User};
+pub use quota::{Quota, QuotaError, QuotaTicket, SpentByUser, User, UserTag};
 pub use rates::{Each, Exceeded, RateLimits, Rates, Scope};
 pub use requests::{REQUESTS_PER_SECOND, RequestBudget, RequestLimit};
 pub use source_budget::{SourceBudget, subscriber};

@@ -1,12 +1,17 @@
 //! How many allocations one user holds, and how many there are; and what a user has spent of the
 //! rates ([`Meter`]), over all allocations and shards.
 
+mod sharing;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+use self::sharing::Sharing;
+pub use self::sharing::UserTag;
 use super::meter::{Meter, Spent};
 use crate::clock::{TakeOver, Tick};
 use crate::user::UserId;
@@ -20,6 +25,9 @@ pub enum QuotaError {
     /// The user holds as many as it may.
     #[error("the user holds as many allocations as it may")]
     User,
+    /// With those that it holds on other servers of the fleet, the user holds as many as it may.
+    #[error("the user holds as many allocations as it may, with those on other servers")]
+    UserElsewhere,
     /// There are as many as may be.
     #[error("there are as many allocations as may be")]
     All,
@@ -52,6 +60,8 @@ impl User {
 pub struct Quota {
     per_user: AtomicU32,
     in_all: AtomicU32,
+    /// How often a user was refused because of what it holds on other servers.
+    refused_elsewhere: AtomicU64,
     held: Mutex<Held>,
 }
 
@@ -63,6 +73,8 @@ struct Held {
     users: HashMap<UserId, Entry>,
     /// Users without, in the order in which they gave up their last.
     remembered: VecDeque<UserId>,
+    /// With other servers, if it is shared with any.
+    sharing: Option<Box<Sharing>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +90,7 @@ impl Quota {
     #[must_use]
     pub fn new(per_user: u32, in_all: u32) -> Self {
         let (per_user, in_all) = (AtomicU32::new(per_user), AtomicU32::new(in_all));
-        Self { per_user, in_all, held: Mutex::default() }
+        Self { per_user, in_all, refused_elsewhere: AtomicU64::new(0), held: Mutex::default() }
     }
 
     /// Has other limits hold, for what begins from now on.
@@ -96,8 +108,14 @@ impl Quota {
         let mut held = self.lock();
         held.forget(|meter| meter.is_whole(now));
         let known = held.users.get(user).map_or(0, |entry| entry.count);
-        if known >= self.per_user.load(Ordering::Relaxed) {
+        let per_user = self.per_user.load(Ordering::Relaxed);
+        if known >= per_user {
             return Err(QuotaError::User);
+        }
+        let elsewhere = held.sharing.as_ref().map_or(0, |sharing| sharing.elsewhere(user, now));
+        if known.saturating_add(elsewhere) >= per_user {
+            self.refused_elsewhere.fetch_add(1, Ordering::Relaxed);
+            return Err(QuotaError::UserElsewhere);
         }
         let in_all = self.in_all.load(Ordering::Relaxed);
         if in_all > 0 && held.in_all >= in_all {
@@ -149,6 +167,9 @@ impl Quota {
         entry.count += 1;
         let (user, is_first) = (Arc::clone(&entry.user), entry.count == 1);
         held.holders += usize::from(is_first);
+        if let Some(sharing) = &mut held.sharing {
+            sharing.note(user.id());
+        }
         QuotaTicket { quota: Arc::clone(self), user, is_first }
     }
 
@@ -156,6 +177,86 @@ impl Quota {
     #[must_use]
     pub fn users(&self) -> usize {
         self.lock().holders
+    }
+
+    /// Has other servers count as well, which all know users by tags of this key; or none any more. What was shared before
+    /// is forgotten.
+    pub fn share(&self, key: Option<&[u8; 32]>) {
+        self.lock().sharing = key.map(|key| Box::new(Sharing::new(key)));
+    }
+
+    /// Whether other servers count as well.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.lock().sharing.is_some()
+    }
+
+    /// Waits until a user holds another number of allocations than was told. Of two who wait, the one that came last is
+    /// woken.
+    pub fn poll_changed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut held = self.lock();
+        let sharing = held.sharing.as_mut();
+        match sharing.is_some_and(|sharing| sharing.has_changed(context.waker())) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    /// What the other servers are to be told: of the users that hold another number than before, how many each holds.
+    #[must_use]
+    pub fn changed(&self) -> Vec<(UserTag, u32)> {
+        let mut held = self.lock();
+        let Held { users, sharing: Some(sharing), .. } = &mut *held else { return Vec::new() };
+        let changed = sharing.take_changed().into_iter();
+        let counts: Vec<_> = changed
+            .map(|user| {
+                let count = users.get(&user).map_or(0, |entry| entry.count);
+                (user, count)
+            })
+            .collect();
+        let tags = sharing.tags().clone();
+        // Nobody waits for the hashes.
+        drop(held);
+        counts.into_iter().map(|(user, count)| (tags.of(&user), count)).collect()
+    }
+
+    /// What a server is to be told that knows nothing yet: of all users that hold allocations, how many each holds.
+    #[must_use]
+    pub fn counted(&self) -> Vec<(UserTag, u32)> {
+        let held = self.lock();
+        let Some(sharing) = &held.sharing else { return Vec::new() };
+        let tags = sharing.tags().clone();
+        let holders = held.users.values().filter(|entry| entry.count > 0);
+        let counts: Vec<_> = holders.map(|entry| (Arc::clone(&entry.user), entry.count)).collect();
+        drop(held);
+        counts.into_iter().map(|(user, count)| (tags.of(user.id()), count)).collect()
+    }
+
+    /// What another server has told. If it `is_new`, what it told before does not hold any more. A count holds for 30
+    /// seconds, unless it is told again.
+    pub fn hear(
+        &self,
+        server: &str,
+        is_new: bool,
+        users: impl IntoIterator<Item = (UserTag, u32)>,
+        now: Tick,
+    ) {
+        if let Some(sharing) = &mut self.lock().sharing {
+            sharing.hear(server, is_new, users.into_iter(), now);
+        }
+    }
+
+    /// Frees what other servers have told too long ago. It does not hold any more in any case.
+    pub fn forget_elsewhere(&self, now: Tick) {
+        if let Some(sharing) = &mut self.lock().sharing {
+            sharing.forget(now);
+        }
+    }
+
+    /// How often a user was refused because of what it holds on other servers.
+    #[must_use]
+    pub fn refused_elsewhere(&self) -> u64 {
+        self.refused_elsewhere.load(Ordering::Relaxed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -204,7 +305,11 @@ impl Held {
         self.in_all -= 1;
         let Some(entry) = self.users.get_mut(user.id()) else { return };
         entry.count -= 1;
-        if entry.count > 0 {
+        let count = entry.count;
+        if let Some(sharing) = &mut self.sharing {
+            sharing.note(user.id());
+        }
+        if count > 0 {
             return;
         }
         self.holders -= 1;

@@ -69,6 +69,7 @@ mod tests {
     fn this_server_is_understood() {
         let own = |cause: Cause| of(cause.code().number(), cause.reason());
         assert_eq!(own(Cause::UserAllocations), Some(Shortage::User));
+        assert_eq!(own(Cause::UserAllocationsElsewhere), Some(Shortage::User));
         assert_eq!(own(Cause::AllAllocations), Some(Shortage::All));
         assert_eq!(own(Cause::NoRelayPort), Some(Shortage::Ports));
         assert_eq!(own(Cause::KeptPorts), Some(Shortage::KeptPorts));

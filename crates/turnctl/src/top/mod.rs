@@ -1,4 +1,4 @@
-//! `turnctl top`: the sessions of the running server, the busiest first, again and again.
+//! `turnctl top`: the sessions of the running server, or of all of its fleet, the busiest first, again and again.
 
 mod rates;
 mod screen;
@@ -15,12 +15,16 @@ use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use self::rates::Sample;
 use self::screen::Screen;
 use super::CtlError;
+use super::ask_fleet;
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, parse_duration};
 use taciturn_control::{Answer, Request};
 
 /// How long a paused screen waits for a key at a time.
 const PAUSED: Duration = Duration::from_secs(60);
+
+/// The shortest interval for a fleet.
+const SHORTEST_OF_FLEET: Duration = Duration::from_secs(2);
 
 /// The longest interval.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -30,7 +34,8 @@ const LONGEST: Duration = Duration::from_secs(3600);
 #[command(
     after_help = "Keys:\n  q quit, s sort by another column, p pause, u filter by user name,\n  \
     arrows, PgUp, PgDn and Home scroll\n\n\
-    Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds."
+    Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds.\n  \
+    turnctl top --fleet"
 )]
 pub struct TopArgs {
     /// Control socket of the server [default: the usual path for this machine or user]
@@ -45,6 +50,9 @@ pub struct TopArgs {
     /// Only this user: the USERNAME, or the name that follows the expiry time in it
     #[arg(long)]
     user: Option<String>,
+    /// On all servers of the fleet
+    #[arg(long)]
+    fleet: bool,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
@@ -52,8 +60,16 @@ fn interval(text: &str) -> Result<Duration, String> {
     parse_duration(text).filter(good).ok_or_else(|| "write 1s to 1h".to_owned())
 }
 
+/// The interval is shorter than the servers of a fleet may be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("--interval: with --fleet write {} s or more: all servers of the fleet are asked each time", SHORTEST_OF_FLEET.as_secs())]
+struct TooOften;
+
 /// Runs it until a key ends it, or once.
 pub(super) fn run(args: &TopArgs, env: &Environment, out: &mut dyn Write) -> Result<(), CtlError> {
+    if args.fleet && args.interval < SHORTEST_OF_FLEET {
+        return Err(CtlError::mistake(TooOften));
+    }
     // If the server cannot be reached at all, the error is printed before the screen is set up.
     let first = sample(args, env)?;
     if args.once || !io::stdout().is_terminal() {
@@ -101,6 +117,11 @@ fn watch(
 /// Asks the server for its state and its sessions.
 fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
     let socket = SocketArgs { socket: args.socket.clone(), json: false };
+    if args.fleet {
+        let (fleet, sessions) =
+            ask_fleet::gather(&socket, env, true, args.user.clone(), &mut io::sink())?;
+        return Ok(Sample::of_fleet(Instant::now(), fleet, sessions));
+    }
     let server = match ask_once(&socket, env, &Request::Status, &mut io::sink())? {
         Answer::Status(status) => *status,
         other => return Err(another_answer(&other)),
@@ -112,7 +133,7 @@ fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
         Ok(())
     })?;
     match answer {
-        Answer::Sessions(_) => Ok(Sample { at: Instant::now(), server, sessions }),
+        Answer::Sessions(_) => Ok(Sample::of_server(Instant::now(), server, sessions)),
         other => Err(another_answer(&other)),
     }
 }

@@ -3,14 +3,44 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use taciturn_control::{Session, Status, Traffic};
+use super::super::ask_fleet;
+use taciturn_control::{FleetStatus, NodeStatus, Session, Status, Traffic};
 
-/// The state of the server at one moment.
+/// The state of the server, or of all servers of its fleet, at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Sample {
     pub(super) at: Instant,
-    pub(super) server: Status,
+    /// One, without the name of a node, unless the whole fleet was asked.
+    pub(super) servers: Vec<NodeStatus>,
+    /// Who of the fleet has not answered, in words; `None` for one server.
+    pub(super) fleet: Option<Vec<String>>,
     pub(super) sessions: Vec<Session>,
+}
+
+impl Sample {
+    /// Of one server.
+    pub(super) fn of_server(at: Instant, server: Status, sessions: Vec<Session>) -> Self {
+        let server = NodeStatus {
+            node: String::new(),
+            version: server.version,
+            started_at: server.started_at,
+            ready: server.ready,
+            allocations: server.allocations,
+            users: server.users,
+            connections: server.connections,
+            relay_ports: server.relay_ports,
+            relay_ports_used: server.relay_ports_used,
+            traffic: server.traffic,
+            sessions_left_out: 0,
+        };
+        Self { at, servers: vec![server], fleet: None, sessions }
+    }
+
+    /// Of all servers that have answered.
+    pub(super) fn of_fleet(at: Instant, fleet: FleetStatus, sessions: Vec<Session>) -> Self {
+        let notes = ask_fleet::notes(&fleet);
+        Self { at, servers: fleet.answered, fleet: Some(notes), sessions }
+    }
 }
 
 /// Bytes and packets each way, in all.
@@ -47,6 +77,11 @@ pub(super) struct Rate {
 }
 
 impl Rate {
+    fn plus(self, other: Self) -> Self {
+        let each = |one: [f64; 2], other: [f64; 2]| [one[0] + other[0], one[1] + other[1]];
+        Self { bits: each(self.bits, other.bits), packets: each(self.packets, other.packets) }
+    }
+
     /// Both ways.
     pub(super) fn all_bits(&self) -> f64 {
         self.bits.iter().sum()
@@ -62,9 +97,10 @@ impl From<Traffic> for Counters {
     }
 }
 
-/// The identity of a session: unique in a server at any time.
-fn id(session: &Session) -> (&str, &str, &[String]) {
-    (&session.client, &session.transport, &session.relayed_addresses)
+/// The identity of a session: unique at any time.
+fn id(session: &Session) -> (Option<&str>, &str, &str, &[String]) {
+    let Session { node, client, transport, relayed_addresses, .. } = session;
+    (node.as_deref(), client, transport, relayed_addresses)
 }
 
 /// The bytes that were relayed, both ways.
@@ -72,12 +108,19 @@ pub(super) const fn bytes(traffic: &Traffic) -> u64 {
     traffic.bytes_to_peers.saturating_add(traffic.bytes_to_clients)
 }
 
-/// The rates of the server, from two samples; `None` if it was restarted in between.
-pub(super) fn of_server(before: &Sample, now: &Sample) -> Option<Rate> {
-    let counters = Counters::from(now.server.traffic).since(before.server.traffic.into());
-    let same = before.server.started_at == now.server.started_at;
+/// The rates of the servers together, from two samples: of those that are in both, and were not restarted in between.
+/// `None` if there is none.
+pub(super) fn of_servers(before: &Sample, now: &Sample) -> Option<Rate> {
     let time = now.at.saturating_duration_since(before.at);
-    counters.filter(|_| same).map(|counters| counters.over(time))
+    let rates = now.servers.iter().filter_map(|server| {
+        let is_same = |earlier: &&NodeStatus| {
+            (&earlier.node, earlier.started_at) == (&server.node, server.started_at)
+        };
+        let earlier = before.servers.iter().find(is_same)?;
+        let counters = Counters::from(server.traffic).since(earlier.traffic.into());
+        counters.map(|counters| counters.over(time))
+    });
+    rates.reduce(Rate::plus)
 }
 
 /// The rate of each session of the later sample, in its order. A session that was not there before
@@ -117,6 +160,7 @@ pub(super) mod tests {
 
     pub(in super::super) fn session(client: &str, age: u64, bytes: [u64; 2]) -> Session {
         Session {
+            node: None,
             client: client.to_owned(),
             transport: "udp".to_owned(),
             user: "2000000000:@alice:domain.org".to_owned(),
@@ -153,7 +197,7 @@ pub(super) mod tests {
             carried_over: None,
             kernel_relay: None,
         };
-        Sample { at: start + Duration::from_millis(millis), server, sessions }
+        Sample::of_server(start + Duration::from_millis(millis), server, sessions)
     }
 
     #[test]
@@ -163,7 +207,7 @@ pub(super) mod tests {
         let now = sample(start, 2000, [3000, 800], vec![session("a", 62, [2000, 500])]);
         let rates = of_sessions(&before, &now);
         assert_eq!(rates, [Some(Rate { bits: [4000.0, 0.0], packets: [5.0, 0.0] })]);
-        let server = of_server(&before, &now).unwrap();
+        let server = of_servers(&before, &now).unwrap();
         assert_eq!(server, Rate { bits: [8000.0, 3200.0], packets: [10.0, 4.0] });
         assert_eq!(server.all_bits(), 11_200.0);
     }
@@ -197,15 +241,40 @@ pub(super) mod tests {
         let start = Instant::now();
         let before = sample(start, 0, [100; 2], Vec::new());
         let mut now = sample(start, 2000, [5000; 2], Vec::new());
-        now.server.started_at = 1001;
-        assert_eq!(of_server(&before, &now), None);
-        assert_eq!(of_server(&now, &before), None, "counters that went back");
+        now.servers[0].started_at = 1001;
+        assert_eq!(of_servers(&before, &now), None);
+        assert_eq!(of_servers(&now, &before), None, "counters that went back");
+    }
+
+    #[test]
+    fn of_a_fleet_the_servers_count_that_are_in_both_samples() {
+        let start = Instant::now();
+        let of = |millis, nodes: &[(&str, u64, [u64; 2])]| {
+            let mut fleet = sample(start, millis, [0; 2], vec![session("a", 60, [0; 2])]);
+            let server = fleet.servers[0].clone();
+            let server = |(node, started_at, bytes): &(&str, u64, [u64; 2])| NodeStatus {
+                node: (*node).to_owned(),
+                started_at: *started_at,
+                traffic: traffic(*bytes),
+                ..server.clone()
+            };
+            fleet.servers = nodes.iter().map(server).collect();
+            fleet
+        };
+        let mut before = of(0, &[("a", 1, [0; 2]), ("b", 1, [500; 2]), ("c", 1, [0; 2])]);
+        let now = [("a", 1, [100, 0]), ("b", 1, [600; 2]), ("c", 2, [900; 2]), ("d", 1, [9; 2])];
+        let mut now = of(1000, &now);
+        assert_eq!(of_servers(&before, &now).unwrap().bits, [1600.0, 800.0]);
+        // The same client of two nodes is two sessions.
+        before.sessions[0].node = Some("a".into());
+        now.sessions[0].node = Some("b".into());
+        assert_eq!(of_sessions(&before, &now), [None]);
     }
 
     #[test]
     fn two_samples_at_one_moment_divide_nothing_by_zero() {
         let now = sample(Instant::now(), 0, [100; 2], vec![session("a", 0, [100; 2])]);
-        let rates = [of_server(&now, &now), of_sessions(&now, &now)[0]];
+        let rates = [of_servers(&now, &now), of_sessions(&now, &now)[0]];
         assert!(rates.iter().all(|rate| rate.unwrap().all_bits().is_finite()));
     }
 }

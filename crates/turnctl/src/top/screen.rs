@@ -10,7 +10,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Paragraph, Row, Sparkline, Table};
 
-use super::rates::{self, Rate, Sample, of_server, of_sessions};
+use super::rates::{self, Rate, Sample, of_servers, of_sessions};
 use super::show::{self, TEXTS, TITLES, WIDTHS};
 use taciturn_control::Session;
 
@@ -101,7 +101,7 @@ impl Screen {
     /// Shows another sample.
     pub(super) fn take(&mut self, sample: Sample) {
         self.rates = of_sessions(&self.now, &sample);
-        self.server = of_server(&self.now, &sample);
+        self.server = of_servers(&self.now, &sample);
         let rate = self.server.unwrap_or_default();
         for (history, bits) in self.history.iter_mut().zip(rate.bits) {
             if history.len() == HISTORY {
@@ -164,7 +164,7 @@ impl Screen {
             Constraint::Length(1),
         ]);
         let [server, to_peers, to_clients, _, table, keys] = areas.areas(frame.area());
-        frame.render_widget(show::server(&self.now.server, SystemTime::now()), server);
+        frame.render_widget(show::head(&self.now, SystemTime::now()), server);
         self.graph(frame, to_peers, 0, "to peers");
         self.graph(frame, to_clients, 1, "to clients");
         self.table(frame, table);
@@ -187,7 +187,7 @@ impl Screen {
         let rows = self.rows();
         let (number, page) = (rows.len(), self.page);
         let offset = self.offset.min(number.saturating_sub(page));
-        let columns = show::columns(area.width);
+        let columns = show::columns(area.width, self.now.fleet.is_some());
         let cells = |cells: [String; show::COLUMNS]| {
             let chosen = cells.into_iter().enumerate().filter(|(at, _)| columns.contains(at));
             Row::new(chosen.map(|(at, text)| {
@@ -200,7 +200,7 @@ impl Screen {
         let title = cells(TITLES.map(str::to_owned)).style(Style::new().bold());
         let chosen = WIDTHS.iter().enumerate().filter(|(at, _)| columns.contains(at));
         let widths = chosen.map(|(at, width)| match at {
-            0 => Constraint::Fill(1), // of names there is what is left
+            1 => Constraint::Fill(1), // of names there is what is left
             _ => Constraint::Length(*width),
         });
         frame.render_widget(Table::new(shown, widths).header(title), area);

@@ -3,26 +3,41 @@
 use std::io::{self, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::rates::{self, Rate, Sample, of_server, of_sessions};
-use taciturn_control::{Session, Status};
+use super::super::ask_fleet;
+use super::rates::{self, Rate, Sample, of_servers, of_sessions};
+use taciturn_control::{NodeStatus, Session};
 
 /// The titles of the columns; text first, then numbers.
-pub(super) const TITLES: [&str; COLUMNS] =
-    ["USER", "CLIENT", "VIA", "RELAYED", "PEERS", "TO PEERS", "TO CLIENT", "PKT/S", "TOTAL", "AGE"];
+pub(super) const TITLES: [&str; COLUMNS] = [
+    "NODE",
+    "USER",
+    "CLIENT",
+    "VIA",
+    "RELAYED",
+    "PEERS",
+    "TO PEERS",
+    "TO CLIENT",
+    "PKT/S",
+    "TOTAL",
+    "AGE",
+];
 
 /// How many there are, and how wide each is. A longer user name is cut on a screen, not in a table.
-pub(super) const COLUMNS: usize = 10;
-pub(super) const WIDTHS: [u16; COLUMNS] = [30, 23, 4, 22, 5, 12, 12, 7, 10, 7];
+pub(super) const COLUMNS: usize = 11;
+pub(super) const WIDTHS: [u16; COLUMNS] = [16, 30, 23, 4, 22, 5, 12, 12, 7, 10, 7];
 
 /// How many columns hold text: they begin at the left, numbers end at the right.
-pub(super) const TEXTS: usize = 4;
+pub(super) const TEXTS: usize = 5;
 
-/// The columns that a terminal of this width has room for.
-pub(super) const fn columns(width: u16) -> &'static [usize] {
-    match width {
-        140.. => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
-        100.. => &[0, 1, 2, 5, 6, 7, 9],
-        _ => &[0, 1, 5, 6, 9],
+/// The columns that a terminal of this width has room for. The first is that of the node, which only a fleet has.
+pub(super) const fn columns(width: u16, fleet: bool) -> &'static [usize] {
+    match (width, fleet) {
+        (140.., true) => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        (140.., false) => &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        (100.., true) => &[0, 1, 2, 3, 6, 7, 10],
+        (100.., false) => &[1, 2, 3, 6, 7, 8, 10],
+        (_, true) => &[0, 1, 6, 7, 10],
+        (_, false) => &[1, 2, 6, 7, 10],
     }
 }
 
@@ -31,6 +46,7 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
     let way = |way: usize| rate.map_or_else(|| "-".to_owned(), |rate| bits(rate.bits[way]));
     let packets = rate.map(|rate| rate.packets.iter().sum::<f64>());
     [
+        session.node.as_deref().unwrap_or_default().escape_debug().to_string(),
         // What clients call themselves is theirs to choose.
         session.user.escape_debug().to_string(),
         session.client.clone(),
@@ -45,8 +61,30 @@ pub(super) fn row(session: &Session, rate: Option<&Rate>) -> [String; COLUMNS] {
     ]
 }
 
-/// The state of the server, in one line.
-pub(super) fn server(server: &Status, now: SystemTime) -> String {
+/// The state of the server, or of the fleet, in one line.
+pub(super) fn head(sample: &Sample, now: SystemTime) -> String {
+    let Some(notes) = &sample.fleet else {
+        return sample.servers.first().map(|one| server(one, now)).unwrap_or_default();
+    };
+    let NodeStatus { allocations, users, relay_ports_used: used, relay_ports: all, .. } =
+        ask_fleet::sum(&sample.servers);
+    let mut head = format!(
+        "{} nodes: {allocations} sessions, {users} users, relay ports {}/{all} IPv4, {}/{all} IPv6",
+        sample.servers.len(),
+        used.ipv4,
+        used.ipv6
+    );
+    for note in notes {
+        head = format!("{note}. {head}");
+    }
+    let left_out = ask_fleet::sum(&sample.servers).sessions_left_out;
+    if left_out > 0 {
+        head += &format!("; {left_out} sessions that are silent for longest left out");
+    }
+    head
+}
+
+fn server(server: &NodeStatus, now: SystemTime) -> String {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let up = since.saturating_sub(Duration::from_secs(server.started_at)).as_secs();
     let state = if server.ready { "" } else { ", draining" };
@@ -73,16 +111,17 @@ pub(super) fn way(rate: Option<&Rate>, way: usize) -> String {
 
 /// Prints one table, the busiest session first.
 pub(super) fn table(before: &Sample, now: &Sample, out: &mut dyn Write) -> io::Result<()> {
-    let all = of_server(before, now);
-    writeln!(out, "{}", server(&now.server, SystemTime::now()))?;
+    let all = of_servers(before, now);
+    writeln!(out, "{}", head(now, SystemTime::now()))?;
     writeln!(out, "to peers   {}", way(all.as_ref(), 0))?;
     writeln!(out, "to clients {}", way(all.as_ref(), 1))?;
     let rates = of_sessions(before, now);
     let mut rows: Vec<_> = now.sessions.iter().zip(&rates).collect();
     rows.sort_by(|(_, a), (_, b)| busier(a.as_ref(), b.as_ref()));
-    line(&TITLES.map(str::to_owned), out)?;
+    let fleet = now.fleet.is_some();
+    line(&TITLES.map(str::to_owned), fleet, out)?;
     for (session, rate) in rows {
-        line(&row(session, rate.as_ref()), out)?;
+        line(&row(session, rate.as_ref()), fleet, out)?;
     }
     Ok(())
 }
@@ -93,9 +132,11 @@ pub(super) fn busier(a: Option<&Rate>, b: Option<&Rate>) -> std::cmp::Ordering {
     rate(b).total_cmp(&rate(a))
 }
 
-fn line(cells: &[String; COLUMNS], out: &mut dyn Write) -> io::Result<()> {
-    for (at, (cell, width)) in cells.iter().zip(WIDTHS).enumerate() {
-        let (gap, width) = (if at == 0 { "" } else { " " }, usize::from(width));
+fn line(cells: &[String; COLUMNS], fleet: bool, out: &mut dyn Write) -> io::Result<()> {
+    // Without a fleet there is no name of a node.
+    let first = usize::from(!fleet);
+    for (at, (cell, width)) in cells.iter().zip(WIDTHS).enumerate().skip(first) {
+        let (gap, width) = (if at == first { "" } else { " " }, usize::from(width));
         match at < TEXTS {
             true => write!(out, "{gap}{cell:<width$}")?,
             false => write!(out, "{gap}{cell:>width$}")?,
@@ -179,11 +220,32 @@ mod tests {
     }
 
     #[test]
+    fn a_fleet_has_a_column_for_the_node_sums_and_who_is_missing() {
+        let mut sessions = vec![session("192.0.2.3:3", 90, [0; 2])];
+        sessions[0].node = Some("fra1".to_owned());
+        let mut now = sample(Instant::now(), 0, [0; 2], sessions);
+        now.servers.push(now.servers[0].clone());
+        now.fleet = Some(vec!["2 of 3 nodes answered: nothing from c".to_owned()]);
+        now.servers[0].sessions_left_out = 4;
+        let mut out = Vec::new();
+        table(&now, &now, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(
+            lines[0],
+            "2 of 3 nodes answered: nothing from c. 2 nodes: 2 sessions, 2 users, relay ports 2/2202 IPv4, \
+             0/2202 IPv6; 4 sessions that are silent for longest left out"
+        );
+        assert!(lines[3].starts_with("NODE             USER"), "{text}");
+        assert!(lines[4].starts_with("fra1             2000000000:@alice"), "{text}");
+    }
+
+    #[test]
     fn a_server_that_drains_says_so() {
-        let mut draining = sample(Instant::now(), 0, [0; 2], Vec::new()).server;
-        draining.ready = false;
+        let mut draining = sample(Instant::now(), 0, [0; 2], Vec::new());
+        draining.servers[0].ready = false;
         let now = UNIX_EPOCH + Duration::from_secs(1000 + 3600);
-        let told = server(&draining, now);
+        let told = head(&draining, now);
         assert!(told.starts_with("taciturn 1.2.3, up 1h00m, draining: 0 sessions"), "{told}");
     }
 }

@@ -158,6 +158,115 @@ fn no_other_process_makes_the_memory_for_users_that_left_grow() {
     assert_eq!((held.users.len(), held.remembered.len()), (REMEMBERED, REMEMBERED));
 }
 
+/// Two servers of a fleet that tell each other all.
+struct Fleet([Arc<Quota>; 2]);
+
+impl Fleet {
+    fn new(per_user: u32) -> Self {
+        let quota = || {
+            let quota = Arc::new(Quota::new(per_user, 0));
+            quota.share(Some(&[7; 32]));
+            quota
+        };
+        Self([quota(), quota()])
+    }
+
+    /// What has changed on each is told to the other.
+    fn tell(&self, now: Tick) {
+        let Self([one, other]) = self;
+        for (from, to) in [(one, other), (other, one)] {
+            to.hear("other", false, from.changed(), now);
+        }
+    }
+}
+
+#[test]
+fn what_a_user_holds_elsewhere_counts_once_it_is_told() {
+    let fleet = Fleet::new(3);
+    let [here, there] = &fleet.0;
+    let mut held: Vec<_> = (0..2).map(|_| there.take(&id("alice"), NOW).unwrap()).collect();
+    fleet.tell(NOW);
+    held.push(here.take(&id("alice"), NOW).unwrap());
+    assert_eq!(here.take(&id("alice"), NOW).unwrap_err(), QuotaError::UserElsewhere);
+    assert!(here.take(&id("bob"), NOW).is_ok(), "others are not concerned");
+    // The other server has not heard of the third yet.
+    held.push(there.take(&id("alice"), NOW).unwrap());
+    fleet.tell(NOW);
+    for quota in &fleet.0 {
+        assert!(quota.take(&id("alice"), NOW).is_err(), "nothing further");
+    }
+    assert_eq!((here.refused_elsewhere(), there.refused_elsewhere()), (2, 0));
+    held.clear();
+    assert!(here.take(&id("alice"), NOW).is_err(), "not told yet");
+    fleet.tell(NOW);
+    assert!(here.take(&id("alice"), NOW).is_ok());
+}
+
+#[test]
+fn what_a_dead_server_has_told_ends_by_itself() {
+    let fleet = Fleet::new(1);
+    let [here, there] = &fleet.0;
+    let _held = there.take(&id("alice"), NOW).unwrap();
+    fleet.tell(NOW);
+    let at = |seconds: u64| Tick(NOW.0 + 1000 * seconds);
+    here.forget_elsewhere(at(29));
+    assert_eq!(here.take(&id("alice"), at(29)).unwrap_err(), QuotaError::UserElsewhere);
+    assert!(here.take(&id("alice"), at(30)).is_ok());
+    here.hear("other", false, there.counted(), at(31));
+    assert!(here.take(&id("alice"), at(32)).is_err(), "it lives");
+    here.hear("other", true, [], at(33));
+    assert!(here.take(&id("alice"), at(33)).is_ok(), "it has begun anew");
+}
+
+#[test]
+fn without_a_fleet_nothing_is_noted_and_nothing_told_is_heard() {
+    let quota = Arc::new(Quota::new(1, 0));
+    assert!(!quota.is_shared() && Fleet::new(1).0[0].is_shared());
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let held = quota.take(&id("alice"), NOW).unwrap();
+    assert!(quota.poll_changed(&mut context).is_pending());
+    assert!(quota.changed().is_empty() && quota.counted().is_empty());
+    drop(held);
+    quota.share(Some(&[7; 32]));
+    assert!(quota.poll_changed(&mut context).is_pending(), "that was before");
+    let other = Fleet::new(1);
+    let _held = other.0[0].take(&id("alice"), NOW).unwrap();
+    let told = other.0[0].counted();
+    quota.hear("other", false, told.clone(), NOW);
+    assert!(quota.take(&id("alice"), NOW).is_err());
+    quota.share(None);
+    quota.hear("other", false, told, NOW);
+    assert!(quota.take(&id("alice"), NOW).is_ok());
+    assert!(quota.changed().is_empty());
+}
+
+#[test]
+fn who_tells_the_others_is_woken_by_each_change() {
+    struct Woken(std::sync::atomic::AtomicUsize);
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let woken = Arc::new(Woken(Default::default()));
+    let waker = Arc::clone(&woken).into();
+    let mut context = Context::from_waker(&waker);
+    let Fleet([quota, _]) = Fleet::new(9);
+    assert!(quota.poll_changed(&mut context).is_pending());
+    let held = [quota.take(&id("alice"), NOW).unwrap(), quota.restore(&id("bob"))];
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1, "once is enough");
+    assert!(quota.poll_changed(&mut context).is_ready());
+    let mut told: Vec<_> = quota.changed().into_iter().map(|(_, count)| count).collect();
+    told.sort_unstable();
+    assert_eq!(told, [1, 1]);
+    assert!(quota.poll_changed(&mut context).is_pending());
+    drop(held);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+    // Who is gone is told of as well.
+    assert_eq!(quota.changed().iter().map(|(_, count)| count).sum::<u32>(), 0);
+    assert!(quota.counted().is_empty());
+}
+
 /// What a user does: takes a place, gives one up, spends a packet.
 fn act(
     quota: &Arc<Quota>,

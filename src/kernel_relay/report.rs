@@ -11,7 +11,7 @@ pub struct KernelReport {
     pub trouble: Option<String>,
     /// Channels that it relays now.
     pub channels: u64,
-    /// Channels that there is room for, of each address family.
+    /// Channels that there is room for.
     pub room: u64,
     /// Channels that found no room so far, and are relayed by the sockets.
     pub refused: u64,

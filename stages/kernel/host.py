@@ -48,10 +48,11 @@ def udp(name, address, port=0):
         return bound
 
 
-def like_a_wire(name, device):
-    """Has a veth give whole checksums and single packets to the other side, as a wire does."""
+def like_a_wire(name, device, sums=False):
+    """Has a veth give whole checksums and single packets to the other side, as a wire does. `sums`: the other side is
+    taken to have summed them up, as where a device does that."""
     with inside(name), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        for command, value in ((SET_TSO, 0), (SET_GSO, 0), (SET_TX_CHECKSUMS, 0), (SET_GRO, 1)):
+        for command, value in ((SET_TSO, 0), (SET_GSO, 0), (SET_TX_CHECKSUMS, int(sums)), (SET_GRO, 1)):
             data = ctypes.create_string_buffer(struct.pack("II", command, value))
             request = struct.pack("16sP", device.encode(), ctypes.addressof(data))
             fcntl.ioctl(any_socket, SIOCETHTOOL, request + bytes(16))

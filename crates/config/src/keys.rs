@@ -433,8 +433,8 @@ key_table! {
         /// listeners and of the relay.
         interfaces: Vec<InterfaceName> = Vec::new(), as r#"["eth0"]"#, Restart(ATTACHED);
 
-        /// Channels at a time, of each address family. One takes 256 bytes of the kernel's memory (IPv6: 450). Those
-        /// beyond it are relayed by the sockets.
+        /// Channels at a time. The tables take 128 bytes of the kernel's memory for each from the start, and a channel
+        /// 192 more (IPv6: up to 384). Those beyond it are relayed by the sockets.
         channels: u32 = 16_384, in 1..=1_048_576, Restart(ATTACHED);
 
         /// The directory in which `turnctl kernel-relay attach` has left the program. Used if it is there; otherwise

@@ -12,7 +12,7 @@ pub struct KernelRelay {
     pub trouble: Option<String>,
     /// Channels that it relays now.
     pub channels: u64,
-    /// Channels that there is room for, of each address family.
+    /// Channels that there is room for.
     pub room: u64,
     /// Channels that found no room since the start.
     pub refused_channels: u64,

@@ -42,7 +42,8 @@ pub fn keep(relay: &Arc<KernelRelay>) -> io::Result<()> {
                 relay.ways_changed();
             }
             if Instant::now() >= next {
-                next += BEAT;
+                // Not what was missed while the machine slept.
+                next = Instant::now() + BEAT;
                 relay.beat();
                 from = relay.check_ways(from, A_SECOND);
             }

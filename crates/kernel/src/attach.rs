@@ -136,15 +136,24 @@ fn attach_to(program: &mut SchedClassifier, interface: &str) -> Result<(Attached
     }
     // Where it is there already, that is said as an error of netlink; what matters is whether attaching works.
     let _ = tc::qdisc_add_clsact(interface);
-    detach_left(interface)?;
+    detach_filter(interface)?;
     let options = TcAttachOptions::Netlink(NlOptions::default());
     let id = program.attach_with_options(interface, TcAttachType::Ingress, options);
     let link = id.and_then(|id| program.take_link(id)).map_err(|error| fails(&error))?;
     Ok((AttachedTo::Clsact, Hold::Clsact { link }))
 }
 
-/// Detaches a filter of clsact that a process has left which was killed.
-pub(crate) fn detach_left(interface: &str) -> Result<bool, Error> {
+/// Detaches the filters of clsact from interfaces that a server has left which was killed, or ended without the right to
+/// detach them. Returns where there were any.
+#[must_use]
+pub fn detach_left(interfaces: &[String]) -> Vec<Attached> {
+    let left = interfaces.iter().filter(|interface| detach_filter(interface).unwrap_or(false));
+    left.map(|interface| Attached { interface: interface.clone(), to: AttachedTo::Clsact })
+        .collect()
+}
+
+/// Detaches the filter of clsact. Returns whether there was one.
+pub(crate) fn detach_filter(interface: &str) -> Result<bool, Error> {
     match tc::qdisc_detach_program(interface, TcAttachType::Ingress, NAME) {
         Ok(()) => Ok(true),
         Err(TcError::IoError(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),

@@ -21,7 +21,7 @@ mod stats;
 mod tests;
 mod traffic;
 
-pub use attach::{Attached, AttachedTo, Program, attach};
+pub use attach::{Attached, AttachedTo, Program, attach, detach_left};
 pub use error::{Error, NotInstalled};
 pub use flow::{Flow, Peer};
 pub use interface::{interface_kind, interfaces_with};

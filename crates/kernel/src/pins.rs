@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aya::maps::{Map, MapData};
 
-use super::attach::{Attached, AttachedTo, Hold, Program, detach_left};
+use super::attach::{Attached, AttachedTo, Hold, Program, detach_filter};
 use super::error::{Error, words};
 use super::layout::MAPS;
 use super::maps::Maps;
@@ -123,7 +123,7 @@ pub fn detach_pins(directory: &Path) -> Result<Vec<Attached>, Error> {
     for (name, path) in entries(directory)? {
         let attached = attached_by(&name);
         if attached.as_ref().is_some_and(|attached| attached.to == AttachedTo::Clsact) {
-            detach_left(name.trim_start_matches(FILTER))?;
+            detach_filter(name.trim_start_matches(FILTER))?;
             fs::remove_dir(&path).map_err(|error| failed(&path, error))?;
         } else {
             fs::remove_file(&path).map_err(|error| failed(&path, error))?;

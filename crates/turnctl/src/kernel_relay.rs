@@ -10,7 +10,9 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{CtlError, ServerFiles};
 use taciturn_config::{Config, Environment, ExternalIp};
-use taciturn_kernel::{attach, detach_pins, interfaces_with, is_pinned, let_through, pin};
+use taciturn_kernel::{
+    attach, detach_left, detach_pins, interfaces_with, is_pinned, let_through, pin,
+};
 
 /// The arguments of `kernel-relay`.
 #[derive(Clone, Debug, Args)]
@@ -85,11 +87,16 @@ pub(super) fn run(
             }
             (attached, "attached to")
         }
-        What::Detach(_) => {
+        What::Detach(_) if is_pinned(pins) => {
             let kernel = |error| CtlError::failure(RelayError::Kernel(error, ""));
             (detach_pins(pins).map_err(kernel)?, "detached from")
         }
+        // What a server has left that attached it itself, without links.
+        What::Detach(_) => (detach_left(&interfaces(&config)), "detached from"),
     };
+    if attached.is_empty() {
+        writeln!(out, "nothing was attached")?;
+    }
     for attached in attached {
         writeln!(out, "{done} {} ({})", attached.interface, attached.to)?;
     }
@@ -108,8 +115,7 @@ fn attach_all(
     let name = args.user.as_deref().or(of_config).unwrap_or("taciturn");
     let owner =
         account(name).ok_or_else(|| CtlError::mistake(RelayError::NoAccount(name.to_owned())))?;
-    let named: Vec<_> = config.kernel_relay.interfaces.iter().map(ToString::to_string).collect();
-    let interfaces = if named.is_empty() { interfaces(config) } else { named };
+    let interfaces = interfaces(config);
     let refused = |error| {
         let help = "\n  This needs root, or CAP_BPF and CAP_NET_ADMIN; and for the pins a BPF file system: \
                     mount -t bpf bpf /sys/fs/bpf";
@@ -122,8 +128,12 @@ fn attach_all(
     pin(program, pins, owner).map_err(refused)
 }
 
-/// Those that have the addresses of the listeners and of the relay.
+/// Those that are named, or that have the addresses of the listeners and of the relay.
 fn interfaces(config: &Config) -> Vec<String> {
+    let named: Vec<_> = config.kernel_relay.interfaces.iter().map(ToString::to_string).collect();
+    if !named.is_empty() {
+        return named;
+    }
     let listeners = config.listen.iter().filter(|listen| listen.transport.is_datagram());
     let mut addresses: Vec<IpAddr> = listeners.map(|listen| listen.address.ip()).collect();
     match &config.external_ip {

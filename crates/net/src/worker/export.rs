@@ -40,13 +40,13 @@ impl Core {
     /// # Errors
     /// If this process may have no more descriptors.
     pub(super) fn export(&self) -> io::Result<WorkerExport> {
-        // What the kernel has relayed until now goes along.
-        self.engine.borrow_mut().count_kernel();
         Ok(self.export_with_streams()?.0)
     }
 
     fn export_with_streams(&self) -> io::Result<(WorkerExport, Streams)> {
         let begun = Instant::now();
+        // What the kernel has relayed until now goes along.
+        self.engine.borrow_mut().count_kernel();
         let mut listeners = Vec::new();
         for listener in self.stream_listeners.borrow().all() {
             if let Some(socket) = listener.duplicate()? {

@@ -6,5 +6,6 @@
 
 pub mod admin;
 pub mod bans;
+pub mod kernel_relay;
 pub mod notify;
 pub mod process;

@@ -5,9 +5,10 @@ use std::io;
 use super::listeners::Closing;
 use super::server_handle::ServerHandle;
 use super::unix_time::unix;
+use crate::kernel_relay::KernelReport;
 use taciturn_control::{
-    CertificateSummary, ClosingListener, PortsUsed, RecordsState, ReloadOutcome, Session, Status,
-    TenantStatus, Traffic,
+    CertificateSummary, ClosingListener, KernelRelay, PacketCount, PortsUsed, RecordsState,
+    ReloadOutcome, Session, Status, TenantStatus, Traffic,
 };
 use taciturn_net::Snapshot;
 use taciturn_records::Totals;
@@ -59,6 +60,24 @@ pub(super) async fn status(
         tenants,
         carried_over: server.carried_over.clone(),
         records: server.recorder.as_ref().and_then(|recorder| records(recorder.totals())),
+        kernel_relay: kernel_relay(server.kernel.state()),
+    })
+}
+
+/// What the kernel relays, if it is wanted.
+fn kernel_relay(report: KernelReport) -> Option<KernelRelay> {
+    let KernelReport { wanted, attached, trouble, channels, room, refused, relayed, others } =
+        report;
+    let others = others.into_iter().filter(|(_, packets)| *packets > 0);
+    let count = |(reason, packets): (&str, u64)| PacketCount { reason: reason.to_owned(), packets };
+    wanted.then(|| KernelRelay {
+        attached,
+        trouble,
+        channels,
+        room,
+        refused_channels: refused,
+        relayed_packets: relayed,
+        other_packets: others.map(count).collect(),
     })
 }
 

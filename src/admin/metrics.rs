@@ -9,6 +9,7 @@ use super::ice::IceRefusal;
 use super::keys::peer_rule;
 use super::server_handle::{ServerHandle, SqlState};
 use super::tenants::tenants;
+use crate::kernel_relay::KernelReport;
 use taciturn_control::TenantStatus;
 use taciturn_net::{Counts, Snapshot};
 use taciturn_records::{Dropped, Recorder, Totals};
@@ -24,6 +25,7 @@ pub(super) fn page(server: &ServerHandle, now: &Snapshot) -> String {
     held(&mut page, server, now);
     by_tenant(&mut page, &tenants(server, now));
     process(&mut page, server);
+    kernel(&mut page, &server.kernel.state());
     page.0
 }
 
@@ -60,6 +62,27 @@ fn relayed(page: &mut Page, now: &Snapshot) {
         [("listener", now.overflowed.listeners), ("relay", now.overflowed.relays)]
     {
         page.sample(&[("socket", socket)], count);
+    }
+}
+
+fn kernel(page: &mut Page, report: &KernelReport) {
+    let help = "Interfaces on which the kernel relays channels. 0: the sockets relay everything.";
+    page.family("taciturn_kernel_relay_interfaces", GAUGE, help);
+    page.sample(&[], report.attached.len());
+    page.family("taciturn_kernel_relay_channels", GAUGE, "Channels that the kernel relays.");
+    page.sample(&[], report.channels);
+    let help = "Channels that found no room in the kernel, and are relayed by the sockets.";
+    page.family("taciturn_kernel_relay_refused_channels_total", COUNTER, help);
+    page.sample(&[], report.refused);
+    let help =
+        "Packets that the kernel has relayed. They are among taciturn_relayed_packets_total.";
+    page.family("taciturn_kernel_relay_packets_total", COUNTER, help);
+    page.sample(&[], report.relayed);
+    let help = "Packets of such channels that the kernel has not relayed, by reason. The sockets relay them, but for dropped ones.";
+    page.family("taciturn_kernel_relay_other_packets_total", COUNTER, help);
+    for reason in KernelReport::REASONS {
+        let packets = report.others.iter().find(|(other, _)| *other == reason);
+        page.sample(&[("reason", reason)], packets.map_or(0, |(_, packets)| *packets));
     }
 }
 

@@ -11,6 +11,7 @@ use super::ice::Ice;
 use super::listeners::Closing;
 use super::log_sink::LogSink;
 use super::test_links::TestLinks;
+use crate::kernel_relay::KernelRelay;
 use taciturn_config::Config;
 use taciturn_control::CarriedOver;
 use taciturn_net::external::External;
@@ -45,6 +46,7 @@ pub struct ServerHandle {
     pub(super) tests: Arc<TestLinks>,
     /// Who has credentials made over HTTP.
     pub(super) ice: Arc<Ice>,
+    pub(super) kernel: KernelRelay,
 }
 
 /// How the server is.
@@ -125,7 +127,14 @@ impl ServerHandle {
             page: Arc::default(),
             tests: Arc::new(TestLinks::new(Arc::clone(&shared.rules.guests))),
             ice: Arc::default(),
+            kernel: KernelRelay::default(),
         }
+    }
+
+    /// The same server, beside which the kernel relays.
+    #[must_use]
+    pub fn with_kernel(self, kernel: KernelRelay) -> Self {
+        Self { kernel, ..self }
     }
 
     /// The same server, which goes on with calls of another process.

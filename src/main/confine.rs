@@ -28,8 +28,9 @@ pub(super) struct Confined {
 }
 
 /// Gives up what is not needed once the ports are bound: root, capabilities, the file system, system
-/// calls, core dumps. Before any other thread is started, so that it holds for all of them.
-pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
+/// calls, core dumps. Before any other thread is started, so that it holds for all of them. `uses_maps`: maps of a
+/// program in the kernel stay in use.
+pub(super) fn confine(config: &Config, uses_maps: bool) -> Result<Confined, Failure> {
     let files = files(config);
     let (_, sockets) = database::files(config);
     // What is not there by now cannot be made behind the sandbox. Without it bans are not kept, which is said then.
@@ -78,7 +79,7 @@ pub(super) fn confine(config: &Config) -> Result<Confined, Failure> {
     }
     if config.process.seccomp {
         // Last: the calls of the steps before are not on the list.
-        match filter_system_calls() {
+        match filter_system_calls(uses_maps) {
             Ok(Filtered::Yes) => confined.calls = true,
             Ok(Filtered::No) => {
                 tracing::debug!("no seccomp on this machine: system calls are not filtered")

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use taciturn::admin::control::Order;
 use taciturn::admin::{self, Certificates, ListenerTable, ServerHandle};
+use taciturn::kernel_relay::KernelRelay;
 use taciturn::notify::Supervisor;
 use taciturn_config::uris::Host;
 use taciturn_config::{Config, ExternalIp, PageAccess};
@@ -209,10 +210,11 @@ impl<'a> Bound<'a> {
     /// # Errors
     /// If a privilege that the configuration drops cannot be dropped.
     pub(crate) fn confine(self) -> Result<Confined<'a>, Failure> {
-        let given_up = confine(&self.prepared.config)?;
+        let kernel = KernelRelay::open(&self.prepared.config, &self.prepared.external);
+        let given_up = confine(&self.prepared.config, kernel.is_there())?;
         // A thread of its own, which must not have more rights than the rest.
         self.prepared.log.sink().start_queue()?;
-        Ok(Confined { bound: self, given_up })
+        Ok(Confined { bound: self, given_up, kernel: kernel.keep() })
     }
 }
 
@@ -220,6 +222,7 @@ impl<'a> Bound<'a> {
 pub(crate) struct Confined<'a> {
     bound: Bound<'a>,
     given_up: confine::Confined,
+    kernel: KernelRelay,
 }
 
 impl<'a> Confined<'a> {
@@ -228,7 +231,7 @@ impl<'a> Confined<'a> {
     /// # Errors
     /// When the system refuses what every server needs: threads, epoll, randomness.
     pub(crate) fn start(self) -> Result<Started<'a>, Failure> {
-        let Self { bound, given_up } = self;
+        let Self { bound, given_up, kernel } = self;
         let Bound {
             prepared,
             runtime,
@@ -265,7 +268,8 @@ impl<'a> Confined<'a> {
         let workers = taciturn_net::start(sockets, lifetime, carried, |nonces| {
             let terms = terms(&config, &external, &extra);
             let shared = terms.begin(config.relay_ports, nonces, tickets);
-            records.ask(Shared { entrances: Arc::new(listeners.entrances(&config)), ..shared })
+            let entrances = Arc::new(listeners.entrances(&config));
+            records.ask(Shared { entrances, kernel: kernel.flows(), ..shared })
         })?;
         let (shared, restored) = (workers.shared().clone(), *workers.restored());
         // Before the first request, and what the process before this one has written is there by now.
@@ -282,6 +286,7 @@ impl<'a> Confined<'a> {
             in_use.certificate_report(),
             log.sink().clone(),
         );
+        let server = server.with_kernel(kernel);
         let server = match &carried_over {
             Some(carried_over) => server.carrying(carried_over.report.clone()),
             None => server,

@@ -6,6 +6,6 @@ use super::error::{Filtered, ProcessError};
 ///
 /// # Errors
 /// None.
-pub const fn filter_system_calls() -> Result<Filtered, ProcessError> {
+pub const fn filter_system_calls(_uses_maps: bool) -> Result<Filtered, ProcessError> {
     Ok(Filtered::No)
 }

@@ -16,16 +16,18 @@ use seccompiler::{
 
 use super::error::{Filtered, ProcessError};
 
-/// Denies every thread of this process all system calls that a relay does not need. This is irreversible.
+/// Denies every thread of this process all system calls that a relay does not need. This is irreversible. `uses_maps`:
+/// one that has maps of a program in the kernel open, and reads and writes them.
 ///
 /// # Errors
 /// When the kernel has seccomp and refuses all the same, as a filter from outside may make it.
-pub fn filter_system_calls() -> Result<Filtered, ProcessError> {
+pub fn filter_system_calls(uses_maps: bool) -> Result<Filtered, ProcessError> {
     let failed = |error: io::Error| ProcessError::Refused { step: "filter system calls", error };
     let Ok(architecture) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(Filtered::No);
     };
-    let program = program(architecture).map_err(|error| failed(io::Error::other(error)))?;
+    let program =
+        program(architecture, uses_maps).map_err(|error| failed(io::Error::other(error)))?;
     match apply_filter_all_threads(&program) {
         Ok(()) => Ok(Filtered::Yes),
         Err(SeccompError::Seccomp(error))
@@ -40,17 +42,18 @@ pub fn filter_system_calls() -> Result<Filtered, ProcessError> {
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-fn program(architecture: TargetArch) -> Result<BpfProgram, BackendError> {
+fn program(architecture: TargetArch, uses_maps: bool) -> Result<BpfProgram, BackendError> {
     let refuse = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
-    SeccompFilter::new(rules()?, refuse, SeccompAction::Allow, architecture)?.try_into()
+    SeccompFilter::new(rules(uses_maps)?, refuse, SeccompAction::Allow, architecture)?.try_into()
 }
 
-fn rules() -> Result<Rules, BackendError> {
+fn rules(uses_maps: bool) -> Result<Rules, BackendError> {
     // No rule is: with any arguments. The kernel decides on those from a bitmap (Linux 5.11), without
     // running the filter; the calls of a packet are all among them.
     let mut rules: Rules =
         ANY_ARGUMENTS.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
-    for (call, alternatives) in some_arguments() {
+    let maps = uses_maps.then(|| (libc::SYS_bpf, MAP_COMMANDS.map(first_argument).to_vec()));
+    for (call, alternatives) in some_arguments().into_iter().chain(maps) {
         let conditions = alternatives.into_iter().map(|condition| {
             let (argument, operator, value) = condition;
             let condition =
@@ -226,6 +229,13 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
     ]
 }
 
+/// BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM and BPF_MAP_DELETE_ELEM: no map is made, and no program loaded.
+const MAP_COMMANDS: [u64; 3] = [1, 2, 3];
+
+const fn first_argument(value: u64) -> Condition {
+    (0, SeccompCmpOp::Eq, value)
+}
+
 /// Linux 6.3 and later: one that can never be executed.
 const SEALED_FILE: libc::c_uint =
     libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING | libc::MFD_NOEXEC_SEAL;
@@ -247,12 +257,12 @@ mod tests {
     #[test]
     fn the_filter_compiles_for_this_processor() {
         let architecture = TargetArch::try_from(std::env::consts::ARCH).unwrap();
-        assert!(!program(architecture).unwrap().is_empty());
+        assert!(!program(architecture, true).unwrap().is_empty());
     }
 
     #[test]
     fn what_takes_over_a_machine_is_not_on_the_list() {
-        let rules = rules().unwrap();
+        let rules = rules(false).unwrap();
         for call in [
             libc::SYS_execve,
             libc::SYS_execveat,
@@ -278,6 +288,14 @@ mod tests {
     }
 
     #[test]
+    fn who_has_maps_open_may_use_them_and_make_no_other() {
+        let rules = rules(true).unwrap();
+        assert_eq!(rules.get(&libc::SYS_bpf).map(Vec::len), Some(3));
+        // BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_OBJ_GET, BPF_LINK_CREATE
+        assert!([0, 5, 6, 7, 28].iter().all(|command| !MAP_COMMANDS.contains(command)));
+    }
+
+    #[test]
     fn a_file_in_memory_is_one_that_can_be_sealed_and_no_program() {
         let allowed: Vec<_> = some_arguments()
             .into_iter()
@@ -291,7 +309,7 @@ mod tests {
     /// Filters of one argument are run; for the calls of each packet that would be work.
     #[test]
     fn the_calls_of_a_packet_are_allowed_without_a_look_at_their_arguments() {
-        let rules = rules().unwrap();
+        let rules = rules(false).unwrap();
         for call in [
             libc::SYS_recvmmsg,
             libc::SYS_sendmmsg,

@@ -49,6 +49,10 @@ programs_for() {
         echo coturn:turnadmin postgresql:pg_ctlcluster sqlite3:sqlite3 iproute2:ip openssl:openssl curl:curl jq:jq \
             python3:python3 procps:pgrep util-linux:setpriv
         ;;
+    kernel)
+        echo clang-14:clang-14 llvm-14:llvm-objcopy-14 linux-libc-dev:/usr/include/linux/bpf.h iproute2:ip \
+            python3:python3 curl:curl util-linux:setpriv
+        ;;
     packaging)
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \

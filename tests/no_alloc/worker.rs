@@ -100,6 +100,7 @@ fn a_worker_that_relays_allocates_nothing() {
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields { dscp: true, ecn: true, ttl: true },
+            kernel: None,
         }
     });
     let running = running.unwrap().go();

@@ -255,6 +255,9 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "records.url" => vec![plain("\"http://127.0.0.1:8080/records\"")],
         "records.stream" => with("\"records\"", "fleet.url", "\"redis://127.0.0.1\""),
         "records.addresses" => vec![plain("\"network\"")],
+        "kernel_relay.mode" => vec![plain("\"tc\"")],
+        "kernel_relay.interfaces" => vec![plain("[\"eth1\"]")],
+        "kernel_relay.pins" => vec![plain("\"/nowhere/at/all\"")],
         "process.user" => vec![plain("\"turn\"")],
         "process.stop" => vec![plain("\"drain:1h\"")],
         "listen.realm" => vec![

@@ -8,7 +8,9 @@ use super::address::{is_placeholder, parse_host};
 use super::config::{Config, Listen};
 use super::environment::Environment;
 use super::error::{Findings, Note, Source};
-use super::keys::{Admin, Auth, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning};
+use super::keys::{
+    Admin, Auth, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Tuning,
+};
 use super::read::Reader;
 use super::settings::Settings;
 use super::tenant::Server;
@@ -58,6 +60,7 @@ pub(super) fn check(
         fleet,
         ice: ice::read(reader),
         sql: sql_check::sql(reader, &state_dir),
+        kernel_relay: KernelRelay::read(reader),
         state_dir,
         realm,
     };

@@ -12,7 +12,8 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
 use super::keys::{
-    Admin, Auth, Fleet, Ice, Limits, Log, Peers, Process, Protocol, Records, Sql, Tuning,
+    Admin, Auth, Fleet, Ice, KernelRelay, Limits, Log, Peers, Process, Protocol, Records, Sql,
+    Tuning,
 };
 use super::tenant::Tenant;
 use super::transport::Transport;
@@ -70,6 +71,8 @@ pub struct Config {
     pub ice: Ice,
     /// Where records of what sessions have used go.
     pub records: Records,
+    /// What the kernel relays.
+    pub kernel_relay: KernelRelay,
     /// Where the server keeps what it made itself (the generated secret).
     pub state_dir: PathBuf,
 }

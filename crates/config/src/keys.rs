@@ -37,6 +37,7 @@ use super::account::Account;
 use super::allowed_peer::AllowedPeer;
 use super::change::Changes;
 use super::fleet::{FleetName, FleetUrl};
+use super::kernel_relay::{InterfaceName, KernelMode};
 use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Table, Tenants, Text};
 use super::key::OnReload::{Applied, Restart};
 use super::key::{Key, Section, Shows};
@@ -58,6 +59,7 @@ pub const MOST_WORKERS: u32 = 256;
 
 const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
 const CHOSEN: &str = "the database is chosen at the start";
+const ATTACHED: &str = "the program is attached while the server may do so: at the start";
 const JOINED: &str = "the fleet is joined at the start";
 const OPENED: &str = "where records go is opened at the start";
 const HOUR: Duration = seconds(3600);
@@ -538,6 +540,27 @@ key_table! {
         /// What of the address of a client a record has: "full" (address and port), "network" (/24 of IPv4, /48 of
         /// IPv6) or "none".
         addresses: RecordAddresses = RecordAddresses::Full, Restart(OPENED);
+    }
+
+    /// The kernel relays the data of bound channels by itself, without a way up to this server and down again. Packet
+    /// filters (nftables, ufw, fail2ban) and conntrack do not see what it relays: docs/kernel-relay.md.
+    [kernel_relay]
+    struct KernelRelay {
+        /// "off", or "tc": by a program at TC ingress. Needs CAP_BPF and CAP_NET_ADMIN at the start, or
+        /// `turnctl kernel-relay attach` before it. Without them, and for all that it does not take, the sockets relay.
+        mode: KernelMode = KernelMode::Off, Restart(ATTACHED);
+
+        /// Interfaces that clients' and peers' packets come in by. Default: those that have the addresses of the
+        /// listeners and of the relay.
+        interfaces: Vec<InterfaceName> = Vec::new(), as r#"["eth0"]"#, Restart(ATTACHED);
+
+        /// Channels at a time. The tables take 128 bytes of the kernel's memory for each from the start, and a channel
+        /// 192 more (IPv6: up to 384). Those beyond it are relayed by the sockets.
+        channels: u32 = 16_384, in 1..=1_048_576, Restart(ATTACHED);
+
+        /// The directory in which `turnctl kernel-relay attach` has left the program. Used if it is there; otherwise
+        /// the server attaches the program itself.
+        pins: Option<PathBuf> = Some(PathBuf::from("/sys/fs/bpf/taciturn")), Restart(ATTACHED);
     }
 
     [tuning]

@@ -29,6 +29,7 @@ mod fleet_check;
 mod hints;
 pub mod homeserver;
 mod ice;
+mod kernel_relay;
 mod key;
 mod key_table;
 mod keys;
@@ -83,10 +84,11 @@ pub use coturn::Translation;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
+pub use kernel_relay::{InterfaceName, KernelMode};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Ice, Limits, Log, MOST_WORKERS, Peers, Process, Protocol, Records,
-    SECTIONS, Sql, Tuning,
+    Admin, Auth, Fleet, Ice, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process, Protocol,
+    Records, SECTIONS, Sql, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};

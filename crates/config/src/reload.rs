@@ -50,6 +50,7 @@ impl Config {
             ice,
             records,
             sql,
+            kernel_relay,
             state_dir,
         } = &mut self;
         take_up(&mut changes, "realm", &old.realm, realm);
@@ -83,6 +84,7 @@ impl Config {
         take_up(&mut changes, "ice.uris", &old.ice.uris, &mut ice.uris);
         ice.take_up(&old.ice, &mut changes);
         records.take_up(&old.records, &mut changes);
+        kernel_relay.take_up(&old.kernel_relay, &mut changes);
         tuning.take_up(&old.tuning, &mut changes);
         list_listeners(&mut changes, &old.listen, listen);
         (self, changes.0)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::fleet_status::FleetStatus;
+use super::kernel_relay::KernelRelay;
 use super::session::{PortsUsed, Session, Traffic};
 use super::test_link::{TestLink, TestReport};
 
@@ -164,6 +165,9 @@ pub struct Status {
     /// Records of what sessions have used, where some wait or were dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub records: Option<RecordsState>,
+    /// What the kernel relays; not there if the configuration does not want it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_relay: Option<KernelRelay>,
 }
 
 /// Records of what sessions have used that are not where they should be.

@@ -24,6 +24,7 @@ mod codec;
 mod connection;
 mod error;
 mod fleet_status;
+mod kernel_relay;
 mod request;
 mod session;
 mod test_link;
@@ -42,6 +43,7 @@ pub use error::{Error, ErrorKind, Mismatch, Peer};
 pub use fleet_status::{
     FleetStatus, LONGEST_NODE_ANSWER, MOST_NODE_SESSIONS, NodeAnswer, NodeStatus,
 };
+pub use kernel_relay::{KernelRelay, PacketCount};
 pub use request::{Banned, DoctorFinding, Request};
 pub use session::{PortsUsed, Session, Traffic};
 pub use test_link::{TestLink, TestReport, TestSeen, TestedPair, TestedUri};

@@ -211,6 +211,15 @@ fn status() -> Status {
             ended: 2,
         }),
         records: Some(RecordsState { waiting: 3, dropped: 1, trouble: Some("why".into()) }),
+        kernel_relay: Some(KernelRelay {
+            attached: vec!["eth0 (tcx)".into()],
+            trouble: None,
+            channels: 2,
+            room: 16_384,
+            refused_channels: 0,
+            relayed_packets: 700,
+            other_packets: vec![PacketCount { reason: "ttl".into(), packets: 3 }],
+        }),
     }
 }
 
@@ -252,7 +261,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             last(Ok(Answer::Status(Box::new(status())))),
             good(&format!(
-                r#""status":{{"version":"0.2.0","started_at":1700000000,"ready":true,"workers":4,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"last_reload":{{"succeeded":true,"finished_at":1700000100}},"certificates":[{{"names":["turn.example.org"],"expires_at":1800000000}}],"closing_listeners":[{{"name":"old","address":"192.0.2.1:3478","transport":"udp","clients":5}}],"carried_over":{{"from_version":"0.1.0","allocations":12,"stayed":1,"ended":2}},"records":{{"waiting":3,"dropped":1,"trouble":"why"}}}}"#
+                r#""status":{{"version":"0.2.0","started_at":1700000000,"ready":true,"workers":4,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"last_reload":{{"succeeded":true,"finished_at":1700000100}},"certificates":[{{"names":["turn.example.org"],"expires_at":1800000000}}],"closing_listeners":[{{"name":"old","address":"192.0.2.1:3478","transport":"udp","clients":5}}],"carried_over":{{"from_version":"0.1.0","allocations":12,"stayed":1,"ended":2}},"records":{{"waiting":3,"dropped":1,"trouble":"why"}},"kernel_relay":{{"attached":["eth0 (tcx)"],"channels":2,"room":16384,"refused_channels":0,"relayed_packets":700,"other_packets":[{{"reason":"ttl","packets":3}}]}}}}"#
             )),
         ),
         (last(Ok(Answer::Sessions(7))), good(r#""sessions":7"#)),

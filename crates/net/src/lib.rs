@@ -27,6 +27,7 @@ pub mod external;
 mod failed_logins;
 mod handshakes;
 mod heartbeat;
+mod kernel_path;
 mod limit_names;
 mod listener;
 pub mod load_generator;
@@ -65,6 +66,7 @@ pub use counters::{Counts, EventCounts, Overflowed, RefusedHandshakes, Snapshot}
 pub use dtls_clients::DtlsSettings;
 pub use entrances::Entrances;
 pub use failed_logins::{FailedLogin, FailedLogins};
+pub use kernel_path::{FlowNumber, FlowTraffic, KernelFlow, KernelFlows};
 pub use limit_names::{AllowedAddress, LimitNames};
 pub use listener::bind::{ListenerChange, Listeners, Wanted};
 pub use listener::error::{BindError, DtlsUnavailable};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::batch::ip_fields::KeptFields;
 use super::entrances::Entrances;
 use super::failed_logins::FailedLogins;
+use super::kernel_path::KernelFlows;
 use super::limit_names::LimitNames;
 use super::reception::Reception;
 use super::usage::UsageSink;
@@ -38,4 +39,6 @@ pub struct Shared {
     pub wake_delay: Duration,
     /// Which fields of the IP header a relayed datagram keeps.
     pub kept_fields: KeptFields,
+    /// What relays bound channels in the kernel, if anything does. For as long as the workers run.
+    pub kernel: Option<Arc<dyn KernelFlows>>,
 }

@@ -10,7 +10,9 @@ use mio::{Interest, Registry, Token};
 use slab::Slab;
 
 use super::batch::ip_fields::KeptFields;
-use super::batch::system::{dont_fragment, overflowed, tell_icmp_errors, tell_ip_fields};
+use super::batch::system::{
+    dont_fragment, join_datagrams, overflowed, tell_icmp_errors, tell_ip_fields,
+};
 use super::counters::Overflowed;
 use super::listener::datagrams::Spoken;
 use super::listener::id::ListenerId;
@@ -91,6 +93,9 @@ pub(super) struct Sockets {
     had_icmp_errors: bool,
     /// The fields of IP headers that relayed datagrams keep: every socket tells them.
     kept_fields: KeptFields,
+    /// Whether the kernel may join datagrams of one sender (UDP_GRO). It does that before a program of the kernel sees
+    /// them, which could not tell them apart any more.
+    joins: bool,
 }
 
 impl Sockets {
@@ -99,6 +104,7 @@ impl Sockets {
         registry: Registry,
         icmp_errors: bool,
         kept_fields: KeptFields,
+        joins: bool,
     ) -> Self {
         Self {
             registry,
@@ -109,6 +115,7 @@ impl Sockets {
             icmp_errors,
             had_icmp_errors: icmp_errors,
             kept_fields,
+            joins,
         }
     }
 
@@ -129,6 +136,7 @@ impl Sockets {
         let v6 = listener.address.is_ipv6();
         // Another process may have listened on it, and have been configured otherwise.
         tell_ip_fields(&listener.socket, v6, self.kept_fields.negated(), self.kept_fields);
+        join_datagrams(&listener.socket, self.joins);
         entry.insert(listener);
         Ok(number)
     }
@@ -246,6 +254,9 @@ impl Sockets {
         address: SocketAddr,
     ) -> Result<RelayId, (&'static str, io::Error)> {
         let socket = open_relay(address).map_err(|error| ("open a relay socket", error))?;
+        if !self.joins {
+            join_datagrams(&socket, false);
+        }
         if self.icmp_errors {
             tell_icmp_errors(&socket, address.is_ipv6(), true)
                 .map_err(|error| ("ask for ICMP errors", error))?;
@@ -306,6 +317,7 @@ impl Sockets {
         // That process may have been configured otherwise.
         dont_fragment(&socket, v6, false)?;
         tell_icmp_errors(&socket, v6, self.icmp_errors)?;
+        join_datagrams(&socket, self.joins);
         let told = self.kept_fields.negated();
         let dont_fragment = Cell::new(false);
         self.adopt(RelaySocket {

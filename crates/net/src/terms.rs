@@ -130,6 +130,7 @@ impl Terms {
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
+            kernel: None,
         }
     }
 
@@ -170,6 +171,7 @@ impl Terms {
             limit_names: self.limit_names,
             wake_delay: self.wake_delay,
             kept_fields: self.kept_fields,
+            kernel: before.kernel.clone(),
         }
     }
 }

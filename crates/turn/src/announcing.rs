@@ -1,7 +1,7 @@
 //! Which channels another data path may serve (`DataPath`), and what it reports of them.
 //!
 //! Called after whatever may open or close a channel: ChannelBind, CreatePermission, Refresh, a deadline, a
-//! move, a reload, the end of the allocation. Without a data path all of this is compiled away.
+//! move, a reload, the end of the allocation. Without a data path none of this is computed.
 
 use super::allocations::{Allocation, Loose};
 use super::channel_route::ChannelRoute;
@@ -11,46 +11,52 @@ use super::effects::Outside;
 use super::parts::Parts;
 use super::policy::{Direction, RateLimits};
 use super::traffic::Usage;
-use super::types::{AllocationId, PeerAddr};
-use taciturn_stun::Family;
+use super::types::AllocationId;
 
 /// Announces what has changed for the channels of an allocation.
 pub(super) fn announce<O: Outside>(cx: &mut Context<'_, O>, id: AllocationId) {
-    if !O::IS_THERE {
+    if !cx.outside.is_there() {
         return;
     }
     let Parts { settings, rules, allocations, statistics, .. } = &mut *cx.parts;
     let Some(allocation) = allocations.get_mut(id) else { return };
     let is_limited = rules.rates.is_on();
-    // What goes to another relayed address of this server is decided packet by packet.
-    let is_own = |family, ip| settings.relay_address(family).is_some_and(|own| own.public == ip);
-    let may_serve = |peer: PeerAddr| {
-        let ip = peer.0.ip();
-        !is_limited && !is_own(Family::of(ip), ip)
-    };
-    let used = allocation.announce(cx.now.tick, may_serve, cx.outside);
+    // What a guest sends and gets is decided packet by packet as well.
+    let may_serve = !is_limited && allocation.guest.is_none();
+    let own = |family| settings.relay_address(family);
+    let used = allocation.announce(cx.now.tick, may_serve, own, cx.outside);
     charge(&rules.rates, cx.now.tick, allocation, used);
     allocation.count(used, statistics);
 }
 
 /// Announces that all channels of an allocation that leaves its tables are closed.
 pub(super) fn announce_end<O: Outside>(cx: &mut Context<'_, O>, allocation: &mut Loose) {
-    if !O::IS_THERE {
+    if !cx.outside.is_there() {
         return;
     }
     let Parts { rules, statistics, .. } = &mut *cx.parts;
-    let used = allocation.announce(cx.now.tick, |_| false, cx.outside);
+    let used = allocation.announce(cx.now.tick, false, |_| None, cx.outside);
     charge(&rules.rates, cx.now.tick, allocation, used);
     allocation.count(used, statistics);
 }
 
 /// Announces what has changed for all allocations.
 pub(super) fn announce_all<O: Outside>(cx: &mut Context<'_, O>) {
-    if O::IS_THERE {
+    if cx.outside.is_there() {
         for id in cx.parts.allocations.ids() {
             announce(cx, id);
         }
     }
+}
+
+/// Announces all channels as to a data path that has heard of none.
+pub(super) fn announce_anew<O: Outside>(cx: &mut Context<'_, O>) {
+    for id in cx.parts.allocations.ids() {
+        if let Some(allocation) = cx.parts.allocations.get_mut(id) {
+            allocation.forget_announced();
+        }
+    }
+    announce_all(cx);
 }
 
 /// Takes a report of another data path. Returns false if there is no such channel (any more).

@@ -16,4 +16,15 @@ pub struct ChannelRoute {
     pub relay: SocketAddr,
     /// The peer.
     pub peer: PeerAddr,
+    /// If the peer is a relayed transport address of this server: both addresses on its two sides.
+    pub between: Option<OwnPeer>,
+}
+
+/// The two relayed transport addresses between two clients of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OwnPeer {
+    /// That of the channel as peers know it.
+    pub relay: SocketAddr,
+    /// That of the peer as it is bound, if there is one.
+    pub peer: SocketAddr,
 }

@@ -169,14 +169,15 @@ pub trait Observer {
 
 /// A data path beside the shard that relays ChannelData by itself, in the kernel say.
 ///
-/// The shard announces the channels that may be served that way, and nothing else: no channel with one of
-/// the server's own relayed addresses as peer, and none at all while packets or bytes a second are limited,
-/// because those are decided packet by packet. Whatever the data path does not serve is relayed by
+/// The shard announces the channels that may be served that way, and nothing else: none of a guest's, and none at all
+/// while packets or bytes a second are limited, because those are decided packet by packet. On a channel whose peer is a
+/// relayed address of the server ([`ChannelRoute::between`]) the data path may relay to a client alone that has an
+/// announced channel the other way round: whether anybody has the address is decided packet by packet too. Whatever the data path does not serve is relayed by
 /// [`Shard::from_client`](super::Shard::from_client) and [`Shard::from_peer`](super::Shard::from_peer).
 pub trait DataPath {
-    /// Whether there is such a data path. Where there is none, the shard keeps and computes nothing for
+    /// Returns whether there is such a data path. Where there is none, the shard keeps and computes nothing for
     /// it.
-    const IS_THERE: bool;
+    fn is_there(&self) -> bool;
 
     /// The data path may serve a channel from now on, and until `until`: the earliest end of its binding,
     /// its permission and its allocation. Called again whenever a refresh, or anything else, moves that

@@ -198,7 +198,7 @@ mod tests;
 pub use accounting::{Accounted, SessionId, SessionIds};
 pub use alternates::Alternates;
 pub use cause::Cause;
-pub use channel_route::ChannelRoute;
+pub use channel_route::{ChannelRoute, OwnPeer};
 pub use connection_ids::ConnectionIds;
 pub use deadlines::Deadlines;
 pub use effects::{

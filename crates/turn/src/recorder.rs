@@ -160,7 +160,9 @@ impl Observer for Recorder {
 }
 
 impl DataPath for Recorder {
-    const IS_THERE: bool = false;
+    fn is_there(&self) -> bool {
+        false
+    }
 
     fn channel_opened(&mut self, _: ChannelRoute, _: Tick) {}
 

@@ -141,6 +141,11 @@ impl Shard {
         announcing::channel_used(&mut self.parts, now.tick, route, used)
     }
 
+    /// Announces all channels that another data path may serve, as to one that has heard of none.
+    pub fn announce_anew(&mut self, now: Now, outside: &mut impl Outside) {
+        self.enter(now, outside, announcing::announce_anew);
+    }
+
     /// The connection of a client is gone, and its allocation with it (RFC 8656 section 5), unless that may
     /// move.
     //= 8656-5-connection-ends

@@ -14,8 +14,8 @@ use super::session_table::{session_line, session_titles};
 use super::socket::{SocketArgs, another_answer, ask, ask_once};
 use taciturn_config::{Environment, LogFilter, parse_duration};
 use taciturn_control::{
-    Answer, CarriedOver, ClosingListener, PortsUsed, RecordsState, Request, Status, TenantStatus,
-    Traffic,
+    Answer, CarriedOver, ClosingListener, KernelRelay, PortsUsed, RecordsState, Request, Status,
+    TenantStatus, Traffic,
 };
 
 /// The arguments of `sessions`.
@@ -162,6 +162,9 @@ fn print_status(status: &Status, out: &mut dyn Write) -> io::Result<()> {
         let trouble = trouble.unwrap_or_default();
         writeln!(out, "  {:<16} {waiting} wait, {dropped} were dropped{trouble}", "records")?;
     }
+    if let Some(kernel) = &status.kernel_relay {
+        writeln!(out, "  {:<16} {}", "kernel relay", kernel_relay(kernel))?;
+    }
     let reload = if status.last_reload.succeeded { "good" } else { "refused; see the log" };
     writeln!(out, "  {:<16} {reload}", "last reload")
 }
@@ -180,6 +183,35 @@ fn print_tenant(tenant: &TenantStatus, out: &mut dyn Write) -> io::Result<()> {
         "tenant",
         name.escape_debug()
     )
+}
+
+/// What the kernel relays, in one line.
+fn kernel_relay(kernel: &KernelRelay) -> String {
+    let trouble = kernel.trouble.as_deref().map(|trouble| trouble.escape_debug().to_string());
+    if kernel.attached.is_empty() {
+        return format!("none: {}", trouble.unwrap_or_default());
+    }
+    let others: u64 = kernel.other_packets.iter().map(|count| count.packets).sum();
+    let reasons = kernel.other_packets.iter();
+    let reasons: Vec<_> =
+        reasons.map(|count| format!("{} {}", count.reason.escape_debug(), count.packets)).collect();
+    let mut line = format!(
+        "tc on {}: {} channels of {}, {} packets, {others} others",
+        kernel.attached.join(", ").escape_debug(),
+        kernel.channels,
+        kernel.room,
+        kernel.relayed_packets,
+    );
+    if others > 0 {
+        line = format!("{line} ({})", reasons.join(", "));
+    }
+    if kernel.refused_channels > 0 {
+        line = format!("{line}; {} channels found no room", kernel.refused_channels);
+    }
+    match trouble {
+        Some(trouble) => format!("{line}; {trouble}"),
+        None => line,
+    }
 }
 
 /// Prints the allocations there are, one a line. Returns the exit status.

@@ -19,6 +19,8 @@ mod homeserver;
 mod host;
 mod import_coturn;
 mod init;
+#[cfg(feature = "kernel-relay")]
+mod kernel_relay;
 mod media_servers;
 mod page;
 mod private_file;
@@ -55,6 +57,8 @@ pub use health::{HealthArgs, HealthError};
 pub use homeserver::SnippetArgs;
 pub use import_coturn::ImportArgs;
 pub use init::InitArgs;
+#[cfg(feature = "kernel-relay")]
+pub use kernel_relay::KernelRelayArgs;
 pub use page::PageArgs;
 pub use server_files::ServerFiles;
 pub use snippet::{SnippetForArgs, Target};
@@ -135,6 +139,9 @@ pub enum Command {
     TestLink(TestLinkArgs),
     /// Add, list and remove users, without a configuration file to edit
     Users(UsersArgs),
+    /// Attach or detach the program that relays channels in the kernel
+    #[cfg(feature = "kernel-relay")]
+    KernelRelay(KernelRelayArgs),
     /// Print a username and password that expire
     Credentials(CredentialsArgs),
     /// Load-test any TURN server and measure its performance
@@ -191,6 +198,8 @@ impl Cli {
             Command::LogLevel(args) => control::log_level(args, env, out).map(ok),
             Command::Certs(args) => certs::run(args, env, out),
             Command::Page(args) => page::run(args, env, out).map(ok),
+            #[cfg(feature = "kernel-relay")]
+            Command::KernelRelay(args) => kernel_relay::run(args, env, out).map(ok),
             Command::TestLink(args) => test_link::run(args, env, out).map(ok),
         };
         let error = match done.and_then(|code| Ok((code, out.flush()?))) {

@@ -187,7 +187,9 @@ impl OtherShards for World {
 }
 
 impl DataPath for World {
-    const IS_THERE: bool = true;
+    fn is_there(&self) -> bool {
+        true
+    }
 
     fn channel_opened(&mut self, route: ChannelRoute, until: Tick) {
         let before = self.channels.insert(route, until);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, Loaded, NoteLevel, OnRemoval, Place,
+    Config, ConfigErrors, Environment, ExternalIp, KernelMode, Loaded, NoteLevel, OnRemoval, Place,
     RecordAddresses, ServerArgs, SqlPlace, Stop, Transport,
 };
 use taciturn_tls::CertSource;
@@ -606,6 +606,28 @@ fn a_database_is_named_by_a_url_whose_password_nothing_shows() {
     ] {
         let errors = sql(toml).unwrap_err().to_string();
         assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{toml}: {errors}");
+    }
+}
+
+#[test]
+fn the_kernel_relays_where_that_is_wanted_and_by_interfaces_that_can_be() {
+    let relay = |toml: &str| Config::from_toml(&format!("[kernel_relay]\n{toml}\n"));
+    let usual = relay("").unwrap().config.kernel_relay;
+    assert_eq!((usual.mode, usual.channels), (KernelMode::Off, 16_384));
+    assert_eq!(usual.pins.unwrap().to_str(), Some("/sys/fs/bpf/taciturn"));
+    let read = relay("mode = \"tc\"\ninterfaces = [\"eth0\", \"ens3.7\"]\npins = \"off\"").unwrap();
+    let read = read.config.kernel_relay;
+    assert_eq!((read.mode, read.pins), (KernelMode::Tc, None));
+    let names: Vec<_> = read.interfaces.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["eth0", "ens3.7"]);
+    for (toml, told) in [
+        ("mode = \"xdp\"", "kernel_relay.mode: \"xdp\" is no mode"),
+        ("interfaces = [\"../eth0\"]", "\"../eth0\" is no name of an interface"),
+        ("interfaces = [\"a-name-of-16-char\"]", "is no name of an interface"),
+        ("channels = 0", "kernel_relay.channels"),
+    ] {
+        let errors = relay(toml).unwrap_err().to_string();
+        assert!(errors.contains(told), "{errors}");
     }
 }
 

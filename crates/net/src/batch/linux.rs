@@ -222,7 +222,7 @@ fn address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
 
 /// Sets a socket up for use with this module. UDP_GRO is a wish: old kernels refuse it.
 pub(crate) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<()> {
-    let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    join_datagrams(socket, true);
     let v6 = socket.local_addr()?.is_ipv6();
     if wishes.local_address {
         match v6 {
@@ -231,6 +231,12 @@ pub(crate) fn prepare(socket: &UdpSocket, wishes: Wishes) -> io::Result<()> {
         }
     }
     dont_fragment(socket, v6, false)
+}
+
+/// Has the kernel join datagrams of one sender on their way to the socket (UDP_GRO), or leave them as they are. A wish:
+/// old kernels refuse it.
+pub(crate) fn join_datagrams(socket: &UdpSocket, on: bool) {
+    let _ = set(socket, libc::SOL_UDP, libc::UDP_GRO, on.into());
 }
 
 //= 8656-13-alternate-behaviour, 8656-13.2-flow-label, 8656-14-udp-to-udp

@@ -65,6 +65,9 @@ pub(crate) fn prepare(_socket: &UdpSocket, _wishes: Wishes) -> io::Result<()> {
     Ok(())
 }
 
+/// Not every system joins any.
+pub(crate) const fn join_datagrams(_socket: &UdpSocket, _on: bool) {}
+
 /// Not every system has a portable way to set DF; the datagram goes out without.
 pub(crate) fn dont_fragment(_socket: &UdpSocket, _v6: bool, _on: bool) -> io::Result<()> {
     Ok(())

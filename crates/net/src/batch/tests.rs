@@ -46,6 +46,7 @@ fn both_implementations_receive_what_was_sent() {
     let parts = [IoSlice::new(b"t"), IoSlice::new(b"wo")];
     let destination = b.local_addr().unwrap();
     portable::prepare(&a, Wishes::default()).unwrap();
+    portable::join_datagrams(&a, true);
     portable::dont_fragment(&a, false, true).unwrap();
     assert!(portable::tell_icmp_errors(&a, false, true).is_err());
     portable::tell_ip_fields(&a, false, KeptFields::default(), KeptFields::default());

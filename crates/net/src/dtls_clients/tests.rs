@@ -93,6 +93,7 @@ impl Rig {
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),
+            kernel: None,
         };
         let (unbound, workers) = (Arc::default(), OtherWorkers::default());
         let mut engine = Engine::new(clock, registry, &shared, unbound, workers, Rc::clone(&gate));

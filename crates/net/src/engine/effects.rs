@@ -179,13 +179,21 @@ impl Observer for Effects<'_> {
     }
 }
 
-/// The sockets relay everything: there is no other data path.
+/// The kernel, where it relays channels by itself.
 impl DataPath for Effects<'_> {
-    const IS_THERE: bool = false;
+    fn is_there(&self) -> bool {
+        self.resources.kernel.is_some()
+    }
 
-    fn channel_opened(&mut self, _: ChannelRoute, _: Tick) {}
+    fn channel_opened(&mut self, route: ChannelRoute, until: Tick) {
+        let port = self.listening_port(route.client);
+        if let Some(kernel) = &mut self.resources.kernel {
+            kernel.open(self.now, route, port, until);
+        }
+    }
 
-    fn channel_closed(&mut self, _: ChannelRoute) -> Usage {
-        Usage::default()
+    fn channel_closed(&mut self, route: ChannelRoute) -> Usage {
+        let kernel = self.resources.kernel.as_mut();
+        kernel.map(|kernel| kernel.close(self.now, &route)).unwrap_or_default()
     }
 }

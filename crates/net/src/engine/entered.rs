@@ -3,7 +3,7 @@
 use super::decrypted::Decrypted;
 use super::effects::Effects;
 use taciturn_turn::clock::Now;
-use taciturn_turn::{Client, Shard};
+use taciturn_turn::{ChannelRoute, Client, Shard, Usage};
 
 /// An engine that was entered: the time, the shard, and what the shard acts upon.
 #[derive(Debug)]
@@ -25,6 +25,13 @@ impl Entered<'_> {
         let packet = bytes.get(start..end).unwrap_or_default();
         let verdict = self.shard.from_client(self.now, client, packet, self.reply, &mut self.out);
         self.out.carry_out(client, verdict, self.reply, bytes, start);
+    }
+
+    /// Counts what the kernel has relayed.
+    pub(crate) fn count_of_kernel(&mut self, news: Vec<(ChannelRoute, Usage)>) {
+        for (route, used) in news {
+            self.shard.channel_used(self.now, &route, used);
+        }
     }
 
     /// Sends all that the batch in `bytes` has led to.

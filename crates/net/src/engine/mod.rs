@@ -44,6 +44,7 @@ use super::counters::{EventCounts, Snapshot};
 use super::dtls_clients::{DtlsClients, DtlsSettings};
 use super::event_log::{EventLog, Kind};
 use super::handshakes::Gate;
+use super::kernel_path::KernelPath;
 use super::listener::datagrams::Spoken;
 use super::listener::id::ListenerId;
 use super::listener::udp::UdpListener;
@@ -95,7 +96,13 @@ impl Engine {
             clock,
             shard: Shard::numbered(workers.me(), shared.settings.clone(), shared.rules.clone()),
             resources: Resources {
-                sockets: Sockets::new(registry, shared.settings.icmp_errors, shared.kept_fields),
+                sockets: Sockets::new(
+                    registry,
+                    shared.settings.icmp_errors,
+                    shared.kept_fields,
+                    shared.kernel.is_none(),
+                ),
+                kernel: shared.kernel.clone().map(KernelPath::new),
                 clients: Clients::new(dtls),
                 egress: Egress::default(),
                 tcp: TcpRelays::new(clock, unbound),
@@ -262,6 +269,37 @@ impl Engine {
         self.enter(|entered| {
             entered.shard.interim_records(entered.now, every, from, &mut entered.out)
         })
+    }
+
+    /// Counts what the kernel has relayed since it was last asked. Never for a packet.
+    pub(crate) fn count_kernel(&mut self) {
+        if self.resources.kernel.is_some() {
+            self.enter(|entered| {
+                let now = entered.now.tick;
+                let kernel = entered.out.resources.kernel.as_mut();
+                let news = kernel.map(|kernel| kernel.news(now)).unwrap_or_default();
+                entered.count_of_kernel(news);
+            });
+        }
+    }
+
+    /// Has the sockets relay everything from now on. Returns what the kernel's part was in, for
+    /// [`Self::give_kernel`].
+    pub(crate) fn take_kernel(&mut self) -> Option<KernelPath> {
+        let mut kernel = self.resources.kernel.take()?;
+        self.enter(|entered| {
+            let news = kernel.withdraw(entered.now.tick);
+            entered.count_of_kernel(news);
+        });
+        Some(kernel)
+    }
+
+    /// Has the kernel relay again what it may.
+    pub(crate) fn give_kernel(&mut self, kernel: Option<KernelPath>) {
+        if kernel.is_some() {
+            self.resources.kernel = kernel;
+            self.enter(|entered| entered.shard.announce_anew(entered.now, &mut entered.out));
+        }
     }
 
     /// Returns what is counted here.

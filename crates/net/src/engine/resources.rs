@@ -8,6 +8,7 @@ use crate::clients::Clients;
 use crate::counters::{EventCounts, Snapshot};
 use crate::entrances::Entrances;
 use crate::event_log::EventLog;
+use crate::kernel_path::KernelPath;
 use crate::mailbox::OtherWorkers;
 use crate::sockets::Sockets;
 use crate::tcp_relay::TcpRelays;
@@ -24,6 +25,8 @@ pub(crate) struct Resources {
     /// The sockets of TCP allocations, and their connections to peers.
     pub(crate) tcp: TcpRelays,
     pub(crate) workers: OtherWorkers,
+    /// The channels that the kernel relays, if it relays any.
+    pub(crate) kernel: Option<KernelPath>,
     /// The sockets of another process, while this one takes over what it has had.
     pub(crate) carried: Option<CarriedSockets>,
     /// Which realms the clients of listeners get.

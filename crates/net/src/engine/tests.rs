@@ -45,6 +45,7 @@ impl Rig {
             limit_names: crate::limit_names::LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),
+            kernel: None,
         };
         let limit = Arc::clone(&shared.handshakes);
         let gate = Rc::new(Gate::new(clock, limit, Arc::clone(&shared.rules.answers)));

@@ -62,6 +62,7 @@ impl Rig {
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields::default(),
+            kernel: None,
         };
         let core = Core::new(clock, &shared, Arc::default(), OtherWorkers::default()).unwrap();
         Self { core, connections }

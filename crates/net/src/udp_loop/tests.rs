@@ -64,6 +64,7 @@ impl Rig {
             limit_names: LimitNames::default(),
             wake_delay: Duration::ZERO,
             kept_fields: KeptFields { dscp: true, ecn: true, ttl: false },
+            kernel: None,
         };
         let gate =
             Gate::new(clock, Arc::clone(&shared.handshakes), Arc::clone(&shared.rules.answers));

@@ -45,6 +45,8 @@ impl Core {
 
     fn export_with_streams(&self) -> io::Result<(WorkerExport, Streams)> {
         let begun = Instant::now();
+        // What the kernel has relayed until now goes along.
+        self.engine.borrow_mut().count_kernel();
         let mut listeners = Vec::new();
         for listener in self.stream_listeners.borrow().all() {
             if let Some(socket) = listener.duplicate()? {
@@ -88,6 +90,8 @@ impl Core {
         mut settle: impl FnMut() -> usize,
     ) {
         let mut streams = Streams::new();
+        // The sockets have all packets from now on, which wait there. What the kernel has relayed goes along.
+        let mut kernel = self.engine.borrow_mut().take_kernel();
         // A result that cannot be sent is ignored: who has asked goes away, and so does this loop.
         while let Ok(order) = orders.recv() {
             match order {
@@ -106,11 +110,14 @@ impl Core {
                     let _ = done.send(exported.map(Box::new));
                 }
                 Still::Leave(done) => {
+                    // The kernel's part is the other process's, too.
+                    kernel = None;
                     self.leave(&streams);
                     let _ = done.send(());
                 }
             }
         }
+        self.engine.borrow_mut().give_kernel(kernel);
     }
 
     /// Has a record made of each session, up to now.

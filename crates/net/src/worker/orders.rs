@@ -66,7 +66,11 @@ fn carry_out(core: &Rc<Core>, command: Command) {
             let _ = done.send(core.set_rules(*shared));
         }
         Command::Sessions { whose, from, done } => {
-            let _ = done.send(core.engine.borrow().sessions(&whose, from));
+            let mut engine = core.engine.borrow_mut();
+            if from == 0 {
+                engine.count_kernel();
+            }
+            let _ = done.send(engine.sessions(&whose, from));
         }
         Command::InterimRecords { every, from, done } => {
             let _ = done.send(core.engine.borrow_mut().interim_records(every, from));
@@ -139,7 +143,9 @@ impl Core {
 
     /// Returns the counters.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut snapshot = self.engine.borrow().snapshot();
+        let mut engine = self.engine.borrow_mut();
+        engine.count_kernel();
+        let mut snapshot = engine.snapshot();
         snapshot.refused_handshakes = self.handshakes.refused();
         snapshot
     }

@@ -10,7 +10,7 @@ use super::permissions::{Permissions, Reach};
 use super::tcp::PeerConnections;
 use crate::accounting::{Account, SessionIds};
 use crate::auth::Origin;
-use crate::channel_route::ChannelRoute;
+use crate::channel_route::{ChannelRoute, OwnPeer};
 use crate::clock::{Remaining, TakeOver, Tick};
 use crate::effects::DataPath;
 use crate::event::{EndReason, UsageRecord};
@@ -20,7 +20,7 @@ use crate::snapshot::records::{AllocationRecord, GrantedRecord, KindRecord, Rela
 use crate::statistics::Statistics;
 use crate::tenant_traffic::TenantSlot;
 use crate::traffic::{Traffic, Usage};
-use crate::types::{Carrier, Client, PeerAddr, RelayId};
+use crate::types::{Carrier, Client, PeerAddr, RelayAddress, RelayId};
 use crate::user::UserId;
 use taciturn_stun::{ErrorCode, Family, LongTermKey, TransactionId};
 
@@ -481,12 +481,14 @@ impl Allocation {
         }
     }
 
-    /// Tells another data path which channels it may serve: those that are open, as far as `may_serve`
-    /// lets it. Returns what it has relayed on channels that it may not serve any more.
+    /// Tells another data path which channels it may serve: those that are open, if it may serve any. `own` returns
+    /// the address of relayed addresses of a family. Returns what it has relayed on channels that it may not serve any
+    /// more.
     pub(crate) fn announce(
         &mut self,
         now: Tick,
-        may_serve: impl Fn(PeerAddr) -> bool,
+        may_serve: bool,
+        own: impl Fn(Family) -> Option<RelayAddress>,
         path: &mut impl DataPath,
     ) -> Usage {
         let Self { client, relays, expires, kind: Kind::Udp(udp), .. } = self else {
@@ -498,13 +500,27 @@ impl Allocation {
         };
         let open = udp.channels.iter().filter_map(|channel| {
             let (number, peer) = (channel.number, channel.peer);
-            let relay = relays[Family::of(peer.0.ip()) as usize].as_ref()?.local;
+            let family = Family::of(peer.0.ip());
+            let Relay { local, public, .. } = relays[family as usize].as_ref()?;
             let until = channel.open_until().min(*expires);
-            let is_open = is_reachable && now < until && may_serve(peer);
-            let route = ChannelRoute { client: *client, channel: number, relay, peer };
+            let is_open = is_reachable && now < until && may_serve;
+            let own = own(family).filter(|own| own.public == peer.0.ip());
+            let between = own.map(|own| OwnPeer {
+                relay: *public,
+                peer: SocketAddr::new(own.local, peer.0.port()),
+            });
+            let route =
+                ChannelRoute { client: *client, channel: number, relay: *local, peer, between };
             is_open.then_some((route, until))
         });
         let open: Vec<_> = open.collect();
         udp.announced.update(&open, path)
+    }
+
+    /// Forgets what another data path was told: that one is gone.
+    pub(crate) fn forget_announced(&mut self) {
+        if let Kind::Udp(udp) = &mut self.kind {
+            udp.announced = Announced::default();
+        }
     }
 }

@@ -16,7 +16,9 @@ use crate::allocations::Allocation;
 use crate::auth::{Authenticator, StaticKey, StaticUser};
 use crate::clock::Tick;
 use crate::policy::{Each, PeerPolicy, RateLimits, Rates};
-use crate::{ChannelRoute, EndReason, PeerAddr, Rules, Settings, Shard, Traffic, Usage, Whose};
+use crate::{
+    ChannelRoute, EndReason, OwnPeer, PeerAddr, Rules, Settings, Shard, Traffic, Usage, Whose,
+};
 use taciturn_stun::{AttributeType, ChannelNumber, Family, Method};
 
 /// A client with an allocation of an hour, and a channel.
@@ -60,7 +62,7 @@ fn a_channel_is_announced_with_both_its_ends() {
     let relay = alice.allocate();
     alice.bind(CHANNEL, PEER);
     let (channel, peer) = (ChannelNumber::new(CHANNEL).unwrap(), PeerAddr(addr(PEER)));
-    let route = ChannelRoute { client: alice.at, channel, relay, peer };
+    let route = ChannelRoute { client: alice.at, channel, relay, peer, between: None };
     let until = rig.now().tick + seconds(300);
     assert_eq!(rig.world(|world| world.channels.clone()), [(route, until)]);
 }
@@ -182,13 +184,26 @@ fn a_reload_that_lifts_the_limits_opens_channels_again() {
 }
 
 #[test]
-fn a_channel_to_a_relayed_address_of_the_server_is_not_announced() {
+fn a_channel_to_a_relayed_address_of_the_server_is_announced_with_both_addresses() {
     let rig = Rig::new();
     let (alice, bob) = (rig.alice(), rig.bob());
-    alice.allocate();
-    let of_bob = bob.allocate().to_string();
-    alice.bind(CHANNEL, &of_bob);
-    assert_eq!(news(&rig), []);
+    let (of_alice, of_bob) = (alice.allocate(), bob.allocate());
+    alice.bind(CHANNEL, &of_bob.to_string());
+    assert_eq!(news(&rig), [Opened(CHANNEL)]);
+    let between = rig.world(|world| world.channels[0].0.between);
+    assert_eq!(between, Some(OwnPeer { relay: of_alice, peer: of_bob }));
+}
+
+#[test]
+fn a_data_path_that_has_heard_of_none_is_told_all_channels() {
+    let (rig, alice) = alice_with_channel();
+    alice.bind(CHANNEL + 1, OTHER_PEER);
+    news(&rig);
+    rig.world(|world| world.channels.clear());
+    rig.announce_anew();
+    assert_eq!(news(&rig), [Opened(CHANNEL), Opened(CHANNEL + 1)]);
+    alice.refresh(0).assert_ok();
+    assert_eq!(news(&rig), [Closed(CHANNEL), Closed(CHANNEL + 1)]);
 }
 
 #[test]

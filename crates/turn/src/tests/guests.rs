@@ -45,6 +45,15 @@ fn two(rig: &Rig) -> [(TestClient, String); 2] {
 }
 
 #[test]
+fn no_channel_of_a_guest_is_announced_to_another_data_path() {
+    let rig = generous();
+    let [(one, of_one), (two, of_two)] = two(&rig);
+    one.bind(CHANNEL, &of_two);
+    two.bind(CHANNEL, &of_one);
+    assert!(rig.world(|world| world.channels.is_empty()));
+}
+
+#[test]
 fn a_leaked_guest_reaches_no_host_whatever_users_may() {
     let rig = generous();
     let (client, _) = guest(&rig, "192.0.2.8:1008", "test-one");

@@ -371,6 +371,12 @@ impl Rig {
         all
     }
 
+    /// Another data path has forgotten all that it was told.
+    pub(super) fn announce_anew(&self) {
+        let inner = &mut *self.0.borrow_mut();
+        inner.shard.announce_anew(inner.now, &mut inner.world);
+    }
+
     /// Another data path reports what it has relayed.
     pub(super) fn channel_used(&self, route: &ChannelRoute, used: Usage) -> bool {
         let inner = &mut *self.0.borrow_mut();

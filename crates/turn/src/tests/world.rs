@@ -372,7 +372,9 @@ impl Observer for World {
 }
 
 impl DataPath for World {
-    const IS_THERE: bool = true;
+    fn is_there(&self) -> bool {
+        true
+    }
 
     fn channel_opened(&mut self, route: ChannelRoute, until: Tick) {
         let number = route.channel.number();

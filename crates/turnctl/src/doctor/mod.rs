@@ -3,6 +3,7 @@
 mod addresses;
 mod certificates;
 mod firewall;
+mod kernel_relay;
 mod listeners;
 mod machine;
 pub(crate) mod media;
@@ -85,6 +86,7 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> (Report, Opti
         section.push(ntp::finding(host));
     }
     report.sections.push(section);
+    report.sections.extend(kernel_relay::section(&config));
     (report, config.admin.socket)
 }
 

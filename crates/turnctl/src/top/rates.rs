@@ -198,6 +198,7 @@ pub(super) mod tests {
             closing_listeners: Vec::new(),
             carried_over: None,
             records: None,
+            kernel_relay: None,
         };
         Sample::of_server(start + Duration::from_millis(millis), server, sessions)
     }

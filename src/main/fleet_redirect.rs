@@ -132,7 +132,7 @@ mod tests {
             node("b", 50, &["udp 0.0.0.0:3478", "udp 224.0.0.1:1", "udp 10.0.0.2:0"]),
             node("b", 50, &["tls 10.0.0.2:3478", "udp", "udp x", "", "udp  10.0.0.2:1"]),
         ] {
-            assert_eq!(servers(&own, &[bad.clone()]), Servers::default(), "{bad:?}");
+            assert_eq!(servers(&own, std::slice::from_ref(&bad)), Servers::default(), "{bad:?}");
         }
     }
 

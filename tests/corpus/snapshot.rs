@@ -134,6 +134,7 @@ fn rules(own: [IpAddr; 2]) -> Rules {
         bans: Arc::default(),
         requests: Arc::default(),
         tenant_peers: Arc::default(),
+        alternates: Arc::default(),
         mobile: Arc::default(),
         guests: Arc::default(),
         session_ids: None,

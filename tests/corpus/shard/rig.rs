@@ -104,6 +104,7 @@ impl Rig {
             bans: Arc::default(),
             requests: Arc::default(),
             tenant_peers: Arc::default(),
+            alternates: Arc::default(),
             mobile: Arc::default(),
             guests: Arc::default(),
             session_ids: None,

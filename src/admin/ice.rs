@@ -4,6 +4,7 @@
 //! application, and no page of a browser has one.
 
 use std::fmt;
+use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,8 +25,8 @@ use tokio::time::timeout;
 use super::http_responses::{JSON, respond};
 use super::test_links::random;
 use super::unix_time::unix_milliseconds_now;
+use taciturn_config::Config;
 use taciturn_config::uris::{self, Host};
-use taciturn_config::{Config, Secret};
 use taciturn_net::external::External;
 use taciturn_turn::auth::{SecretHash, SharedSecret, prepared};
 use taciturn_turn::clock::Tick;
@@ -73,7 +74,6 @@ struct Terms {
     callers: Callers,
     /// By the numbers that the callers have.
     issuers: Vec<Issuer>,
-    uris: Vec<String>,
     /// Of a credential if nobody says, and at most, in seconds.
     ttl: u64,
     most: u64,
@@ -83,6 +83,20 @@ struct Terms {
 struct Issuer {
     secret: SharedSecret,
     hash: SecretHash,
+    uris: Vec<String>,
+}
+
+impl Issuer {
+    /// Of a configuration as those see it who get the credentials; `None` if there is nothing to make them from.
+    fn of(config: &Config, found: Option<IpAddr>) -> Option<Self> {
+        let uris = match config.ice.uris.is_empty() {
+            true => uris::of_listeners(config, &Host::of(config, None, found)),
+            false => config.ice.uris.clone(),
+        };
+        let hash = config.auth.secret_hashes.first().copied().unwrap_or_default();
+        let secret = config.auth.secrets.first()?.secret.clone();
+        (!uris.is_empty()).then_some(Self { secret, hash, uris })
+    }
 }
 
 /// Credentials for applications, and what is counted of them.
@@ -134,18 +148,19 @@ impl Ice {
     pub(super) fn set_terms(&self, config: &Config, external: &External) {
         let ice = &config.ice;
         let found = external.addresses.iter().flatten().next().map(|address| address.public);
-        let uris = match ice.uris.is_empty() {
-            true => uris::of_listeners(config, &Host::of(config, None, found)),
-            false => ice.uris.clone(),
-        };
-        let hash = config.auth.secret_hashes.first().copied().unwrap_or_default();
-        let issuer = |secret: &Secret| Issuer { secret: secret.secret.clone(), hash };
-        let issuers: Vec<_> = config.auth.secrets.first().map(issuer).into_iter().collect();
-        let tokens = ice.tokens.iter().map(|token| (token.secret.expose(), 0));
+        // The server itself, and each tenant.
+        let tenants = config.tenants.iter().map(|tenant| tenant.name.to_string());
+        let as_tenants = tenants.filter_map(|name| config.clone().as_tenant(&name).ok());
+        let all: Vec<_> = iter::once(config.clone()).chain(as_tenants).collect();
+        let made: Vec<_> =
+            all.iter().filter_map(|seen| Some((seen, Issuer::of(seen, found)?))).collect();
+        let tokens = made.iter().enumerate().flat_map(|(number, (seen, _))| {
+            seen.ice.tokens.iter().map(move |token| (token.secret.expose(), number))
+        });
+        let callers = Callers::new(tokens, ice.requests_per_second);
         self.terms.store(Arc::new(Terms {
-            callers: Callers::new(tokens, ice.requests_per_second),
-            issuers,
-            uris,
+            callers,
+            issuers: made.into_iter().map(|(_, issuer)| issuer).collect(),
             ttl: ice.ttl.as_secs(),
             most: ice.max_ttl.as_secs(),
         }));
@@ -276,8 +291,7 @@ fn make(wanted: &IceRequest, caller: &Caller, terms: &Terms, now: u64) -> Result
         // A user of its own: the quota of one would be for all.
         None => random::<8>().iter().map(|byte| format!("{byte:02x}")).collect(),
     };
-    let issuer = terms.issuers.get(caller.issuer()).filter(|_| !terms.uris.is_empty());
-    let Some(Issuer { secret, hash }) = issuer else {
+    let Some(Issuer { secret, hash, uris }) = terms.issuers.get(caller.issuer()) else {
         // What is configured has both.
         let text = "there is nothing to make it from".to_owned();
         return Err((IceRefusal::Request, StatusCode::SERVICE_UNAVAILABLE, text));
@@ -285,7 +299,7 @@ fn make(wanted: &IceRequest, caller: &Caller, terms: &Terms, now: u64) -> Result
     let expires = now.saturating_add(wanted.ttl.unwrap_or(terms.ttl));
     let username = format!("{expires}:{user}");
     let password = secret.password_by(*hash, &username);
-    let server = IceServer { urls: &terms.uris, username: &username, credential: &password };
+    let server = IceServer { urls: uris, username: &username, credential: &password };
     // Strings: no value of these types fails.
     Ok(serde_json::to_string(&IceServers { servers: [server] }).unwrap_or_default())
 }
@@ -301,8 +315,11 @@ mod tests {
         let secret = SharedSecret::new(*b"a secret of the first rank");
         Terms {
             callers: Callers::new([(&b"token"[..], 0)], 5),
-            issuers: vec![Issuer { secret, hash: SecretHash::Sha256 }],
-            uris: vec!["turn:192.0.2.1:3478?transport=udp".to_owned()],
+            issuers: vec![Issuer {
+                secret,
+                hash: SecretHash::Sha256,
+                uris: vec!["turn:192.0.2.1:3478?transport=udp".to_owned()],
+            }],
             ttl: 3600,
             most: 7200,
         }

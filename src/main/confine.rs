@@ -96,7 +96,8 @@ pub(super) fn confine(config: &Config, uses_maps: bool) -> Result<Confined, Fail
 fn files(config: &Config) -> Vec<PathBuf> {
     let listeners = config.listen.iter().filter_map(|listen| listen.cert.as_ref());
     let certificates = config.tls.certificates.iter().chain(listeners);
-    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    let of_tenants =
+        config.tenants.iter().flat_map(|tenant| tenant.secrets.iter().chain(&tenant.ice_tokens));
     let secrets = config.auth.secrets.iter().chain(of_tenants).chain(&config.ice.tokens);
     let secrets = secrets.filter_map(|secret| secret.path.clone());
     let mut files: Vec<_> = certificates.flat_map(CertSource::files).chain(secrets).collect();

@@ -138,6 +138,7 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let toml = switched_on().replacen("\nsecrets = []\n", secret, 1);
     let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
     let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
+    let toml = toml.replace("\nice = {token_files = [\"/etc/taciturn/acme_ice_token\"]}\n", "\n");
     // Records go to one place: the file. The file with the URL of a database stands for url, and is read.
     let toml = [
         "\nurl = \"https://billing.internal/records\"\n",
@@ -278,6 +279,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         }
         "tenant.relay_ports" => tenant(", relay_ports = \"59000-59299\""),
         "tenant.limits" => tenant(", limits = {allocations = 5}"),
+        "tenant.ice" => tenant(", ice = {tokens = [\"fedcba9876543210fedcba9876543210\"]}"),
         "tenant.peers" => tenant(", peers = {deny = [\"8.8.8.0/24\"]}"),
         "listen.transport" | "listen.address" => {
             vec![listen("{transport = \"tcp\", address = \"[::]:3480\"}")]

@@ -319,10 +319,13 @@ async fn strangers_leave_nothing() {
 async fn half_open_connections_make_room_after_ten_seconds() {
     let site = Site::new("[limits]\nconnections_per_address = 4\n");
     let mut silent = Vec::new();
+    let opened = Instant::now();
     for _ in 0..4 {
         silent.push(half_open(site.address(), &site.pki.root).await);
     }
-    assert!(!site.lets_in().await);
+    let is_in = site.lets_in().await;
+    // On a slow machine the first of them may have made room by now.
+    assert!(!is_in || opened.elapsed() >= Duration::from_secs(10));
     let start = Instant::now();
     while !site.lets_in().await {
         assert!(start.elapsed() < PATIENCE, "they stay");

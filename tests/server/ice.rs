@@ -108,6 +108,25 @@ async fn a_client_logs_in_with_what_an_application_was_given() {
     }
 }
 
+#[tokio::test]
+async fn a_token_of_a_tenant_makes_credentials_of_that_tenant() {
+    let tenant = format!(
+        "[[tenant]]\nname = \"acme\"\nsecrets = [\"a secret of acme, and long\"]\nice.tokens = [\"{OTHER}\"]\n\
+         [[tenant]]\nname = \"beta\"\nrealm = \"turn.beta.example\"\nsecrets = [\"a secret of beta, and long\"]\n"
+    );
+    let server = Server::configured(&(configuration(&format!("tokens = [\"{TOKEN}\"]")) + &tenant));
+    let mut clients = Vec::new();
+    for (token, tenant) in [(TOKEN, "default"), (OTHER, "acme")] {
+        let (username, credential) = made(&server, token, r#"{"user": "alice"}"#);
+        let stream = TcpStream::connect(server.address).await.unwrap();
+        let mut client = StreamClient::of_user(stream, &username, &credential);
+        client.try_allocate().await.map(drop).unwrap();
+        clients.push(client);
+        let allocations = format!("taciturn_tenant_allocations{{tenant=\"{tenant}\"}}");
+        assert_eq!(metric(&server, &allocations), "1");
+    }
+}
+
 #[test]
 fn whoever_has_no_token_or_no_request_is_told_what_is_missing() {
     let server = Server::configured(&on());

@@ -38,6 +38,7 @@ impl Config {
         let mut config = self;
         config.auth.users = tenant.users;
         config.auth.secrets = tenant.secrets;
+        config.ice.tokens = tenant.ice_tokens;
         config.realm = tenant.realm;
         config.host = tenant.server_names.into_iter().next().or(config.host);
         config.limits = tenant.limits;

@@ -7,6 +7,7 @@ use super::keys::Ice;
 use super::read::{Item, Reader, show_duration};
 use super::secret::Secret;
 use super::secrets::read_all;
+use super::tenant::Tenant;
 use super::uris::{self, Host};
 use taciturn_turn::auth::SharedSecret;
 
@@ -25,19 +26,7 @@ const HELP: &str = "make one with: openssl rand -hex 24";
 /// Reads the section.
 pub(super) fn read(reader: &mut Reader<'_>) -> Ice {
     let ice = Ice::read(reader);
-    let mut tokens = Vec::new();
-    for item in reader.list("ice.tokens", "a list: [\"TOKEN\"]") {
-        match weak_token(&item.text) {
-            Some(weakness) => reader.error(&item, weakness, HELP),
-            None => tokens.push(Secret {
-                secret: SharedSecret::new(item.text.as_bytes()),
-                path: None,
-                generated: false,
-            }),
-        }
-    }
-    let files = reader.list("ice.token_files", "a list: [\"/run/secrets/ice_token\"]");
-    tokens.extend(read_all(reader, files, false, weak_token));
+    let tokens = tokens(reader);
     let uris = reader.list("ice.uris", "a list: [\"turn:turn.domain.org:3478?transport=udp\"]");
     if uris.len() > MOST_URIS {
         let origin = reader.origin("ice.uris");
@@ -56,6 +45,24 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Ice {
         );
     }
     Ice { tokens, uris, ..ice }
+}
+
+/// Reads tokens and those of files: of the server, or of a tenant.
+pub(super) fn tokens(reader: &mut Reader<'_>) -> Vec<Secret> {
+    let mut tokens = Vec::new();
+    for item in reader.list("ice.tokens", "a list: [\"TOKEN\"]") {
+        match weak_token(&item.text) {
+            Some(weakness) => reader.error(&item, weakness, HELP),
+            None => tokens.push(Secret {
+                secret: SharedSecret::new(item.text.as_bytes()),
+                path: None,
+                generated: false,
+            }),
+        }
+    }
+    let files = reader.list("ice.token_files", "a list: [\"/run/secrets/ice_token\"]");
+    tokens.extend(read_all(reader, files, false, weak_token));
+    tokens
 }
 
 /// What makes a token unusable; `None` when nothing does.
@@ -92,12 +99,15 @@ fn uri(reader: &mut Reader<'_>, item: &Item) -> Option<String> {
 
 /// Refuses a section that the rest of the configuration leaves nothing to work with.
 pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
-    if config.ice.tokens.is_empty() {
+    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.ice_tokens);
+    let all: Vec<_> = config.ice.tokens.iter().chain(of_tenants).collect();
+    if all.is_empty() {
         return;
     }
-    let key = match reader.settings.contains_key("ice.tokens") {
-        true => "ice.tokens",
-        false => "ice.token_files",
+    let key = match ["ice.tokens", "ice.token_files"] {
+        _ if config.ice.tokens.is_empty() => "tenant",
+        [tokens, _] if reader.settings.contains_key(tokens) => tokens,
+        [_, files] => files,
     };
     let origin = reader.origin(key);
     let mut refuse = |message: &str, help: &str| {
@@ -109,7 +119,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
     }
     // Where nobody may log in, the server makes a secret.
     let makes_one = config.auth.users.is_empty() && config.tenants.is_empty();
-    if config.auth.secrets.is_empty() && !makes_one {
+    if !config.ice.tokens.is_empty() && config.auth.secrets.is_empty() && !makes_one {
         let help = "add one to secrets or secret_files in [auth]: openssl rand -hex 24";
         refuse("is set, but there is no shared secret to make credentials from", help);
     }
@@ -117,9 +127,19 @@ pub(super) fn check(config: &Config, reader: &mut Reader<'_>) {
         let help = "write them: uris = [\"turns:turn.domain.org:443?transport=tcp\"]";
         refuse("is set, but no listener is one that clients reach directly: no URI is known", help);
     }
-    let is_token = |secret: &Secret| {
-        config.ice.tokens.iter().any(|token| token.secret.expose() == secret.secret.expose())
-    };
+    let without = |tenant: &&Tenant| !tenant.ice_tokens.is_empty() && tenant.secrets.is_empty();
+    if let Some(tenant) = config.tenants.iter().find(without) {
+        let message = format!(
+            "tenant \"{}\" has a token in ice and no shared secret to make credentials from",
+            tenant.name
+        );
+        refuse(&message, "add secret_files to it; make a secret with: openssl rand -hex 24");
+    }
+    let same = |one: &Secret, other: &Secret| one.secret.expose() == other.secret.expose();
+    let is_token = |secret: &Secret| all.iter().any(|token| same(token, secret));
+    if all.iter().enumerate().any(|(n, token)| all[..n].iter().any(|other| same(other, token))) {
+        refuse("one token is there twice: it could not be told whose credentials it makes", HELP);
+    }
     let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
     if config.auth.secrets.iter().chain(of_tenants).any(is_token) {
         refuse("has a shared secret itself, which applications would know then", HELP);

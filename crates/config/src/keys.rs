@@ -554,7 +554,7 @@ key_table! {
         /// listeners and of the relay.
         interfaces: Vec<InterfaceName> = Vec::new(), as r#"["eth0"]"#, Restart(ATTACHED);
 
-        /// Channels at a time. The tables take 128 bytes of the kernel's memory for each from the start, and a channel
+        /// Channels at a time, 1 to 1048576. The tables take 128 bytes of the kernel's memory for each from the start, and a channel
         /// 192 more (IPv6: up to 384). Those beyond it are relayed by the sockets.
         channels: u32 = 16_384, in 1..=1_048_576, Restart(ATTACHED);
 
@@ -640,5 +640,9 @@ key_table! {
         /// Peers, as in [peers]. What is allowed there is not to tenants, and what is denied there is to all; what a
         /// tenant allows wins for its users.
         peers: Table, Example r#"{allow = ["10.1.2.0/24"], deny = []}"#, Applied;
+
+        /// Tokens with which its applications have credentials made, as tokens and token_files in [ice]. The tenant needs a
+        /// shared secret.
+        ice: Table, Example r#"{token_files = ["/etc/taciturn/acme_ice_token"]}"#, Applied;
     }
 }

@@ -133,8 +133,17 @@ fn keep_shares(old: &[Tenant], new: &mut [Tenant]) {
 
 fn list_tenants(changes: &mut Changes, old: &[Tenant], new: &[Tenant]) {
     let told = |tenant: &Tenant| {
-        let Tenant { name, realm, server_names, users: _, secrets: _, limits, peers, relay_ports } =
-            tenant;
+        let Tenant {
+            name,
+            realm,
+            server_names,
+            users: _,
+            secrets: _,
+            ice_tokens: _,
+            limits,
+            peers,
+            relay_ports,
+        } = tenant;
         let mut text = format!("{name} (realm {realm}");
         for (what, names) in
             [("for", server_names.clone()), ("limits", tenants::own_limits(limits))]
@@ -170,8 +179,15 @@ fn list_tenants(changes: &mut Changes, old: &[Tenant], new: &[Tenant]) {
     };
     let users: fn(&Tenant) -> Words = |tenant| tenant.users.words();
     let secrets: fn(&Tenant) -> Words = |tenant| tenant.secrets.words();
+    let tokens: fn(&Tenant) -> Words = |tenant| tenant.ice_tokens.words();
     changes.list("tenant.users", OnReload::Applied, &secret(old, users), &secret(new, users));
     changes.list("tenant.secrets", OnReload::Applied, &secret(old, secrets), &secret(new, secrets));
+    changes.list(
+        "tenant.ice.tokens",
+        OnReload::Applied,
+        &secret(old, tokens),
+        &secret(new, tokens),
+    );
 }
 
 fn list_listeners(changes: &mut Changes, old: &[Listen], new: &[Listen]) {

@@ -22,6 +22,8 @@ pub struct Tenant {
     pub users: Vec<StaticUser>,
     /// REST shared secrets.
     pub secrets: Vec<Secret>,
+    /// Tokens with which applications have credentials of the tenant made.
+    pub ice_tokens: Vec<Secret>,
     /// Limits: of those that a tenant may have its own, the others those of the server.
     pub limits: Limits,
     /// What is allowed to it, and what is denied besides what the server denies.

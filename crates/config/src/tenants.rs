@@ -15,7 +15,7 @@ use super::schema;
 use super::settings::{Node, Settings, Value};
 use super::tenant::{ReadTenant, Server, Tenant};
 use super::tenant_checks::{refuse_collisions, refuse_ports_of_others};
-use super::{credentials, rates, secrets, top_level};
+use super::{credentials, ice, rates, secrets, top_level};
 
 /// How many there may be: each costs every request with a credential a computation for each of its secrets.
 const MOST: usize = 64;
@@ -62,6 +62,9 @@ own_limits! {
     new_peers_per_second_per_user: |server| server.new_peers_per_second_per_user;
 }
 
+/// The keys of [ice] that a tenant may have.
+const OWN_OF_ICE: &[&str] = &["ice.tokens", "ice.token_files"];
+
 /// Those of its limits that are set, in words.
 pub(super) fn own_limits(limits: &Limits) -> Vec<String> {
     let all = each_limit(limits).into_iter().filter(|(_, value)| *value > 0);
@@ -101,7 +104,15 @@ pub(super) fn hold_credentials(settings: &Settings) -> bool {
     let node = settings.get("tenant").filter(|node| matches!(node.origin, Origin::File(_)));
     let Some(Value::List(sections)) = node.map(|node| &node.value) else { return false };
     sections.iter().any(|section| match &section.value {
-        Value::Table(table) => table.contains_key("users") || table.contains_key("secrets"),
+        Value::Table(table) => {
+            let has_tokens = |(_, node): &(Origin, Node)| match &node.value {
+                Value::Table(ice) => ice.contains_key("tokens"),
+                _ => false,
+            };
+            table.contains_key("users")
+                || table.contains_key("secrets")
+                || table.get("ice").is_some_and(has_tokens)
+        }
         _ => false,
     })
 }
@@ -153,7 +164,7 @@ fn flat(
             "realm" => "realm",
             "server_names" => "tenant.server_names",
             "relay_ports" => "relay_ports",
-            "limits" | "peers" => {
+            "limits" | "peers" | "ice" => {
                 nested(findings, within, &name, node, &mut settings);
                 continue;
             }
@@ -168,7 +179,7 @@ fn flat(
     settings
 }
 
-/// The keys of `limits` or `peers` of a section.
+/// The keys of `limits`, `peers` or `ice` of a section.
 fn nested(
     findings: &mut Findings,
     within: &str,
@@ -180,6 +191,7 @@ fn nested(
         let message = format!("is a table, not {}", node.value.type_name());
         let help = match section {
             "limits" => "write limits.allocations = 200, for example",
+            "ice" => "write ice.token_files = [\"/etc/taciturn/acme_ice_token\"]",
             _ => "write peers.allow = [\"10.1.2.0/24\"], for example",
         };
         findings.error(&node.origin, format!("{within}.{section}"), message, help);
@@ -188,10 +200,18 @@ fn nested(
     for (name, (origin, node)) in table {
         let path = format!("{section}.{name}");
         let known = schema::find(&path).map(|key| key.path);
-        let is_own = |path: &&str| section == "peers" || OWN_LIMITS.contains(path);
+        let is_own = |path: &&str| {
+            section == "peers" || OWN_LIMITS.contains(path) || OWN_OF_ICE.contains(path)
+        };
         match known {
             Some(path) if is_own(&path) => {
                 settings.insert(path, node);
+            }
+            Some(_) if section == "ice" => {
+                let message = "is for all applications: a tenant has none of its own";
+                let help =
+                    "write it in the section [ice]; a tenant has ice.tokens and ice.token_files";
+                findings.error(&origin, format!("{within}.{path}"), message, help);
             }
             Some(_) => {
                 let own: Vec<_> =
@@ -230,6 +250,7 @@ fn read(reader: &mut Reader<'_>, server: &Server<'_>, at: &Origin) -> Option<Ten
         let help = "add secret_files, secrets or users; make a secret with: openssl rand -hex 24";
         reader.findings.error(at, "", message, help);
     }
+    let ice_tokens = ice::tokens(reader);
     let own = Limits::read(reader);
     let limits = limits(&own, server.limits, |key| reader.settings.contains_key(key));
     rates::warn_of_slow_ones(&own, reader);
@@ -237,7 +258,17 @@ fn read(reader: &mut Reader<'_>, server: &Server<'_>, at: &Origin) -> Option<Ten
     let relay_ports =
         reader.settings.contains_key("relay_ports").then(|| top_level::relay_ports(reader));
     let name = name?;
-    Some(Tenant { name, realm, server_names, users, secrets, limits, peers, relay_ports })
+    Some(Tenant {
+        name,
+        realm,
+        server_names,
+        users,
+        secrets,
+        ice_tokens,
+        limits,
+        peers,
+        relay_ports,
+    })
 }
 
 fn name(reader: &mut Reader<'_>, at: &Origin) -> Option<TenantName> {

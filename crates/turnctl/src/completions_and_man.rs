@@ -94,13 +94,24 @@ pub fn pages(turnctl: Command) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
         (PathBuf::from("man8/taciturn.8"), page(ServerArgs::command(), "8")?),
         (PathBuf::from("man1/turnctl.1"), page(turnctl.clone(), "1")?),
     ];
-    for subcommand in turnctl.get_subcommands() {
-        let name = format!("turnctl-{}", subcommand.get_name());
-        let file = PathBuf::from(format!("man1/{name}.1"));
-        let subcommand = subcommand.clone().name(name).version(env!("CARGO_PKG_VERSION"));
-        pages.push((file, page(subcommand, "1")?));
-    }
+    add_pages(&turnctl, "turnctl", &mut pages)?;
     Ok(pages)
+}
+
+/// The pages of the commands below one that is typed so.
+fn add_pages(
+    command: &Command,
+    typed: &str,
+    pages: &mut Vec<(PathBuf, Vec<u8>)>,
+) -> io::Result<()> {
+    for subcommand in command.get_subcommands() {
+        let name = format!("{typed}-{}", subcommand.get_name());
+        let file = PathBuf::from(format!("man1/{name}.1"));
+        let named = subcommand.clone().name(name.clone()).version(env!("CARGO_PKG_VERSION"));
+        pages.push((file, page(named, "1")?));
+        add_pages(subcommand, &name, pages)?;
+    }
+    Ok(())
 }
 
 /// A page. The text after the options in `--help` becomes a section of its own.

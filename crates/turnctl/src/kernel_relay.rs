@@ -16,6 +16,9 @@ use taciturn_kernel::{
 
 /// The arguments of `kernel-relay`.
 #[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Examples:\n  turnctl kernel-relay attach --config /etc/taciturn/taciturn.toml\n  turnctl kernel-relay detach"
+)]
 pub struct KernelRelayArgs {
     #[command(subcommand)]
     what: What,
@@ -26,11 +29,13 @@ pub struct KernelRelayArgs {
 enum What {
     /// Attach the program, for a server that may not do so itself; needs CAP_BPF and CAP_NET_ADMIN
     #[command(
-        after_help = "Example:\n  sudo turnctl kernel-relay attach --config /etc/taciturn/taciturn.toml"
+        after_help = "Example:\n  turnctl kernel-relay attach --config /etc/taciturn/taciturn.toml"
     )]
     Attach(AttachArgs),
     /// Detach the program; the sockets of the server relay then
-    #[command(after_help = "Example:\n  sudo turnctl kernel-relay detach")]
+    #[command(
+        after_help = "Example:\n  turnctl kernel-relay detach --config /etc/taciturn/taciturn.toml"
+    )]
     Detach(ServerFiles),
 }
 

@@ -785,7 +785,7 @@ fn credentials_for_applications_do_not_start_without_what_they_need() {
         ),
         (
             format!("[auth]\nsecrets = [\"{token}\"]\n{on}"),
-            "ice.tokens: has the shared secret itself",
+            "ice.tokens: has a shared secret itself",
         ),
         (
             "[ice]\ntokens = [\"0123456789abcdef\"]\n".to_owned(),
@@ -794,6 +794,24 @@ fn credentials_for_applications_do_not_start_without_what_they_need() {
         (
             "[ice]\ntoken_files = [\"/nowhere/at/all\"]\n".to_owned(),
             "ice.token_files[0]: cannot read /nowhere/at/all",
+        ),
+        (
+            format!("[[tenant]]\nname = \"acme\"\nusers = [\"alice:correct horse\"]\nice.tokens = [\"{token}\"]\n"),
+            "tenant \"acme\" has a token in ice and no shared secret",
+        ),
+        (
+            format!(
+                "{on}[[tenant]]\nname = \"acme\"\nsecrets = [\"a secret of acme, and long\"]\nice.tokens = [\"{token}\"]\n"
+            ),
+            "one token is there twice",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nsecrets = [\"a secret of acme, and long\"]\nice.ttl = \"1h\"\n".to_owned(),
+            "tenant[0].ice.ttl: is for all applications",
+        ),
+        (
+            "[[tenant]]\nname = \"acme\"\nsecrets = [\"a secret of acme, and long\"]\nice.tokens = [\"short\"]\n".to_owned(),
+            "tenant[0].ice.tokens[0]: is shorter than 32 characters",
         ),
         (format!("{on}ttl = \"3d\"\n"), "ice.ttl: is longer than max_ttl, which is 2d"),
         (format!("{on}max_ttl = \"90d\"\n"), "ice.max_ttl: must be from 1m to 30d"),

@@ -67,7 +67,8 @@ pub(super) fn configuration(server: &ServerFiles, env: &Environment) -> (Section
 }
 
 fn applications(config: &Config, section: &mut Section) {
-    let tokens = config.ice.tokens.len();
+    let of_tenants = config.tenants.iter().map(|tenant| tenant.ice_tokens.len());
+    let tokens = config.ice.tokens.len() + of_tenants.sum::<usize>();
     if let Some(address) = config.admin.metrics.filter(|_| tokens > 0) {
         let title = format!(
             "POST http://{address}/ice makes credentials for applications with a token ({tokens} configured)"
@@ -77,7 +78,8 @@ fn applications(config: &Config, section: &mut Section) {
 }
 
 fn secrets(config: &Config, section: &mut Section) {
-    let of_tenants = config.tenants.iter().flat_map(|tenant| &tenant.secrets);
+    let of_tenants =
+        config.tenants.iter().flat_map(|tenant| tenant.secrets.iter().chain(&tenant.ice_tokens));
     let all = config.auth.secrets.iter().chain(of_tenants).chain(&config.ice.tokens);
     for path in all.filter_map(|secret| secret.path.as_ref()) {
         match std::fs::metadata(path) {

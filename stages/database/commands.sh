@@ -7,6 +7,7 @@ users() { on env -u TACITURN_BIN "${TURNCTL_BIN:-$TARGET_DIR/release/turnctl}" u
 users-command() {
     local told
     begin
+    # shellcheck disable=SC2034  # run reads it
     local SERVER_USER=daemon
     # Without a line for it in the configuration.
     start_server || return 1

@@ -57,7 +57,9 @@ fresh_database() {
 }
 
 # postgres_freeze, postgres_thaw: all of its processes
+# shellcheck disable=SC2046  # a word each
 postgres_freeze() { kill -STOP $(postgres_processes); }
+# shellcheck disable=SC2046  # a word each
 postgres_thaw() { kill -CONT $(postgres_processes); }
 postgres_processes() {
     local first

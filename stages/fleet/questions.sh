@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Cases of stages/fleet/run: all nodes are asked for their state and sessions. Sourced.
 
 # asks MILLISECONDS STATUS NODE ARGUMENT...: what turnctl prints goes to $DIR/asked; it takes no longer, and ends so

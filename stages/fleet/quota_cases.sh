@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The cases of quotas that hold over the fleet. Sourced by run.
+# shellcheck disable=SC2154  # here and more come from run
 
 WHO=alice # the user
 

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
 # The cases of clients that are sent to another server. Sourced by run.
+# shellcheck disable=SC2154  # here and more come from run
 
 # gather BROWSER URI...: where it gets relayed addresses from
 gather() {

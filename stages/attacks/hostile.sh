@@ -8,7 +8,7 @@ ATTACKED_V6=2a0b:1::1
 FIGURES=${FIGURES:-}
 
 make_hostile_network() {
-    ip netns add "$SERVERS" && ip netns add "$STRANGERS" || return 1
+    new_namespace "$SERVERS" && new_namespace "$STRANGERS" || return 1
     ip -n "$SERVERS" link add strangers type veth peer name server netns "$STRANGERS" || return 1
     ip -n "$SERVERS" address add "$ATTACKED/24" dev strangers
     ip -n "$STRANGERS" address add 11.1.0.2/24 dev server

@@ -27,7 +27,7 @@ attempt() {
 }
 
 make_calls_network() {
-    ip netns add "$SERVERS" && ip netns add "$STRANGERS" || return 1
+    new_namespace "$SERVERS" && new_namespace "$STRANGERS" || return 1
     ip -n "$SERVERS" link add strangers type veth peer name server netns "$STRANGERS" || return 1
     ip -n "$SERVERS" address add "$ADDRESS/24" dev strangers
     ip -n "$STRANGERS" address add 10.77.0.2/24 dev server

@@ -39,7 +39,7 @@ on() {
 }
 
 make_host() {
-    ip netns add "$PREFIX-$1"
+    new_namespace "$PREFIX-$1"
     ip -n "$PREFIX-$1" link set lo up
     # With IPv6, ICE would find a direct path through the homes' stateful firewalls.
     on "$1" sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1

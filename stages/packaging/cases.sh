@@ -64,7 +64,7 @@ case_fail2ban() {
 
 the_server_writes_such_lines() {
     local network=$NETNS-fail2ban status
-    ip netns add "$network" && ip -n "$network" link set lo up || return 1
+    new_namespace "$network" && ip -n "$network" link set lo up || return 1
     NETNS=$network LOGDIR=$WORK/fail2ban-server USER_PASS="alice:another-password-entirely" \
         "$ROOT/stages/lib/server-taciturn.sh" start &&
         ! relays 127.0.0.1 ip netns exec "$network" &&

@@ -13,7 +13,7 @@ start_docker() {
     mkdir -p "$ENGINE/config"
     # Not the machine's own settings.
     echo '{}' >"$ENGINE/daemon.json"
-    ip netns add "$NETNS" && ip -n "$NETNS" link set lo up &&
+    new_namespace "$NETNS" && ip -n "$NETNS" link set lo up &&
         ip -n "$NETNS" address add 203.0.113.7/32 dev lo || return 1
     # Not by `ip netns exec`: its own /sys would hide the cgroups.
     NETNS='' start_process "$ENGINE/process" nsenter --net="$network" \

@@ -65,7 +65,7 @@ published() {
 case_publish_files() {
     local tree=$WORK/published
     make_published_tree "$tree" && stand_ins "$tree/bin" && mkdir -p "$tree/files" || return 1
-    ip netns add "$NETNS-registry" || return 1
+    new_namespace "$NETNS-registry" || return 1
     echo a >"$tree/files/a.tar.gz" && (cd "$tree/files" && sha256sum a.tar.gz >SHA256SUMS) || return 1
     published files v0.1.0 "$tree/files" && cat "$tree/bin/calls" || return 1
     expect_equal "$(cat "$tree/bin/notes")" "- the first" &&
@@ -100,7 +100,7 @@ http: {addr: "$REGISTRY"}
 auth: {htpasswd: {realm: test, path: $1/htpasswd}}
 YAML
     printf '[[registry]]\nlocation = "%s"\ninsecure = true\n' "$REGISTRY" >"$1/.config/containers/registries.conf"
-    ip netns add "$NETNS-registry" && ip -n "$NETNS-registry" link set lo up || return 1
+    new_namespace "$NETNS-registry" && ip -n "$NETNS-registry" link set lo up || return 1
     NETNS=$NETNS-registry start_process "$1/registry" docker-registry serve "$1/registry.yml"
     wait_for 10 registry_listens
 }

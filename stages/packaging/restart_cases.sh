@@ -39,7 +39,7 @@ TOML
     inside systemctl restart taciturn || return 1
     local service=$NETNS-service browsers=$NETNS-browsers transport times=5 status=0
     [ -z "$ALL" ] || times=20
-    ip netns attach "$service" "$SYSTEMD" && ip netns add "$browsers" || return 1
+    ip netns attach "$service" "$SYSTEMD" && new_namespace "$browsers" || return 1
     ip -n "$service" link add browsers type veth peer name service netns "$browsers"
     ip -n "$service" address add 192.0.2.1/24 dev browsers
     ip -n "$service" link set browsers up

@@ -14,7 +14,7 @@ PROXY_ADDRESS=127.0.0.9
 set_up() {
     local address name
     mkdir -p "$DIR"
-    ip netns add "$NETNS" || return 1
+    new_namespace "$NETNS" || return 1
     ip -n "$NETNS" link set lo up || return 1
     for address in fd77::1 fd77::5; do
         ip -n "$NETNS" address add "$address/128" dev lo || return 1

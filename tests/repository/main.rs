@@ -14,4 +14,5 @@ mod modules;
 mod monitoring;
 mod reference;
 mod security;
+mod stages;
 mod workflows;

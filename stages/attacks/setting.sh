@@ -78,7 +78,8 @@ start_server() {
 
 # built NAME: builds a program of tests and those it starts, and says where it is
 built() {
-    (cd "$ROOT" && cargo build --locked --bins && cargo build --locked --test "$1" --message-format=json) 2>/dev/null |
+    # As the stage unit does: another selection of packages has other features, and is compiled anew.
+    (cd "$ROOT" && cargo build --locked --bins && cargo test --locked --no-run --message-format=json) 2>/dev/null |
         grep -o "\"executable\":\"[^\"]*/$1-[^\"]*\"" | cut -d '"' -f 4
 }
 

@@ -22,7 +22,7 @@ need_root() {
 # new_namespace NAME: a network namespace, in which no socket gets one of the relay's ports (57900 and above in all
 # stages) by chance: cases tell a relay's packets from others by them.
 new_namespace() {
-    ip netns add "$1" && ip netns exec "$1" sysctl -qw net.ipv4.ip_local_port_range="32768 50000"
+    ip netns add "$1" && ip netns exec "$1" sh -c 'echo 32768 50000 >/proc/sys/net/ipv4/ip_local_port_range'
 }
 
 # wait_for SECONDS COMMAND...: polls until COMMAND succeeds; fails when the time is over.

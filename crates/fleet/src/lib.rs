@@ -13,7 +13,6 @@ mod link;
 mod node;
 mod questions;
 mod settings;
-mod stream;
 mod task;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

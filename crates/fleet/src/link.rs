@@ -7,14 +7,18 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Pipeline, ProtocolVersion, RedisConnectionInfo, RedisError, Value,
 };
+use taciturn_outbound::{Allowance, Bounded, Stream, connect};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::settings::Settings;
-use super::stream::{Allowance, Bounded, connect};
+use super::settings::{Place, Settings};
 
 /// How long the board may take for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bytes that the board may send for one question: more than the longest answer of a board in order.
+const MOST: usize = 8 * 1024 * 1024;
 
 /// Why the board cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,12 +73,11 @@ impl Link {
             if let Some(password) = settings.password()? {
                 info = info.set_password(password.as_str());
             }
-            let allowance = Allowance::default();
-            allowance.renew();
-            let wire = Bounded::new(connect(settings).await?, allowance.clone());
+            let allowance = Allowance::new(MOST);
+            let stream = Bounded::new(reach(settings).await?, allowance.clone());
             // Each question has a deadline here.
             let config = config.set_response_timeout(None);
-            let connected = MultiplexedConnection::new_with_config(&info, wire, config);
+            let connected = MultiplexedConnection::new_with_config(&info, stream, config);
             let (connection, driver) = connected.await?;
             let driver = tokio::spawn(driver);
             Ok(Self { connection, allowance, driver })
@@ -84,18 +87,32 @@ impl Link {
 
     /// The answers to these questions.
     pub(super) async fn ask(&mut self, pipeline: &Pipeline) -> Result<Vec<Value>, BoardError> {
-        self.allowance.renew();
+        self.allowance.renew(MOST);
         let answer = pipeline.query_async::<Vec<Value>>(&mut self.connection);
         let answer = timeout(PATIENCE, answer).await.map_err(|_| BoardError::Silent)?;
         answer.map_err(|error| {
-            self.allowance.exceeded().map_or_else(|| error.into(), BoardError::Refused)
+            if self.allowance.is_exceeded() {
+                return BoardError::Refused(format!(
+                    "it sends more than {MOST} bytes for one answer"
+                ));
+            }
+            error.into()
         })
     }
 
     /// Has what is published on a channel arrive here from now on. The protocol is RESP3.
     pub(super) async fn subscribe(&mut self, channels: &[String]) -> Result<(), BoardError> {
-        self.allowance.renew();
+        self.allowance.renew(MOST);
         let subscribed = self.connection.subscribe(channels);
         Ok(timeout(PATIENCE, subscribed).await.map_err(|_| BoardError::Silent)??)
+    }
+}
+
+async fn reach(settings: &Settings) -> io::Result<Box<dyn Stream>> {
+    match &settings.place {
+        Place::Tcp { host, port, tls } => {
+            connect(host, *port, *tls, settings.ca_file.as_deref()).await
+        }
+        Place::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
     }
 }

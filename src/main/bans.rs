@@ -143,6 +143,11 @@ impl BanKeeper {
         self.memory.outstanding(&self.list)
     }
 
+    /// The fleet may have lost bans that it had: what is here is told again.
+    pub(super) fn doubt_fleet(&mut self) {
+        self.memory.epoch.clear();
+    }
+
     /// Takes over what the fleet has.
     pub(super) async fn merge(
         &mut self,

@@ -106,6 +106,7 @@ fn files(config: &Config) -> Vec<PathBuf> {
         [
             &config.fleet.password_file,
             &config.fleet.ca_file,
+            &config.fleet.sentinel_password_file,
             &config.records.token_file,
             &config.records.ca_file,
         ]

@@ -13,7 +13,8 @@ use taciturn::bans::Tell;
 use taciturn_config::{Config, FleetPlace};
 use taciturn_control::{Answer, Error, ErrorKind, FleetNode, FleetReport};
 use taciturn_fleet::{
-    BoardBan, BoardKick, Contents, EntryWriter, Fleet, NodeRecord, Order, Place, Settings, State,
+    BoardBan, BoardKick, Contents, EntryWriter, Fleet, NodeRecord, Order, Place, Sentinels,
+    Settings, State,
 };
 use taciturn_net::external::External;
 use taciturn_net::{Clock, Workers};
@@ -113,7 +114,11 @@ impl FleetMember {
 
     /// Obeys what was read.
     pub(super) async fn obey(&mut self, read: Contents, bans: &mut BanKeeper, workers: &Workers) {
-        let Contents { epoch, bans: on_board, kicks } = read;
+        let Contents { epoch, bans: on_board, kicks, has_lost } = read;
+        if has_lost {
+            bans.doubt_fleet();
+            self.told = None;
+        }
         let on_board: BTreeMap<_, _> =
             on_board.into_iter().filter_map(|ban| Some((banned(&ban.whom)?, ban.until))).collect();
         bans.merge(&epoch, &on_board, workers).await;
@@ -199,7 +204,7 @@ impl FleetMember {
         let Some(fleet) = &self.fleet else {
             return Err(Error::new(ErrorKind::NotPossible, NO_FLEET));
         };
-        let State { trouble, name_taken, nodes, losses: _ } = fleet.state();
+        let State { trouble, master, name_taken, nodes, losses: _ } = fleet.state();
         let node = |node: NodeRecord| FleetNode {
             node: node.node,
             version: node.version,
@@ -215,6 +220,7 @@ impl FleetMember {
         Ok(Answer::Fleet(Box::new(FleetReport {
             node: self.node.clone(),
             trouble,
+            master,
             name_taken,
             nodes: nodes.into_iter().map(node).collect(),
         })))
@@ -301,6 +307,13 @@ fn settings(config: &Config) -> Option<Settings> {
                 Place::Tcp { host: host.clone(), port: *port, tls: *tls }
             }
             FleetPlace::Unix(path) => Place::Unix(path.clone()),
+            FleetPlace::Sentinel { sentinels, master, tls } => Place::Sentinel(Sentinels {
+                at: sentinels.clone(),
+                master: master.clone(),
+                tls: *tls,
+                user: config.fleet.sentinel_user.as_ref().map(|user| user.as_str().to_owned()),
+                password_file: config.fleet.sentinel_password_file.clone(),
+            }),
         },
         user: url.user.clone(),
         database: url.database,

@@ -139,11 +139,14 @@ fn the_example_file_switched_on_differs_from_the_defaults_in_examples_only() {
     let toml = toml.replacen("\nsecrets = []\n", of_tenant, 1);
     let toml = toml.replace("\nsecret_files = [\"/etc/taciturn/acme_secret\"]\n", "\n");
     let toml = toml.replace("\nice = {token_files = [\"/etc/taciturn/acme_ice_token\"]}\n", "\n");
-    // Records go to one place: the file. The file with the URL of a database stands for url, and is read.
+    // Records go to one place: the file. The file with the URL of a database stands for url, and is read. The URL of the
+    // fleet names no sentinels.
     let toml = [
         "\nurl = \"https://billing.internal/records\"\n",
         "\nstream = \"records\"\n",
         "\nurl_file = \"/etc/taciturn/database_url\"\n",
+        "\nsentinel_user = \"taciturn\"\n",
+        "\nsentinel_password_file = \"/etc/taciturn/sentinel_password\"\n",
     ]
     .iter()
     .fold(toml, |toml, other| toml.replace(other, "\n"));
@@ -245,6 +248,12 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "ice.ttl" => vec![plain("\"1h\"")],
         "fleet.url" => vec![plain("\"redis://127.0.0.1\"")],
         "fleet.password_file" | "fleet.ca_file" => vec![plain("\"/nowhere/at/all\"")],
+        "fleet.sentinel_user" => {
+            with("\"another\"", "fleet.url", "\"redis+sentinel://s1/mymaster\"")
+        }
+        "fleet.sentinel_password_file" => {
+            with("\"/nowhere/at/all\"", "fleet.url", "\"redis+sentinel://s1/mymaster\"")
+        }
         "auth.sql.url" => vec![plain("\"sqlite:/nowhere/at/all\"")],
         "auth.sql.url_file" => vec![plain(&format!("\"{secret_file}.url\""))],
         "auth.sql.password_file" | "auth.sql.ca_file" => vec![plain("\"/nowhere/at/all\"")],

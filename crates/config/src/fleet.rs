@@ -8,8 +8,12 @@ use super::read::Reader;
 use super::shown::{Shown, Words};
 use super::value::{Value, quoted};
 
-/// The usual port.
+/// The usual ports: of a Valkey or Redis, and of a sentinel.
 const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+
+/// The most sentinels that are named.
+const MOST_SENTINELS: usize = 16;
 
 /// The key `fleet.url`: where the Valkey or Redis is, and who this server is to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,15 @@ pub enum FleetPlace {
     },
     /// A socket of this machine.
     Unix(PathBuf),
+    /// Wherever sentinels say that the master is.
+    Sentinel {
+        /// Where they listen: hosts and ports, 16 at most.
+        sentinels: Vec<(String, u16)>,
+        /// The name that they know the master by.
+        master: String,
+        /// Whether connections are secured: those to the sentinels, and those to the master.
+        tls: bool,
+    },
 }
 
 /// Why a text is no such URL.
@@ -44,7 +57,8 @@ pub enum FleetPlace {
 enum BadUrl {
     /// It begins with something else.
     #[error(
-        "begin it with redis:// (plain), rediss:// (TLS) or unix:///: \"rediss://taciturn@valkey.internal:6380/0\""
+        "begin it with redis:// (plain), rediss:// (TLS) or unix:///: \"rediss://taciturn@valkey.internal:6380/0\"; \
+         with Sentinel, with redis+sentinel:// or rediss+sentinel:// (TLS)"
     )]
     Scheme,
     /// It has a password.
@@ -53,8 +67,19 @@ enum BadUrl {
     /// The host or the port is none.
     #[error("write a host, and a port if it is not 6379: \"redis://valkey.internal:6379\"")]
     Host,
+    /// There are no sentinels, one of them is none, or there is no name of a master.
+    #[error(
+        "write the sentinels, with ports if these are not 26379, and the name that they know the master by: \
+         \"redis+sentinel://taciturn@s1.internal,s2.internal,s3.internal/mymaster\""
+    )]
+    Sentinels,
+    /// There are too many.
+    #[error("name {MOST_SENTINELS} sentinels at most: three or five are usual")]
+    TooManySentinels,
     /// What follows the host is no database.
-    #[error("end it with the number of a database, or without one: \"redis://valkey.internal/0\"")]
+    #[error(
+        "end it with the number of a database, or without one: \"redis://valkey.internal/0\", with Sentinel \"/mymaster/0\""
+    )]
     Database,
 }
 
@@ -68,28 +93,58 @@ impl FleetUrl {
             };
             return Ok(Self { place, user: None, database: 0, written });
         }
-        let (rest, tls) = match (text.strip_prefix("redis://"), text.strip_prefix("rediss://")) {
-            (Some(rest), _) => (rest, false),
-            (None, Some(rest)) => (rest, true),
-            (None, None) => return Err(BadUrl::Scheme),
+        let (scheme, rest) = text.split_once("://").ok_or(BadUrl::Scheme)?;
+        let (tls, with_sentinel) = match scheme {
+            "redis" => (false, false),
+            "rediss" => (true, false),
+            // Both are in use.
+            "redis+sentinel" | "redis-sentinel" => (false, true),
+            "rediss+sentinel" | "rediss-sentinel" => (true, true),
+            _ => return Err(BadUrl::Scheme),
         };
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, _)) if user.contains(':') => return Err(BadUrl::Password),
             Some((user, rest)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), rest),
             None => (None, rest),
         };
-        let (at, database) = match rest.split_once('/') {
-            Some((at, "")) => (at, 0),
-            Some((at, database)) => (at, database.parse().map_err(|_| BadUrl::Database)?),
-            None => (rest, 0),
+        let (at, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (place, database) = if with_sentinel {
+            let (master, database) = path.split_once('/').unwrap_or((path, ""));
+            (sentinels(at, master, tls)?, database)
+        } else {
+            let (host, port) = host_and_port(at, PORT).ok_or(BadUrl::Host)?;
+            (FleetPlace::Tcp { host: host.to_owned(), port, tls }, path)
         };
-        let (host, port) = host_and_port(at).ok_or(BadUrl::Host)?;
-        let place = FleetPlace::Tcp { host: host.to_owned(), port, tls };
+        let database = match database {
+            "" => 0,
+            number => number.parse().map_err(|_| BadUrl::Database)?,
+        };
         Ok(Self { place, user, database, written })
     }
 }
 
-fn host_and_port(text: &str) -> Option<(&str, u16)> {
+fn sentinels(at: &str, master: &str, tls: bool) -> Result<FleetPlace, BadUrl> {
+    let sentinels = at.split(',').map(|at| {
+        let (host, port) = host_and_port(at, SENTINEL_PORT).ok_or(BadUrl::Sentinels)?;
+        Ok((host.to_owned(), port))
+    });
+    let sentinels: Vec<_> = sentinels.take(MOST_SENTINELS + 1).collect::<Result<_, _>>()?;
+    if sentinels.len() > MOST_SENTINELS {
+        return Err(BadUrl::TooManySentinels);
+    }
+    if !is_name(master) {
+        return Err(BadUrl::Sentinels);
+    }
+    Ok(FleetPlace::Sentinel { sentinels, master: master.to_owned(), tls })
+}
+
+/// Whether a node, the prefix of all keys, or a master may be named so.
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
+}
+
+fn host_and_port(text: &str, usual: u16) -> Option<(&str, u16)> {
     let is_host = |host: &&str| {
         !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-._:".contains(c))
     };
@@ -97,14 +152,14 @@ fn host_and_port(text: &str) -> Option<(&str, u16)> {
         let (host, rest) = rest.split_once(']')?;
         let port = match rest.strip_prefix(':') {
             Some(port) => port.parse().ok()?,
-            None if rest.is_empty() => PORT,
+            None if rest.is_empty() => usual,
             None => return None,
         };
         return Some((host, port)).filter(|(host, _)| is_host(host));
     }
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, port.parse().ok()?),
-        None => (text, PORT),
+        None => (text, usual),
     };
     Some((host, port)).filter(|(host, _)| is_host(host))
 }
@@ -149,7 +204,7 @@ impl Shown for Option<FleetUrl> {
     }
 }
 
-/// A name in a fleet: of a node, or what all keys begin with.
+/// A name in a fleet: of a node, of a user of sentinels, or what all keys begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetName(String);
 
@@ -168,8 +223,7 @@ impl FleetName {
     fn of(reader: &mut Reader<'_>, key: &'static str) -> Option<Self> {
         let item = reader.text(key, "\"fra1\"")?;
         let text = item.text.trim();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-        if (1..=64).contains(&text.len()) && text.chars().all(plain) {
+        if is_name(text) {
             return Some(Self(text.to_owned()));
         }
         let help = "write 1 to 64 letters, digits, dots, dashes and underscores";
@@ -231,6 +285,11 @@ mod tests {
         FleetPlace::Tcp { host: host.to_owned(), port, tls }
     }
 
+    fn by(sentinels: &[(&str, u16)], master: &str, tls: bool) -> FleetPlace {
+        let sentinels = sentinels.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
+        FleetPlace::Sentinel { sentinels, master: master.to_owned(), tls }
+    }
+
     #[test]
     fn urls_are_taken_apart() {
         for (text, place, user, database) in [
@@ -244,6 +303,17 @@ mod tests {
             ),
             ("redis://@valkey/", tcp("valkey", 6379, false), None, 0),
             ("unix:///run/valkey.sock", FleetPlace::Unix("/run/valkey.sock".into()), None, 0),
+            ("redis+sentinel://s1/mymaster", by(&[("s1", 26379)], "mymaster", false), None, 0),
+            (
+                "rediss-sentinel://taciturn@s1,10.0.0.2:5000,[2001:db8::3],[::4]:1/my.master/7",
+                by(
+                    &[("s1", 26379), ("10.0.0.2", 5000), ("2001:db8::3", 26379), ("::4", 1)],
+                    "my.master",
+                    true,
+                ),
+                Some("taciturn"),
+                7,
+            ),
         ] {
             let address = FleetUrl::parse(text).unwrap();
             assert_eq!((address.place.clone(), address.user.as_deref()), (place, user), "{text}");
@@ -265,6 +335,21 @@ mod tests {
             ("redis://[::1]x", BadUrl::Host),
             ("redis://host/db", BadUrl::Database),
             ("redis://host/70000", BadUrl::Database),
+            ("sentinel://host/mymaster", BadUrl::Scheme),
+            ("redis+sentinel://user:password@host/mymaster", BadUrl::Password),
+            ("redis+sentinel://host,user:password@host/mymaster", BadUrl::Password),
+            ("redis+sentinel://host", BadUrl::Sentinels),
+            ("redis+sentinel://host/", BadUrl::Sentinels),
+            ("redis+sentinel://host/my master", BadUrl::Sentinels),
+            ("redis+sentinel:///mymaster", BadUrl::Sentinels),
+            ("redis+sentinel://host,/mymaster", BadUrl::Sentinels),
+            ("redis+sentinel://host:port/mymaster", BadUrl::Sentinels),
+            ("redis+sentinel://host/mymaster/db", BadUrl::Database),
+            ("redis+sentinel://host/mymaster/0/1", BadUrl::Database),
+            (
+                "redis+sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/mymaster",
+                BadUrl::TooManySentinels,
+            ),
         ] {
             assert_eq!(FleetUrl::parse(text), Err(error), "{text}");
         }

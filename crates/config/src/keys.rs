@@ -439,14 +439,22 @@ key_table! {
     /// a Valkey (7.2 or later) or Redis (6.2 or later). No call needs it: docs/scaling.md.
     [fleet]
     struct Fleet {
-        /// Where it is: redis://, rediss:// (TLS) or unix:///, with a user if it has access lists. None by default.
+        /// Where it is: redis://, rediss:// (TLS) or unix:///, with a user if it has access lists. With Sentinel:
+        /// redis+sentinel://USER@HOST,HOST2:26379/MASTER (also redis-sentinel://), or rediss+sentinel:// for TLS to
+        /// the sentinels and to the master. None by default.
         url: Option<FleetUrl> = None, as r#""rediss://taciturn@valkey.internal:6380/0""#, Restart(JOINED);
 
         /// A file with the password. It is read with each connection.
         password_file: Option<PathBuf> = None, as r#""/etc/taciturn/valkey_password""#, Restart(JOINED);
 
-        /// For rediss://: a PEM file with the certificates of the authorities that its certificate may be from.
+        /// For TLS: a PEM file with the certificates of the authorities that its certificate may be from.
         ca_file: Option<PathBuf> = None, as r#""/etc/ssl/certs/ca-certificates.crt""#, Restart(JOINED);
+
+        /// Who this server is to the sentinels, if they have access lists. user and password_file are for the master.
+        sentinel_user: Option<FleetName> = None, as r#""taciturn""#, Restart(JOINED);
+
+        /// A file with the password for the sentinels, if they want one. It is read with each connection.
+        sentinel_password_file: Option<PathBuf> = None, as r#""/etc/taciturn/sentinel_password""#, Restart(JOINED);
 
         /// The name of this server, which no other has. Default: the host name.
         node: Option<FleetName> = None, as r#""fra1""#, Restart(JOINED);

@@ -81,6 +81,9 @@ pub struct FleetReport {
     /// Why it cannot ask for the others; not there if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Where the master of the Valkey or Redis is that it asks, if Sentinel has named it: `10.9.0.2 port 6379`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<String>,
     /// Whether another process has its name.
     pub name_taken: bool,
     /// All nodes.

@@ -300,6 +300,7 @@ fn lines() -> Vec<(Line, String)> {
             last(Ok(Answer::Fleet(Box::new(FleetReport {
                 node: "fra1".into(),
                 trouble: Some("gone".into()),
+                master: Some("10.9.0.2 port 6379".into()),
                 name_taken: false,
                 nodes: vec![FleetNode {
                     node: "fra2".into(),
@@ -315,7 +316,7 @@ fn lines() -> Vec<(Line, String)> {
                 }],
             })))),
             good(
-                r#""fleet":{"node":"fra1","trouble":"gone","name_taken":false,"nodes":[{"node":"fra2","version":"0.2.0","listeners":["udp 203.0.113.7:3478"],"relays":["203.0.113.7"],"ready":true,"allocations":3,"ports_free":1098,"realm":"example.org","credentials":"ab12","clock_offset_seconds":-1}]}"#,
+                r#""fleet":{"node":"fra1","trouble":"gone","master":"10.9.0.2 port 6379","name_taken":false,"nodes":[{"node":"fra2","version":"0.2.0","listeners":["udp 203.0.113.7:3478"],"relays":["203.0.113.7"],"ready":true,"allocations":3,"ports_free":1098,"realm":"example.org","credentials":"ab12","clock_offset_seconds":-1}]}"#,
             ),
         ),
         (

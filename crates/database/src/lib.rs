@@ -9,6 +9,7 @@ mod dump;
 mod error;
 mod postgres;
 mod rows;
+mod secured;
 mod settings;
 mod sqlite;
 mod tables;
@@ -16,9 +17,7 @@ mod task;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
-mod tls;
 mod users_file;
-mod wire;
 
 pub use dump::{Dump, dump};
 pub use error::DatabaseError;

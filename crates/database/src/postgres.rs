@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -18,16 +20,22 @@ use zeroize::Zeroizing;
 
 use super::error::DatabaseError;
 use super::rows::{Cell, MOST_ROWS, Rows};
+use super::secured::Secured;
 use super::settings::{Place, Settings};
 use super::tables::{Known, Reading, Table, other_realm, qualified};
-use super::tls::Secured;
-use super::wire::{Allowance, Bounded, LITTLE, TABLE};
+use taciturn_outbound::{Allowance, Bounded, Stream, tcp};
 
 /// How long a connection may take until it can be asked.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long the tables may take.
 const READ: Duration = Duration::from_secs(30);
+
+/// Bytes that may come for a connection to be made, and for each small question.
+const LITTLE: usize = 256 * 1024;
+
+/// Bytes that may come for a table: as many rows as there may be, of which few are as long as they may be.
+const TABLE: usize = 64 * 1024 * 1024;
 
 /// Asks for NOTIFY.
 const LISTEN: &str = "LISTEN taciturn";
@@ -64,7 +72,7 @@ impl<'a> Session<'a> {
         }
         let allowance = Allowance::new(LITTLE);
         let notified = Arc::new(Notify::new());
-        let wire = Bounded::connect(&settings.place, allowance.clone()).await?;
+        let wire = Bounded::new(connect(&settings.place).await?, allowance.clone());
         let opened = match &settings.place {
             Place::Tcp { host, tls: true, .. } => {
                 let tls = Secured::new(host, settings.ca_file.as_deref())?;
@@ -203,6 +211,14 @@ impl<'a> Session<'a> {
         let ended = (&mut self.driver).await.ok().flatten();
         ended.unwrap_or_else(|| DatabaseError::Refused("the connection was closed".to_owned()))
     }
+}
+
+async fn connect(place: &Place) -> io::Result<Box<dyn Stream>> {
+    Ok(match place {
+        Place::Tcp { host, port, .. } => Box::new(tcp(host, *port).await?),
+        Place::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        Place::File(_) => return Err(io::ErrorKind::Unsupported.into()),
+    })
 }
 
 type Opened = (Client, JoinHandle<Option<DatabaseError>>);

@@ -9,6 +9,7 @@ use ring::hmac;
 use super::channels::Told;
 use super::link::{BoardError, Link};
 use super::node::{NodeRecord, is_name};
+use super::reach::reach;
 use super::settings::Settings;
 
 /// How long the record of a node stays.
@@ -56,20 +57,29 @@ pub struct Contents {
     pub bans: Vec<BoardBan>,
     /// Kicks of the last day.
     pub kicks: Vec<BoardKick>,
+    /// Whether something that it had is gone, without that anybody took it away: a replica that has become the master
+    /// may not have had all.
+    pub has_lost: bool,
 }
 
 /// The board, as one connection has it.
 pub(super) struct Board<'a> {
     settings: &'a Settings,
     link: Link,
+    master: Option<String>,
 }
 
 impl<'a> Board<'a> {
     /// Connects, and says who this is.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, BoardError> {
         let config = AsyncConnectionConfig::new();
-        let link = Link::open(settings, ProtocolVersion::RESP2, config).await?;
-        Ok(Self { settings, link })
+        let (link, master) = reach(settings, ProtocolVersion::RESP2, config).await?;
+        Ok(Self { settings, link, master })
+    }
+
+    /// Where the master is that it is on, if Sentinel has named it.
+    pub(super) fn master(&self) -> Option<&str> {
+        self.master.as_deref()
     }
 
     pub(super) async fn ask(
@@ -237,6 +247,7 @@ fn contents(answer: &[Value]) -> Result<Contents, BoardError> {
         epoch: epoch.to_owned(),
         bans: bans.into_iter().map(ban).collect(),
         kicks: kicks.into_iter().filter_map(kick).collect(),
+        has_lost: false,
     })
 }
 

@@ -11,7 +11,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::link::{BoardError, Link};
+use super::link::BoardError;
+use super::reach::reach;
 use super::settings::Settings;
 
 /// Bytes of the longest message that is passed on.
@@ -121,7 +122,7 @@ async fn keep(
         Ok::<(), ()>(())
     };
     let config = AsyncConnectionConfig::new().set_push_sender(push);
-    let mut link = Link::open(settings, ProtocolVersion::RESP3, config).await?;
+    let (mut link, _) = reach(settings, ProtocolVersion::RESP3, config).await?;
     link.subscribe(&channels).await?;
     subscriptions.send_modify(|times| *times += 1);
     let mut ping = pipe();

@@ -5,6 +5,7 @@ use std::fmt;
 use redis::{AsyncConnectionConfig, ProtocolVersion, Value, pipe};
 
 use super::link::{BoardError, Link};
+use super::reach::reach;
 use super::settings::Settings;
 
 /// How many entries are added in one go.
@@ -55,7 +56,8 @@ impl EntryWriter {
             Some(link) => link,
             none => {
                 let config = AsyncConnectionConfig::new();
-                none.insert(Link::open(&self.settings, ProtocolVersion::RESP2, config).await?)
+                let (link, _) = reach(&self.settings, ProtocolVersion::RESP2, config).await?;
+                none.insert(link)
             }
         };
         for some in entries.chunks(AT_ONCE) {

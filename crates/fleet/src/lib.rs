@@ -12,8 +12,9 @@ mod entries;
 mod link;
 mod node;
 mod questions;
+mod reach;
+mod sentinel;
 mod settings;
-mod stream;
 mod task;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -25,5 +26,5 @@ pub use counts::{Counts, Hearer, Teller, UserCount};
 pub use entries::EntryWriter;
 pub use node::NodeRecord;
 pub use questions::{Asked, Asker, Questions, Replies, Wanted};
-pub use settings::{Place, Settings};
+pub use settings::{Place, Sentinels, Settings};
 pub use task::{Fleet, Order, State};

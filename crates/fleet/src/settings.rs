@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -20,6 +20,23 @@ pub enum Place {
     },
     /// A socket of this machine.
     Unix(PathBuf),
+    /// Wherever Sentinel says that it is.
+    Sentinel(Sentinels),
+}
+
+/// Who knows which of several servers is the master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentinels {
+    /// Hosts and ports. They are asked in turn.
+    pub at: Vec<(String, u16)>,
+    /// The name that they know the master by.
+    pub master: String,
+    /// Whether connections are secured: those to the sentinels, and those to the master.
+    pub tls: bool,
+    /// Who this server is to the sentinels.
+    pub user: Option<String>,
+    /// The file with the password for the sentinels.
+    pub password_file: Option<PathBuf>,
 }
 
 impl fmt::Display for Place {
@@ -27,6 +44,7 @@ impl fmt::Display for Place {
         match self {
             Self::Tcp { host, port, .. } => write!(f, "{host} port {port}"),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Sentinel(sentinels) => write!(f, "the master {}", sentinels.master),
         }
     }
 }
@@ -55,11 +73,32 @@ impl Settings {
         format!("{}:{name}", self.prefix)
     }
 
-    pub(super) fn password(&self) -> io::Result<Option<Zeroizing<String>>> {
-        let Some(path) = &self.password_file else { return Ok(None) };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            io::Error::new(error.kind(), format!("password_file {}: {error}", path.display()))
-        })?;
-        Ok(Some(Zeroizing::new(text.trim().to_owned())))
+    pub(super) fn login(&self) -> io::Result<Login> {
+        let password = password("password_file", self.password_file.as_deref())?;
+        Ok(Login { user: self.user.clone(), password, database: self.database })
     }
+}
+
+impl Sentinels {
+    pub(super) fn login(&self) -> io::Result<Login> {
+        let password = password("sentinel_password_file", self.password_file.as_deref())?;
+        Ok(Login { user: self.user.clone(), password, database: 0 })
+    }
+}
+
+/// Who this server is to another.
+pub(super) struct Login {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Zeroizing<String>>,
+    pub(super) database: u16,
+}
+
+/// The password in the file that this key names.
+fn password(key: &str, path: Option<&Path>) -> io::Result<Option<Zeroizing<String>>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        io::Error::new(error.kind(), format!("{key} {}: {error}", path.display()))
+    })?;
+    let text = Zeroizing::new(text);
+    Ok(Some(Zeroizing::new(text.trim().to_owned())))
 }

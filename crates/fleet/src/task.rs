@@ -58,6 +58,8 @@ pub enum Order {
 pub struct State {
     /// Why the board cannot be asked, in words; `None` if it can.
     pub trouble: Option<String>,
+    /// Where the master is that is asked, if Sentinel has named it: `10.9.0.2 port 6379`.
+    pub master: Option<String>,
     /// Whether another process has the name of this node.
     pub name_taken: bool,
     /// All nodes, as of the last time that they were read.
@@ -202,18 +204,20 @@ struct Worker {
 impl Worker {
     async fn run(self, mut orders: Orders) {
         let (mut complained, mut tries) = (None::<Instant>, 0_u32);
+        let mut seen = Seen::default();
         loop {
             let connected = async {
                 let board = Board::open(&self.settings).await?;
                 // What was meant for it is told when it has been read again.
                 orders.drop_all();
-                self.keep(board, &mut orders, &mut tries).await
+                self.keep(board, &mut orders, &mut tries, &mut seen).await
             };
             let Err(error) = connected.await else { return };
             {
                 let mut state = self.shared.state();
                 state.losses += u64::from(state.trouble.is_none());
                 state.trouble = Some(error.to_string());
+                state.master = None;
                 state.nodes.clear();
             }
             if complained.is_none_or(|last| last.elapsed() >= COMPLAIN) {
@@ -235,6 +239,7 @@ impl Worker {
         mut board: Board<'_>,
         orders: &mut Orders,
         tries: &mut u32,
+        seen: &mut Seen,
     ) -> Result<(), BoardError> {
         // Another one each time: a board that has lost everything is another board, also to who names it twice.
         let moment = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -259,6 +264,7 @@ impl Worker {
                         Order::Kick(kick) => board.write(&[], &[], Some(&kick), now()).await,
                     };
                     let (version, contents) = written?;
+                    seen.has_less(&version, &contents.epoch);
                     known = Some((version, contents.epoch.clone()));
                     if self.contents.send(contents).await.is_err() {
                         return Ok(());
@@ -267,14 +273,15 @@ impl Worker {
                 _ = look.tick() => {
                     let version = board.version(&fresh).await?;
                     if known.as_ref() != Some(&version) {
-                        let contents = board.read(now()).await?;
+                        let mut contents = board.read(now()).await?;
+                        contents.has_lost = seen.has_less(&version.0, &version.1);
                         if self.contents.send(contents).await.is_err() {
                             // The server ends.
                             return Ok(());
                         }
                         known = Some(version);
                         *tries = 0;
-                        self.connected();
+                        self.connected(board.master());
                     }
                 }
                 _ = meet.tick() => {
@@ -299,14 +306,60 @@ impl Worker {
         }
     }
 
-    fn connected(&self) {
-        if self.shared.state().trouble.take().is_some() {
-            tracing::info!("fleet: connected to {}", self.settings.place);
+    fn connected(&self, master: Option<&str>) {
+        let had_trouble = {
+            let mut state = self.shared.state();
+            state.master = master.map(str::to_owned);
+            state.trouble.take().is_some()
+        };
+        if had_trouble {
+            let at = master.map(|at| format!(" at {at}")).unwrap_or_default();
+            tracing::info!("fleet: connected to {}{at}", self.settings.place);
             self.connections.send_modify(|times| *times += 1);
         }
     }
 }
 
+/// What was seen last of the number that grows with each change, and on which board.
+#[derive(Debug, Default)]
+struct Seen {
+    epoch: String,
+    version: u64,
+}
+
+impl Seen {
+    /// Notes what is seen now. Returns whether it is less, on the same board.
+    fn has_less(&mut self, version: &[u8], epoch: &str) -> bool {
+        let version = str::from_utf8(version).ok().and_then(|text| text.parse().ok());
+        let version = version.unwrap_or_default();
+        let has_less = self.epoch == epoch && version < self.version;
+        *self = Self { epoch: epoch.to_owned(), version };
+        has_less
+    }
+}
+
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_with_a_lower_version_than_before_has_lost_something() {
+        let mut seen = Seen::default();
+        for (version, epoch, expected) in [
+            ("", "one", false),
+            ("7", "one", false),
+            ("7", "one", false),
+            ("6", "one", true),
+            ("8", "one", false),
+            ("1", "another", false),
+            ("", "another", true),
+            ("x", "another", false),
+        ] {
+            assert_eq!(seen.has_less(version.as_bytes(), epoch), expected, "{version} {epoch}");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Boards that are silent, lie, or send without end. What a board in order does is shown with redis-server, in
 //! stages/fleet.
 
+mod sentinels;
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::receiver::{Delivery, Receiver, Refused};
-use super::tls::{client_config, connect};
 use super::url::Url;
+use taciturn_outbound::{Tls, connect};
 
 /// How long a delivery may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,7 @@ impl HttpReceiver {
         let receiver = Self { settings, patience: PATIENCE };
         receiver.authorization()?;
         if receiver.settings.url.tls {
-            client_config(receiver.settings.ca_file.as_deref())?;
+            Tls::new(&receiver.settings.url.host, receiver.settings.ca_file.as_deref())?;
         }
         Ok(receiver)
     }
@@ -99,7 +99,8 @@ impl HttpReceiver {
             request = request.header(AUTHORIZATION, token);
         }
         let request = request.body(Full::new(Bytes::from(body))).map_err(Refused::because)?;
-        let wire = connect(url, ca_file.as_deref()).await.map_err(Refused::because)?;
+        let wire = connect(&url.host, url.port, url.tls, ca_file.as_deref()).await;
+        let wire = wire.map_err(Refused::because)?;
         let mut client = hyper::client::conn::http1::Builder::new();
         client.max_buf_size(HEADERS);
         let (mut sender, connection) =

@@ -23,7 +23,6 @@ mod spool;
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;
 mod time;
-mod tls;
 mod url;
 
 pub use counts::{Counts, Dropped, Totals};

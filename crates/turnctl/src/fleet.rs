@@ -49,6 +49,10 @@ fn print(report: &FleetReport, findings: &[String], out: &mut dyn Write) -> std:
             relays.escape_debug()
         )?;
     }
+    if let Some(master) = &report.master {
+        // A sentinel has named it.
+        writeln!(out, "they meet at the master, {}", master.escape_debug())?;
+    }
     findings.iter().try_for_each(|finding| writeln!(out, "{finding}"))
 }
 
@@ -115,7 +119,7 @@ mod tests {
     }
 
     fn report(nodes: Vec<FleetNode>) -> FleetReport {
-        FleetReport { node: "fra1".into(), trouble: None, name_taken: false, nodes }
+        FleetReport { node: "fra1".into(), trouble: None, master: None, name_taken: false, nodes }
     }
 
     #[test]
@@ -128,6 +132,16 @@ mod tests {
         let lines: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
         assert_eq!(lines[1], ["fra1*", "0.1.0", "ready", "3", "900", "203.0.113.7"]);
         assert_eq!(lines[2][2], "draining");
+        assert_eq!(lines.len(), 3);
+    }
+
+    #[test]
+    fn the_master_that_sentinel_has_named_is_told() {
+        let master = Some("10.9.0.2 port 6379".to_owned());
+        let mut out = Vec::new();
+        print(&FleetReport { master, ..report(vec![node("fra1")]) }, &[], &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text.lines().last(), Some("they meet at the master, 10.9.0.2 port 6379"));
     }
 
     #[test]

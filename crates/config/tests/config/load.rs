@@ -643,6 +643,17 @@ fn a_fleet_is_met_by_a_url_without_a_password_in_it() {
         ("url = \"valkey:6379\"", "fleet.url: is no URL of a Valkey or Redis"),
         ("url = \"rediss://valkey\"", "fleet.ca_file: is needed for rediss://"),
         ("node = \"fra 1\"", "fleet.node: \"fra 1\" is no name"),
+        (
+            "url = \"redis+sentinel://taciturn:kept-for-myself@s1,s2/mymaster\"",
+            "fleet.url: has a password",
+        ),
+        ("url = \"redis+sentinel://s1,s2\"", "the name that they know the master by"),
+        ("url = \"rediss+sentinel://s1/mymaster\"", "is needed for rediss+sentinel://"),
+        (
+            "url = \"redis://valkey\"\nsentinel_user = \"a\"",
+            "fleet.sentinel_user: is for Sentinel, and url names none",
+        ),
+        ("sentinel_password_file = \"/x\"", "fleet.sentinel_password_file: is for Sentinel"),
     ] {
         let errors = fleet(toml).unwrap_err().to_string();
         assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{errors}");

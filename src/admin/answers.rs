@@ -106,6 +106,7 @@ pub(super) fn session(session: &taciturn_turn::Session) -> Session {
         relayed_addresses: session.relayed.iter().flatten().map(ToString::to_string).collect(),
         permissions: session.permissions as u64,
         channels: session.channels as u64,
+        kernel_channels: session.beside.map(|channels| channels as u64),
         traffic: traffic(session.traffic),
         age_seconds: session.age.as_secs(),
         expires_in_seconds: session.expires_in.as_secs(),

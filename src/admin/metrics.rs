@@ -80,9 +80,8 @@ fn kernel(page: &mut Page, report: &KernelReport) {
     page.sample(&[], report.relayed);
     let help = "Packets of such channels that the kernel has not relayed, by reason. The sockets relay them, but for dropped ones.";
     page.family("taciturn_kernel_relay_other_packets_total", COUNTER, help);
-    for reason in KernelReport::REASONS {
-        let packets = report.others.iter().find(|(other, _)| *other == reason);
-        page.sample(&[("reason", reason)], packets.map_or(0, |(_, packets)| *packets));
+    for (reason, packets) in &report.others {
+        page.sample(&[("reason", reason)], packets);
     }
 }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use taciturn_config::{Config, KernelMode};
 use taciturn_kernel::{
-    AttachedTo, Counted, Error, Flow, Installed, Peer, attach, interfaces_with, is_pinned, keep,
-    open_pins,
+    AttachedTo, Counted, Error, Flow, Installed, Peer, Wanted, attach, is_pinned, keep, open_pins,
 };
 use taciturn_net::external::External;
 use taciturn_net::{FlowNumber, FlowTraffic, KernelFlow, KernelFlows};
@@ -21,6 +20,7 @@ use super::report::KernelReport;
 pub struct KernelRelay {
     wanted: bool,
     relay: Option<Arc<taciturn_kernel::KernelRelay>>,
+    /// Why there is none.
     trouble: Option<String>,
 }
 
@@ -33,32 +33,34 @@ impl KernelRelay {
             return Self::default();
         }
         let pins = config.kernel_relay.pins.as_deref().filter(|pins| is_pinned(pins));
-        let (relay, trouble) = match opened(config, external, pins) {
-            Ok((relay, failed)) => {
-                let on: Vec<_> = relay.attached().iter().map(shown).collect();
-                tracing::info!(
-                    "the kernel relays channels on {}; packet filters do not see what it relays",
-                    on.join(", ")
-                );
-                let stays = |to: &AttachedTo| *to == AttachedTo::Clsact;
-                if pins.is_none() && relay.attached().iter().any(|attached| stays(&attached.to)) {
-                    tracing::warn!(
-                        "this kernel has no tcx (Linux 6.6): the program stays attached when this server ends, and \
-                         relays nothing then. `turnctl kernel-relay detach` takes it away"
-                    );
-                }
-                (Some(Arc::new(relay)), failed)
-            }
+        let (relay, refused) = match opened(config, external, pins) {
+            Ok(relay) => (Some(Arc::new(relay)), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        if let Some(trouble) = &trouble {
-            let what = if relay.is_some() { "some calls" } else { "all calls" };
+        let attached = relay.as_ref().map(|relay| relay.attached()).unwrap_or_default();
+        if !attached.is_empty() {
+            let on: Vec<_> = attached.iter().map(shown).collect();
+            tracing::info!(
+                "the kernel relays channels on {}; packet filters do not see what it relays",
+                on.join(", ")
+            );
+        }
+        if pins.is_none() && attached.iter().any(|attached| attached.to == AttachedTo::Clsact) {
+            tracing::warn!(
+                "this kernel has no tcx (Linux 6.6): the program stays attached when this server ends, and relays \
+                 nothing then. `turnctl kernel-relay detach` takes it away"
+            );
+        }
+        let trouble = relay.as_ref().and_then(|relay| relay.trouble()).or_else(|| refused.clone());
+        if let Some(trouble) = trouble {
+            let what = if attached.is_empty() { "all calls" } else { "some calls" };
             tracing::warn!("the sockets relay {what}: {trouble}. See docs/kernel-relay.md");
         }
+        let trouble = refused;
         Self { wanted: true, relay, trouble }
     }
 
-    /// Whether something is attached.
+    /// Whether the program is loaded, and attached or waiting for an interface.
     #[must_use]
     pub const fn is_there(&self) -> bool {
         self.relay.is_some()
@@ -97,7 +99,7 @@ impl KernelRelay {
         let ((channels, room, refused), stats) = (relay.fill(), relay.stats());
         KernelReport {
             attached: relay.attached().iter().map(shown).collect(),
-            trouble: relay.broken().or(report.trouble),
+            trouble: relay.trouble(),
             channels: channels.into(),
             room: room.into(),
             refused,
@@ -112,29 +114,29 @@ fn shown(attached: &taciturn_kernel::Attached) -> String {
     format!("{} ({})", attached.interface, attached.to)
 }
 
-type Opened = (taciturn_kernel::KernelRelay, Option<String>);
-
-fn opened(config: &Config, external: &External, pins: Option<&Path>) -> Result<Opened, Error> {
-    if let Some(pins) = pins {
-        return Ok((open_pins(pins)?, None));
+fn opened(
+    config: &Config,
+    external: &External,
+    pins: Option<&Path>,
+) -> Result<taciturn_kernel::KernelRelay, Error> {
+    let wanted = wanted(config, external);
+    match pins {
+        Some(pins) => open_pins(pins, wanted),
+        None => taciturn_kernel::KernelRelay::new(attach(wanted, config.kernel_relay.channels)?),
     }
-    let program = attach(&interfaces(config, external), config.kernel_relay.channels)?;
-    let failed: Vec<_> = program.failed.iter().map(ToString::to_string).collect();
-    let failed = (!failed.is_empty()).then(|| failed.join("; "));
-    Ok((taciturn_kernel::KernelRelay::new(program)?, failed))
 }
 
 /// The interfaces that the configuration names, or else those that have the addresses of the listeners and of the
 /// relay.
-fn interfaces(config: &Config, external: &External) -> Vec<String> {
+fn wanted(config: &Config, external: &External) -> Wanted {
     let named = &config.kernel_relay.interfaces;
     if !named.is_empty() {
-        return named.iter().map(ToString::to_string).collect();
+        return Wanted::Named(named.iter().map(ToString::to_string).collect());
     }
     let listeners = config.listen.iter().filter(|listen| listen.transport.is_datagram());
     let listeners = listeners.map(|listen| listen.address.ip());
     let relays = external.addresses.iter().flatten().map(|address| address.local);
-    interfaces_with(&listeners.chain(relays).collect::<Vec<_>>())
+    Wanted::With(listeners.chain(relays).collect())
 }
 
 /// What the workers use.
@@ -188,15 +190,8 @@ const fn traffic(counted: Counted) -> FlowTraffic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use taciturn_kernel::Stats;
     use taciturn_stun::ChannelNumber;
     use taciturn_turn::{ChannelRoute, Client, ClientAddr, OwnPeer, PeerAddr, Via};
-
-    #[test]
-    fn each_reason_of_the_program_is_in_the_metrics() {
-        let names: Vec<_> = Stats::default().others().map(|(name, _)| name).collect();
-        assert_eq!(names, KernelReport::REASONS);
-    }
 
     #[test]
     fn a_flow_is_the_channel_with_the_addresses_on_both_of_its_sides() {

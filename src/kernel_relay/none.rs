@@ -27,7 +27,7 @@ impl KernelRelay {
         Self { wanted }
     }
 
-    /// Whether something is attached.
+    /// Whether the program is loaded: never.
     #[must_use]
     pub const fn is_there(&self) -> bool {
         false

@@ -17,23 +17,7 @@ pub struct KernelReport {
     pub refused: u64,
     /// Packets that it has relayed.
     pub relayed: u64,
-    /// Packets of its channels that it has not relayed, by reason: they have passed up to the sockets, but for those
-    /// that were dropped.
+    /// Packets of its channels that it has not relayed, by each reason that there is: they have passed up to the sockets,
+    /// but for those that were dropped. Empty without a program.
     pub others: Vec<(&'static str, u64)>,
-}
-
-impl KernelReport {
-    /// The reasons that there are.
-    pub const REASONS: [&str; 10] = [
-        "expired",
-        "server_silent",
-        "no_route",
-        "too_long",
-        "ttl",
-        "unfinished_checksum",
-        "joined",
-        "other_half",
-        "not_read",
-        "dropped",
-    ];
 }

@@ -17,7 +17,7 @@ use seccompiler::{
 use super::error::{Filtered, ProcessError};
 
 /// Denies every thread of this process all system calls that a relay does not need. This is irreversible. `uses_maps`:
-/// one that has maps of a program in the kernel open, and reads and writes them.
+/// one that has a program in the kernel and its maps open, reads and writes these, and attaches that.
 ///
 /// # Errors
 /// When the kernel has seccomp and refuses all the same, as a filter from outside may make it.
@@ -52,7 +52,7 @@ fn rules(uses_maps: bool) -> Result<Rules, BackendError> {
     // running the filter; the calls of a packet are all among them.
     let mut rules: Rules =
         ANY_ARGUMENTS.iter().chain(OLD).map(|call| (*call, Vec::new())).collect();
-    let maps = uses_maps.then(|| (libc::SYS_bpf, MAP_COMMANDS.map(first_argument).to_vec()));
+    let maps = uses_maps.then(|| (libc::SYS_bpf, BPF_COMMANDS.map(first_argument).to_vec()));
     for (call, alternatives) in some_arguments().into_iter().chain(maps) {
         let conditions = alternatives.into_iter().map(|condition| {
             let (argument, operator, value) = condition;
@@ -229,8 +229,9 @@ fn some_arguments() -> Vec<(i64, Vec<Condition>)> {
     ]
 }
 
-/// BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM and BPF_MAP_DELETE_ELEM: no map is made, and no program loaded.
-const MAP_COMMANDS: [u64; 3] = [1, 2, 3];
+/// BPF_MAP_LOOKUP_ELEM, BPF_MAP_UPDATE_ELEM and BPF_MAP_DELETE_ELEM; and BPF_LINK_CREATE, which attaches a program that the
+/// process has open to an interface that was made anew. No map is made, and no program loaded.
+const BPF_COMMANDS: [u64; 4] = [1, 2, 3, 28];
 
 const fn first_argument(value: u64) -> Condition {
     (0, SeccompCmpOp::Eq, value)
@@ -290,9 +291,9 @@ mod tests {
     #[test]
     fn who_has_maps_open_may_use_them_and_make_no_other() {
         let rules = rules(true).unwrap();
-        assert_eq!(rules.get(&libc::SYS_bpf).map(Vec::len), Some(3));
-        // BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_OBJ_GET, BPF_LINK_CREATE
-        assert!([0, 5, 6, 7, 28].iter().all(|command| !MAP_COMMANDS.contains(command)));
+        assert_eq!(rules.get(&libc::SYS_bpf).map(Vec::len), Some(4));
+        // BPF_MAP_CREATE, BPF_PROG_LOAD, BPF_OBJ_PIN, BPF_OBJ_GET, BPF_PROG_ATTACH, BPF_LINK_UPDATE
+        assert!([0, 5, 6, 7, 8, 29].iter().all(|command| !BPF_COMMANDS.contains(command)));
     }
 
     #[test]

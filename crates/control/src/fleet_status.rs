@@ -164,6 +164,7 @@ mod tests {
             relayed_addresses: vec!["203.0.113.1:59000".into(), "[2001:db8::1]:59000".into()],
             permissions: 2,
             channels: 1,
+            kernel_channels: None,
             traffic: Traffic::default(),
             age_seconds: 90,
             expires_in_seconds: 510,

@@ -45,6 +45,9 @@ pub struct Session {
     pub permissions: u64,
     /// Channels that are bound.
     pub channels: u64,
+    /// How many of them the kernel relays; not there if it relays none of this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel_channels: Option<u64>,
     /// Traffic that it has relayed.
     #[serde(flatten)]
     pub traffic: Traffic,

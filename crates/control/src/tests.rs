@@ -174,6 +174,7 @@ fn session() -> Session {
         relayed_addresses: vec!["203.0.113.1:59000".into(), "[2001:db8::1]:59000".into()],
         permissions: 2,
         channels: 1,
+        kernel_channels: Some(1),
         traffic: traffic(),
         age_seconds: 90,
         expires_in_seconds: 510,
@@ -255,7 +256,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             Line::Session(session()),
             format!(
-                r#""session":{{"client":"192.0.2.1:49152","transport":"tcp","user":"1800000000:@alice:example.org","relayed_addresses":["203.0.113.1:59000","[2001:db8::1]:59000"],"permissions":2,"channels":1,{traffic},"age_seconds":90,"expires_in_seconds":510}}"#
+                r#""session":{{"client":"192.0.2.1:49152","transport":"tcp","user":"1800000000:@alice:example.org","relayed_addresses":["203.0.113.1:59000","[2001:db8::1]:59000"],"permissions":2,"channels":1,"kernel_channels":1,{traffic},"age_seconds":90,"expires_in_seconds":510}}"#
             ),
         ),
         (
@@ -269,7 +270,7 @@ fn lines() -> Vec<(Line, String)> {
         (
             Line::Session(Session { node: Some("fra1".into()), ..session() }),
             format!(
-                r#""session":{{"node":"fra1","client":"192.0.2.1:49152","transport":"tcp","user":"1800000000:@alice:example.org","relayed_addresses":["203.0.113.1:59000","[2001:db8::1]:59000"],"permissions":2,"channels":1,{traffic},"age_seconds":90,"expires_in_seconds":510}}"#
+                r#""session":{{"node":"fra1","client":"192.0.2.1:49152","transport":"tcp","user":"1800000000:@alice:example.org","relayed_addresses":["203.0.113.1:59000","[2001:db8::1]:59000"],"permissions":2,"channels":1,"kernel_channels":1,{traffic},"age_seconds":90,"expires_in_seconds":510}}"#
             ),
         ),
         (

@@ -1,16 +1,16 @@
-//! Loads the program and attaches it to interfaces.
+//! Loads the program and attaches it to an interface.
 
 use std::fmt;
+use std::io::ErrorKind;
 
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError};
 use aya::programs::{ProgramError, SchedClassifier, TcAttachType, tc};
+use aya::sys::SyscallError;
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader};
 
 use super::error::{Error, words};
-use super::interface::interface_kind;
-use super::maps::Maps;
 use super::stats::OF_CPU;
 
 /// The bytecode, which `bpf/build` makes.
@@ -46,55 +46,13 @@ pub(crate) enum Hold {
     },
 }
 
-/// An interface that the program is attached to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attached {
-    /// Its name.
-    pub interface: String,
-    /// How.
-    pub to: AttachedTo,
-}
-
-/// The program, loaded and attached.
-pub struct Program {
-    pub(crate) maps: Maps,
-    pub(crate) holds: Vec<(Attached, Hold)>,
-    /// Interfaces that it could not be attached to, and why.
-    pub failed: Vec<Error>,
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holds: Vec<_> = self.holds.iter().map(|(attached, _)| attached).collect();
-        f.debug_struct("Program").field("attached", &holds).field("failed", &self.failed).finish()
-    }
-}
-
-impl Program {
-    /// Where it is attached.
-    pub fn attached(&self) -> impl Iterator<Item = &Attached> {
-        self.holds.iter().map(|(attached, _)| attached)
-    }
-}
-
-/// Loads the program, with room for so many flows of each family, and attaches it to the interfaces, behind
-/// programs of others. Needs CAP_BPF and CAP_NET_ADMIN.
-///
-/// # Errors
-/// When the kernel refuses the program, or to attach it to any of them.
-pub fn attach(interfaces: &[String], flows: u32) -> Result<Program, Error> {
-    let mut loaded = load(flows)?;
-    let (mut holds, mut failed) = (Vec::new(), Vec::new());
-    for interface in interfaces {
-        match attach_to(program(&mut loaded)?, interface) {
-            Ok((to, hold)) => holds.push((Attached { interface: interface.clone(), to }, hold)),
-            Err(error) => failed.push(error),
+impl Hold {
+    pub(crate) const fn to(&self) -> AttachedTo {
+        match self {
+            Self::Tcx(_) => AttachedTo::Tcx,
+            Self::Clsact { .. } => AttachedTo::Clsact,
         }
     }
-    if holds.is_empty() {
-        return Err(failed.into_iter().next().unwrap_or(Error::NoInterface));
-    }
-    Ok(Program { maps: Maps::of(&mut loaded)?, holds, failed })
 }
 
 /// Loads the program, attached to nothing.
@@ -120,19 +78,36 @@ pub(crate) fn program(loaded: &mut Ebpf) -> Result<&mut SchedClassifier, Error> 
     program.try_into().map_err(|error: ProgramError| Error::Load(words(&error)))
 }
 
-fn attach_to(program: &mut SchedClassifier, interface: &str) -> Result<(AttachedTo, Hold), Error> {
-    interface_kind(interface)?;
+/// Whether this kernel has links at TC ingress, which need no right but to have the program open. To be asked before the
+/// sandbox, which may keep aya from finding the version out.
+pub(crate) fn has_links() -> bool {
+    KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(6, 6, 0))
+}
+
+/// Attaches the program behind those of others. Returns nothing if another process has attached this very program there.
+pub(crate) fn attach_to(
+    program: &mut SchedClassifier,
+    interface: &str,
+    by_link: bool,
+) -> Result<Option<Hold>, Error> {
     let fails = |error: &(dyn std::error::Error + 'static)| Error::Attach {
         interface: interface.to_owned(),
         words: words(error),
     };
     // Not `attach`, which would choose by itself, and whose filter of clsact outlives the process.
-    if KernelVersion::current().is_ok_and(|running| running >= KernelVersion::new(6, 6, 0)) {
+    if by_link {
         let last = TcAttachOptions::TcxOrder(LinkOrder::last());
-        let id = program.attach_with_options(interface, TcAttachType::Ingress, last);
-        let link = id.and_then(|id| program.take_link(id)).map_err(|error| fails(&error))?;
+        let id = match program.attach_with_options(interface, TcAttachType::Ingress, last) {
+            Err(ProgramError::SyscallError(SyscallError { io_error, .. }))
+                if io_error.kind() == ErrorKind::AlreadyExists =>
+            {
+                return Ok(None);
+            }
+            attached => attached.map_err(|error| fails(&error))?,
+        };
+        let link = program.take_link(id).map_err(|error| fails(&error))?;
         let link: FdLink = link.try_into().map_err(|error| fails(&error))?;
-        return Ok((AttachedTo::Tcx, Hold::Tcx(link)));
+        return Ok(Some(Hold::Tcx(link)));
     }
     // Where it is there already, that is said as an error of netlink; what matters is whether attaching works.
     let _ = tc::qdisc_add_clsact(interface);
@@ -140,23 +115,14 @@ fn attach_to(program: &mut SchedClassifier, interface: &str) -> Result<(Attached
     let options = TcAttachOptions::Netlink(NlOptions::default());
     let id = program.attach_with_options(interface, TcAttachType::Ingress, options);
     let link = id.and_then(|id| program.take_link(id)).map_err(|error| fails(&error))?;
-    Ok((AttachedTo::Clsact, Hold::Clsact { link }))
-}
-
-/// Detaches the filters of clsact from interfaces that a server has left which was killed, or ended without the right to
-/// detach them. Returns where there were any.
-#[must_use]
-pub fn detach_left(interfaces: &[String]) -> Vec<Attached> {
-    let left = interfaces.iter().filter(|interface| detach_filter(interface).unwrap_or(false));
-    left.map(|interface| Attached { interface: interface.clone(), to: AttachedTo::Clsact })
-        .collect()
+    Ok(Some(Hold::Clsact { link }))
 }
 
 /// Detaches the filter of clsact. Returns whether there was one.
 pub(crate) fn detach_filter(interface: &str) -> Result<bool, Error> {
     match tc::qdisc_detach_program(interface, TcAttachType::Ingress, NAME) {
         Ok(()) => Ok(true),
-        Err(TcError::IoError(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(TcError::IoError(error)) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Error::Attach { interface: interface.to_owned(), words: words(&error) }),
     }
 }

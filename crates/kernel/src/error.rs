@@ -17,14 +17,24 @@ pub enum Error {
         /// What the kernel says.
         words: String,
     },
-    /// The interface is none that packets with Ethernet headers come in by.
-    #[error("cannot attach to {interface}: {why}")]
-    Interface {
-        /// The name of the interface.
-        interface: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// Its packets have other headers than the program reads.
+    #[error("cannot attach to {0}: its packets have no Ethernet header")]
+    NoEthernet(String),
+    /// It is not there. It may come later.
+    #[error("cannot attach to {0}: there is no such interface")]
+    NoSuchInterface(String),
+    /// An interface that was made while the server runs, on a kernel without links.
+    #[error(
+        "cannot attach to {0}, which is new: before Linux 6.6 that needs rights that a running server has given up. \
+         Attach to it by a restart: systemctl restart taciturn-kernel-relay, if that is used, and then taciturn"
+    )]
+    New(String),
+    /// The pins were taken away while a server has used them.
+    #[error(
+        "turnctl kernel-relay detach has taken the program away. To use it again: turnctl kernel-relay attach, and a restart of \
+         the server"
+    )]
+    Detached,
     /// Nothing to attach to.
     #[error("no interface has the address of a listener or of the relay")]
     NoInterface,

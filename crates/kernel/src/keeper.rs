@@ -1,4 +1,5 @@
-//! The thread that tells the program in the kernel that this server is alive, and keeps the ways of its flows right.
+//! The thread that tells the program in the kernel that this server is alive, keeps the ways of its flows right, and
+//! attaches it where an interface is made anew.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::netlink::{changes, take_changes};
 use super::relay::KernelRelay;
-use super::routes::{changes, take_changes};
 
 /// How often the program hears that the server is alive.
 const BEAT: Duration = Duration::from_secs(1);
@@ -30,7 +31,7 @@ pub fn keep(relay: &Arc<KernelRelay>) -> io::Result<()> {
     relay.beat();
     let weak: Weak<KernelRelay> = Arc::downgrade(relay);
     let work = move || {
-        let (mut next, mut from) = (Instant::now() + BEAT, 0);
+        let (mut next, mut from, mut changed) = (Instant::now() + BEAT, 0, false);
         loop {
             let left = next.saturating_duration_since(Instant::now());
             let heard = wait(&notices, left) && {
@@ -40,12 +41,15 @@ pub fn keep(relay: &Arc<KernelRelay>) -> io::Result<()> {
             let Some(relay) = weak.upgrade() else { return };
             if heard {
                 relay.ways_changed();
+                changed = true;
             }
             if Instant::now() >= next {
                 // Not what was missed while the machine slept.
                 next = Instant::now() + BEAT;
                 relay.beat();
                 from = relay.check_ways(from, A_SECOND);
+                // Once a second at most, however often interfaces come and go.
+                relay.look_at_interfaces(std::mem::take(&mut changed));
             }
         }
     };

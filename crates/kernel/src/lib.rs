@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod attachments;
 mod error;
 mod flow;
 mod interface;
 mod keeper;
 mod layout;
 mod maps;
+mod netlink;
 mod pins;
 mod relay;
 mod routes;
@@ -21,10 +23,11 @@ mod stats;
 mod tests;
 mod traffic;
 
-pub use attach::{Attached, AttachedTo, Program, attach, detach_left};
+pub use attach::AttachedTo;
+pub use attachments::{Attached, Program, attach, detach_left};
 pub use error::{Error, NotInstalled};
 pub use flow::{Flow, Peer};
-pub use interface::{interface_kind, interfaces_with};
+pub use interface::Wanted;
 pub use keeper::keep;
 pub use pins::{detach_pins, is_pinned, let_through, open_pins, pin};
 pub use relay::{Installed, KernelRelay};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-use super::attach::{Attached, Hold, Program};
+use super::attachments::{Attached, Attachments, Changes, Program};
 use super::error::{Error, NotInstalled};
 use super::flow::{Flow, Peer};
 use super::layout::{Entries, Lease, Way};
@@ -25,10 +25,9 @@ pub struct Installed(pub u32);
 
 /// The program in the kernel, as the server uses it, from any thread. Nothing here is called for a packet.
 pub struct KernelRelay {
-    attached: Vec<Attached>,
     state: Mutex<State>,
-    /// The program stays attached for as long as these live.
-    _holds: Vec<Hold>,
+    /// The program stays attached for as long as these live. Not behind the lock of the workers: attaching may wait.
+    attachments: Mutex<Attachments>,
 }
 
 struct State {
@@ -43,7 +42,7 @@ struct State {
 
 impl fmt::Debug for KernelRelay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KernelRelay").field("attached", &self.attached).finish_non_exhaustive()
+        f.debug_struct("KernelRelay").field("attached", &self.attached()).finish_non_exhaustive()
     }
 }
 
@@ -53,22 +52,50 @@ impl KernelRelay {
     /// # Errors
     /// When the kernel does not tell routes.
     pub fn new(program: Program) -> Result<Self, Error> {
-        let Program { maps, holds, failed: _ } = program;
-        let (attached, holds) = holds.into_iter().unzip();
-        Self::of(maps, attached, holds)
+        let Program { maps, attachments } = program;
+        Self::of(maps, attachments)
     }
 
-    pub(crate) fn of(maps: Maps, attached: Vec<Attached>, holds: Vec<Hold>) -> Result<Self, Error> {
+    pub(crate) fn of(maps: Maps, attachments: Attachments) -> Result<Self, Error> {
         let routes = Routes::open().map_err(Error::Routes)?;
         let slots = Slots::new(maps.capacity());
         let state = State { maps, slots, routes, refused: 0, broken: None };
-        Ok(Self { attached, state: Mutex::new(state), _holds: holds })
+        Ok(Self { state: Mutex::new(state), attachments: Mutex::new(attachments) })
     }
 
-    /// Where the program is attached.
+    /// Where the program is attached now.
     #[must_use]
-    pub fn attached(&self) -> &[Attached] {
-        &self.attached
+    pub fn attached(&self) -> Vec<Attached> {
+        self.attachments().attached().collect()
+    }
+
+    /// What does not work now, in the kernel's words: it cannot be attached where it should be, or nothing can be
+    /// installed any more.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.broken().or_else(|| self.attachments().trouble())
+    }
+
+    /// Interfaces may have changed: attaches the program where it is wanted and not there. What has come of it is
+    /// logged. `changed`: the kernel has given word of a change.
+    pub(crate) fn look_at_interfaces(&self, changed: bool) {
+        let mut attachments = self.attachments();
+        if !changed && !attachments.is_unsettled() {
+            return;
+        }
+        let Changes { come, gone, trouble } = attachments.look(Instant::now());
+        for Attached { interface, to } in come {
+            tracing::info!("the kernel relays channels on {interface} ({to}) from now on");
+        }
+        for Attached { interface, .. } in gone {
+            tracing::info!(
+                "{interface} is gone, and the program that relays channels there with it"
+            );
+        }
+        if trouble && let Some(trouble) = attachments.trouble() {
+            let what = if attachments.attached().next().is_some() { "some" } else { "all" };
+            tracing::warn!("the sockets relay {what} calls: {trouble}. See docs/kernel-relay.md");
+        }
     }
 
     /// Has the kernel relay a flow from now on, for so long.
@@ -174,6 +201,10 @@ impl KernelRelay {
             }
         }
         if to < state.slots.used() { to } else { 0 }
+    }
+
+    fn attachments(&self) -> MutexGuard<'_, Attachments> {
+        self.attachments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! Bound channels of UDP clients that the kernel relays by itself, beside the sockets. Never for a packet.
 
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use ahash::AHashMap;
 
 use taciturn_turn::clock::Tick;
-use taciturn_turn::{ChannelRoute, Traffic, Usage, Via};
+use taciturn_turn::{ChannelRoute, Client, Traffic, Usage, Via};
 
 /// Both directions of a channel of a client over UDP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub trait KernelFlows: fmt::Debug + Send + Sync {
 pub(crate) struct KernelPath {
     flows: Arc<dyn KernelFlows>,
     installed: AHashMap<ChannelRoute, Installed>,
+    /// How many of them each client has.
+    of_clients: AHashMap<Client, usize>,
 }
 
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl Installed {
 
 impl KernelPath {
     pub(crate) fn new(flows: Arc<dyn KernelFlows>) -> Self {
-        Self { flows, installed: AHashMap::new() }
+        Self { flows, installed: AHashMap::new(), of_clients: AHashMap::new() }
     }
 
     /// A channel may be served until then. `port` is that of the listener. What does not fit stays with the sockets; a
@@ -96,14 +99,26 @@ impl KernelPath {
         let flow = KernelFlow { route, server: SocketAddr::new(route.client.local, port) };
         if let Some(number) = self.flows.install(&flow, left) {
             self.installed.insert(route, Installed { number, reported: Traffic::default() });
+            *self.of_clients.entry(route.client).or_default() += 1;
         }
     }
 
     /// A channel may not be served any more. Returns what is new of it.
     pub(crate) fn close(&mut self, now: Tick, route: &ChannelRoute) -> Usage {
         let Some(mut installed) = self.installed.remove(route) else { return Usage::default() };
+        if let Entry::Occupied(mut of_client) = self.of_clients.entry(route.client) {
+            *of_client.get_mut() -= 1;
+            if *of_client.get() == 0 {
+                of_client.remove();
+            }
+        }
         let relayed = self.flows.remove(installed.number);
         installed.news(now, relayed)
+    }
+
+    /// Returns how many channels of a client the kernel relays.
+    pub(crate) fn channels_of(&self, client: &Client) -> usize {
+        self.of_clients.get(client).copied().unwrap_or_default()
     }
 
     /// Returns what is new of each channel that has relayed something.
@@ -128,7 +143,7 @@ mod tests {
     use std::sync::Mutex;
 
     use taciturn_stun::ChannelNumber;
-    use taciturn_turn::{Client, ClientAddr, PeerAddr};
+    use taciturn_turn::{ClientAddr, PeerAddr};
 
     use super::*;
 
@@ -198,6 +213,7 @@ mod tests {
             assert_eq!(used.traffic.bytes_to_peers, 100);
         }
         assert!(path.close(Tick(2_000), &second).is_nothing(), "it was not installed");
+        assert_eq!(path.channels_of(&first.client), 1);
         path.open(Tick(2_000), second, Some(3478), Tick(3_000));
         assert_eq!(path.close(Tick(2_000), &first).traffic.packets_to_peers, 1);
         path.open(Tick(2_000), second, Some(3478), Tick(3_000));
@@ -208,6 +224,7 @@ mod tests {
         );
         assert_eq!(path.withdraw(Tick(2_000)).len(), 1);
         assert!(one.0.lock().unwrap().0.is_none() && path.news(Tick(2_000)).is_empty());
+        assert!(path.channels_of(&first.client) == 0 && path.of_clients.is_empty());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::event::EndReason;
 use super::parts::Parts;
 use super::tenant::TenantName;
 use super::traffic::Traffic;
-use super::types::{AllocationId, Carrier, ClientAddr, Via};
+use super::types::{AllocationId, Carrier, Client, ClientAddr, Via};
 use super::user::UserId;
 
 /// How many places of its table a shard looks at in one go, so that packets do not wait.
@@ -23,6 +23,8 @@ const PLACES: usize = 256;
 pub struct Session {
     /// Whose.
     pub client: ClientAddr,
+    /// The same client, with the way that its packets come by.
+    pub from: Client,
     /// What carries its packets.
     pub carrier: Carrier,
     /// The USERNAME, in its realm.
@@ -33,6 +35,9 @@ pub struct Session {
     pub permissions: usize,
     /// Channels.
     pub channels: usize,
+    /// How many of them are relayed beside the shard ([`DataPath`](super::effects::DataPath)). A shard does not know: who
+    /// relays them fills it in.
+    pub beside: Option<usize>,
     /// What it has relayed.
     pub traffic: Traffic,
     /// How long ago a datagram was relayed for it, or it was made.
@@ -76,11 +81,13 @@ pub(super) fn sessions(
 fn session(allocation: &Allocation, now: Tick) -> Session {
     Session {
         client: allocation.client().remote,
+        from: allocation.client(),
         carrier: allocation.carrier,
         username: allocation.username.clone(),
         relayed: allocation.relays().each_ref().map(|relay| relay.as_ref().map(|r| r.public)),
         permissions: allocation.permissions().addresses().count(),
         channels: allocation.udp().map_or(0, |udp| udp.channels().len()),
+        beside: None,
         traffic: allocation.traffic,
         idle: now.since(allocation.active),
         age: now.since(allocation.since),

@@ -99,7 +99,8 @@ fn print_sessions(
         writeln!(out, "no sessions")?;
     } else {
         write!(out, "{:<16} ", "NODE")?;
-        session_titles(out)?;
+        let by_kernel = sessions.iter().any(|session| session.kernel_channels.is_some());
+        session_titles(by_kernel, out)?;
     }
     for session in sessions {
         let node = session.node.as_deref().unwrap_or_default();
@@ -209,6 +210,7 @@ mod tests {
             relayed_addresses: vec!["203.0.113.1:59000".into()],
             permissions: 2,
             channels: 1,
+            kernel_channels: None,
             traffic: Traffic::default(),
             age_seconds: 90,
             expires_in_seconds: 510,
@@ -233,6 +235,18 @@ mod tests {
         let most = u64::MAX.to_string();
         assert_eq!(lines[3], ["all", &most, "4", "2", "6+2/2202", "2000", "40"]);
         assert_eq!(lines.len(), 4, "{text}");
+    }
+
+    #[test]
+    fn what_the_kernel_relays_has_a_column_where_it_relays_anything() {
+        let status = fleet(vec![node("a")]);
+        let mut all = [session("a", "alice"), session("a", "bob")];
+        let text = printed(|out| print_sessions(&status, &all, out));
+        assert!(!text.contains("KERNEL"), "{text}");
+        (all[1].channels, all[1].kernel_channels) = (3, Some(2));
+        let text = printed(|out| print_sessions(&status, &all, out));
+        let ends: Vec<_> = text.lines().map(|line| line.split_whitespace().last()).collect();
+        assert_eq!(ends, [Some("KERNEL"), Some("510s"), Some("2/3")], "{text}");
     }
 
     #[test]

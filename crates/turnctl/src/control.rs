@@ -227,7 +227,7 @@ pub(super) fn sessions(
     let mut number = 0_u64;
     let answer = ask(&args.socket, env, &request, out, |session, out| {
         if number == 0 {
-            session_titles(out)?;
+            session_titles(session.kernel_channels.is_some(), out)?;
         }
         number += 1;
         session_line(&session, out)

@@ -10,9 +10,7 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{CtlError, ServerFiles};
 use taciturn_config::{Config, Environment, ExternalIp};
-use taciturn_kernel::{
-    attach, detach_left, detach_pins, interfaces_with, is_pinned, let_through, pin,
-};
+use taciturn_kernel::{Wanted, attach, detach_left, detach_pins, is_pinned, let_through, pin};
 
 /// The arguments of `kernel-relay`.
 #[derive(Clone, Debug, Args)]
@@ -61,6 +59,8 @@ enum RelayError {
         "there is no account \"{0}\" on this system: name the one that the server runs as by --user"
     )]
     NoAccount(String),
+    #[error("{0}")]
+    Interface(String),
     #[error("{0}{1}")]
     Kernel(taciturn_kernel::Error, &'static str),
 }
@@ -81,7 +81,7 @@ pub(super) fn run(
     let pins = pins.ok_or_else(|| CtlError::mistake(RelayError::NoPins))?;
     let (attached, done) = match &args.what {
         What::Attach(args) => {
-            let attached = attach_all(args, &config, pins)?;
+            let attached = attach_all(args, &config, pins, out)?;
             let kernel = |error| CtlError::failure(RelayError::Kernel(error, ""));
             if let_through(pins).map_err(kernel)? {
                 let parent = pins.parent().unwrap_or(pins).display();
@@ -97,7 +97,7 @@ pub(super) fn run(
             (detach_pins(pins).map_err(kernel)?, "detached from")
         }
         // What a server has left that attached it itself, without links.
-        What::Detach(_) => (detach_left(&interfaces(&config)), "detached from"),
+        What::Detach(_) => (detach_left(&wanted(&config).names()), "detached from"),
     };
     if attached.is_empty() {
         writeln!(out, "nothing was attached")?;
@@ -112,6 +112,7 @@ fn attach_all(
     args: &AttachArgs,
     config: &Config,
     pins: &Path,
+    out: &mut dyn Write,
 ) -> Result<Vec<taciturn_kernel::Attached>, CtlError> {
     if is_pinned(pins) {
         return Err(CtlError::mistake(RelayError::Attached(pins.display().to_string())));
@@ -120,24 +121,26 @@ fn attach_all(
     let name = args.user.as_deref().or(of_config).unwrap_or("taciturn");
     let owner =
         account(name).ok_or_else(|| CtlError::mistake(RelayError::NoAccount(name.to_owned())))?;
-    let interfaces = interfaces(config);
     let refused = |error| {
         let help = "\n  This needs root, or CAP_BPF and CAP_NET_ADMIN; and for the pins a BPF file system: \
                     mount -t bpf bpf /sys/fs/bpf";
         CtlError::failure(RelayError::Kernel(error, help))
     };
-    let mut program = attach(&interfaces, config.kernel_relay.channels).map_err(refused)?;
-    if let Some(error) = program.failed.pop() {
-        return Err(CtlError::failure(RelayError::Kernel(error, "")));
+    let program = attach(wanted(config), config.kernel_relay.channels).map_err(refused)?;
+    for error in program.failed() {
+        if !matches!(error, taciturn_kernel::Error::NoSuchInterface(_)) {
+            return Err(CtlError::failure(RelayError::Interface(error.to_string())));
+        }
+        writeln!(out, "{error}. From Linux 6.6 the server attaches to it when it comes")?;
     }
     pin(program, pins, owner).map_err(refused)
 }
 
-/// Those that are named, or that have the addresses of the listeners and of the relay.
-fn interfaces(config: &Config) -> Vec<String> {
+/// The interfaces that are named, or that have the addresses of the listeners and of the relay.
+fn wanted(config: &Config) -> Wanted {
     let named: Vec<_> = config.kernel_relay.interfaces.iter().map(ToString::to_string).collect();
     if !named.is_empty() {
-        return named;
+        return Wanted::Named(named);
     }
     let listeners = config.listen.iter().filter(|listen| listen.transport.is_datagram());
     let mut addresses: Vec<IpAddr> = listeners.map(|listen| listen.address.ip()).collect();
@@ -146,7 +149,7 @@ fn interfaces(config: &Config) -> Vec<String> {
         ExternalIp::Auto => addresses.push(Ipv6Addr::UNSPECIFIED.into()),
         ExternalIp::Given(given) => addresses.extend(given.iter().map(|given| given.local)),
     }
-    interfaces_with(&addresses)
+    Wanted::With(addresses)
 }
 
 /// The numbers of `USER` or `USER:GROUP`.

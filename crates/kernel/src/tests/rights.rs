@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use aya::Ebpf;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use super::loaded;
 use crate::attach::load;
+use crate::attachments::{Attachments, Source};
 use crate::flow::{Flow, Peer};
+use crate::interface::Wanted;
 use crate::maps::Maps;
 use crate::relay::KernelRelay;
 
@@ -43,8 +44,10 @@ fn cap_bpf_and_cap_net_admin_are_enough_to_load_it() {
 fn a_process_without_rights_uses_the_maps_that_it_has() {
     let Some(mut program) = loaded(2) else { return };
     let maps = Maps::of(&mut program).unwrap();
+    let nowhere = Wanted::Named(Vec::new());
+    let attachments = Attachments::of(nowhere, Source::Loaded(program), &[]).unwrap();
     let (filled, refused) = with(CapabilitySet::empty(), move || {
-        let relay = KernelRelay::of(maps, Vec::new(), Vec::new()).unwrap();
+        let relay = KernelRelay::of(maps, attachments).unwrap();
         relay.beat();
         assert_eq!(relay.broken(), None);
         let flow = |port| Flow {
@@ -65,5 +68,4 @@ fn a_process_without_rights_uses_the_maps_that_it_has() {
         (full, refused)
     });
     assert_eq!((filled, refused), ((2, 2, 1), Err(crate::NotInstalled::Full)));
-    drop::<Ebpf>(program);
 }

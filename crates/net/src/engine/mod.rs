@@ -257,7 +257,13 @@ impl Engine {
 
     /// Returns some of the sessions, and where to go on.
     pub(crate) fn sessions(&self, whose: &Whose, from: usize) -> (Vec<Session>, Option<usize>) {
-        self.shard.sessions(self.clock.now(), whose, from)
+        let (mut sessions, next) = self.shard.sessions(self.clock.now(), whose, from);
+        if let Some(kernel) = &self.resources.kernel {
+            for session in &mut sessions {
+                session.beside = Some(kernel.channels_of(&session.from));
+            }
+        }
+        (sessions, next)
     }
 
     /// Makes records of sessions whose last one is at least `every` old. Returns some, and where to go on.

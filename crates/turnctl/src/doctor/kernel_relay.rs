@@ -92,7 +92,17 @@ fn remedy(trouble: &str) -> String {
                 process.user"
             .to_owned();
     }
-    if trouble.contains("Ethernet") || trouble.contains("no such interface") {
+    if trouble.contains("before Linux 6.6") || trouble.contains("kernel-relay attach") {
+        return "Restart both; the first only if it is used:\n  systemctl restart taciturn-kernel-relay\n  \
+                systemctl restart taciturn"
+            .to_owned();
+    }
+    if trouble.contains("no such interface") || trouble.contains("no interface has") {
+        return "The program is attached as soon as it is there. If its name is another one:\n  [kernel_relay]\n  \
+                interfaces = [\"eth0\"]"
+            .to_owned();
+    }
+    if trouble.contains("Ethernet") {
         return "Name the interfaces that packets come in by:\n  [kernel_relay]\n  interfaces = [\"eth0\"]".to_owned();
     }
     if trouble.contains("without the feature") {
@@ -135,6 +145,15 @@ mod tests {
         for (trouble, remedy) in [
             ("failed to create map: Operation not permitted (os error 1)", "SystemCallFilter=bpf"),
             ("cannot attach to wg0: its packets have no Ethernet header", "interfaces ="),
+            ("cannot attach to eth1: there is no such interface", "as soon as it is there"),
+            (
+                "cannot attach to eth1, which is new: before Linux 6.6 that needs rights",
+                "restart taciturn",
+            ),
+            (
+                "turnctl kernel-relay detach has taken the program away. To use it again: turnctl kernel-relay attach",
+                "restart taciturn",
+            ),
             ("this server was built without the feature kernel-relay", "of a release"),
             ("the verifier is full", "mode = \"off\""),
         ] {

@@ -168,6 +168,7 @@ pub(super) mod tests {
             relayed_addresses: vec!["192.0.2.1:59000".to_owned()],
             permissions: 2,
             channels: 1,
+            kernel_channels: None,
             traffic: traffic(bytes),
             age_seconds: age,
             expires_in_seconds: 600,

@@ -5,6 +5,8 @@
 window.peer = (() => {
   const PING = 'ping';
   const ECHO = 'echo';
+  const SILENCE_MS = 1_000; // longer than this without new packets, or without new frames, and they have stopped
+  const SAMPLE_MS = 100;
 
   let connection;
   let channel;
@@ -12,6 +14,8 @@ window.peer = (() => {
   const newCandidates = []; // gathered, not yet fetched by call.mjs
   const allCandidates = [];
   const candidateErrors = [];
+  let offerNeeded = false; // and not yet fetched
+  const events = []; // { at, what }: states of ICE, restarts, and media that stop and go on
 
   function start({ iceServers, policy }) {
     connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: policy });
@@ -47,13 +51,18 @@ window.peer = (() => {
     for (const track of stream.getTracks()) connection.addTrack(track, stream);
   }
 
+  // What was gathered for the description before, if there is one, is of no use to the other end.
+  const forgetCandidates = () => newCandidates.splice(0);
+
   async function makeOffer() {
+    forgetCandidates();
     await connection.setLocalDescription(await connection.createOffer());
     return connection.localDescription.toJSON();
   }
 
   async function makeAnswer(offer) {
     await connection.setRemoteDescription(offer);
+    forgetCandidates();
     await connection.setLocalDescription(await connection.createAnswer());
     return connection.localDescription.toJSON();
   }
@@ -62,14 +71,54 @@ window.peer = (() => {
     await connection.setRemoteDescription(answer);
   }
 
+  const note = (what) => events.push({ at: Date.now(), what });
+
+  // Restarts ICE when it has failed, and when it has been disconnected for `patience` milliseconds and has not come back
+  // by itself. That needs an offer, of which `progress` tells.
+  function restartOnTrouble(patience) {
+    let timer;
+    const restart = () => {
+      note('restart');
+      connection.restartIce();
+    };
+    connection.onnegotiationneeded = () => (offerNeeded = true);
+    connection.onicegatheringstatechange = () => note(`gathering ${connection.iceGatheringState}`);
+    connection.oniceconnectionstatechange = () => {
+      const state = connection.iceConnectionState;
+      note(state);
+      clearTimeout(timer);
+      if (state === 'failed') restart();
+      if (state === 'disconnected') timer = setTimeout(restart, patience);
+    };
+  }
+
+  // Notes when new packets of each kind, and new frames, have come again after a silence.
+  async function watchMedia() {
+    const kinds = { audio: 'audioPacketsReceived', video: 'videoPacketsReceived', frames: 'videoFramesDecoded' };
+    const last = {};
+    for (;;) {
+      const now = await report();
+      for (const [kind, name] of Object.entries(kinds)) {
+        const at = Date.now();
+        if (now[name] === last[kind]?.count) continue;
+        if (last[kind] && at - last[kind].at > SILENCE_MS) events.push({ at, what: `${kind} again`, since: last[kind].at });
+        last[kind] = { count: now[name], at };
+      }
+      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
+    }
+  }
+
   async function addCandidates(candidates) {
     for (const candidate of candidates) await connection.addIceCandidate(candidate);
   }
 
   // What call.mjs asks for again and again while the call is being set up.
   function progress() {
+    const needed = offerNeeded;
+    offerNeeded = false;
     return {
       state: connection.connectionState,
+      offerNeeded: needed,
       gathering: connection.iceGatheringState,
       gathered: allCandidates.length,
       candidates: newCandidates.splice(0),
@@ -91,12 +140,14 @@ window.peer = (() => {
       state: connection.connectionState,
       pair: selectedPair(stats, byId),
       videoFramesDecoded: video?.framesDecoded ?? 0,
+      videoPacketsReceived: video?.packetsReceived ?? 0,
       videoPacketsLost: video?.packetsLost ?? 0,
       audioPacketsReceived: audio?.packetsReceived ?? 0,
       audioPacketsLost: audio?.packetsLost ?? 0,
       echoesReceived,
       candidates: allCandidates,
       candidateErrors,
+      events,
     };
   }
 
@@ -116,5 +167,18 @@ window.peer = (() => {
     };
   }
 
-  return { start, addCamera, makeOffer, makeAnswer, takeAnswer, addCandidates, progress, ping, report };
+  return {
+    start,
+    addCamera,
+    makeOffer,
+    makeAnswer,
+    takeAnswer,
+    restartOnTrouble,
+    // It goes on as long as the page.
+    watchMedia: () => void watchMedia(),
+    addCandidates,
+    progress,
+    ping,
+    report,
+  };
 })();

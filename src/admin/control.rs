@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use super::answers;
 use super::control_peer::ControlPeer;
 use super::server_handle::ServerHandle;
-use super::tenants::tenants;
+use super::tenants::{is_known, tenants};
 use super::unix_time::unix_milliseconds_now;
 use taciturn_config::LogFilter;
 use taciturn_control::{
@@ -87,12 +87,13 @@ pub enum Order {
     KickEverywhere(Whose, oneshot::Sender<Result<Answer, Error>>),
     /// Return what is known of the fleet.
     Fleet(oneshot::Sender<Result<Answer, Error>>),
-    /// Ask all nodes of the fleet for their state, and with `sessions` for these; only of a user, if one is given.
+    /// Ask all nodes of the fleet for their state, and with `sessions` for these; only of a user or a tenant, if one is
+    /// given.
     AskFleet {
         /// Whether sessions are listed.
         sessions: bool,
         /// Whose.
-        user: Option<String>,
+        whose: Whose,
         /// Where the answer goes.
         done: oneshot::Sender<Result<FleetAnswer, Error>>,
     },
@@ -256,8 +257,13 @@ async fn answer(
             ordered(orders, |done| Order::KickEverywhere(whose, done)).await?
         }
         Request::Fleet => ordered(orders, Order::Fleet).await?,
-        Request::AskFleet { sessions, user } => {
-            let order = |done| Order::AskFleet { sessions, user, done };
+        Request::AskFleet { sessions, user, tenant: of } => {
+            let whose = Whose { user, tenant: tenant(of)?, client: None };
+            if let Some(tenant) = whose.tenant.as_ref().filter(|tenant| !is_known(server, tenant)) {
+                let text = format!("this server has no tenant {tenant}");
+                return Err(Error::new(ErrorKind::InvalidArgument, text));
+            }
+            let order = |done| Order::AskFleet { sessions, whose, done };
             let (status, sessions) = ordered(orders, order).await??;
             for session in sessions {
                 say(write, Line::Session(session)).await.map_err(internal)?;

@@ -8,7 +8,8 @@ use tokio::time::timeout;
 use super::answers;
 use super::overview::latest;
 use super::server_handle::ServerHandle;
-use taciturn_control::{MOST_NODE_SESSIONS, NodeAnswer, NodeStatus, PortsUsed};
+use super::tenants::of_tenant;
+use taciturn_control::{MOST_NODE_SESSIONS, NodeAnswer, NodeStatus, PortsUsed, TenantStatus};
 use taciturn_stun::Family;
 use taciturn_turn::Whose;
 
@@ -16,7 +17,7 @@ use taciturn_turn::Whose;
 const WORKER_TIME: Duration = Duration::from_millis(700);
 
 /// The state of this server, which is called `node` in its fleet, and some of its sessions: up to `most`, and only those
-/// of `user` if one is given.
+/// of a user or a tenant if one is given. Of a tenant the state is what that has.
 ///
 /// # Errors
 /// If a worker has ended, or hangs.
@@ -24,23 +25,22 @@ pub async fn node_answer(
     server: &ServerHandle,
     node: &str,
     most: usize,
-    user: Option<String>,
+    whose: &Whose,
 ) -> io::Result<NodeAnswer> {
-    timeout(WORKER_TIME, answer(server, node, most.min(MOST_NODE_SESSIONS), user)).await?
+    timeout(WORKER_TIME, answer(server, node, most.min(MOST_NODE_SESSIONS), whose)).await?
 }
 
 async fn answer(
     server: &ServerHandle,
     node: &str,
     most: usize,
-    user: Option<String>,
+    whose: &Whose,
 ) -> io::Result<NodeAnswer> {
     let now = server.workers.count().await?;
     let (listed, left_out) = match most {
         0 => (Vec::new(), 0),
         most => {
-            let (latest, there_are) =
-                latest(server, &Whose { user, ..Whose::default() }, most).await?;
+            let (latest, there_are) = latest(server, whose, most).await?;
             let left_out = there_are.saturating_sub(latest.len());
             (latest.iter().map(answers::session).collect(), left_out)
         }
@@ -60,6 +60,26 @@ async fn answer(
         },
         traffic: answers::relayed(&now),
         sessions_left_out: left_out as u64,
+        tenant: None,
+    };
+    let status = match &whose.tenant {
+        Some(tenant) => part_of(status, of_tenant(server, &now, tenant)),
+        None => status,
     };
     Ok(NodeAnswer { status, sessions: listed })
+}
+
+/// What of the state is a tenant's.
+fn part_of(status: NodeStatus, has: TenantStatus) -> NodeStatus {
+    let TenantStatus { name, allocations, users, relay_ports, relay_ports_used, traffic } = has;
+    NodeStatus {
+        tenant: Some(name),
+        allocations,
+        users,
+        connections: 0,
+        relay_ports,
+        relay_ports_used,
+        traffic,
+        ..status
+    }
 }

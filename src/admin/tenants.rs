@@ -40,6 +40,26 @@ pub(super) fn tenants(server: &ServerHandle, now: &Snapshot) -> Vec<TenantStatus
     all
 }
 
+/// What one tenant has; nothing if there is none of this name.
+pub(super) fn of_tenant(
+    server: &ServerHandle,
+    now: &Snapshot,
+    tenant: &TenantName,
+) -> TenantStatus {
+    let name = tenant.to_string();
+    let known = tenants(server, now).into_iter().find(|known| known.name == name);
+    known.unwrap_or_else(|| match tenant.name() {
+        // Where none is configured, all is the default one's.
+        None => of_default(server, now, &[]),
+        Some(_) => TenantStatus { name, ..TenantStatus::default() },
+    })
+}
+
+/// Whether there is a tenant of this name.
+pub(super) fn is_known(server: &ServerHandle, tenant: &TenantName) -> bool {
+    tenant.name().is_none() || server.quota.tenants().iter().any(|known| known.tenant == *tenant)
+}
+
 /// What the users of no tenant have: what is left.
 fn of_default(server: &ServerHandle, now: &Snapshot, uses: &[TenantUse]) -> TenantStatus {
     let of_tenants = |of: fn(&TenantUse) -> u32| uses.iter().map(of).map(u64::from).sum::<u64>();

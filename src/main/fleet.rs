@@ -230,14 +230,14 @@ impl FleetMember {
     pub(super) fn ask(
         &self,
         sessions: bool,
-        user: Option<String>,
+        whose: Whose,
         server: &ServerHandle,
         done: oneshot::Sender<Result<FleetAnswer, Error>>,
     ) {
         match (&self.questions, &self.fleet) {
             (Some(questions), Some(fleet)) => {
                 let known = fleet.state().nodes.into_iter().map(|node| node.node);
-                questions.ask(sessions, user, known.collect(), server, done);
+                questions.ask(sessions, whose, known.collect(), server, done);
             }
             _ => {
                 // Who asks may have gone away.

@@ -10,6 +10,7 @@ use taciturn_control::{
     Error, ErrorKind, FleetStatus, MOST_NODE_SESSIONS, NodeAnswer, NodeStatus, Session,
 };
 use taciturn_fleet::{Asked, Asker, Questions, Replies, Settings, Wanted};
+use taciturn_turn::{TenantName, Whose};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -43,7 +44,7 @@ impl FleetQuestions {
     pub(super) fn ask(
         &self,
         sessions: bool,
-        user: Option<String>,
+        whose: Whose,
         mut known: BTreeSet<String>,
         server: &ServerHandle,
         done: oneshot::Sender<Result<FleetAnswer, Error>>,
@@ -53,11 +54,12 @@ impl FleetQuestions {
         let share = (MOST_SESSIONS / (known.len() + 1)).min(MOST_NODE_SESSIONS);
         let wanted = Wanted {
             sessions: if sessions { u32::try_from(share).unwrap_or(u32::MAX) } else { 0 },
-            user,
+            user: whose.user.clone(),
+            tenant: whose.tenant.as_ref().map(ToString::to_string),
         };
         tokio::spawn(async move {
             let most = if sessions { share } else { 0 };
-            let own = node_answer(&server, &node, most, wanted.user.clone());
+            let own = node_answer(&server, &node, most, &whose);
             let (own, replies) = tokio::join!(own, asker.ask(wanted, known.clone()));
             let answer = own.map(|own| gathered(node, own, known, replies));
             // Who asks may have gone away.
@@ -69,9 +71,14 @@ impl FleetQuestions {
 /// Answers whoever asks, one at a time.
 async fn answer(mut questions: Questions, node: String, server: ServerHandle) {
     while let Some(asked) = questions.asked.recv().await {
-        let Asked { wanted: Wanted { sessions, user }, .. } = &asked;
+        let Asked { wanted: Wanted { sessions, user, tenant }, .. } = &asked;
         let most = usize::try_from(*sessions).unwrap_or(usize::MAX);
-        match node_answer(&server, &node, most, user.clone()).await {
+        let Ok(tenant) = tenant.as_ref().map(|tenant| tenant.parse()).transpose() else {
+            tracing::debug!("fleet: a question about what is no tenant");
+            continue;
+        };
+        let whose = Whose { user: user.clone(), tenant, client: None };
+        match node_answer(&server, &node, most, &whose).await {
             Ok(answer) => asked.answer(answer.encode()),
             // A worker hangs: who asks is told that this node is silent.
             Err(error) => tracing::debug!("fleet: no answer: {error}"),
@@ -79,7 +86,8 @@ async fn answer(mut questions: Questions, node: String, server: ServerHandle) {
     }
 }
 
-/// What comes of the answers.
+/// What comes of the answers. One that is not of the tenant that this node's own is of, as a server that knows no such
+/// question gives it, cannot be read.
 fn gathered(
     node: String,
     own: NodeAnswer,
@@ -90,7 +98,8 @@ fn gathered(
     let (mut answered, mut unreadable) = (vec![own], Vec::new());
     for (name, reply) in replies.into_iter().filter(|(name, _)| *name != node) {
         known.remove(&name);
-        match NodeAnswer::decode(&name, &reply) {
+        let answer = NodeAnswer::decode(&name, &reply);
+        match answer.filter(|answer| is_of(answer, answered[0].status.tenant.as_deref())) {
             Some(answer) => answered.push(answer),
             None => unreadable.push(name),
         }
@@ -108,8 +117,18 @@ fn gathered(
     (FleetStatus { node, answered, silent, unreadable, trouble }, sessions)
 }
 
+/// Whether all of an answer is of a tenant, if one was asked for.
+fn is_of(answer: &NodeAnswer, tenant: Option<&str>) -> bool {
+    let of =
+        |session: &Session| session.tenant.as_deref().unwrap_or(TenantName::DEFAULT).to_owned();
+    answer.status.tenant.as_deref() == tenant
+        && tenant.is_none_or(|tenant| answer.sessions.iter().all(|session| of(session) == tenant))
+}
+
 #[cfg(test)]
 mod tests {
+    use taciturn_control::Traffic;
+
     use super::*;
 
     fn status(node: &str) -> NodeStatus {
@@ -144,6 +163,48 @@ mod tests {
             trouble: None,
         };
         assert_eq!((told, sessions), (expected, Vec::new()));
+    }
+
+    #[test]
+    fn what_is_not_of_the_tenant_that_was_asked_for_cannot_be_read() {
+        let session = |tenant: Option<&str>| Session {
+            node: None,
+            client: "192.0.2.1:49152".to_owned(),
+            transport: "udp".to_owned(),
+            user: "alice".to_owned(),
+            tenant: tenant.map(str::to_owned),
+            relayed_addresses: vec!["203.0.113.1:59000".to_owned()],
+            permissions: 0,
+            channels: 0,
+            traffic: Traffic::default(),
+            age_seconds: 1,
+            expires_in_seconds: 1,
+        };
+        let of = |node: &str, tenant: Option<&str>, sessions: Vec<Session>| NodeAnswer {
+            status: NodeStatus { tenant: tenant.map(str::to_owned), ..status(node) },
+            sessions,
+        };
+        let told = |tenant: Option<&str>, answers: Vec<NodeAnswer>| {
+            let own = of("a", tenant, Vec::new());
+            let replies = answers
+                .into_iter()
+                .map(|answer| (answer.status.node.clone(), answer.encode().into_bytes()));
+            let replies = Replies { replies: replies.collect(), trouble: None };
+            let (told, sessions) = gathered("a".to_owned(), own, names(&[]), replies);
+            (told.unreadable, sessions.len())
+        };
+        let answers = vec![
+            of("b", Some("acme"), vec![session(Some("acme"))]),
+            // Of a version that knows no such question, and of one that lies.
+            of("c", None, vec![session(Some("acme"))]),
+            of("d", Some("acme"), vec![session(Some("acme")), session(None)]),
+        ];
+        let unreadable = vec!["c".to_owned(), "d".to_owned()];
+        assert_eq!(told(Some("acme"), answers), (unreadable, 1));
+        let answers = vec![of("b", Some("default"), vec![session(None)])];
+        assert_eq!(told(Some("default"), answers), (Vec::new(), 1));
+        let answers = vec![of("b", None, vec![session(None), session(Some("acme"))])];
+        assert_eq!(told(None, answers), (Vec::new(), 2));
     }
 
     #[test]

@@ -244,8 +244,8 @@ impl Live<'_> {
                 let _ = done.send(outcome);
                 return;
             }
-            Order::AskFleet { sessions, user, done } => {
-                return self.fleet.ask(sessions, user, &self.server, done);
+            Order::AskFleet { sessions, whose, done } => {
+                return self.fleet.ask(sessions, whose, &self.server, done);
             }
             Order::Fleet(done) => {
                 let _ = done.send(self.fleet.report());

@@ -58,7 +58,7 @@ impl FleetMember {
     pub(super) fn ask(
         &self,
         _: bool,
-        _: Option<String>,
+        _: Whose,
         _: &ServerHandle,
         done: oneshot::Sender<Result<FleetAnswer, Error>>,
     ) {

@@ -153,3 +153,25 @@ lie() {
 lied_to() {
     asks 1000 1 a status --fleet && told '^2 of 3 nodes answered: what b answers cannot be read' 1
 }
+
+# Of one tenant, wherever its users are.
+one-tenant-of-all-nodes() {
+    begin && know_each_other || return 1
+    hold a dora 15
+    hold c dora 15
+    hold c alice 15
+    wait_for 8 has_sessions a acme/dora && wait_for 8 has_sessions c acme/dora && wait_for 8 has_sessions c alice || return 1
+    asks 1000 0 b sessions --fleet --tenant acme || return 1
+    told '^a .* acme/dora ' && told '^c .* acme/dora ' && told ' alice ' 0 || return 1
+    asks 1000 0 b sessions --fleet --tenant default || return 1
+    told '^c .* alice ' && told dora 0 || return 1
+    asks 1000 0 a status --fleet --tenant acme || return 1
+    [ "$(awk '$3 == "ready" { print $4 }' "$DIR/asked" | paste -sd ' ')" = \
+        "$(for node in $NODES; do ctl "$node" sessions --tenant acme | grep -c dora; done | paste -sd ' ')" ] || return 1
+    [ "$(awk '$1 == "b" { print $4, $5, $6, $7 }' "$DIR/asked")" = "0 0 - -" ] || return 1
+    asks 5000 0 b top --fleet --tenant acme --once --interval 2s || return 1
+    told '^3 nodes: ' 1 && told '^a .*dora' && told alice 0 || return 1
+    asks 1000 1 a status --fleet --tenant acmee && told 'this server has no tenant acmee' 1 || return 1
+    ! ctl a status --tenant acme || return 1
+    wait
+}

@@ -186,7 +186,7 @@ pub struct RecordsState {
 }
 
 /// What a tenant has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantStatus {
     /// Its name; `default` for the users of none.
     pub name: String,

@@ -36,6 +36,9 @@ pub struct NodeStatus {
     /// Its name.
     #[serde(default)]
     pub node: String,
+    /// The tenant that the numbers are of; not there if they are of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// Its release.
     pub version: String,
     /// When it started, in seconds since 1970.
@@ -46,9 +49,9 @@ pub struct NodeStatus {
     pub allocations: u64,
     /// Users that have one or more of them.
     pub users: u64,
-    /// TCP, TLS and DTLS connections of clients.
+    /// TCP, TLS and DTLS connections of clients; not counted by tenant, and 0 for one.
     pub connections: u64,
-    /// Relay ports that are configured. There are as many of each address family.
+    /// Relay ports that are configured, as many of each address family; for a tenant those that it has for itself.
     pub relay_ports: u64,
     /// How many of them are in use.
     pub relay_ports_used: PortsUsed,
@@ -101,7 +104,10 @@ impl NodeAnswer {
             (bytes.len() <= LONGEST_NODE_ANSWER).then(|| serde_json::from_slice(bytes).ok())??;
         let Self { mut status, mut sessions } = answer;
         let plain = |text: &str| !text.contains(char::is_control);
-        let fits = status.version.len() <= LONGEST_VERSION && plain(&status.version);
+        let is_tenant = |tenant: &String| tenant.len() <= LONGEST_TENANT && plain(tenant);
+        let fits = status.version.len() <= LONGEST_VERSION
+            && plain(&status.version)
+            && status.tenant.as_ref().is_none_or(is_tenant);
         if !fits || sessions.len() > MOST_NODE_SESSIONS || !sessions.iter().all(is_session) {
             return None;
         }
@@ -203,6 +209,8 @@ mod tests {
         for change in [
             (|answer| answer.status.version = "\u{1b}[2J".into()) as fn(&mut NodeAnswer),
             |answer| answer.status.version = "1".repeat(65),
+            |answer| answer.status.tenant = Some("\n".into()),
+            |answer| answer.status.tenant = Some("x".repeat(65)),
             |answer| answer.sessions[0].client = "192.0.2.1".into(),
             |answer| answer.sessions[0].client = "\u{1b}[2J192.0.2.1:1".into(),
             |answer| answer.sessions[0].transport = "\n".into(),

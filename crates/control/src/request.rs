@@ -75,6 +75,9 @@ pub enum Request {
         /// Only those of this user: the USERNAME, or the name that follows the expiry time in it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         user: Option<String>,
+        /// Only those of this tenant, and what it has of the state; `default` is the one without a name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tenant: Option<String>,
     },
     /// Bans a user, an address or a network, or gives a ban another end. Answered by
     /// [`Answer::Messages`](super::Answer::Messages).

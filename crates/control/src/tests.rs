@@ -32,10 +32,17 @@ fn requests() -> Vec<(Request, &'static str)> {
             r#""command":"kick","user":"@alice:example.org","fleet":true"#,
         ),
         (Request::Fleet, r#""command":"fleet""#),
-        (Request::AskFleet { sessions: false, user: None }, r#""command":"ask-fleet""#),
         (
-            Request::AskFleet { sessions: true, user: Some("bob".into()) },
-            r#""command":"ask-fleet","sessions":true,"user":"bob""#,
+            Request::AskFleet { sessions: false, user: None, tenant: None },
+            r#""command":"ask-fleet""#,
+        ),
+        (
+            Request::AskFleet {
+                sessions: true,
+                user: Some("bob".into()),
+                tenant: Some("acme".into()),
+            },
+            r#""command":"ask-fleet","sessions":true,"user":"bob","tenant":"acme""#,
         ),
         (
             Request::Ban { whom: banned(), for_seconds: Some(86_400) },
@@ -278,6 +285,7 @@ fn lines() -> Vec<(Line, String)> {
                 node: "fra1".into(),
                 answered: vec![NodeStatus {
                     node: "fra1".into(),
+                    tenant: Some("acme".into()),
                     version: "0.2.0".into(),
                     started_at: 1_700_000_000,
                     ready: true,
@@ -294,7 +302,7 @@ fn lines() -> Vec<(Line, String)> {
                 trouble: Some("gone".into()),
             })))),
             good(&format!(
-                r#""fleet_status":{{"node":"fra1","answered":[{{"node":"fra1","version":"0.2.0","started_at":1700000000,"ready":true,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"sessions_left_out":4}}],"silent":["fra2"],"unreadable":["fra3"],"trouble":"gone"}}"#
+                r#""fleet_status":{{"node":"fra1","answered":[{{"node":"fra1","tenant":"acme","version":"0.2.0","started_at":1700000000,"ready":true,"allocations":3,"users":2,"connections":1,"relay_ports":1101,"relay_ports_used":{{"ipv4":3,"ipv6":0}},{traffic},"sessions_left_out":4}}],"silent":["fra2"],"unreadable":["fra3"],"trouble":"gone"}}"#
             )),
         ),
         (

@@ -59,6 +59,9 @@ pub struct Wanted {
     /// Only those of this user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Only what this tenant has; `default` is the one without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
 }
 
 /// A question as it is on the board.
@@ -398,10 +401,17 @@ mod tests {
         let question = Question {
             id: "7.1".into(),
             from: "fra1".into(),
-            wanted: Wanted { sessions: 500, user: Some("alice".into()) },
+            wanted: Wanted {
+                sessions: 500,
+                user: Some("alice".into()),
+                tenant: Some("acme".into()),
+            },
         };
         let text = serde_json::to_string(&question).unwrap();
-        assert_eq!(text, r#"{"id":"7.1","from":"fra1","sessions":500,"user":"alice"}"#);
+        assert_eq!(
+            text,
+            r#"{"id":"7.1","from":"fra1","sessions":500,"user":"alice","tenant":"acme"}"#
+        );
         assert_eq!(Question::decode(text.as_bytes()), Some(question));
         let bare = r#"{"id":"7.1","from":"fra1","of_later":[1]}"#;
         assert_eq!(Question::decode(bare.as_bytes()).unwrap().wanted, Wanted::default());

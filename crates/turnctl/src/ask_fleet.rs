@@ -8,16 +8,15 @@ use super::socket::{SocketArgs, another_answer, ask};
 use taciturn_config::Environment;
 use taciturn_control::{Answer, FleetStatus, NodeStatus, PortsUsed, Request, Session, Traffic};
 
-/// Asks for the state of all servers, and with `sessions` for these: only of `user`, if one is given.
+/// Has all servers asked for what is requested by [`Request::AskFleet`].
 pub(super) fn gather(
     args: &SocketArgs,
     env: &Environment,
-    sessions: bool,
-    user: Option<String>,
+    request: &Request,
     out: &mut dyn Write,
 ) -> Result<(FleetStatus, Vec<Session>), CtlError> {
     let mut listed = Vec::new();
-    let answer = ask(args, env, &Request::AskFleet { sessions, user }, out, |session, _| {
+    let answer = ask(args, env, request, out, |session, _| {
         listed.push(session);
         Ok(())
     })?;
@@ -27,13 +26,16 @@ pub(super) fn gather(
     }
 }
 
-/// Prints a line for each server, and the sums. The exit status is 1 if some have not answered.
+/// Prints a line for each server, and the sums: of a tenant, if one is given. The exit status is 1 if some have not
+/// answered.
 pub(super) fn status(
     args: &SocketArgs,
     env: &Environment,
+    tenant: Option<String>,
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
-    let (status, _) = gather(args, env, false, None, out)?;
+    let request = Request::AskFleet { sessions: false, user: None, tenant };
+    let (status, _) = gather(args, env, &request, out)?;
     if !args.json {
         print_status(&status, out)?;
     }
@@ -44,10 +46,10 @@ pub(super) fn status(
 pub(super) fn sessions(
     args: &SocketArgs,
     env: &Environment,
-    user: Option<String>,
+    request: &Request,
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
-    let (status, sessions) = gather(args, env, true, user, out)?;
+    let (status, sessions) = gather(args, env, request, out)?;
     if !args.json {
         print_sessions(&status, &sessions, out)?;
     }
@@ -60,11 +62,18 @@ fn print_status(status: &FleetStatus, out: &mut dyn Write) -> io::Result<()> {
             node;
         let PortsUsed { ipv4, ipv6 } = relay_ports_used;
         let Traffic { bytes_to_peers, bytes_to_clients, .. } = node.traffic;
+        // Of a tenant, connections are not counted, and ports only where it has its own.
+        let none = || "-".to_owned();
+        let of_one = node.tenant.is_some();
+        let connections = if of_one { none() } else { connections.to_string() };
+        let ports = match (of_one, relay_ports) {
+            (true, 0) => none(),
+            _ => format!("{ipv4}+{ipv6}/{relay_ports}"),
+        };
         writeln!(
             out,
-            "{name:<17} {version:<10} {state:<9} {allocations:>11} {users:>7} {connections:>11} {:>16} \
+            "{name:<17} {version:<10} {state:<9} {allocations:>11} {users:>7} {connections:>11} {ports:>16} \
              {bytes_to_peers:>15} {bytes_to_clients:>15}",
-            format!("{ipv4}+{ipv6}/{relay_ports}"),
         )
     };
     writeln!(
@@ -119,6 +128,7 @@ fn print_sessions(
 /// The sums of what can be added up. A user of two servers counts twice.
 pub(super) fn sum(nodes: &[NodeStatus]) -> NodeStatus {
     let add = |all: NodeStatus, node: &NodeStatus| NodeStatus {
+        tenant: node.tenant.clone(),
         ready: all.ready || node.ready,
         allocations: all.allocations.saturating_add(node.allocations),
         users: all.users.saturating_add(node.users),
@@ -183,6 +193,7 @@ mod tests {
     fn node(name: &str) -> NodeStatus {
         NodeStatus {
             node: name.into(),
+            tenant: None,
             version: "0.1.0".into(),
             started_at: 1_700_000_000,
             ready: true,
@@ -247,6 +258,21 @@ mod tests {
         let text = printed(|out| print_sessions(&status, &all, out));
         let ends: Vec<_> = text.lines().map(|line| line.split_whitespace().last()).collect();
         assert_eq!(ends, [Some("KERNEL"), Some("510s"), Some("2/3")], "{text}");
+    }
+
+    #[test]
+    fn of_a_tenant_connections_are_not_told_and_ports_where_it_has_its_own() {
+        let of = |name: &str, relay_ports, ipv4| NodeStatus {
+            tenant: Some("acme".into()),
+            relay_ports,
+            relay_ports_used: PortsUsed { ipv4, ipv6: 0 },
+            ..node(name)
+        };
+        let text = printed(|out| print_status(&fleet(vec![of("a", 0, 0), of("b", 300, 3)]), out));
+        let lines: Vec<Vec<_>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["a*", "0.1.0", "ready", "3", "2", "-", "-", "1000", "20"]);
+        assert_eq!(lines[2], ["b", "0.1.0", "ready", "3", "2", "-", "3+0/300", "1000", "20"]);
+        assert_eq!(lines[3], ["all", "6", "4", "-", "3+0/300", "2000", "40"]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use taciturn_control::{
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "Examples:\n  turnctl sessions --user @alice:domain.org\n  turnctl sessions --tenant acme\n  \
-    turnctl sessions --fleet"
+    turnctl sessions --fleet\n  turnctl sessions --fleet --tenant acme"
 )]
 pub struct SessionsArgs {
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub struct SessionsArgs {
     #[arg(long)]
     user: Option<String>,
     /// Only this tenant; default is the one without a name
-    #[arg(long, value_name = "NAME", conflicts_with = "fleet")]
+    #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// On all servers of the fleet; exit status 1 if some do not answer
     #[arg(long)]
@@ -40,10 +40,15 @@ pub struct SessionsArgs {
 
 /// The arguments of `status`.
 #[derive(Clone, Debug, Args)]
-#[command(after_help = "Examples:\n  turnctl status --json\n  turnctl status --fleet")]
+#[command(
+    after_help = "Examples:\n  turnctl status --json\n  turnctl status --fleet\n  turnctl status --fleet --tenant acme"
+)]
 pub struct StatusArgs {
     #[command(flatten)]
     socket: SocketArgs,
+    /// With --fleet: what this tenant has; default is the one without a name
+    #[arg(long, value_name = "NAME", requires = "fleet")]
+    tenant: Option<String>,
     /// Of all servers of the fleet; exit status 1 if some do not answer
     #[arg(long)]
     fleet: bool,
@@ -98,12 +103,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 
 /// Prints the state of the server, or of all servers of the fleet. Returns the exit status.
 pub(super) fn status(
-    StatusArgs { socket: args, fleet }: &StatusArgs,
+    StatusArgs { socket: args, tenant, fleet }: &StatusArgs,
     env: &Environment,
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
     if *fleet {
-        return ask_fleet::status(args, env, out);
+        return ask_fleet::status(args, env, tenant.clone(), out);
     }
     match ask_once(args, env, &Request::Status, out)? {
         _ if args.json => {}
@@ -221,7 +226,12 @@ pub(super) fn sessions(
     out: &mut dyn Write,
 ) -> Result<u8, CtlError> {
     if args.fleet {
-        return ask_fleet::sessions(&args.socket, env, args.user.clone(), out);
+        let request = Request::AskFleet {
+            sessions: true,
+            user: args.user.clone(),
+            tenant: args.tenant.clone(),
+        };
+        return ask_fleet::sessions(&args.socket, env, &request, out);
     }
     let request = Request::Sessions { user: args.user.clone(), tenant: args.tenant.clone() };
     let mut number = 0_u64;

@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
     after_help = "Keys:\n  q quit, s sort by another column, p pause, u filter by user name,\n  \
     arrows, PgUp, PgDn and Home scroll\n\n\
     Examples:\n  turnctl top\n  turnctl top --once --interval 10s\n      One table, with the rates of ten seconds.\n  \
-    turnctl top --fleet"
+    turnctl top --fleet\n  turnctl top --fleet --tenant acme"
 )]
 pub struct TopArgs {
     /// Control socket of the server [default: the usual path for this machine or user]
@@ -51,7 +51,7 @@ pub struct TopArgs {
     #[arg(long)]
     user: Option<String>,
     /// Only this tenant; default is the one without a name
-    #[arg(long, value_name = "NAME", conflicts_with = "fleet")]
+    #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// On all servers of the fleet
     #[arg(long)]
@@ -121,8 +121,12 @@ fn watch(
 fn sample(args: &TopArgs, env: &Environment) -> Result<Sample, CtlError> {
     let socket = SocketArgs { socket: args.socket.clone(), json: false };
     if args.fleet {
-        let (fleet, sessions) =
-            ask_fleet::gather(&socket, env, true, args.user.clone(), &mut io::sink())?;
+        let request = Request::AskFleet {
+            sessions: true,
+            user: args.user.clone(),
+            tenant: args.tenant.clone(),
+        };
+        let (fleet, sessions) = ask_fleet::gather(&socket, env, &request, &mut io::sink())?;
         return Ok(Sample::of_fleet(Instant::now(), fleet, sessions));
     }
     let server = match ask_once(&socket, env, &Request::Status, &mut io::sink())? {

@@ -22,6 +22,7 @@ impl Sample {
     pub(super) fn of_server(at: Instant, server: Status, sessions: Vec<Session>) -> Self {
         let server = NodeStatus {
             node: String::new(),
+            tenant: None,
             version: server.version,
             started_at: server.started_at,
             ready: server.ready,

@@ -9,7 +9,7 @@
         makes them, says with a line how many were made, with which codes the others were refused and where they were sent,
         holds them for that long, and gives them back
   allocate.py --latency N SERVER
-        makes N allocations one after another, in a second for each 30, and gives each back: the milliseconds until the
+        makes N allocations one after another, 30 a second at most, and gives each back: the milliseconds until the
         answer, as JSON
 """
 import argparse

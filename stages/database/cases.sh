@@ -123,17 +123,27 @@ latency() {
     on "$here/clients.py" latency "$HOST" "$1" alice wonderland
 }
 
-# undelayed WHAT [SECONDS]: no request refused, and the p99 of Allocate as it was
+# undelayed WHAT [SECONDS]: no request refused, and the p99 of Allocate as it was. The trouble goes on meanwhile, so where
+# delay alone is not as it must be, it is measured once more.
 undelayed() {
+    local status=0
+    measure_undelayed "$@" || status=$?
+    [ $status = 2 ] || return $status
+    say "once more, as the machine may have been busy with something else:"
+    measure_undelayed "$@"
+}
+
+measure_undelayed() {
     local figures p99
     figures=$(latency "${2:-3}")
     local status=$?
     say "$1: $figures"
     p99=$(jq .p99_us <<<"$figures")
     say "p99 is $((p99 * 100 / BASE)) % of that without trouble"
+    [ $status = 0 ] || return 1
     # A busy machine makes single requests slow, with trouble and without. Whoever waited for a database would do so for
     # seconds here.
-    [ $status = 0 ] && [ "$p99" -le $((BASE * 3 > 100000 ? BASE * 3 : 100000)) ]
+    [ "$p99" -le $((BASE * 3 > 30000 ? BASE * 3 : 30000)) ] || return 2
 }
 
 away-and-back() {

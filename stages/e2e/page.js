@@ -17,7 +17,10 @@ window.peer = (() => {
   let offerNeeded = false; // and not yet fetched
   const events = []; // { at, what }: states of ICE, restarts, and media that stop and go on
 
+  // Where there is a call already, this is another one.
   function start({ iceServers, policy }) {
+    connection?.close();
+    for (const list of [newCandidates, allCandidates, candidateErrors]) list.length = 0;
     connection = new RTCPeerConnection({ iceServers, iceTransportPolicy: policy });
     connection.onicecandidate = ({ candidate }) => {
       if (!candidate?.candidate) return;

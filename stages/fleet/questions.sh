@@ -53,7 +53,7 @@ all-nodes-answer() {
     asks 5000 0 b top --fleet --once --interval 2s || return 1
     told '^3 nodes: ' 1 && told '^NODE ' 1 && told '^a .*10.9.0.100' && told '^c .*10.9.0.100' || return 1
     ! ctl b top --fleet --once --interval 1s || return 1
-    wait
+    end_held || return 1
     asks 1000 0 a sessions --fleet && told '^no sessions$' 1
 }
 
@@ -83,8 +83,7 @@ without-the-board-there-is-one-node() {
     stop_board
     wait_for 10 not_connected a || return 1
     asks 1000 1 a status --fleet && told '^a cannot ask the others: ' 1 && told '^a\* ' 1 || return 1
-    told ' of 3 nodes' 0 || return 1
-    wait
+    told ' of 3 nodes' 0 && end_held
 }
 
 # What a process has used of the processors, in hundredths of a second.
@@ -136,7 +135,7 @@ many-questions() {
     asks 1000 1 a status --fleet && told '^a cannot ask the others: ' 1 || return 1
     ctl a unban user carol >/dev/null && within 1000 "bans go on" has_no_ban b carol || return 1
     board DEL turn:questions >/dev/null
-    wait_for 5 asks 1000 0 a status --fleet
+    wait_for 5 asks 1000 0 a status --fleet && end_held
 }
 
 # Answers each question of a, as if it were b, before b does.

@@ -9,6 +9,13 @@ gather() {
     timeout 100 node "$here/gather.mjs" "$browser" "$PREFIX-client" alice "$PASSWORD" "$@"
 }
 
+# gather_with_both URI: over UDP and TCP, with two browsers at the same time
+gather_with_both() {
+    local browser
+    for browser in chromium firefox; do gather "$browser" "$1" "$1?transport=tcp" >"$DIR/gathered-$browser" & done
+    wait
+}
+
 # other_configuration NODE TEXT: with this at its end; without TEXT as before
 other_configuration() {
     { configuration "$1" && printf '\n%s\n' "${2:-}"; } >"$DIR/$1.toml"
@@ -33,17 +40,19 @@ browsers-and-300() {
     a=$(ip_of a) b=$(ip_of b)
     other_configuration a "[redirect]
 servers = [\"$b:3478\"]" || return 1
-    expect "$(gather chromium "turn:$a" "turn:$a?transport=tcp")" \
+    gather_with_both "turn:$a" || return 1
+    expect "$(cat "$DIR/gathered-chromium")" \
         "turn:$a: relayed $b errors none" "turn:$a?transport=tcp: relayed $b errors none" || status=1
-    expect "$(gather firefox "turn:$a" "turn:$a?transport=tcp")" \
+    expect "$(cat "$DIR/gathered-firefox")" \
         "turn:$a: relayed $b errors none" "turn:$a?transport=tcp: relayed $b errors none" || status=1
     # To a server that is not of the fleet: it has other keys.
     in_fleet=$(configuration b)
     sed '/^\[fleet\]/,/^node/d' <<<"$in_fleet" >"$DIR/b.toml"
     kill -KILL "$(process_pid "$DIR/b")"
     wait_for 5 process_gone "$DIR/b" && start_node b || return 1
-    expect "$(gather chromium "turn:$a")" "turn:$a: relayed none errors 438" || status=1
-    expect "$(gather firefox "turn:$a" "turn:$a?transport=tcp")" \
+    gather_with_both "turn:$a" || return 1
+    expect "$(cat "$DIR/gathered-chromium")" "turn:$a: relayed none errors 438" || status=1
+    expect "$(cat "$DIR/gathered-firefox")" \
         "turn:$a: relayed $b errors none" "turn:$a?transport=tcp: relayed $b errors none" || status=1
     kill -KILL "$(process_pid "$DIR/b")"
     wait_for 5 process_gone "$DIR/b"
@@ -52,15 +61,18 @@ servers = [\"$b:3478\"]" || return 1
     return $status
 }
 
-# A node drains: its call ends by itself with nothing lost, and new ones are on other nodes. Then it ends.
+# A node drains: its call ends by itself with nothing lost, and new ones are on other nodes. When its last session has ended, it
+# ends.
 a-node-that-drains-sends-clients-away() {
     begin || return 1
     local a b flow told
     a=$(ip_of a) b=$(ip_of b)
     wait_for 12 nodes_listed a 3 || return 1
-    call a bob --flows 2 --rate 100 --seconds 40 --json >"$DIR/flow.json" 2>"$DIR/flow.log" &
+    call a bob --flows 2 --rate 100 --seconds 12 --json >"$DIR/flow.json" 2>"$DIR/flow.log" &
     flow=$!
-    wait_for 10 has_sessions a bob || return 1
+    # So that it does not end before the browsers have come.
+    hold a alice 120
+    wait_for 10 has_sessions a bob && wait_for 10 has_sessions a alice || return 1
     ctl a drain || return 1
     within 1500 "the others know" fleet_says b "^a .* draining" || return 1
     node "$here/../e2e/call.mjs" --server "$a" --namespaces "$PREFIX-client,$PREFIX-client" --data-only \
@@ -69,10 +81,11 @@ a-node-that-drains-sends-clients-away() {
     say "$told"
     grep -qE "^turn:$a: relayed ($b|$(ip_of c)) errors none" <<<"$told" || return 1
     [ "$(metric a taciturn_fleet_redirected_total)" -gt 0 ] || return 1
-    process_alive "$DIR/a" || { say "it has ended before its call"; return 1; }
     wait $flow || { cat "$DIR/flow.log"; return 1; }
     cat "$DIR/flow.json"
-    lost_nothing "$DIR/flow.json" && wait_for 5 process_gone "$DIR/a"
+    lost_nothing "$DIR/flow.json" || return 1
+    process_alive "$DIR/a" || { say "it has ended before its last session"; return 1; }
+    end_held && wait_for 5 process_gone "$DIR/a"
 }
 
 # sends NODE WHERE: whether a new client is sent there; `nowhere` with 508

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long all keys may take.
 const READ: Duration = Duration::from_secs(30);
 
-/// How many names are gone through at once, which takes a Redis a millisecond or so.
+/// How many names are gone through at once. A Redis does nothing else meanwhile.
 const NAMES: usize = 5000;
 
 /// How many values are asked for at once.

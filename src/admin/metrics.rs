@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 
 use super::ice::IceRefusal;
 use super::keys::peer_rule;
-use super::server_handle::{ServerHandle, SqlState};
+use super::server_handle::{DatabaseState, ServerHandle};
 use super::tenants::tenants;
 use crate::kernel_relay::KernelReport;
 use taciturn_control::TenantStatus;
@@ -274,23 +274,23 @@ fn process(page: &mut Page, server: &ServerHandle) {
         page.sample(&[("reason", reason.name())], times);
     }
     records(page, &server.recorder.as_ref().map(Recorder::totals).unwrap_or_default());
-    let SqlState { connected, age, users, secrets, left_out, losses } = health.sql();
+    let DatabaseState { connected, age, users, secrets, left_out, losses } = health.database();
     let help = "1 if the database of users and secrets can be read, otherwise 0.";
-    page.family("taciturn_sql_connected", GAUGE, help);
+    page.family("taciturn_database_connected", GAUGE, help);
     page.sample(&[], u8::from(connected));
     let help = "Seconds since the database was read last, or since the start; 0 without one.";
-    page.family("taciturn_sql_read_age_seconds", GAUGE, help);
+    page.family("taciturn_database_read_age_seconds", GAUGE, help);
     page.sample(&[], age);
     let help = "Users and secrets that the database has given.";
-    page.family("taciturn_sql_rows", GAUGE, help);
+    page.family("taciturn_database_rows", GAUGE, help);
     for (kind, number) in [("user", users), ("secret", secrets)] {
         page.sample(&[("kind", kind)], number);
     }
     let help = "Rows of the database that are no users and secrets; the log says why.";
-    page.family("taciturn_sql_left_out_rows", GAUGE, help);
+    page.family("taciturn_database_left_out_rows", GAUGE, help);
     page.sample(&[], left_out);
     let help = "How often the database could not be read any more.";
-    page.family("taciturn_sql_losses_total", COUNTER, help);
+    page.family("taciturn_database_losses_total", COUNTER, help);
     page.sample(&[], losses);
     let help = "Start time of the server, in seconds since 1970.";
     page.family("taciturn_start_time_seconds", GAUGE, help);

@@ -40,5 +40,5 @@ pub use log_lines::log_lines;
 pub use log_sink::LogSink;
 pub use node_answer::node_answer;
 pub use reload_plan::ReloadPlan;
-pub use server_handle::{Health, ServerHandle, SqlState};
+pub use server_handle::{DatabaseState, Health, ServerHandle};
 pub use sockets::InTheWay;

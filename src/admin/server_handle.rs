@@ -62,12 +62,12 @@ pub struct Health {
     relayed_missing: [AtomicBool; 2],
     /// Whether the fleet can be asked, the number of its nodes, and how often the connection was lost.
     fleet: [AtomicU64; 3],
-    sql: Mutex<SqlState>,
+    database: Mutex<DatabaseState>,
 }
 
 /// What is known of the database of users and secrets.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct SqlState {
+pub struct DatabaseState {
     /// Whether it can be read.
     pub connected: bool,
     /// Seconds since it was read last, or since the start.
@@ -118,7 +118,7 @@ impl ServerHandle {
                 last: Mutex::new(Reload { taken_up: true, at: started }),
                 relayed_missing: Default::default(),
                 fleet: Default::default(),
-                sql: Mutex::default(),
+                database: Mutex::default(),
             }),
             log,
             carried_over: None,
@@ -268,12 +268,12 @@ impl Health {
     }
 
     /// Notes what is known of the database of users and secrets.
-    pub fn set_sql(&self, state: SqlState) {
-        *self.sql.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    pub fn set_database(&self, state: DatabaseState) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    pub(super) fn sql(&self) -> SqlState {
-        *self.sql.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn database(&self) -> DatabaseState {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether new allocations are made.

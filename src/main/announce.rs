@@ -115,7 +115,7 @@ fn credentials(config: &Config) -> Vec<String> {
     }
     kinds.extend(count(config.tenants.len(), "tenant"));
     let users = taciturn_config::users_file(&config.state_dir);
-    match &config.sql.url {
+    match &config.database.url {
         Some(url) => kinds.push(format!("those of {url}")),
         None if users.exists() => kinds.push(format!("users of {}", users.display())),
         None => {}

@@ -63,7 +63,7 @@ pub(super) fn confine(config: &Config, uses_maps: bool) -> Result<Confined, Fail
     if config.process.sandbox {
         let records = config.records.file.as_deref().map(directory_of);
         let write = [config.state_dir.clone()].into_iter().chain(records).collect();
-        let asks_a_database = config.sql.url.as_ref().is_some_and(|url| url.is_remote());
+        let asks_a_database = config.database.url.as_ref().is_some_and(|url| url.is_remote());
         let connects = config.protocol.tcp_relay
             || config.fleet.url.is_some()
             || config.records.url.is_some()

@@ -18,9 +18,10 @@ pub(super) struct DatabaseReader;
 impl DatabaseReader {
     /// Refuses a configuration that wants one.
     pub(super) async fn open(config: &Config) -> Result<(Self, Arc<Extra>), Failure> {
-        match config.sql.url {
+        match config.database.url {
             Some(_) => {
-                Err("[auth.sql]: this server was built without the feature sql; remove url".into())
+                Err("[auth.database]: this server was built without the feature sql; remove url"
+                    .into())
             }
             None => Ok((Self, Arc::default())),
         }

@@ -8,7 +8,7 @@ use taciturn::admin::LIMIT_NAMES;
 use taciturn_config::{Config, OnRemoval, Tenant};
 use taciturn_net::external::External;
 use taciturn_net::{KeptFields, Limits, Terms};
-use taciturn_turn::auth::{Authenticator, SharedSecret, StaticUser, TenantCredentials};
+use taciturn_turn::auth::{Authenticator, SharedSecret, StaticUser, TenantCredentials, TenantRows};
 use taciturn_turn::policy::{
     AnswerLimit, FailureLimit, HandshakeLimit, PeerPolicy, PortRange, TenantLimits, TenantPeers,
 };
@@ -23,21 +23,50 @@ pub(super) fn ticket_key() -> Result<TicketKey, Failure> {
     Ok(TicketKey::new(key))
 }
 
-/// Users and secrets of the server's realm beside those of the configuration: what a database holds.
+/// Users and secrets beside those of the configuration: what a database holds.
 #[derive(Default)]
 pub(super) struct Extra {
+    /// Of the server's own realm.
+    pub(super) own: Credentials,
+    /// Of tenants that have a realm of their own.
+    pub(super) tenants: Vec<OfTenant>,
+}
+
+/// Users and secrets.
+#[derive(Default)]
+pub(super) struct Credentials {
     pub(super) users: Vec<StaticUser>,
     pub(super) secrets: Vec<SharedSecret>,
+}
+
+/// Whose users and secrets, by name and realm: a reload may give the tenant another realm, or remove it.
+pub(super) struct OfTenant {
+    pub(super) name: TenantName,
+    pub(super) realm: String,
+    pub(super) found: Credentials,
+}
+
+impl OfTenant {
+    fn rows(&self) -> TenantRows<'_> {
+        let Self { name, realm, found: Credentials { users, secrets } } = self;
+        TenantRows { name, realm, users, secrets }
+    }
 }
 
 /// Who may, by the configuration and beside it.
 pub(super) fn authenticator(config: &Config, extra: &Extra) -> Authenticator {
     let auth = &config.auth;
     let secrets = auth.secrets.iter().map(|secret| secret.secret.clone()).collect();
+    let is_there = |of: &&OfTenant| {
+        config.tenants.iter().any(|tenant| tenant.name == of.name && tenant.realm == of.realm)
+    };
     Authenticator::new(&config.realm, &auth.users, secrets, auth.strict_expiry)
         .with_hashes(auth.secret_hashes.clone())
         .with_tenants(&config.tenants.iter().map(credentials).collect::<Vec<_>>())
-        .with_rows(&extra.users, &extra.secrets)
+        .with_rows(&extra.own.users, &extra.own.secrets)
+        .with_rows_of_tenants(
+            &extra.tenants.iter().filter(is_there).map(OfTenant::rows).collect::<Vec<_>>(),
+        )
 }
 
 /// What this configuration sets for the workers.
@@ -97,7 +126,7 @@ fn settings(config: &Config, external: &External) -> Settings {
         mobility: protocol.mobility,
         software: protocol.software,
         keep_removed: config.auth.on_removal == OnRemoval::Keep,
-        keep_removed_rows: config.sql.on_removal == OnRemoval::Keep,
+        keep_removed_rows: config.database.on_removal == OnRemoval::Keep,
     }
 }
 

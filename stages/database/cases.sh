@@ -15,7 +15,7 @@ coturns-sqlite() {
     # Before the first request: a file is read before the server begins.
     serves alice wonderland && serves static "$PASSWORD" && serves_secret "$SHARED" || return 1
     refuses mallory elsewhere && refuses alice wrong || return 1
-    has_metric 'taciturn_sql_rows{kind="user"}' 1 || return 1
+    has_metric 'taciturn_database_rows{kind="user"}' 1 || return 1
     admin -a -b "$file" -u bob -p the-builder -r "$REALM" || return 1
     within 4000 "a user that turnadmin adds is served" serves bob the-builder || return 1
     admin -d -b "$file" -u bob -r "$REALM" || return 1
@@ -74,11 +74,11 @@ tables-of-our-own() {
     logged 1 "a user of this name is in the configuration" || return 1
     # A role that may not read is told what it may not, and what was read stays.
     sql own "REVOKE SELECT ON relay.turn_users FROM taciturn" || return 1
-    wait_for 5 has_metric taciturn_sql_connected 0 || return 1
+    wait_for 5 has_metric taciturn_database_connected 0 || return 1
     serves alice wonderland && logged 1 "permission denied for table turn_users" || return 1
     # As does a table that is gone for a while.
-    sql own "GRANT SELECT ON relay.turn_users TO taciturn" && wait_for 12 has_metric taciturn_sql_connected 1 || return 1
-    sql own "ALTER TABLE relay.turn_users RENAME TO moved" && wait_for 5 has_metric taciturn_sql_connected 0 || return 1
+    sql own "GRANT SELECT ON relay.turn_users TO taciturn" && wait_for 12 has_metric taciturn_database_connected 1 || return 1
+    sql own "ALTER TABLE relay.turn_users RENAME TO moved" && wait_for 5 has_metric taciturn_database_connected 0 || return 1
     serves alice wonderland && logged 1 "the table turn_users is gone"
 }
 
@@ -157,28 +157,28 @@ away-and-back() {
     say "without trouble: $figures"
     stop_postgres immediate || return 1
     undelayed "stopped" || return 1
-    has_metric taciturn_sql_connected 0 && logged 1 "cannot read" || return 1
+    has_metric taciturn_database_connected 0 && logged 1 "cannot read" || return 1
     start_postgres || return 1
-    wait_for 12 has_metric taciturn_sql_connected 1 && logged 1 "can be read again" || return 1
+    wait_for 12 has_metric taciturn_database_connected 1 && logged 1 "can be read again" || return 1
     postgres_freeze
-    undelayed "frozen" 8 && wait_for 10 has_metric taciturn_sql_connected 0
+    undelayed "frozen" 8 && wait_for 10 has_metric taciturn_database_connected 0
     local status=$?
     postgres_thaw
     [ $status = 0 ] || return 1
-    wait_for 14 has_metric taciturn_sql_connected 1 || return 1
+    wait_for 14 has_metric taciturn_database_connected 1 || return 1
     sql away "ALTER ROLE taciturn PASSWORD 'another one'" || return 1
     sql away "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = 'taciturn'" || return 1
-    wait_for 5 has_metric taciturn_sql_connected 0
+    wait_for 5 has_metric taciturn_database_connected 0
     undelayed "another password" 2
     status=$?
     sql away "ALTER ROLE taciturn PASSWORD '$ROLE_PASSWORD'" || return 1
-    [ $status = 0 ] && wait_for 14 has_metric taciturn_sql_connected 1 || return 1
+    [ $status = 0 ] && wait_for 14 has_metric taciturn_database_connected 1 || return 1
     # A table that takes half a second for a row.
     sql away "ALTER TABLE turn_secret RENAME TO fast; INSERT INTO fast SELECT '$REALM', 'a-secret-that-is-slow-' || n FROM generate_series(1, 8) n;
         CREATE VIEW turn_secret AS SELECT realm, value || coalesce(nullif(pg_sleep(0.5)::text, ''), '') AS value FROM fast;
         GRANT SELECT ON turn_secret, fast TO taciturn" || return 1
     undelayed "slow" 4 || return 1
-    wait_for 12 has_metric 'taciturn_sql_rows{kind="secret"}' 8 && log_is_clean
+    wait_for 12 has_metric 'taciturn_database_rows{kind="secret"}' 8 && log_is_clean
 }
 
 starts-without-the-database() {
@@ -220,20 +220,20 @@ too-much() {
     figures=$(latency 4) || { say "$figures"; return 1; }
     say "while 100,000 users are taken over: $figures"
     [ "$(jq .max_us <<<"$figures")" -le 300000 ] || return 1
-    wait_for 20 has_metric 'taciturn_sql_rows{kind="user"}' 99999 || return 1
+    wait_for 20 has_metric 'taciturn_database_rows{kind="user"}' 99999 || return 1
     after=$(memory)
     say "memory: $before KiB, $after KiB with 99,999 users"
     sql much "INSERT INTO turnusers_lt SELECT '$REALM', 'more' || n, md5(n::text) FROM generate_series(1, 900000) n" || return 1
-    wait_for 15 has_metric taciturn_sql_connected 0 && logged 1 "more than 100000 rows" || return 1
+    wait_for 15 has_metric taciturn_database_connected 0 && logged 1 "more than 100000 rows" || return 1
     undelayed "with a million rows" 3 && serves alice wonderland || return 1
-    [ "$(metric 'taciturn_sql_rows{kind="user"}')" = 99999 ] || return 1
+    [ "$(metric 'taciturn_database_rows{kind="user"}')" = 99999 ] || return 1
     local most
     most=$(memory)
     say "memory with a million rows: $most KiB"
     [ "$most" -le $((after + 100 * 1024)) ] || return 1
     sql much "BEGIN; TRUNCATE turnusers_lt; INSERT INTO turnusers_lt VALUES ('$REALM', 'alice', '$(key_of alice wonderland)'); COMMIT" ||
         return 1
-    wait_for 15 has_metric 'taciturn_sql_rows{kind="user"}' 1 && serves alice wonderland
+    wait_for 15 has_metric 'taciturn_database_rows{kind="user"}' 1 && serves alice wonderland
 }
 
 hostile-rows() {
@@ -253,14 +253,14 @@ hostile-rows() {
     start_server "$(over_tls bad)" || return 1
     serves alice wonderland && serves_secret "$SHARED" && serves "x'; DROP TABLE turnusers_lt; --" hostile-name || return 1
     refuses weak weak && refuses_secret north || return 1
-    if ! has_metric 'taciturn_sql_rows{kind="user"}' 2 || ! has_metric taciturn_sql_left_out_rows 13; then
+    if ! has_metric 'taciturn_database_rows{kind="user"}' 2 || ! has_metric taciturn_database_left_out_rows 13; then
         on curl --silent http://127.0.0.1:9641/metrics | grep sql
         return 1
     fi
     logged 1 "13 rows of the database are left out" || return 1
     # A reason that is new is said; the same ones are not, however often rows change.
     sql bad "INSERT INTO turnusers_lt VALUES ('$REALM', 'other', 'abcd')"
-    wait_for 5 has_metric taciturn_sql_left_out_rows 14 && logged 1 "are left out" || return 1
+    wait_for 5 has_metric taciturn_database_left_out_rows 14 && logged 1 "are left out" || return 1
     [ "$(sql bad 'SELECT count(*) FROM turnusers_lt')" = 13 ] && log_is_clean || return 1
     ! grep -E "nnnnn|sssss|north|$(printf '\033')" "$DIR/server/output.log"
 }
@@ -279,7 +279,7 @@ hostile-files() {
     # A view without end.
     sqlite3 "$file.new" "CREATE VIEW turn_users AS WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n)
         SELECT max(x) AS name, 'key' AS key FROM n" && mv "$file.new" "$file" || return 1
-    wait_for 15 has_metric taciturn_sql_connected 0 || return 1
+    wait_for 15 has_metric taciturn_database_connected 0 || return 1
     serves alice wonderland && serves static "$PASSWORD" || return 1
     # One that anybody can write is not read.
     sqlite3 "$file.new" "CREATE TABLE turn_users (name, password); INSERT INTO turn_users VALUES ('bob', 'the-builder')"

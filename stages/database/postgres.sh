@@ -67,7 +67,7 @@ postgres_processes() {
     echo "$first" $(pgrep -P "$first")
 }
 
-# The lines of [auth.sql] for a database over TLS.
+# The lines of [auth.database] for a database over TLS.
 over_tls() {
     printf 'url = "postgres://taciturn@%s/%s"\npassword_file = "%s"\nca_file = "%s"\nevery = "1s"\n' \
         "$HOST" "$1" "$DIR/role-password" "$DIR/database.crt"

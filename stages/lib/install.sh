@@ -46,8 +46,8 @@ programs_for() {
             redis-server:redis-server
         ;;
     database)
-        echo coturn:turnadmin postgresql:pg_ctlcluster sqlite3:sqlite3 iproute2:ip openssl:openssl curl:curl jq:jq \
-            python3:python3 procps:pgrep util-linux:setpriv
+        echo coturn:turnadmin postgresql:pg_ctlcluster sqlite3:sqlite3 redis-server:redis-server iproute2:ip \
+            openssl:openssl curl:curl jq:jq python3:python3 procps:pgrep util-linux:setpriv
         ;;
     kernel)
         echo clang-14:clang-14 llvm-14:llvm-objcopy-14 linux-libc-dev:/usr/include/linux/bpf.h iproute2:ip \

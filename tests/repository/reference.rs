@@ -234,7 +234,7 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
             with("\"turn2.domain.org\"", "redirect.tls_servers", "[\"8.8.8.8:5349\"]")
         }
         "auth.on_removal" => vec![plain("\"keep\"")],
-        "auth.sql.on_removal" => vec![plain("\"end\"")],
+        "auth.database.on_removal" => vec![plain("\"end\"")],
         "auth.secret_hashes" => vec![plain("[\"sha256\", \"sha1\"]")],
         "log.format" => vec![plain("\"json\"")],
         "log.level" => vec![plain("\"warn\"")],
@@ -254,10 +254,12 @@ fn other_value(key: &Key, secret_file: &str) -> Vec<(String, String)> {
         "fleet.sentinel_password_file" => {
             with("\"/nowhere/at/all\"", "fleet.url", "\"redis+sentinel://s1/mymaster\"")
         }
-        "auth.sql.url" => vec![plain("\"sqlite:/nowhere/at/all\"")],
-        "auth.sql.url_file" => vec![plain(&format!("\"{secret_file}.url\""))],
-        "auth.sql.password_file" | "auth.sql.ca_file" => vec![plain("\"/nowhere/at/all\"")],
-        "auth.sql.schema" => vec![plain("\"another\"")],
+        "auth.database.url" => vec![plain("\"sqlite:/nowhere/at/all\"")],
+        "auth.database.url_file" => vec![plain(&format!("\"{secret_file}.url\""))],
+        "auth.database.password_file" | "auth.database.ca_file" => {
+            vec![plain("\"/nowhere/at/all\"")]
+        }
+        "auth.database.schema" => vec![plain("\"another\"")],
         "fleet.node" | "fleet.prefix" => vec![plain("\"another\"")],
         "records.file" | "records.token_file" | "records.ca_file" => {
             vec![plain("\"/nowhere/at/all\"")]

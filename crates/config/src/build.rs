@@ -59,7 +59,7 @@ fn ensure_credential(
     if generate == Generate::Never || !config.tenants.is_empty() {
         return;
     }
-    let is_elsewhere = config.sql.url.is_some();
+    let is_elsewhere = config.database.url.is_some();
     if is_elsewhere || !config.auth.users.is_empty() || !config.auth.secrets.is_empty() {
         let path = secrets::path_in(&config.state_dir);
         let used = config.auth.secrets.iter().any(|secret| secret.path.as_ref() == Some(&path));

@@ -16,8 +16,8 @@ use super::settings::Settings;
 use super::tenant::Server;
 use super::value::Value as _;
 use super::{
-    credentials, external, fleet_check, ice, listeners, nat_discovery, rates, records_check,
-    redirect, secret_hashes, secrets, sql_check, tenants, tls, top_level, unfilled,
+    credentials, database_check, external, fleet_check, ice, listeners, nat_discovery, rates,
+    records_check, redirect, secret_hashes, secrets, tenants, tls, top_level, unfilled,
 };
 
 /// Checks everything but the generated secret. What it returns is of use only if `findings` is
@@ -59,13 +59,14 @@ pub(super) fn check(
         records: records_check::records(reader, &fleet),
         fleet,
         ice: ice::read(reader),
-        sql: sql_check::sql(reader, &state_dir),
+        database: database_check::database(reader, &state_dir),
         kernel_relay: KernelRelay::read(reader),
         state_dir,
         realm,
     };
-    let Config { realm, auth, limits, .. } = &config;
-    let server = Server { realm, auth, limits, relay_ports };
+    let Config { realm, auth, limits, database, .. } = &config;
+    let has_database = database.url.is_some();
+    let server = Server { realm, auth, limits, relay_ports, has_database };
     let config = Config { tenants: tenants::tenants(reader, &server), ..config };
     rates::warn_of_slow_ones(&config.limits, reader);
     refuse_unused_tcp_relay(&config, reader);

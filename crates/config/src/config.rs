@@ -12,7 +12,7 @@ use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 
 use super::error::Note;
 use super::keys::{
-    Admin, Auth, Fleet, Ice, KernelRelay, Limits, Log, Peers, Process, Protocol, Records, Sql,
+    Admin, Auth, Database, Fleet, Ice, KernelRelay, Limits, Log, Peers, Process, Protocol, Records,
     Tuning,
 };
 use super::tenant::Tenant;
@@ -44,7 +44,7 @@ pub struct Config {
     /// Who may.
     pub auth: Auth,
     /// Who else may, by a database.
-    pub sql: Sql,
+    pub database: Database,
     /// What peers may be reached.
     pub peers: Peers,
     /// Bounds.

@@ -15,7 +15,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// The most sentinels that are named.
 const MOST_SENTINELS: usize = 16;
 
-/// The key `fleet.url`: where the Valkey or Redis is, and who this server is to it.
+/// Where a Valkey or Redis is, and who this server is to it: the key `fleet.url`, and a kind of `auth.database.url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetUrl {
     /// Where it listens.
@@ -54,7 +54,7 @@ pub enum FleetPlace {
 
 /// Why a text is no such URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum BadUrl {
+pub(super) enum BadUrl {
     /// It begins with something else.
     #[error(
         "begin it with redis:// (plain), rediss:// (TLS) or unix:///: \"rediss://taciturn@valkey.internal:6380/0\"; \
@@ -84,7 +84,7 @@ enum BadUrl {
 }
 
 impl FleetUrl {
-    fn parse(text: &str) -> Result<Self, BadUrl> {
+    pub(super) fn parse(text: &str) -> Result<Self, BadUrl> {
         let written = text.to_owned();
         if let Some(path) = text.strip_prefix("unix://") {
             let place = match path.starts_with('/') {

@@ -103,8 +103,8 @@ macro_rules! dotted {
     (top $key:ident) => {
         stringify!($key)
     };
-    (auth_sql $key:ident) => {
-        concat!("auth.sql.", stringify!($key))
+    (auth_database $key:ident) => {
+        concat!("auth.database.", stringify!($key))
     };
     ($section:ident $key:ident) => {
         concat!(stringify!($section), ".", stringify!($key))
@@ -113,8 +113,8 @@ macro_rules! dotted {
 
 /// The name of a section: that of one within another has a dot.
 macro_rules! section {
-    (auth_sql) => {
-        "auth.sql"
+    (auth_database) => {
+        "auth.database"
     };
     ($section:ident) => {
         stringify!($section)

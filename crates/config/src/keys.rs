@@ -36,6 +36,7 @@ use taciturn_turn::policy::PORT_QUARANTINE;
 use super::account::Account;
 use super::allowed_peer::AllowedPeer;
 use super::change::Changes;
+use super::database_url::DatabaseUrl;
 use super::fleet::{FleetName, FleetUrl};
 use super::kernel_relay::{InterfaceName, KernelMode};
 use super::key::Kind::{Boolean, Count, List, Listeners, Path, SecretList, Table, Tenants, Text};
@@ -50,7 +51,7 @@ use super::record_addresses::RecordAddresses;
 use super::records_url::RecordsUrl;
 use super::removal::OnRemoval;
 use super::secret::Secret;
-use super::sql::{SqlSchema, SqlUrl};
+use super::sql::SqlSchema;
 use super::stop::Stop;
 use super::value::Value;
 
@@ -144,15 +145,16 @@ key_table! {
         on_removal: OnRemoval = OnRemoval::End, Applied;
     }
 
-    /// Users and secrets from a database, beside those in [auth]: coturn's tables as they are, or simpler ones. It is
-    /// read in the background, and no request waits for it: docs/databases.md. Without url, the server reads users.db in
+    /// Users and secrets from a database, beside those in [auth]: coturn's tables or keys as they are, or simpler tables.
+    /// It is read in the background, and no request waits for it: docs/databases.md. Without url, the server reads users.db in
     /// state_dir, which `turnctl users` makes.
-    [auth_sql]
-    struct Sql {
-        /// PostgreSQL (postgres://ROLE@HOST/DATABASE, or ?host=/DIRECTORY for a socket) or SQLite (sqlite:PATH). A role
-        /// with the right to SELECT is enough. To another machine, TLS is used unless it ends with ?sslmode=disable.
-        /// None by default.
-        url: Option<SqlUrl> = None, as r#""postgres://taciturn@db.internal/coturn""#, Restart(CHOSEN);
+    [auth_database]
+    struct Database {
+        /// PostgreSQL (postgres://ROLE@HOST/DATABASE, or ?host=/DIRECTORY for a socket), SQLite (sqlite:PATH), or Redis or
+        /// Valkey (redis://USER@HOST:PORT/NUMBER, rediss:// for TLS, unix:///PATH for a socket). The right to read is
+        /// enough. To PostgreSQL on another machine, TLS is used unless the URL ends with ?sslmode=disable. None by
+        /// default.
+        url: Option<DatabaseUrl> = None, as r#""postgres://taciturn@db.internal/coturn""#, Restart(CHOSEN);
 
         /// A file with the URL instead, if it has the password in it.
         url_file: Option<PathBuf> = None, as r#""/etc/taciturn/database_url""#, Restart(CHOSEN);

@@ -21,6 +21,8 @@ mod config;
 mod config_load;
 pub mod coturn;
 mod credentials;
+mod database_check;
+mod database_url;
 mod environment;
 mod error;
 mod external;
@@ -59,7 +61,6 @@ mod secrets;
 mod settings;
 mod shown;
 mod sql;
-mod sql_check;
 mod stop;
 mod tenant;
 mod tenant_checks;
@@ -81,14 +82,15 @@ pub use change::Change;
 pub use colours::with_colours;
 pub use config::{Config, ExternalIp, Listen, Loaded, Tls};
 pub use coturn::Translation;
+pub use database_url::DatabaseUrl;
 pub use environment::Environment;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};
 pub use kernel_relay::{InterfaceName, KernelMode};
 pub use key::{Key, Kind, OnReload, Section, Shows};
 pub use keys::{
-    Admin, Auth, Fleet, Ice, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process, Protocol,
-    Records, SECTIONS, Sql, Tuning,
+    Admin, Auth, Database, Fleet, Ice, KernelRelay, Limits, Log, MOST_WORKERS, Peers, Process,
+    Protocol, Records, SECTIONS, Tuning,
 };
 pub use log_format::LogFormat;
 pub use log_level::{BadFilter, LogFilter};

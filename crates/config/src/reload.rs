@@ -49,7 +49,7 @@ impl Config {
             fleet,
             ice,
             records,
-            sql,
+            database,
             kernel_relay,
             state_dir,
         } = &mut self;
@@ -67,7 +67,7 @@ impl Config {
         // Those of secret_files and of the state directory are among them.
         take_up(&mut changes, "auth.secrets", &old.auth.secrets, &mut auth.secrets);
         auth.take_up(&old.auth, &mut changes);
-        sql.take_up(&old.sql, &mut changes);
+        database.take_up(&old.database, &mut changes);
         list_tls(&mut changes, &old.tls, tls);
         peers.take_up(&old.peers, &mut changes);
         limits.take_up(&old.limits, &mut changes);

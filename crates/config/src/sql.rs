@@ -1,18 +1,18 @@
-//! The database of users and secrets, as a URL says it.
+//! A database that is asked by SQL, as a URL says it.
 
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use super::key::Kind;
-use super::read::{Item, Reader};
+use super::read::Reader;
 use super::shown::{Shown, Words};
 use super::value::{Value, quoted};
 
 /// The usual port of PostgreSQL.
 const PORT: u16 = 5432;
 
-/// The key `auth.sql.url`: which database, and who this server is to it. `Debug` and `Display` show no password.
+/// Which PostgreSQL or SQLite, and who this server is to it. `Debug` and `Display` show no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SqlUrl {
     /// Where it is.
@@ -178,7 +178,7 @@ impl SqlUrl {
     }
 
     /// As it may be shown: without the password.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         let Self { user, database, .. } = self;
         match &self.place {
             SqlPlace::Tcp { host, port } if host.contains(':') => {
@@ -187,17 +187,6 @@ impl SqlUrl {
             SqlPlace::Tcp { host, port } => format!("postgres://{user}@{host}:{port}/{database}"),
             SqlPlace::Unix(path) => format!("{} (postgres, {user}, {database})", path.display()),
             SqlPlace::File(path) => format!("sqlite:{}", path.display()),
-        }
-    }
-
-    pub(super) fn of_item(reader: &mut Reader<'_>, item: &Item) -> Option<Self> {
-        match Self::parse(item.text.trim()) {
-            Ok(url) => Some(url),
-            // What was written may have a password in it.
-            Err(error) => {
-                reader.error(item, "is no URL of a database that is read", &error.to_string());
-                None
-            }
         }
     }
 }
@@ -260,35 +249,7 @@ fn decoded(text: &str) -> Result<Zeroizing<String>, BadSqlUrl> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-impl Value for Option<SqlUrl> {
-    type Bounds = ();
-
-    fn kind((): &()) -> Kind {
-        Kind::Text
-    }
-
-    fn read(reader: &mut Reader<'_>, key: &'static str, (): &()) -> Option<Self> {
-        let item = reader.text(key, "\"postgres://taciturn@db.internal/coturn\"")?;
-        SqlUrl::of_item(reader, &item).map(Some)
-    }
-
-    fn toml(&self) -> String {
-        quoted(self.as_ref().map(SqlUrl::shown).unwrap_or_default())
-    }
-}
-
-impl Shown for Option<SqlUrl> {
-    fn words(&self) -> Words {
-        let named = |url: &SqlUrl| {
-            let password = url.password.as_ref().map(|password| password.as_bytes().to_vec());
-            let secured = url.secured.map_or("", |secured| if secured { " tls" } else { " plain" });
-            ((url.shown() + secured).into_bytes(), password.unwrap_or_default())
-        };
-        Words::Secret(self.iter().map(named).collect())
-    }
-}
-
-/// The key `auth.sql.schema`: the schema of the tables in PostgreSQL.
+/// The key `auth.database.schema`: the schema of the tables in PostgreSQL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlSchema(String);
 
@@ -380,7 +341,7 @@ mod tests {
     fn a_password_is_taken_and_never_shown() {
         let url = SqlUrl::parse("postgres://turn:p%40ss:w%2Ford@db/coturn").unwrap();
         assert_eq!(url.password.as_ref().unwrap().as_str(), "p@ss:w/ord");
-        let shown = format!("{url} {url:?} {}", Some(url.clone()).toml());
+        let shown = format!("{url} {url:?}");
         assert!(!shown.contains("ss:w") && shown.contains("turn@db:5432/coturn"), "{shown}");
     }
 

@@ -38,6 +38,8 @@ pub(super) struct Server<'a> {
     pub(super) auth: &'a Auth,
     pub(super) limits: &'a Limits,
     pub(super) relay_ports: PortRange,
+    /// Whether there is a database of users and secrets.
+    pub(super) has_database: bool,
 }
 
 /// A tenant and where what it was made of stands.

@@ -245,9 +245,16 @@ fn read(reader: &mut Reader<'_>, server: &Server<'_>, at: &Origin) -> Option<Ten
     // What systemd hands over is the server's own.
     secrets.extend(secrets::files(reader, &Environment::default(), allow_weak));
     let named = ["auth.users", "auth.secrets", "auth.secret_files"];
-    if !named.iter().any(|key| reader.settings.contains_key(*key)) {
+    // A database has users and secrets by realms.
+    let may_have_rows = server.has_database && realm != server.realm;
+    if !may_have_rows && !named.iter().any(|key| reader.settings.contains_key(*key)) {
         let message = "has no secret and no user: nobody could be of it";
-        let help = "add secret_files, secrets or users; make a secret with: openssl rand -hex 24";
+        let help = match server.has_database {
+            true => {
+                "add secret_files, secrets or users, or a realm of its own, whose rows in the database are its users"
+            }
+            false => "add secret_files, secrets or users; make a secret with: openssl rand -hex 24",
+        };
         reader.findings.error(at, "", message, help);
     }
     let ice_tokens = ice::tokens(reader);

@@ -21,7 +21,7 @@ pub enum DatabaseError {
     /// None of the tables is there.
     #[error(
         "there is no table turnusers_lt, turn_secret (coturn's), turn_users or turn_secrets that this role can see; \
-         docs/databases.md says how to make them, and schema in [auth.sql] names another schema"
+         docs/databases.md says how to make them, and schema in [auth.database] names another schema"
     )]
     NoTables,
     /// One that was there is not there any more.
@@ -38,6 +38,9 @@ pub enum DatabaseError {
     /// It holds too much.
     #[error("the table {0} has more than {MOST_ROWS} rows")]
     TooManyRows(&'static str),
+    /// A Redis holds too much.
+    #[error("there are more than {MOST_ROWS} users or secrets, or their keys are too long")]
+    TooManyKeys,
     /// A file of SQLite is not safe.
     #[error("{0}")]
     Unsafe(String),
@@ -59,6 +62,12 @@ impl From<tokio_postgres::Error> for DatabaseError {
             None => error.to_string(),
         };
         Self::Refused(bounded(&text))
+    }
+}
+
+impl From<redis::RedisError> for DatabaseError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Refused(bounded(&error.to_string()))
     }
 }
 

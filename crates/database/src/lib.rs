@@ -1,4 +1,4 @@
-//! Users and secrets that others keep in PostgreSQL or SQLite: read whole, bounded, and again and again.
+//! Users and secrets that others keep in PostgreSQL, SQLite or Redis: read whole, bounded, and again and again.
 //!
 //! No request waits for a database: a task of the main thread reads it, and the server takes over what has changed.
 //! What a database holds is judged as a stranger's, here for its size, and by the caller for its contents. Whatever
@@ -8,6 +8,11 @@
 mod dump;
 mod error;
 mod postgres;
+mod redis_keys;
+mod redis_session;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod redis_tests;
 mod rows;
 mod secured;
 mod settings;
@@ -21,7 +26,7 @@ mod users_file;
 
 pub use dump::{Dump, dump};
 pub use error::DatabaseError;
-pub use rows::{RowKey, Rows, UserRow};
-pub use settings::{Password, Place, Settings};
+pub use rows::{RowKey, Rows, SecretRow, UserRow};
+pub use settings::{Engine, Password, Place, Settings};
 pub use task::{Database, State};
 pub use users_file::{UsersFile, UsersFileError};

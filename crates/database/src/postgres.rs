@@ -94,7 +94,7 @@ impl<'a> Session<'a> {
         match timeout(CONNECT, self.client.batch_execute(LISTEN)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::debug!("auth.sql: no LISTEN: {}", DatabaseError::from(error));
+                tracing::debug!("auth.database: no LISTEN: {}", DatabaseError::from(error));
             }
             // The next question finds out.
             Err(_) => {}
@@ -137,13 +137,15 @@ impl<'a> Session<'a> {
                                WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped LIMIT 1000";
         let name = qualified(self.settings.schema.as_deref(), table);
         // Before the tables, so that one that is frozen is found out soon.
-        let rows = self.few(COLUMNS, &name).await?;
+        let rows = self.few(COLUMNS, &[&name]).await?;
         Ok(rows.iter().filter_map(|row| row.try_get(0).ok()).collect())
     }
 
     async fn read_table(&self, reading: &Reading, rows: &mut Rows) -> Result<(), DatabaseError> {
-        let statement = reading.statement(self.settings.schema.as_deref());
-        let parameters = reading.table.has_realm().then_some((&self.settings.realm, Type::TEXT));
+        let statement =
+            reading.statement(self.settings.schema.as_deref(), self.settings.realms().count());
+        let realms = self.settings.realms().filter(|_| reading.table.has_realm());
+        let parameters: Vec<_> = realms.map(|realm| (realm, Type::TEXT)).collect();
         self.allowance.renew(TABLE);
         let mut stream = pin!(self.client.query_typed_raw(&statement, parameters).await?);
         let mut number = 0;
@@ -158,8 +160,9 @@ impl<'a> Session<'a> {
     }
 
     async fn other_realm(&self, table: Table) -> Result<Option<String>, DatabaseError> {
-        let statement = other_realm(self.settings.schema.as_deref(), table);
-        let rows = self.few(&statement, &self.settings.realm).await?;
+        let realms: Vec<_> = self.settings.realms().collect();
+        let statement = other_realm(self.settings.schema.as_deref(), table, realms.len());
+        let rows = self.few(&statement, &realms).await?;
         Ok(rows.first().and_then(|row| cell(row, 0)).map(|realm| realm.as_str().to_owned()))
     }
 
@@ -189,7 +192,7 @@ impl<'a> Session<'a> {
 
     /// Whether there is a table or view of this name.
     pub(super) async fn has(&self, name: &str) -> Result<bool, DatabaseError> {
-        let rows = self.few("SELECT to_regclass($1) IS NOT NULL", name).await?;
+        let rows = self.few("SELECT to_regclass($1) IS NOT NULL", &[name]).await?;
         Ok(rows.first().and_then(|row| row.try_get(0).ok()).unwrap_or(false))
     }
 
@@ -199,9 +202,10 @@ impl<'a> Session<'a> {
     }
 
     /// Asks what has a short answer.
-    async fn few(&self, statement: &str, parameter: &str) -> Result<Vec<Row>, DatabaseError> {
+    async fn few(&self, statement: &str, parameters: &[&str]) -> Result<Vec<Row>, DatabaseError> {
         self.allowance.renew(LITTLE);
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&parameter, Type::TEXT)];
+        let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
+            parameters.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT)).collect();
         let asked = self.client.query_typed(statement, &parameters);
         Ok(timeout(CONNECT, asked).await.map_err(|_| DatabaseError::Silent(CONNECT))??)
     }

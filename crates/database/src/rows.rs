@@ -31,10 +31,21 @@ impl RowKey {
 /// A row with a user. What is in it was not judged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserRow {
+    /// The number of its realm: 0 is the server's own, 1 the first of the other ones that are read.
+    pub realm: usize,
     /// Its name.
     pub name: String,
     /// Its key or password.
     pub key: RowKey,
+}
+
+/// A row with a shared secret. What is in it was not judged.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretRow {
+    /// The number of its realm, as of a user.
+    pub realm: usize,
+    /// The secret.
+    pub value: Zeroizing<String>,
 }
 
 /// What the tables hold, in the order of the names.
@@ -43,10 +54,10 @@ pub struct Rows {
     /// Users.
     pub users: Vec<UserRow>,
     /// Shared secrets.
-    pub secrets: Vec<Zeroizing<String>>,
+    pub secrets: Vec<SecretRow>,
     /// Rows with nothing in a column, or with what is no text.
     pub unreadable: usize,
-    /// A realm that rows were found of while there was none of the server's own, if so.
+    /// A realm that rows were found of while there was none of those that are read, if so.
     pub other_realm: Option<String>,
 }
 
@@ -63,21 +74,32 @@ impl Rows {
     /// Puts them into an order of their own: a database gives them in any. Returns what tells them from others.
     pub(super) fn arrange(&mut self) -> Digest {
         let order = |row: &UserRow, other: &UserRow| {
-            (&row.name, row.key.parts()).cmp(&(&other.name, other.key.parts()))
+            (row.realm, &row.name, row.key.parts()).cmp(&(
+                other.realm,
+                &other.name,
+                other.key.parts(),
+            ))
         };
         self.users.sort_unstable_by(order);
-        self.secrets.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        let by_text = |row: &SecretRow, other: &SecretRow| {
+            (row.realm, row.value.as_str()).cmp(&(other.realm, other.value.as_str()))
+        };
+        self.secrets.sort_unstable_by(by_text);
         let mut hash = Sha256::new();
         let mut add = |part: &[u8]| {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         };
-        for UserRow { name, key } in &self.users {
+        for UserRow { realm, name, key } in &self.users {
             let (kind, text) = key.parts();
+            add(&realm.to_be_bytes());
             [name.as_str(), kind, text].into_iter().for_each(|part| add(part.as_bytes()));
         }
         add(b"secrets");
-        self.secrets.iter().for_each(|secret| add(secret.as_bytes()));
+        for SecretRow { realm, value } in &self.secrets {
+            add(&realm.to_be_bytes());
+            add(value.as_bytes());
+        }
         add(&self.unreadable.to_be_bytes());
         add(self.other_realm.as_deref().unwrap_or_default().as_bytes());
         hash.finalize().into()
@@ -94,11 +116,14 @@ mod tests {
     #[test]
     fn the_order_of_rows_is_nothing_and_everything_else_is_something() {
         let user = |name: &str, key: &str| UserRow {
+            realm: 0,
             name: name.into(),
             key: RowKey::Key(Zeroizing::new(key.into())),
         };
         let rows = |users: &[UserRow], secrets: &[&str], unreadable| {
-            let secrets = secrets.iter().map(|text| Zeroizing::new((*text).to_owned())).collect();
+            let secret =
+                |text: &&str| SecretRow { realm: 0, value: Zeroizing::new((*text).into()) };
+            let secrets = secrets.iter().map(secret).collect();
             Rows { users: users.to_vec(), secrets, unreadable, other_realm: None }.arrange()
         };
         let (a, b) = (user("a", "1"), user("b", "2"));
@@ -109,6 +134,7 @@ mod tests {
             rows(std::slice::from_ref(&a), &["x", "y"], 0),
             rows(&[user("a", "2"), b.clone()], &["x", "y"], 0),
             rows(&[UserRow { key: password, ..a.clone() }, b.clone()], &["x", "y"], 0),
+            rows(&[UserRow { realm: 1, ..a.clone() }, b.clone()], &["x", "y"], 0),
             rows(&[a.clone(), b.clone()], &["xy"], 0),
             rows(&[a, b], &["x", "y"], 1),
         ] {

@@ -10,10 +10,19 @@ use zeroize::Zeroizing;
 /// Bytes of the longest password that is read from a file.
 const LONGEST_PASSWORD: u64 = 4096;
 
+/// What kind of database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL or, at a file, SQLite: tables.
+    Sql,
+    /// Redis or Valkey: coturn's keys.
+    Redis,
+}
+
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A PostgreSQL at a host and a port.
+    /// At a host and a port.
     Tcp {
         /// The name or the address.
         host: String,
@@ -22,30 +31,22 @@ pub enum Place {
         /// Whether the connection is secured, and the certificate and its name are checked.
         tls: bool,
     },
-    /// A PostgreSQL at a socket of this machine.
+    /// At a socket of this machine.
     Unix(PathBuf),
     /// A file of SQLite.
     File(PathBuf),
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port, .. } => write!(f, "PostgreSQL at {host} port {port}"),
-            Self::Unix(path) => write!(f, "PostgreSQL at {}", path.display()),
-            Self::File(path) => path.display().fmt(f),
-        }
-    }
-}
-
 /// Which database, what of it, and how often. `Debug` shows no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// What it is.
+    pub engine: Engine,
     /// Where it is.
     pub place: Place,
-    /// Who this server is to it.
+    /// Who this server is to it; empty for SQLite, and for a Redis without users.
     pub user: String,
-    /// The name of the database.
+    /// The name of the database; its number for Redis.
     pub database: String,
     /// The password, if it is in the configuration.
     pub password: Option<Password>,
@@ -55,8 +56,10 @@ pub struct Settings {
     pub ca_file: Option<PathBuf>,
     /// The schema of the tables; `None` for the search path of the role.
     pub schema: Option<String>,
-    /// The realm whose rows of coturn's tables are read.
+    /// The server's own realm, whose rows of coturn's tables, or keys, are read.
     pub realm: String,
+    /// Other realms whose rows or keys are read: those of tenants.
+    pub other_realms: Vec<String>,
     /// How often it is read.
     pub every: Duration,
 }
@@ -76,6 +79,7 @@ impl Settings {
     #[must_use]
     pub fn of_file(path: &Path, realm: &str) -> Self {
         Self {
+            engine: Engine::Sql,
             place: Place::File(path.to_owned()),
             user: String::new(),
             database: String::new(),
@@ -84,8 +88,14 @@ impl Settings {
             ca_file: None,
             schema: None,
             realm: realm.to_owned(),
+            other_realms: Vec::new(),
             every: Duration::from_secs(60),
         }
+    }
+
+    /// The realms, the server's own first: rows name them by these numbers.
+    pub(super) fn realms(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.realm).chain(&self.other_realms).map(String::as_str)
     }
 
     pub(super) fn secret(&self) -> io::Result<Option<Zeroizing<String>>> {
@@ -99,5 +109,20 @@ impl Settings {
         let file = std::fs::File::open(path).map_err(named)?;
         file.take(LONGEST_PASSWORD).read_to_string(&mut text).map_err(named)?;
         Ok(Some(Zeroizing::new(text.trim().to_owned())))
+    }
+}
+
+/// What the log calls it.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.engine {
+            Engine::Sql => "PostgreSQL",
+            Engine::Redis => "Redis",
+        };
+        match &self.place {
+            Place::Tcp { host, port, .. } => write!(f, "{kind} at {host} port {port}"),
+            Place::Unix(path) => write!(f, "{kind} at {}", path.display()),
+            Place::File(path) => path.display().fmt(f),
+        }
     }
 }

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Row};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params_from_iter};
 
 use super::error::DatabaseError;
 use super::rows::{Cell, MOST_ROWS, Rows};
+use super::settings::Settings;
 use super::tables::{Known, Reading, Table, cell, other_realm};
 
 /// How long to wait for who writes.
@@ -134,7 +135,12 @@ fn is_in_wal_mode(path: &Path) -> bool {
 }
 
 /// Reads all tables.
-pub(super) fn read(path: &Path, realm: &str, known: &mut Known) -> Result<Rows, DatabaseError> {
+pub(super) fn read(
+    path: &Path,
+    settings: &Settings,
+    known: &mut Known,
+) -> Result<Rows, DatabaseError> {
+    let realms: Vec<_> = settings.realms().collect();
     let connection = open(path)?;
     let explain = |error| explain(path, error);
     // All of one moment.
@@ -149,7 +155,7 @@ pub(super) fn read(path: &Path, realm: &str, known: &mut Known) -> Result<Rows, 
     let mut rows = Rows::default();
     let readings = known.judge(&there)?;
     for reading in &readings {
-        let number = read_table(&connection, reading, realm, &mut rows).map_err(explain)?;
+        let number = read_table(&connection, reading, &realms, &mut rows).map_err(explain)?;
         if number > MOST_ROWS {
             return Err(DatabaseError::TooManyRows(reading.table.name()));
         }
@@ -157,8 +163,9 @@ pub(super) fn read(path: &Path, realm: &str, known: &mut Known) -> Result<Rows, 
     if rows.users.is_empty() && rows.secrets.is_empty() {
         for table in readings.iter().map(|reading| reading.table).filter(|table| table.has_realm())
         {
-            let mut statement = connection.prepare(&other_realm(None, table)).map_err(explain)?;
-            let found = statement.query_row([realm], |row| Ok(cell_of(row, 0)));
+            let statement = other_realm(None, table, realms.len());
+            let mut statement = connection.prepare(&statement).map_err(explain)?;
+            let found = statement.query_row(params_from_iter(&realms), |row| Ok(cell_of(row, 0)));
             let found = found.ok().flatten().map(|realm| realm.as_str().to_owned());
             rows.other_realm = rows.other_realm.or(found);
         }
@@ -176,12 +183,14 @@ fn columns(connection: &Connection, table: Table) -> Result<Vec<String>, rusqlit
 fn read_table(
     connection: &Connection,
     reading: &Reading,
-    realm: &str,
+    realms: &[&str],
     rows: &mut Rows,
 ) -> Result<usize, rusqlite::Error> {
-    let mut statement = connection.prepare(&reading.statement(None))?;
+    let mut statement = connection.prepare(&reading.statement(None, realms.len()))?;
     if reading.table.has_realm() {
-        statement.raw_bind_parameter(1, realm)?;
+        for (realm, at) in realms.iter().zip(1..) {
+            statement.raw_bind_parameter(at, realm)?;
+        }
     }
     let mut found = statement.raw_query();
     let mut number = 0;

@@ -1,13 +1,13 @@
 //! The tables that are read, and how: the same statements for both kinds of databases.
 //!
-//! No statement has a word of a row or of a client in it. The realm is a parameter.
+//! No statement has a word of a row or of a client in it. The realms are parameters.
 
 use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
 use super::error::DatabaseError;
-use super::rows::{Cell, LONGEST, MOST_ROWS, RowKey, Rows, UserRow};
+use super::rows::{Cell, LONGEST, MOST_ROWS, RowKey, Rows, SecretRow, UserRow};
 
 /// A table that users or secrets are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,38 +75,59 @@ pub(super) fn reading(table: Table, there: &[String]) -> Result<Reading, Databas
 }
 
 impl Reading {
+    /// How many columns the result has.
     pub(super) fn width(&self) -> usize {
-        self.columns.len()
+        self.columns.len() + usize::from(self.table.has_realm())
     }
 
-    /// The statement, of one parameter if the table has realms. Texts are bounded in it, and so are rows: one more than
-    /// there may be, so that it is seen.
-    pub(super) fn statement(&self, schema: Option<&str>) -> String {
+    /// The statement. If the table has realms, so many of them are its parameters, and the first column is the number of
+    /// one. Texts are bounded in it, and so are rows: one more than there may be, so that it is seen.
+    pub(super) fn statement(&self, schema: Option<&str>, realms: usize) -> String {
         let text = |column: &&str| format!("substr(CAST(\"{column}\" AS text), 1, {LONGEST})");
-        let columns: Vec<_> = self.columns.iter().map(text).collect();
-        let realm = if self.table.has_realm() { " WHERE realm = $1" } else { "" };
+        let mut columns: Vec<_> = self.columns.iter().map(text).collect();
+        let mut only = String::new();
+        if self.table.has_realm() {
+            let case = |at: usize| format!(" WHEN ${} THEN '{at}'", at + 1);
+            columns
+                .insert(0, format!("CASE realm{} END", (0..realms).map(case).collect::<String>()));
+            only = format!(" WHERE realm IN ({})", parameters(realms));
+        }
         let (columns, from) = (columns.join(", "), qualified(schema, self.table));
-        format!("SELECT {columns} FROM {from}{realm} LIMIT {}", MOST_ROWS + 1)
+        format!("SELECT {columns} FROM {from}{only} LIMIT {}", MOST_ROWS + 1)
     }
 
     /// Adds one row.
     pub(super) fn add(&self, rows: &mut Rows, row: Vec<Cell>) {
-        let mut cells = row.into_iter().flatten();
-        match (self.table, cells.next(), cells.next()) {
-            (Table::CoturnUsers | Table::Users, Some(name), Some(key)) => {
+        let mut cells = row.into_iter();
+        let realm = match self.table.has_realm() {
+            true => cells.next().flatten().and_then(|number| number.parse().ok()),
+            false => Some(0),
+        };
+        let mut cells = cells.flatten();
+        match (self.table, realm, cells.next(), cells.next()) {
+            (Table::CoturnUsers | Table::Users, Some(realm), Some(name), Some(key)) => {
                 let key = if self.is_password { RowKey::Password(key) } else { RowKey::Key(key) };
-                rows.users.push(UserRow { name: name.as_str().to_owned(), key });
+                rows.users.push(UserRow { realm, name: name.as_str().to_owned(), key });
             }
-            (Table::CoturnSecrets | Table::Secrets, Some(value), None) => rows.secrets.push(value),
+            (Table::CoturnSecrets | Table::Secrets, Some(realm), Some(value), None) => {
+                rows.secrets.push(SecretRow { realm, value });
+            }
             _ => rows.unreadable += 1,
         }
     }
 }
 
-/// A realm of a table other than the parameter's: to say why nothing was found.
-pub(super) fn other_realm(schema: Option<&str>, table: Table) -> String {
-    let from = qualified(schema, table);
-    format!("SELECT substr(CAST(realm AS text), 1, 127) FROM {from} WHERE realm <> $1 LIMIT 1")
+/// A realm of a table other than the parameters: to say why nothing was found.
+pub(super) fn other_realm(schema: Option<&str>, table: Table, realms: usize) -> String {
+    let (from, realms) = (qualified(schema, table), parameters(realms));
+    format!(
+        "SELECT substr(CAST(realm AS text), 1, 127) FROM {from} WHERE realm NOT IN ({realms}) LIMIT 1"
+    )
+}
+
+/// `$1, $2` for two.
+fn parameters(number: usize) -> String {
+    (1..=number).map(|at| format!("${at}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Its name in a statement.
@@ -162,13 +183,14 @@ mod tests {
     fn statements_name_columns_and_bounds_and_nothing_of_a_row() {
         let coturn = reading(Table::CoturnUsers, &columns(&["realm", "name", "hmackey"])).unwrap();
         assert_eq!(
-            coturn.statement(Some("co\"turn")),
-            "SELECT substr(CAST(\"name\" AS text), 1, 600), substr(CAST(\"hmackey\" AS text), 1, 600) \
-             FROM \"co\"\"turn\".turnusers_lt WHERE realm = $1 LIMIT 100001"
+            coturn.statement(Some("co\"turn"), 2),
+            "SELECT CASE realm WHEN $1 THEN '0' WHEN $2 THEN '1' END, substr(CAST(\"name\" AS text), 1, 600), \
+             substr(CAST(\"hmackey\" AS text), 1, 600) \
+             FROM \"co\"\"turn\".turnusers_lt WHERE realm IN ($1, $2) LIMIT 100001"
         );
         let own = reading(Table::Secrets, &columns(&["value", "made_at"])).unwrap();
         assert_eq!(
-            own.statement(None),
+            own.statement(None, 2),
             "SELECT substr(CAST(\"value\" AS text), 1, 600) FROM turn_secrets LIMIT 100001"
         );
     }

@@ -11,8 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use super::error::DatabaseError;
 use super::postgres::Session;
+use super::redis_session::RedisSession;
 use super::rows::{Digest, Rows};
-use super::settings::{Place, Settings};
+use super::settings::{Engine, Place, Settings};
 use super::sqlite::{self, Signature};
 use super::tables::Known;
 
@@ -67,13 +68,14 @@ impl Database {
         let (sender, rows) = channel(1);
         let shared = Arc::new(Shared::default());
         let worker = Worker {
-            name: settings.place.to_string(),
+            name: settings.to_string(),
             settings,
             shared: Arc::clone(&shared),
             rows: sender,
             known: Known::default(),
             last: None,
             complained: false,
+            told_of_none: false,
             tries: 0,
         };
         let task = tokio::spawn(worker.run());
@@ -122,6 +124,8 @@ struct Worker {
     last: Option<Digest>,
     /// Whether the log has it that the database cannot be read.
     complained: bool,
+    /// Whether the log has it that a Redis has no key of coturn's.
+    told_of_none: bool,
     /// Tries in a row that have failed.
     tries: u32,
 }
@@ -130,9 +134,10 @@ impl Worker {
     async fn run(mut self) {
         let settings = self.settings.clone();
         loop {
-            let stopped = match &settings.place {
-                Place::File(path) => self.keep_file(path).await,
-                Place::Tcp { .. } | Place::Unix(_) => self.keep_session(&settings).await,
+            let stopped = match (settings.engine, &settings.place) {
+                (Engine::Redis, _) => self.keep_redis(&settings).await,
+                (Engine::Sql, Place::File(path)) => self.keep_file(path).await,
+                (Engine::Sql, _) => self.keep_session(&settings).await,
             };
             let Err(Stop::Trouble(error)) = stopped else { return };
             self.complain(&error);
@@ -140,9 +145,15 @@ impl Worker {
             let wait = wait(self.tries);
             let wanted = timeout(wait, self.shared.wanted.notified()).await.is_ok();
             if wanted {
-                self.known = Known::default();
+                self.begin_anew();
             }
         }
+    }
+
+    /// Somebody wants it read: whatever it is, it is handed on, for it may mean something else now.
+    fn begin_anew(&mut self) {
+        self.known = Known::default();
+        self.last = None;
     }
 
     /// Reads a PostgreSQL for as long as its connection holds.
@@ -158,11 +169,33 @@ impl Worker {
             tokio::select! {
                 () = sleep(settings.every) => {}
                 error = session.ended() => return Err(error.into()),
-                () = shared.wanted.notified() => self.known = Known::default(),
+                () = shared.wanted.notified() => self.begin_anew(),
                 () = async {
                     notices.notified().await;
                     sleep(rest.saturating_sub(begun.elapsed())).await;
                 } => {}
+            }
+        }
+    }
+
+    /// Reads a Redis for as long as its connection holds.
+    async fn keep_redis(&mut self, settings: &Settings) -> Result<(), Stop> {
+        let mut session = RedisSession::open(settings).await?;
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let (rows, is_any) = session.read().await?;
+            if !is_any && !std::mem::replace(&mut self.told_of_none, true) {
+                tracing::warn!(
+                    "auth.database: there is no key turn/realm/... in database {} of {}: has url the right number?",
+                    settings.database,
+                    self.name
+                );
+            }
+            self.hand_on(rows).await?;
+            tokio::select! {
+                () = sleep(settings.every) => {}
+                error = session.ended() => return Err(error.into()),
+                () = shared.wanted.notified() => self.begin_anew(),
             }
         }
     }
@@ -180,7 +213,7 @@ impl Worker {
                 before = Some(now);
             }
             if timeout(LOOK, self.shared.wanted.notified()).await.is_ok() {
-                self.known = Known::default();
+                self.begin_anew();
                 before = None;
             }
         }
@@ -188,10 +221,10 @@ impl Worker {
 
     /// On a thread of its own: a disk may hang. Another one is not begun before.
     async fn read_file(&mut self, path: &Path) -> Result<Rows, DatabaseError> {
-        let (path, realm) = (path.to_owned(), self.settings.realm.clone());
+        let (path, settings) = (path.to_owned(), self.settings.clone());
         let mut known = std::mem::take(&mut self.known);
         let mut reading = spawn_blocking(move || {
-            let rows = sqlite::read(&path, &realm, &mut known);
+            let rows = sqlite::read(&path, &settings, &mut known);
             (known, rows)
         });
         let done = match timeout(2 * sqlite::READ, &mut reading).await {
@@ -219,7 +252,7 @@ impl Worker {
         state.read_at = Some(Instant::now());
         state.trouble = None;
         if std::mem::take(&mut self.complained) {
-            tracing::info!("auth.sql: {} can be read again", self.name);
+            tracing::info!("auth.database: {} can be read again", self.name);
         }
         Ok(())
     }
@@ -232,10 +265,10 @@ impl Worker {
             state.trouble = Some(error.to_string());
         }
         if std::mem::replace(&mut self.complained, true) {
-            tracing::debug!("auth.sql: cannot read {}: {error}", self.name);
+            tracing::debug!("auth.database: cannot read {}: {error}", self.name);
         } else {
             tracing::warn!(
-                "auth.sql: cannot read {}: {error}. Users and secrets are as they were read last",
+                "auth.database: cannot read {}: {error}. Users and secrets are as they were read last",
                 self.name
             );
         }

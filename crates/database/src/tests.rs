@@ -15,7 +15,7 @@ use super::task::Database;
 use super::users_file::{UsersFile, UsersFileError};
 
 /// Longer than anything takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn listener() -> (TcpListener, Settings) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -30,7 +30,7 @@ async fn listener() -> (TcpListener, Settings) {
 }
 
 /// Waits until the database is in this trouble.
-async fn in_trouble(database: &Database, text: &str) {
+pub(super) async fn in_trouble(database: &Database, text: &str) {
     let start = Instant::now();
     loop {
         let trouble = database.state().trouble;
@@ -43,7 +43,7 @@ async fn in_trouble(database: &Database, text: &str) {
 }
 
 /// Answers whatever comes on each connection with these bytes, again and again.
-fn answering(listener: TcpListener, bytes: Vec<u8>, without_end: bool) {
+pub(super) fn answering(listener: TcpListener, bytes: Vec<u8>, without_end: bool) {
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let bytes = bytes.clone();
@@ -108,7 +108,7 @@ async fn whatever_one_says_that_is_no_answer_is_trouble_and_no_panic() {
 }
 
 /// Resident memory of this process, in bytes.
-fn resident() -> u64 {
+pub(super) fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/statm").unwrap();
     status.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
@@ -169,8 +169,11 @@ async fn a_file_is_read_at_the_start_and_whenever_it_has_changed() {
     assert_eq!(rows.users.len(), 1);
     // What changes nothing is nothing new.
     writer.execute_batch("UPDATE turnusers_lt SET hmackey = hmackey").unwrap();
+    assert!(timeout(Duration::from_millis(2500), database.rows.recv()).await.is_err());
+    // A reload may have changed what it means.
     database.read_now();
-    assert!(timeout(Duration::from_millis(1500), database.rows.recv()).await.is_err());
+    let rows = timeout(PATIENCE, database.rows.recv()).await.unwrap().unwrap();
+    assert_eq!(rows.users.len(), 1);
 }
 
 #[tokio::test]
@@ -180,6 +183,24 @@ async fn rows_of_another_realm_are_named_if_there_are_none_of_ours() {
     let mut database = Database::start(Settings::of_file(&path, "example.org"));
     let rows = timeout(PATIENCE, database.rows.recv()).await.unwrap().unwrap();
     assert_eq!(rows.other_realm.as_deref(), Some("theirs"));
+}
+
+#[tokio::test]
+async fn rows_of_the_realms_of_tenants_are_told_apart_and_others_left() {
+    let (_directory, path) = file(&format!(
+        "{COTURN} INSERT INTO turnusers_lt VALUES ('beta', 'alice', 'b'), ('example.org', 'alice', 'a'), ('other', 'x', 'x'),
+            ('gamma', 'alice', 'c'), (NULL, 'alice', 'd');
+         INSERT INTO turn_secret VALUES ('gamma', 's', 'now'), ('beta', 's', 'now'), ('other', 'x', 'now');
+         CREATE TABLE turn_users (name, key); INSERT INTO turn_users VALUES ('bob', 'e');"
+    ));
+    let other_realms = ["beta", "nobody's", "gamma"].map(str::to_owned).to_vec();
+    let settings = Settings { other_realms, ..Settings::of_file(&path, "example.org") };
+    let mut database = Database::start(settings);
+    let rows = timeout(PATIENCE, database.rows.recv()).await.unwrap().unwrap();
+    let users: Vec<_> = rows.users.iter().map(|user| (user.realm, user.name.as_str())).collect();
+    assert_eq!(users, [(0, "alice"), (0, "bob"), (1, "alice"), (3, "alice")]);
+    let secrets: Vec<_> = rows.secrets.iter().map(|secret| secret.realm).collect();
+    assert_eq!((secrets, rows.unreadable), (vec![1, 3], 0));
 }
 
 #[tokio::test]

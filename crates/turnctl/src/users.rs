@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use taciturn_config::uris::Host;
-use taciturn_config::{Config, Environment, SqlPlace, rows, users_file};
+use taciturn_config::{Config, Environment, rows, users_file};
 use taciturn_control::Request;
 use taciturn_database::{UsersFile, UsersFileError};
 use taciturn_turn::auth::long_term_key;
@@ -65,7 +65,7 @@ pub enum UsersError {
     NotRead(io::Error),
     /// The server does not read the file.
     #[error(
-        "the server reads {0}, and not users.db: add the user there, or remove url from [auth.sql] and restart the server"
+        "the server reads {0}, and not users.db: add the user there, or remove url from [auth.database] and restart the server"
     )]
     Elsewhere(String),
     /// There is no state directory.
@@ -120,8 +120,8 @@ fn server(
     source.enter();
     let config = Config::inspect(&source.args, &source.env)?.config;
     let path = users_file(&config.state_dir);
-    match &config.sql.url {
-        Some(url) if url.place != SqlPlace::File(path.clone()) => {
+    match &config.database.url {
+        Some(url) if url.file() != Some(path.as_path()) => {
             Err(UsersError::Elsewhere(url.to_string()).into())
         }
         _ => Ok((config, path)),

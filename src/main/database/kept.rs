@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use taciturn_config::rows;
 use taciturn_database::Settings;
+use taciturn_turn::TenantName;
 use taciturn_turn::auth::{SharedSecret, StaticKey, StaticUser};
 use zeroize::Zeroizing;
 
-use super::super::rules::Extra;
+use super::super::rules::{Credentials, Extra, OfTenant};
 
 /// Its name in the state directory.
 const NAME: &str = "database.json";
@@ -30,8 +31,24 @@ struct Form {
     version: u32,
     /// Which database and realm it is of.
     source: String,
+    #[serde(flatten)]
+    own: CredentialsForm,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tenants: Vec<TenantForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CredentialsForm {
     users: Vec<UserForm>,
     secrets: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TenantForm {
+    name: String,
+    realm: String,
+    #[serde(flatten)]
+    found: CredentialsForm,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -49,10 +66,42 @@ pub(super) struct Kept {
     path: PathBuf,
 }
 
-/// Of another database or realm nothing is taken.
+/// Of another database or realm nothing is taken. Tenants are told by their names and realms.
 fn source(settings: &Settings) -> String {
-    let Settings { place, database, schema, realm, .. } = settings;
-    format!("{place} {database:?} {schema:?} {realm:?}")
+    let Settings { database, schema, realm, .. } = settings;
+    format!("{settings} {database:?} {schema:?} {realm:?}")
+}
+
+impl CredentialsForm {
+    fn of(Credentials { users, secrets }: &Credentials) -> Self {
+        let user = |user: &StaticUser| {
+            let (key, password) = match &user.key {
+                StaticKey::Md5(key) => (Some(hex(&**key)), None),
+                StaticKey::Password(password) => (None, Some(password.as_str().to_owned())),
+            };
+            UserForm { name: user.name.clone(), key, password }
+        };
+        let secret =
+            |secret: &SharedSecret| std::str::from_utf8(secret.expose()).ok().map(str::to_owned);
+        Self {
+            users: users.iter().map(user).collect(),
+            secrets: secrets.iter().filter_map(secret).collect(),
+        }
+    }
+
+    fn credentials(self, realm: &str) -> Credentials {
+        let user = |UserForm { name, key, password }| match (key, password) {
+            (Some(key), _) => rows::keyed_user(&name, &key, realm, true).ok(),
+            (None, password) => {
+                let password = Zeroizing::new(password?);
+                Some(StaticUser { name, key: StaticKey::Password(password) })
+            }
+        };
+        Credentials {
+            users: self.users.into_iter().filter_map(user).collect(),
+            secrets: self.secrets.iter().map(|text| SharedSecret::new(text.as_bytes())).collect(),
+        }
+    }
 }
 
 impl Kept {
@@ -67,7 +116,7 @@ impl Kept {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::warn!(
-                    "auth.sql: cannot read {}: {error}. It is written anew when the database is read",
+                    "auth.database: cannot read {}: {error}. It is written anew when the database is read",
                     self.path.display()
                 );
                 None
@@ -84,16 +133,14 @@ impl Kept {
         if form.version != VERSION || form.source != source(settings) {
             return Ok(None);
         }
-        let user = |UserForm { name, key, password }| match (key, password) {
-            (Some(key), _) => rows::keyed_user(&name, &key, &settings.realm, true).ok(),
-            (None, password) => {
-                let password = Zeroizing::new(password?);
-                Some(StaticUser { name, key: StaticKey::Password(password) })
-            }
+        let tenant = |TenantForm { name, realm, found }| {
+            let name: TenantName = name.parse().ok()?;
+            let found = CredentialsForm::credentials(found, &realm);
+            Some(OfTenant { name, realm, found })
         };
         Ok(Some(Extra {
-            users: form.users.into_iter().filter_map(user).collect(),
-            secrets: form.secrets.iter().map(|text| SharedSecret::new(text.as_bytes())).collect(),
+            own: form.own.credentials(&settings.realm),
+            tenants: form.tenants.into_iter().filter_map(tenant).collect(),
         }))
     }
 
@@ -101,7 +148,7 @@ impl Kept {
     pub(super) fn write(&self, settings: &Settings, extra: &Extra) {
         if let Err(error) = self.try_write(settings, extra) {
             tracing::warn!(
-                "auth.sql: cannot write {}: {error}. A server that starts while the database is away will have no users \
+                "auth.database: cannot write {}: {error}. A server that starts while the database is away will have no users \
                  and secrets of it",
                 self.path.display()
             );
@@ -109,20 +156,16 @@ impl Kept {
     }
 
     fn try_write(&self, settings: &Settings, extra: &Extra) -> io::Result<()> {
-        let user = |user: &StaticUser| {
-            let (key, password) = match &user.key {
-                StaticKey::Md5(key) => (Some(hex(&**key)), None),
-                StaticKey::Password(password) => (None, Some(password.as_str().to_owned())),
-            };
-            UserForm { name: user.name.clone(), key, password }
+        let tenant = |OfTenant { name, realm, found }: &OfTenant| TenantForm {
+            name: name.to_string(),
+            realm: realm.clone(),
+            found: CredentialsForm::of(found),
         };
-        let secret =
-            |secret: &SharedSecret| std::str::from_utf8(secret.expose()).ok().map(str::to_owned);
         let form = Form {
             version: VERSION,
             source: source(settings),
-            users: extra.users.iter().map(user).collect(),
-            secrets: extra.secrets.iter().filter_map(secret).collect(),
+            own: CredentialsForm::of(&extra.own),
+            tenants: extra.tenants.iter().map(tenant).collect(),
         };
         let new = self.path.with_extension("json.new");
         let mut options = OpenOptions::new();
@@ -148,13 +191,19 @@ mod tests {
 
     fn extra() -> Extra {
         let user = |name: &str, key| StaticUser { name: name.into(), key };
-        Extra {
+        let own = Credentials {
             users: vec![
                 user("alice \"é\" \\", StaticKey::Md5([7; 16].into())),
                 user("bob", StaticKey::Password(Zeroizing::new("correct horse".into()))),
             ],
             secrets: vec![SharedSecret::new("a secret of a row")],
-        }
+        };
+        let found = Credentials {
+            users: vec![user("dora", StaticKey::Md5([8; 16].into()))],
+            secrets: vec![SharedSecret::new("a secret of a row of beta")],
+        };
+        let beta = OfTenant { name: "beta".parse().unwrap(), realm: "beta.example".into(), found };
+        Extra { own, tenants: vec![beta] }
     }
 
     #[test]
@@ -165,6 +214,11 @@ mod tests {
         assert!(kept.read(&settings).is_none());
         kept.write(&settings, &extra());
         let read = kept.read(&settings).unwrap();
+        let [beta] = read.tenants.as_slice() else { unreachable!() };
+        assert_eq!((beta.name.to_string(), beta.realm.as_str()), ("beta".into(), "beta.example"));
+        assert!(matches!(&beta.found.users[0].key, StaticKey::Md5(key) if **key == [8; 16]));
+        assert_eq!(beta.found.secrets[0].expose(), b"a secret of a row of beta");
+        let read = read.own;
         let names: Vec<_> = read.users.iter().map(|user| user.name.as_str()).collect();
         assert_eq!(names, ["alice \"é\" \\", "bob"]);
         assert!(matches!(&read.users[0].key, StaticKey::Md5(key) if **key == [7; 16]));

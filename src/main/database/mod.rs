@@ -11,14 +11,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use taciturn::admin::{ServerHandle, SqlState};
-use taciturn_config::{Config, SqlPlace};
-use taciturn_database::{Database, Password, Place, Rows, Settings};
+use taciturn::admin::{DatabaseState, ServerHandle};
+use taciturn_config::{Config, DatabaseUrl, FleetPlace, SqlPlace};
+use taciturn_database::{Database, Engine, Password, Place, Rows, Settings};
 use taciturn_net::Running;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
-use self::judge::{Judge, Judged};
+use self::judge::{Judge, Judged, other_realms};
 use self::kept::Kept;
 use super::failure::Failure;
 use super::in_use::InUse;
@@ -70,14 +70,15 @@ impl DatabaseReader {
         let mut database = Database::start(settings.clone());
         let extra = match kept {
             Some(extra) => {
+                let found = || extra.tenants.iter().map(|of| &of.found).chain([&extra.own]);
+                let users: usize = found().map(|found| found.users.len()).sum();
+                let secrets: usize = found().map(|found| found.secrets.len()).sum();
                 tracing::info!(
-                    users = extra.users.len(),
-                    secrets = extra.secrets.len(),
-                    "auth.sql: until {} is read, users and secrets are as they were before the restart",
-                    settings.place
+                    users,
+                    secrets,
+                    "auth.database: until {settings} is read, users and secrets are as they were before the restart"
                 );
-                (reader.known.users, reader.known.secrets) =
-                    (extra.users.len(), extra.secrets.len());
+                (reader.known.users, reader.known.secrets) = (users, secrets);
                 Arc::new(extra)
             }
             None => match timeout(FIRST, database.rows.recv()).await {
@@ -128,14 +129,14 @@ impl DatabaseReader {
         if ended > 0 {
             tracing::warn!(
                 "{ended} allocations ended: the user or secret that they were created with is not in the database \
-                 any more (on_removal in [auth.sql])"
+                 any more (on_removal in [auth.database])"
             );
         }
         tracing::debug!(
             users = self.known.users,
             secrets = self.known.secrets,
             kept,
-            "auth.sql: users and secrets of the database have changed"
+            "auth.database: users and secrets of the database have changed"
         );
         Ok(())
     }
@@ -144,16 +145,16 @@ impl DatabaseReader {
         let other_realm = rows.other_realm.clone();
         let judge = Judge::new(config);
         let judged = spawn_blocking(move || judge.judge(rows)).await?;
-        let Judged { extra, left_out, digest } = judged;
+        let Judged { extra, users, secrets, left_out, digest } = judged;
         let known = &mut self.known;
-        (known.users, known.secrets) = (extra.users.len(), extra.secrets.len());
+        (known.users, known.secrets) = (users, secrets);
         known.digest = Some(digest);
         known.left_out = left_out.values().sum();
         if left_out.keys().any(|reason| !known.told.contains(reason)) {
             let reasons: Vec<_> =
                 left_out.iter().map(|(reason, number)| format!("{reason} ({number})")).collect();
             tracing::warn!(
-                "auth.sql: {} rows of the database are left out: {}",
+                "auth.database: {} rows of the database are left out: {}",
                 known.left_out,
                 reasons.join("; ")
             );
@@ -164,7 +165,7 @@ impl DatabaseReader {
             && let Some(other) = &other_realm
         {
             tracing::warn!(
-                "auth.sql: the database has no rows of the realm {:?}, and some of {other:?}: set realm, and restart, \
+                "auth.database: the database has no rows of the realm {:?}, and some of {other:?}: set realm, and restart, \
                  if these are meant",
                 config.realm
             );
@@ -194,7 +195,7 @@ impl DatabaseReader {
         let Some((settings, database)) = &self.running else { return };
         let state = database.state();
         let known = &self.known;
-        server.health().set_sql(SqlState {
+        server.health().set_database(DatabaseState {
             connected: state.trouble.is_none() && state.read_at.is_some(),
             age: state.read_at.unwrap_or(self.started).elapsed().as_secs(),
             users: known.users,
@@ -220,44 +221,65 @@ impl DatabaseReader {
 
 /// The files that the database needs: to be read, and sockets to connect to.
 pub(super) fn files(config: &Config) -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let sql = &config.sql;
-    let named = [&sql.url_file, &sql.password_file, &sql.ca_file];
+    let keys = &config.database;
+    let named = [&keys.url_file, &keys.password_file, &keys.ca_file];
     let mut files: Vec<_> = named.into_iter().flatten().cloned().collect();
     let mut sockets = Vec::new();
-    match sql.url.as_ref().map(|url| &url.place) {
-        Some(SqlPlace::File(path)) => files.push(path.clone()),
-        Some(SqlPlace::Unix(path)) => sockets.push(path.clone()),
-        Some(SqlPlace::Tcp { .. }) | None => {}
+    match keys.url.as_ref().map(place) {
+        Some(Place::File(path)) => files.push(path),
+        Some(Place::Unix(path)) => sockets.push(path),
+        Some(Place::Tcp { .. }) | None => {}
     }
     (files, sockets)
 }
 
+fn place(url: &DatabaseUrl) -> Place {
+    let tls = url.is_secured();
+    match url {
+        DatabaseUrl::Sql(url) => match &url.place {
+            SqlPlace::Tcp { host, port } => Place::Tcp { host: host.clone(), port: *port, tls },
+            SqlPlace::Unix(path) => Place::Unix(path.clone()),
+            SqlPlace::File(path) => Place::File(path.clone()),
+        },
+        DatabaseUrl::Redis(url) => match &url.place {
+            FleetPlace::Tcp { host, port, .. } => {
+                Place::Tcp { host: host.clone(), port: *port, tls }
+            }
+            FleetPlace::Unix(path) => Place::Unix(path.clone()),
+        },
+    }
+}
+
 /// Which database: the configured one, else the file of `turnctl users`, if it is there.
 fn settings(config: &Config) -> Option<Settings> {
-    let sql = &config.sql;
-    let Some(url) = &sql.url else {
+    let keys = &config.database;
+    let (every, other_realms) = (keys.every, other_realms(config));
+    let Some(url) = &keys.url else {
         let path = taciturn_config::users_file(&config.state_dir);
-        let every = sql.every;
-        return path
-            .exists()
-            .then(|| Settings { every, ..Settings::of_file(&path, &config.realm) });
+        let of_file =
+            || Settings { every, other_realms, ..Settings::of_file(&path, &config.realm) };
+        return path.exists().then(of_file);
     };
-    let place = match &url.place {
-        SqlPlace::Tcp { host, port } => {
-            Place::Tcp { host: host.clone(), port: *port, tls: url.is_secured() }
+    let (engine, user, database, password) = match url {
+        DatabaseUrl::Sql(url) => {
+            (Engine::Sql, url.user.clone(), url.database.clone(), url.password.clone())
         }
-        SqlPlace::Unix(path) => Place::Unix(path.clone()),
-        SqlPlace::File(path) => Place::File(path.clone()),
+        DatabaseUrl::Redis(url) => {
+            let user = url.user.clone().unwrap_or_default();
+            (Engine::Redis, user, url.database.to_string(), None)
+        }
     };
     Some(Settings {
-        place,
-        user: url.user.clone(),
-        database: url.database.clone(),
-        password: url.password.clone().map(Password),
-        password_file: sql.password_file.clone(),
-        ca_file: sql.ca_file.clone(),
-        schema: sql.schema.as_ref().map(|schema| schema.as_str().to_owned()),
+        engine,
+        place: place(url),
+        user,
+        database,
+        password: password.map(Password),
+        password_file: keys.password_file.clone(),
+        ca_file: keys.ca_file.clone(),
+        schema: keys.schema.as_ref().map(|schema| schema.as_str().to_owned()),
         realm: config.realm.clone(),
-        every: sql.every,
+        other_realms,
+        every,
     })
 }

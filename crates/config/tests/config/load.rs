@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use taciturn_config::{
-    Config, ConfigErrors, Environment, ExternalIp, KernelMode, Loaded, NoteLevel, OnRemoval, Place,
-    RecordAddresses, ServerArgs, SqlPlace, Stop, Transport,
+    Config, ConfigErrors, DatabaseUrl, Environment, ExternalIp, KernelMode, Loaded, NoteLevel,
+    OnRemoval, Place, RecordAddresses, ServerArgs, Stop, Transport,
 };
 use taciturn_tls::CertSource;
 use taciturn_turn::auth::{PasswordAlgorithm, long_term_key};
@@ -575,21 +575,28 @@ fn what_a_signal_does_is_read_and_anything_else_is_told_what_there_is() {
 
 #[test]
 fn a_database_is_named_by_a_url_whose_password_nothing_shows() {
-    let sql = |toml: &str| Config::from_toml(&format!("[auth.sql]\n{toml}\n"));
+    let sql = |toml: &str| Config::from_toml(&format!("[auth.database]\n{toml}\n"));
     let read =
         sql("url = \"postgres://turn:kept-for-myself@[::1]/coturn\"\nevery = \"1m\"").unwrap();
-    let url = read.config.sql.url.clone().unwrap();
+    let url = read.config.database.url.clone().unwrap();
+    let DatabaseUrl::Sql(url) = url else { panic!("{url}") };
     assert_eq!(url.password.as_ref().unwrap().as_str(), "kept-for-myself");
-    assert!(!format!("{:?} {url}", read.config.sql).contains("kept-for-myself"));
+    assert!(!format!("{:?} {url}", read.config.database).contains("kept-for-myself"));
     let other = sql("url = \"postgres://turn:another-one@[::1]/coturn\"\nevery = \"1m\"").unwrap();
     let (_, changes) = other.config.in_place_of(&read.config);
     let [change] = changes.as_slice() else { panic!("{changes:?}") };
     assert!(change.needs_restart && change.what == "1 changed", "{change}");
     let file = sql("url = \"sqlite:users.db\"").unwrap().config;
-    assert_eq!(file.sql.url.unwrap().place, SqlPlace::File(file.state_dir.join("users.db")));
+    assert_eq!(file.database.url.unwrap().file(), Some(file.state_dir.join("users.db").as_path()));
+    let redis =
+        sql("url = \"redis://turn@redis.internal/2\"").unwrap().config.database.url.unwrap();
+    assert!(matches!(redis, DatabaseUrl::Redis(url) if url.database == 2));
     for (toml, told) in [
-        ("url = \"postgres://turn:kept-for-myself@db/coturn\"", "auth.sql.ca_file: is needed"),
-        ("url = \"postgres://turn:kept-for-myself@\"", "auth.sql.url: is no URL of a database"),
+        ("url = \"postgres://turn:kept-for-myself@db/coturn\"", "auth.database.ca_file: is needed"),
+        (
+            "url = \"postgres://turn:kept-for-myself@\"",
+            "auth.database.url: is no URL of a database",
+        ),
         ("url = \"mysql://turn:kept-for-myself@db/coturn\"", "turnctl import-coturn"),
         ("url = \"postgres://turn@db/coturn?password=kept-for-myself\"", "password_file"),
         ("url = \"postgres://turn:kept-for-myself@db/coturn", "invalid"),
@@ -597,12 +604,15 @@ fn a_database_is_named_by_a_url_whose_password_nothing_shows() {
             "url = \"postgres://turn:kept-for-myself@localhost/coturn\"\npassword_file = \"/x\"",
             "is there beside a password in the URL",
         ),
-        ("url = \"sqlite:/x\"\nschema = \"coturn\"", "auth.sql.schema: is for PostgreSQL"),
+        ("url = \"sqlite:/x\"\nschema = \"coturn\"", "auth.database.schema: is for PostgreSQL"),
+        ("url = \"redis://turn:kept-for-myself@db\"", "password_file"),
+        ("url = \"rediss://turn@db\"", "auth.database.ca_file: is needed for rediss://"),
+        ("url = \"redis://db\"\nschema = \"coturn\"", "Redis has no schemas"),
         ("url = \"sqlite:/x\"\nurl_file = \"/nowhere\"", "is there beside url"),
-        ("url_file = \"/nowhere/at/all\"", "auth.sql.url_file: cannot read /nowhere/at/all"),
-        ("schema = \"a;b\"", "auth.sql.schema: is no name"),
-        ("every = \"0s\"", "auth.sql.every: must be from 1s to 1h"),
-        ("uri = \"sqlite:/x\"", "auth.sql.uri: there is no such key"),
+        ("url_file = \"/nowhere/at/all\"", "auth.database.url_file: cannot read /nowhere/at/all"),
+        ("schema = \"a;b\"", "auth.database.schema: is no name"),
+        ("every = \"0s\"", "auth.database.every: must be from 1s to 1h"),
+        ("uri = \"sqlite:/x\"", "auth.database.uri: there is no such key"),
     ] {
         let errors = sql(toml).unwrap_err().to_string();
         assert!(errors.contains(told) && !errors.contains("kept-for-myself"), "{toml}: {errors}");

@@ -24,6 +24,19 @@ pub struct TenantCredentials {
     pub secrets: Vec<SharedSecret>,
 }
 
+/// Users and secrets of a database that are one tenant's.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantRows<'a> {
+    /// Its name.
+    pub name: &'a TenantName,
+    /// Its realm, which is not that of the server.
+    pub realm: &'a str,
+    /// Users.
+    pub users: &'a [StaticUser],
+    /// Shared secrets.
+    pub secrets: &'a [SharedSecret],
+}
+
 /// One of the realms of an [`Authenticator`]; by default that of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RealmId(u8);
@@ -63,7 +76,20 @@ impl Authenticator {
     /// counts: a user of the same name, the same secret.
     #[must_use]
     pub fn with_rows(mut self, users: &[StaticUser], secrets: &[SharedSecret]) -> Self {
-        self.realm.add_rows(users, secrets);
+        self.realm.add_rows(&TenantName::default(), users, secrets);
+        self.with_origins_known()
+    }
+
+    /// Adds users and secrets of a database for tenants with a realm of their own, whose credentials are there already
+    /// and count: a user of the same name, the same secret. Those of a realm that is not there are left out.
+    #[must_use]
+    pub fn with_rows_of_tenants(mut self, rows: &[TenantRows<'_>]) -> Self {
+        for TenantRows { name, realm, users, secrets } in rows {
+            let mut others = self.others.iter_mut();
+            if let Some(realm) = others.find(|other| other.name() == *realm) {
+                realm.add_rows(name, users, secrets);
+            }
+        }
         self.with_origins_known()
     }
 
@@ -378,6 +404,39 @@ mod tests {
             tenant("acme", "example.org", vec![user("alice", "of acme")], "secret of acme"),
             tenant("beta", "beta.example", vec![user("alice", "correct horse")], "secret of beta"),
         ])
+    }
+
+    #[test]
+    fn rows_of_a_tenant_s_realm_are_its_own_and_replace_nothing_of_it() {
+        let user = |name: &str, password: &str| {
+            let key = StaticKey::Password(Zeroizing::new(password.into()));
+            StaticUser { name: name.into(), key }
+        };
+        let users = [user("alice", "of a row"), user("dora", "doras password")];
+        let secrets = [SharedSecret::new("a secret of a row"), SharedSecret::new("secret of beta")];
+        let beta = "beta".parse().unwrap();
+        let rows = |realm| TenantRows { name: &beta, realm, users: &users, secrets: &secrets };
+        let authenticator =
+            with_tenants().with_rows_of_tenants(&[rows("beta.example"), rows("nowhere.example")]);
+        let granted = |realm: &str, name: &str, password: &str| -> Result<(String, bool), Denied> {
+            let realm = authenticator.realm(authenticator.named(realm).unwrap());
+            let sent = long_term_key(name, realm.name(), password);
+            let fits = |key: &LongTermKey| key.bytes() == sent.bytes();
+            let grant = realm.authenticate(Claim::Name(name), PasswordAlgorithm::Md5, NOW, fits)?;
+            Ok((grant.user.tenant().to_string(), grant.origin.unwrap().is_of_database()))
+        };
+        let of_beta = |is_of_database| Ok(("beta".to_owned(), is_of_database));
+        assert_eq!(granted("beta.example", "dora", "doras password"), of_beta(true));
+        assert_eq!(granted("beta.example", "alice", "correct horse"), of_beta(false));
+        assert_eq!(granted("beta.example", "alice", "of a row"), Err(Denied::WrongPassword));
+        let rest = "1700000600:carol";
+        for (secret, is_of_database) in [("a secret of a row", true), ("secret of beta", false)] {
+            let password = SharedSecret::new(secret).password_for(rest);
+            assert_eq!(granted("beta.example", rest, &password), of_beta(is_of_database));
+            assert_eq!(granted("example.org", rest, &password), Err(Denied::WrongPassword));
+        }
+        assert_eq!(granted("example.org", "dora", "doras password"), Err(Denied::UnknownUser));
+        assert!(authenticator.named("nowhere.example").is_none());
     }
 
     fn entered(realm: Option<&str>, server_name: Option<&str>) -> RealmId {

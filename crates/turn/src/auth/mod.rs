@@ -12,7 +12,7 @@ mod realm;
 mod rest;
 mod shared_nonce;
 
-pub use authenticator::{Authenticator, RealmId, TenantCredentials};
+pub use authenticator::{Authenticator, RealmId, TenantCredentials, TenantRows};
 pub use features::{NotOffered, PASSWORD_ALGORITHMS, SecurityFeatures, negotiate};
 pub use grant::{Claim, Denied, Grant};
 pub use keys::{StaticKey, StaticUser, bare, long_term_key, long_term_key_by, userhash};

@@ -106,15 +106,19 @@ impl Realm {
         }));
     }
 
-    /// Adds users and secrets of a database, of the default tenant, as far as they are not there already.
-    pub(super) fn add_rows(&mut self, users: &[StaticUser], secrets: &[SharedSecret]) {
-        let tenant = TenantName::default();
+    /// Adds users and secrets of a database, of this tenant, as far as they are not there already.
+    pub(super) fn add_rows(
+        &mut self,
+        tenant: &TenantName,
+        users: &[StaticUser],
+        secrets: &[SharedSecret],
+    ) {
         for user in users {
             let all = self.users.entry(user.name.as_str().into()).or_default();
-            if all.iter().any(|keys| keys.user.tenant().is_default()) {
+            if all.iter().any(|keys| keys.user.tenant() == tenant) {
                 continue;
             }
-            let keys = Keys::new(&self.name, &tenant, user);
+            let keys = Keys::new(&self.name, tenant, user);
             all.push(Keys { origin: keys.origin.of_database(), ..keys });
             self.tries = self.tries.max(all.len());
             self.names.insert(userhash(&user.name, &self.name), user.name.as_str().into());

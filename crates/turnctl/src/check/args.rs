@@ -16,6 +16,7 @@ use super::uris::Origin;
 use crate::client::Login;
 use crate::credentials::{parse_secret_hash, secret_hash};
 use crate::report::{Finding, Section};
+use crate::tenant::TenantArg;
 use crate::{CtlError, ServerFiles, host_argument};
 use taciturn_config::uris::{self, Host};
 use taciturn_config::{Config, Environment, parse_duration};
@@ -33,6 +34,8 @@ Examples:
       A static user. turnctl prompts for the password, or reads TURNCTL_PASSWORD.
   turnctl check --config /etc/taciturn/taciturn.toml
       The server that this file configures; it must be running.
+  turnctl check --config /etc/taciturn/taciturn.toml --tenant acme
+      The same, as the clients of a tenant see it.
 
 Run it where the callers are, not on the server: a closed firewall shows only from outside. It takes
 about five seconds for each URI, creates up to nine allocations at a time and ends them, and sends
@@ -73,6 +76,10 @@ pub struct CheckArgs {
     /// With --config: name or address at which clients reach the server
     #[arg(long, value_name = "NAME", requires = "config")]
     pub host: Option<String>,
+
+    /// With --config: log in as a client of this tenant, by the name that leads to its realm
+    #[arg(long, value_name = "NAME", requires = "config")]
+    pub tenant: Option<String>,
 
     /// Expected relay ports, FIRST-LAST
     #[arg(long, value_name = "PORTS")]
@@ -189,6 +196,8 @@ impl CheckArgs {
         } else if let Some(file) = &self.config {
             let files = ServerFiles { config: Some(file.clone()), ..ServerFiles::default() };
             let config = files.load(None, env, err)?;
+            let tenant = TenantArg { tenant: self.tenant.clone() };
+            let config = tenant.see(config).map_err(CtlError::mistake)?;
             self.configured(&config, &mut plan)?;
         } else {
             if plan.uris.is_empty() {

@@ -503,6 +503,28 @@ fn a_configuration_describes_what_to_test() {
 }
 
 #[test]
+fn a_tenant_is_tested_with_its_own_secret() {
+    // Within the relay ports the server would refuse it.
+    let free = |_| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = (0..100).map(free).find(|port| !(59000..=60100).contains(port)).unwrap();
+    let toml = configuration("auth.secrets = [\"the secret of the server\"]");
+    let toml = toml.replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let toml = format!("{toml}[[tenant]]\nname = \"acme\"\nsecrets = [\"{SECRET}\"]\n");
+    let server = Server::configured(&toml);
+    // What is not the tenant's is of no use.
+    let file = server.state.path().join("other.toml");
+    std::fs::write(&file, toml.replace("the secret of the server", "a secret of nobody")).unwrap();
+    let check = |more: &[&str]| {
+        let args = [&["--config", file.to_str().unwrap(), "--host", "127.0.0.1"], more].concat();
+        check(&args, &[])
+    };
+    check(&["--tenant", "acme"]).is_healthy();
+    assert_ne!(check(&[]).code, 0);
+    let nobody = check(&["--tenant", "beta"]);
+    assert!(nobody.code == 2 && nobody.printed.contains("there are: acme"), "{}", nobody.printed);
+}
+
+#[test]
 fn the_time_is_bounded() {
     let toml = configuration(&format!("auth.secrets = [\"{SECRET}\"]"));
     let tcp = "[[listen]]\ntransport = \"tcp\"\naddress = \"127.0.0.1:0\"\n";

@@ -76,6 +76,11 @@ fn what_is_wrong_is_told_with_its_place() {
             "1:1",
             "tenant[0]: has no secret and no user: nobody could be of it",
         ),
+        (
+            "[auth.database]\nurl = \"sqlite:/x\"\n[[tenant]]\nname = \"acme\"".to_owned(),
+            "3:1",
+            "tenant[0]: has no secret and no user: nobody could be of it",
+        ),
         (tenant("limits = 5"), "4:10", "tenant[0].limits: is a table, not an integer"),
         (
             tenant("limits.allocations_per_user = 0"),

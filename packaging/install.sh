@@ -28,7 +28,7 @@ CONFIG=/etc/taciturn/taciturn.toml
 SECRET=/etc/taciturn/turn_secret
 STATE=/var/lib/taciturn
 DROP_INS=/etc/systemd/system/taciturn.service.d
-UNIT=/etc/systemd/system/taciturn.service
+UNITS=/etc/systemd/system
 PREFIX=/usr/local
 # The files and the directories that were made for them, a line each.
 MANIFEST=$PREFIX/lib/taciturn/installed-files
@@ -383,8 +383,11 @@ put_programs() {
         put_all "$tree/config" "$PREFIX/share/doc/taciturn/config" &&
         put_all "$tree/licences" "$PREFIX/share/doc/taciturn/licences" &&
         put "$tree/README.md" "$PREFIX/share/doc/taciturn/README.md" 644 || return 1
-    sed "s|=/usr/bin/|=$PREFIX/bin/|; s|/usr/share/doc/|$PREFIX/share/doc/|" "$tree/systemd/taciturn.service" \
-        >"$work/taciturn.service" && put "$work/taciturn.service" "$UNIT" 644
+    # The second one is not enabled: docs/kernel-relay.md.
+    for name in taciturn.service taciturn-kernel-relay.service; do
+        sed "s|=/usr/bin/|=$PREFIX/bin/|; s|/usr/share/doc/|$PREFIX/share/doc/|" "$tree/systemd/$name" >"$work/$name" &&
+            put "$work/$name" "$UNITS/$name" 644 || return 1
+    done
 }
 
 make_user() {
@@ -523,6 +526,8 @@ tell() {
 uninstall() {
     if [ -e "$MANIFEST" ]; then
         systemctl disable --now taciturn >/dev/null 2>&1
+        # An earlier version has none.
+        systemctl disable --now taciturn-kernel-relay >/dev/null 2>&1
         cp "$MANIFEST" "$work/files" && rm -f "$MANIFEST"
         remove_listed "$work/files"
     elif has dpkg-query && [ -n "$(package_state)" ]; then

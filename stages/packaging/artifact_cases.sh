@@ -74,6 +74,7 @@ install_and_remove() {
     say "install.sh: $(seconds_since "$started") s"
     first_allocation || return 1
     say "from install.sh to a relayed packet of a client, which waits some seconds of its own: $(seconds_since "$started") s"
+    has_the_unit_of_the_kernel_relay || return 1
     [ $(($(milliseconds_now) - started)) -lt 60000 ] || { say "that is more than a minute"; return 1; }
     cat "$WORK/installed.log"
     output=$(cat "$WORK/installed.log")

@@ -189,8 +189,8 @@ impl Attachments {
         if self.is_detached {
             self.held.clear();
             self.failed = vec![Error::Detached];
-            let gone = before.into_iter().map(|(_, attached)| attached).collect();
-            return Changes { come: Vec::new(), gone, trouble: self.trouble() != trouble };
+            // The interfaces are still there.
+            return Changes { trouble: self.trouble() != trouble, ..Changes::default() };
         }
         self.tried.retain(|_, at| now.saturating_duration_since(*at) < REST);
         let mut held = Vec::new();
@@ -253,7 +253,8 @@ impl Attachments {
     }
 
     fn attach(&mut self, interface: &Interface, runs: bool) -> Result<By, Error> {
-        if runs && !self.has_links {
+        let has_rights = !runs && matches!(self.source, Source::Loaded(_));
+        if !has_rights && !self.has_links {
             return Err(Error::New(interface.name.clone()));
         }
         let hold = attach_to(self.source.program()?, &interface.name, self.has_links)?;
@@ -272,8 +273,10 @@ fn shown((interface, by): &(Interface, By)) -> Attached {
 }
 
 fn is_of(error: &Error, name: &str) -> bool {
-    matches!(error, Error::Attach { interface, .. } | Error::New(interface) | Error::NoSuchInterface(interface)
-        if interface == name)
+    match error {
+        Error::Attach { interface, .. } | Error::New(interface) => interface == name,
+        _ => false,
+    }
 }
 
 /// The program, loaded and attached.

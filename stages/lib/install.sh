@@ -57,7 +57,7 @@ programs_for() {
         echo docker.io:dockerd docker-compose:docker-compose mmdebstrap:mmdebstrap fail2ban:fail2ban-regex \
             dpkg-dev:dpkg-shlibdeps binutils:strip coturn:turnutils_uclient iproute2:ip openssl:openssl \
             curl:curl nodejs:node npm:npm python3-venv:/usr/share/doc/python3-venv skopeo:skopeo perl:perl \
-            docker-registry:docker-registry
+            docker-registry:docker-registry jq:jq
         ;;
     chart)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl curl:curl prometheus:promtool nodejs:node npm:npm \

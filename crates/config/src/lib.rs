@@ -107,6 +107,7 @@ pub use sql::{BadSqlUrl, SqlPlace, SqlSchema, SqlUrl};
 pub use stop::Stop;
 pub use taciturn_turn::{NatDiscovery, Redirect, RelayAddress};
 pub use tenant::Tenant;
+pub use tenants::MOST_TENANTS;
 pub use transport::Transport;
 
 use build::{Generate, build};

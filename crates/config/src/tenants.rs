@@ -18,7 +18,7 @@ use super::tenant_checks::{refuse_collisions, refuse_ports_of_others};
 use super::{credentials, ice, rates, secrets, top_level};
 
 /// How many there may be: each costs every request with a credential a computation for each of its secrets.
-const MOST: usize = 64;
+pub const MOST_TENANTS: usize = 64;
 
 const EXAMPLE: &str = "write [[tenant]], with two brackets, and below it\n\
                        name = \"acme\"\nsecret_files = [\"/etc/taciturn/acme_secret\"]";
@@ -82,8 +82,8 @@ pub(super) fn tenants(reader: &mut Reader<'_>, server: &Server<'_>) -> Vec<Tenan
             return Vec::new();
         }
     };
-    if nodes.len() > MOST {
-        let message = format!("there are {} tenants, and there may be {MOST}", nodes.len());
+    if nodes.len() > MOST_TENANTS {
+        let message = format!("there are {} tenants, and there may be {MOST_TENANTS}", nodes.len());
         let help =
             "a login is tried with the secrets of all tenants of its realm: run another server";
         reader.findings.error(&node.origin, "tenant", message, help);

@@ -19,16 +19,22 @@ pub struct Dump {
     pub allowed_peers: Vec<(String, String)>,
     /// Realm and addresses that peers may not have.
     pub denied_peers: Vec<(String, String)>,
+    /// Realm, name and value of an option that holds in that realm alone.
+    pub options: Vec<(String, String, String)>,
+    /// Realm, and an ORIGIN whose clients are told it.
+    pub origins: Vec<(String, String)>,
     /// Rows that are not whole.
     pub left_out: usize,
 }
 
 /// The tables, and their columns behind the realm.
-const TABLES: [(&str, &[&str]); 4] = [
+const TABLES: [(&str, &[&str]); 6] = [
     ("turnusers_lt", &["name", "hmackey"]),
     ("turn_secret", &["value"]),
     ("allowed_peer_ip", &["ip_range"]),
     ("denied_peer_ip", &["ip_range"]),
+    ("turn_realm_option", &["opt", "value"]),
+    ("turn_origin_to_realm", &["origin"]),
 ];
 
 fn statement(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
@@ -61,6 +67,12 @@ impl Dump {
             }
             ("denied_peer_ip", Some(realm), Some(range), _) => {
                 self.denied_peers.push((realm, plain(range)));
+            }
+            ("turn_realm_option", Some(realm), Some(name), Some(value)) => {
+                self.options.push((realm, plain(name), plain(value)));
+            }
+            ("turn_origin_to_realm", Some(realm), Some(origin), _) => {
+                self.origins.push((realm, plain(origin)));
             }
             _ => self.left_out += 1,
         }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use super::databases::Database;
 use super::place::Place;
 use super::setting::{Outcome, Setting};
+use super::sources::Copied;
 
 /// A value and the places it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Draft {
     pub(super) users: Vec<Sourced<Zeroizing<String>>>,
     pub(super) secrets: Vec<Sourced<Zeroizing<String>>>,
     pub(super) allow_weak_credentials: bool,
+    /// Whether tenants will be written beside it.
+    pub(super) has_tenants: bool,
     pub(super) cert: Option<Sourced<String>>,
     pub(super) key: Option<Sourced<String>>,
     pub(super) allow: Vec<Sourced<IpNet>>,
@@ -94,6 +97,10 @@ pub(super) struct Collected {
     /// Whether `use-auth-secret` or `static-auth-secret` is there: with them coturn forgets its users.
     pub(super) rest: bool,
     pub(super) databases: Vec<Database>,
+    /// The kind whose rows are among the lines.
+    pub(super) copied: Option<Copied>,
+    /// Whether tenants have credentials.
+    pub(super) has_tenants: bool,
     pub(super) sqlite_path: Option<String>,
     /// The names of all options that are there, and whether each is on at the end.
     pub(super) present: BTreeMap<&'static str, bool>,

@@ -2,6 +2,8 @@
 //!
 //! The tables are those of coturn's schema.sql; Redis and MongoDB have the same by other names.
 
+use super::sources::Copied;
+
 /// The kinds that coturn knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Database {
@@ -23,6 +25,27 @@ impl Database {
             Self::MySql => "MySQL",
             Self::Mongo => "MongoDB",
             Self::Redis => "Redis",
+        }
+    }
+
+    /// Whether it is of that kind.
+    pub(super) fn is(self, copied: Copied) -> bool {
+        match copied {
+            Copied::Sqlite => self == Self::Sqlite,
+            Copied::Postgres => self == Self::Postgres,
+        }
+    }
+
+    /// What the import needs to copy it, if it can: the option, and what belongs into it. `path` is SQLite's file.
+    pub(super) fn copy(self, path: Option<&str>) -> Option<String> {
+        match self {
+            Self::Sqlite => Some(format!("--db {}", quoted(path.unwrap_or(SQLITE_FILE)))),
+            Self::Postgres => Some(
+                "--db -, which reads postgres://ROLE:PASSWORD@HOST/DATABASE from standard input (user, password, host \
+                 and dbname of psql-userdb)"
+                    .to_owned(),
+            ),
+            Self::MySql | Self::Mongo | Self::Redis => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub use command_line::CommandLine;
 pub use options::{CoturnOption, Effect, Fate, Takes};
 pub use place::Place;
 pub use setting::{Outcome, Setting};
-pub use sources::Sources;
+pub use sources::{Copied, Sources};
 pub use table::OPTIONS;
 
 /// coturn's configuration in our terms.
@@ -74,6 +74,7 @@ impl Translation {
     pub fn of_sources(sources: &Sources<'_>) -> Self {
         let Translated { mut draft, settings, absent, commands } = translate::translate(sources);
         draft.allow_weak_credentials = sources.allow_weak_credentials;
+        draft.has_tenants = sources.has_tenants;
         Self { toml: write::toml(&draft, &settings, &absent), settings, absent, commands }
     }
 

@@ -11,4 +11,17 @@ pub struct Sources<'a> {
     pub arguments: Option<&'a CommandLine>,
     /// Whether credentials are taken over that everybody can guess.
     pub allow_weak_credentials: bool,
+    /// The kind of the database whose rows are among the lines, if it was read.
+    pub copied: Option<Copied>,
+    /// Whether tenants with credentials will stand beside what is translated: then it may do without its own.
+    pub has_tenants: bool,
+}
+
+/// A kind of database that can be copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// A file of SQLite.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
 }

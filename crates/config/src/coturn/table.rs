@@ -196,12 +196,8 @@ pub const OPTIONS: &[CoturnOption] = &[
         ),
     ),
     row(&["no-dynamic-ip-list"], Flag, Same("there is no database to read ranges from")),
-    row(&["no-dynamic-realms"], Flag, Same("there is one realm")),
-    row(
-        &["check-origin-consistency"],
-        Switch,
-        Same("nothing depends on the ORIGIN attribute; there is one realm"),
-    ),
+    row(&["no-dynamic-realms"], Flag, Same("a realm comes and goes with the configuration")),
+    row(&["check-origin-consistency"], Switch, Same("nothing depends on the ORIGIN attribute")),
     // Limits
     row(&["user-quota"], Number, taken("limits.allocations_per_user", limits::user_quota)),
     row(&["total-quota"], Number, taken("limits.allocations", limits::total_quota)),

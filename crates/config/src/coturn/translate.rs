@@ -13,7 +13,11 @@ use crate::schema::nearest;
 
 /// Reads the whole of a turnserver.conf, and of a command line, whose options win.
 pub(super) fn translate(sources: &Sources<'_>) -> Translated {
-    let mut collected = Collected::default();
+    let mut collected = Collected {
+        copied: sources.copied,
+        has_tenants: sources.has_tenants,
+        ..Collected::default()
+    };
     let mut settings: Vec<Setting> = Vec::new();
     let none = CommandLine::default();
     let arguments = sources.arguments.unwrap_or(&none);

@@ -79,10 +79,15 @@ fn top(text: &mut String, draft: &Draft) {
 
 fn auth(text: &mut String, draft: &Draft) {
     if draft.users.is_empty() && draft.secrets.is_empty() {
-        text.push_str(
-            "\n# There is no credential: add users or secrets in [auth], or the server makes a secret of its own.\n",
-        );
-        return;
+        text.push_str(match draft.has_tenants {
+            true => "\n# There is no credential of the server's own realm: only tenants are served.\n",
+            false => {
+                "\n# There is no credential: add users or secrets in [auth], or the server makes a secret of its own.\n"
+            }
+        });
+        if !draft.has_tenants || !draft.allow_weak_credentials {
+            return;
+        }
     }
     text.push_str("\n[auth]\n");
     list(text, "users", &draft.users, |user| quoted(user));

@@ -3,18 +3,20 @@
 mod compose;
 mod database;
 mod interpolate;
+mod tenants;
 
 use std::io::{Read as _, Write};
 use std::path::{Path, PathBuf};
 
-use taciturn_config::coturn::{CommandLine, Sources};
-use taciturn_config::{Config, ConfigErrors, Loaded, Translation};
+use taciturn_config::coturn::{CommandLine, Copied, Sources};
+use taciturn_config::{ConfigErrors, Loaded, Translation};
 use zeroize::Zeroizing;
 
 use super::CtlError;
 use super::private_file::{self, WriteError};
 use compose::{ComposeError, Service};
 use database::{ImportDatabaseError, Uses};
+use tenants::Tenants;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +29,7 @@ Examples:
   turnctl import-coturn --compose compose.yaml
       The options and the file of the service in a Compose file that runs coturn.
   turnctl import-coturn /etc/turnserver.conf --db /var/lib/turn/turndb -o /etc/taciturn/taciturn.toml
-      Users, secrets and peer ranges of its database as well. To keep the database: docs/databases.md.
+      Users, secrets and peer ranges of its database as well, of all realms. To keep the database: docs/databases.md.
 
 To try a server with coturn's file as it is: taciturn --coturn-config /etc/turnserver.conf";
 
@@ -63,7 +65,8 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE", requires = "db")]
     pub db_ca: Option<PathBuf>,
 
-    /// The realm whose users are copied [default: that of the file, or the only one of the database]
+    /// The server's own realm; the others of the database become tenants [default: that of the file, or the only one of
+    /// the database]
     #[arg(long, value_name = "REALM", requires = "db")]
     pub realm: Option<String>,
 
@@ -139,13 +142,35 @@ struct Found {
     text: Zeroizing<String>,
     arguments: Option<CommandLine>,
     notes: Vec<String>,
+    /// The kind of database that was read.
+    copied: Option<Copied>,
     /// Users of a database that are to stand beside its secrets.
     users: Vec<Zeroizing<String>>,
+    /// Sections for other realms of a database.
+    tenants: Zeroizing<String>,
 }
 
 impl Found {
     fn sources(&self, allow_weak_credentials: bool) -> Sources<'_> {
-        Sources { file: &self.text, arguments: self.arguments.as_ref(), allow_weak_credentials }
+        Sources {
+            file: &self.text,
+            arguments: self.arguments.as_ref(),
+            allow_weak_credentials,
+            copied: self.copied,
+            has_tenants: !self.tenants.is_empty(),
+        }
+    }
+
+    /// All that was found, in our terms.
+    fn translation(&self, allow_weak_credentials: bool) -> Translation {
+        let mut translation = Translation::of_sources(&self.sources(allow_weak_credentials));
+        if !self.users.is_empty() {
+            translation.toml = with_users(&translation.toml, &self.users);
+        }
+        if !self.tenants.is_empty() {
+            translation.toml = Zeroizing::new([&**translation.toml, &**self.tenants].concat());
+        }
+        translation
     }
 
     /// What errors call it.
@@ -191,7 +216,8 @@ fn find(args: &ImportArgs) -> Result<Found, ImportError> {
             Zeroizing::new(text.map_err(|_| unreadable(file, "it is not UTF-8 text".into()))?)
         }
     };
-    Ok(Found { file, text, arguments, notes, users: Vec::new() })
+    let (users, tenants) = Default::default();
+    Ok(Found { file, text, arguments, notes, copied: None, users, tenants })
 }
 
 /// Adds what the database holds, as lines of the file.
@@ -216,11 +242,20 @@ fn add_database(args: &ImportArgs, found: &mut Found) -> Result<(), ImportError>
         true => Uses::Secrets,
         false => Uses::Users,
     };
-    let read = database::lines(database.trim(), args.db_ca.as_deref(), realm.as_deref(), uses)?;
+    let database = database.trim();
+    let read = database::lines(database, args.db_ca.as_deref(), realm.as_deref(), uses)?;
+    found.copied = Some(database::kind(database)?);
+    let without = Zeroizing::new(format!("{}\n{}", *found.text, read.of_all));
     found.text.push('\n');
     found.text.push_str(&read.text);
     found.notes.extend(read.notes);
     found.users = read.users;
+    let conf = Sources { file: &without, ..found.sources(true) };
+    let server = Translation::of_sources(&found.sources(true));
+    let Tenants { toml, notes, lines } = tenants::tenants(&read.others, &conf, &server);
+    found.text.push_str(&lines);
+    found.tenants = toml;
+    found.notes.extend(notes);
     Ok(())
 }
 
@@ -255,7 +290,7 @@ pub(super) fn run(
     for note in &found.notes {
         writeln!(err, "{note}")?;
     }
-    let mut translation = Translation::of_sources(&found.sources(false));
+    let mut translation = found.translation(false);
     write!(err, "{}: {}", name.display(), translation.summary())?;
     match translation.errors().count() {
         0 => {}
@@ -265,7 +300,7 @@ pub(super) fn run(
     let notes = match translation.check(&name) {
         Ok(Loaded { notes, .. }) => notes,
         Err(errors) => {
-            let weak = Translation::of_sources(&found.sources(true));
+            let weak = found.translation(true);
             match weak.check(&name) {
                 Ok(Loaded { notes, .. }) if args.allow_weak_credentials => {
                     translation = weak;
@@ -282,13 +317,7 @@ pub(super) fn run(
     for note in notes {
         writeln!(err, "{note}")?;
     }
-    let mut toml = translation.toml;
-    if !found.users.is_empty() {
-        toml = with_users(&toml, &found.users);
-        if let Err(errors) = Config::from_toml(&toml) {
-            return Err(ImportError::Refused(errors).into());
-        }
-    }
+    let toml = translation.toml;
     let Some(output) = &args.output else {
         return Ok(out.write_all(toml.as_bytes())?);
     };

@@ -124,6 +124,73 @@ fn every_trap_is_stepped_over() {
     assert!(config.peers.deny.iter().any(|net| net.to_string() == "9.9.9.0/24"));
 }
 
+/// A file of SQLite with users of these realms, each with another key.
+fn users_of(realms: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("turndb");
+    let users = taciturn_database::UsersFile::open(&path, true).unwrap().unwrap();
+    for (n, realm) in realms.iter().enumerate() {
+        users.add(realm, "alice", &format!("00112233445566778899aabbccddee{n:02x}")).unwrap();
+    }
+    (dir, path)
+}
+
+#[test]
+fn realms_of_a_database_become_tenants_and_the_rest_is_for_the_operator_to_decide() {
+    let (_dir, db) = users_of(&["turn.example.org", "turn.beta.example", "gamma"]);
+    let db = db.to_str().unwrap();
+    let (toml, told) = imported("realms", &["--db", db]);
+    assert!(!told.contains("001122"), "a key is shown");
+    let config = config(&toml);
+    assert_eq!((config.realm.as_str(), config.auth.users.len()), ("turn.example.org", 1));
+    let tenants: Vec<_> =
+        config.tenants.iter().map(|one| (one.name.to_string(), &one.realm[..])).collect();
+    let beta = "turn.beta.example";
+    assert_eq!(tenants, [("gamma".to_owned(), "gamma"), (beta.to_owned(), beta)]);
+
+    // With another realm for its own, and without any.
+    let other = turnctl(&["realms.conf", "--db", db, "--realm", "gamma"]);
+    assert!(text(&other.stdout).contains("\nrealm = \"gamma\""), "{}", text(&other.stderr));
+    let none = turnctl(&["--db", db]);
+    assert_eq!((none.status.code(), none.stdout.len()), (Some(2), 0));
+    let told = text(&none.stderr);
+    assert!(told.contains("\"gamma\", \"turn.beta.example\", \"turn.example.org\""), "{told}");
+    assert!(told.contains("--realm gamma"), "{told}");
+    // A realm that nobody is in leaves the tenants alone.
+    let empty = turnctl(&["realms.conf", "--db", db, "--realm", "elsewhere"]);
+    assert!(empty.status.success(), "{}", text(&empty.stderr));
+    assert!(text(&empty.stdout).contains("only tenants are served"));
+}
+
+#[test]
+fn the_import_says_how_its_databases_are_copied() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("turnserver.conf");
+    for (line, words) in [
+        ("userdb=/srv/turn/turndb", &["SQLite", "--db /srv/turn/turndb"][..]),
+        ("", &["SQLite", "--db /var/lib/turn/turndb"]),
+        (
+            "psql-userdb=\"host=h user=u password=geheim\"",
+            &["--db -, which reads postgres://ROLE:"],
+        ),
+        ("mysql-userdb=\"host=h password=geheim\"", &["MySQL", "-h HOST -u USER"]),
+    ] {
+        fs::write(&file, format!("lt-cred-mech\nrealm=r\n{line}\n")).unwrap();
+        let output = turnctl(&[file.to_str().unwrap()]);
+        let told = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(words.iter().all(|words| told.contains(words)), "{line}: {told}");
+        assert!(!told.contains("geheim"), "{told}");
+    }
+    // Once it is copied, there is nothing more to do.
+    let (_dir, db) = users_of(&["r"]);
+    fs::write(&file, format!("lt-cred-mech\nrealm=r\nuserdb={}\n", db.display())).unwrap();
+    let output = turnctl(&[file.to_str().unwrap(), "--db", db.to_str().unwrap()]);
+    let told = text(&output.stderr);
+    assert!(output.status.success() && told.contains("what it holds now is copied"), "{told}");
+    assert!(!told.contains("sqlite3 "), "{told}");
+}
+
 #[test]
 fn output_file_is_private_and_never_replaced_by_mistake() {
     let dir = tempfile::tempdir().unwrap();

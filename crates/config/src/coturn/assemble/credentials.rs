@@ -35,7 +35,7 @@ impl Collected {
             ["user", "static-auth-secret"].contains(&setting.option.as_str())
                 && matches!(setting.outcome, Outcome::Error(_))
         };
-        if none && !settings.iter().any(is_wrong) {
+        if none && !self.has_tenants && !settings.iter().any(is_wrong) {
             settings.push(Setting {
                 place: Place::Nowhere,
                 option: String::new(),
@@ -45,7 +45,7 @@ impl Collected {
         }
         let mut databases = self.databases.clone();
         // Where nothing else is configured, coturn looks into its file.
-        if databases.is_empty() && none {
+        if databases.is_empty() && none && self.copied.is_none() {
             databases.push(Database::Sqlite);
         }
         let realm = self.draft.realm.as_ref().map(|realm| realm.value.as_str());
@@ -72,8 +72,14 @@ impl Collected {
     }
 
     fn where_credentials_may_be(&self, users_are_ignored: bool) -> String {
-        let database =
-            self.databases.first().map_or("SQLite's, /var/lib/turn/turndb", |kind| kind.name());
+        let kind = self.databases.first().copied().unwrap_or(Database::Sqlite);
+        let database = match (self.copied, kind.copy(self.sqlite_path.as_deref())) {
+            (Some(_), _) => {
+                "in another database than that of --db, or under another realm in it".to_owned()
+            }
+            (None, Some(how)) => format!("in a database ({}: add {how})", kind.name()),
+            (None, None) => format!("in a database ({})", kind.name()),
+        };
         if self.rest {
             let users = match users_are_ignored {
                 true => {
@@ -85,16 +91,16 @@ impl Collected {
             return format!(
                 "there is no shared secret here{users}: the server would make one of its own, and refuse everybody. It \
                  is on coturn's command line (look for --static-auth-secret in its systemd unit or Compose file: \
-                 --coturn-args '...', --compose FILE), or in a database ({database}). Add it to a copy of the file, \
-                 as static-auth-secret=SECRET"
+                 --coturn-args '...', --compose FILE), or {database}. Or add it to a copy of the file, as \
+                 static-auth-secret=SECRET"
             );
         }
         if self.is_on("lt-cred-mech") || !self.databases.is_empty() || self.is_on("oauth") {
             return format!(
                 "there are no users here: the server would make a secret of its own, and refuse everybody. They are \
                  on coturn's command line (look for --user or -u in its systemd unit or Compose file: \
-                 --coturn-args '...', --compose FILE), or in a database ({database}). Add them to a copy of the \
-                 file, as user=NAME:0xKEY"
+                 --coturn-args '...', --compose FILE), or {database}. Or add them to a copy of the file, as \
+                 user=NAME:0xKEY"
             );
         }
         "there is no credential here. If coturn has options on its command line, import them too: --coturn-args \

@@ -72,12 +72,21 @@ pub(in super::super) fn redis(collected: &mut Collected, _: &mut Given<'_>) -> J
 }
 
 fn database(collected: &mut Collected, database: Database) -> Judgement {
+    if collected.copied.is_some_and(|copied| database.is(copied)) {
+        return same(
+            "what it holds now is copied by --db. To have the server read it all the time, see docs/databases.md",
+        );
+    }
     if !collected.databases.contains(&database) {
         collected.databases.push(database);
     }
+    let how = match database.copy(collected.sqlite_path.as_deref()) {
+        Some(how) => format!("turnctl import-coturn copies all of it: add {how}. By hand, the"),
+        None => "The".to_owned(),
+    };
     lost(format!(
         "{} is not read: users and secrets that it alone holds are refused, and peers that it alone denies are \
-         reached. The commands below print them",
+         reached. {how} commands below print them",
         database.name()
     ))
 }

@@ -47,6 +47,7 @@ pub(in super::super) fn lifetime(collected: &mut Collected, given: &mut Given<'_
 pub(in super::super) fn user_quota(collected: &mut Collected, given: &mut Given<'_>) -> Judgement {
     let quota = number(given.value)?;
     if quota == 0 {
+        collected.draft.keys.remove(given.key);
         return lost(
             "0 is no bound to coturn; here a user has 200 allocations at most, which is enough for several calls. \
              Where many people share one name, raise allocations_per_user in [limits]",
@@ -64,7 +65,10 @@ pub(in super::super) fn user_quota(collected: &mut Collected, given: &mut Given<
 
 pub(in super::super) fn total_quota(collected: &mut Collected, given: &mut Given<'_>) -> Judgement {
     match number(given.value)? {
-        0 => same("0 is no bound; the number of relay_ports is one"),
+        0 => {
+            collected.draft.keys.remove(given.key);
+            same("0 is no bound; the number of relay_ports is one")
+        }
         quota => {
             collected.draft.set(given.key, quota.min(1_000_000).to_string(), given.place);
             given.taken()
@@ -74,7 +78,10 @@ pub(in super::super) fn total_quota(collected: &mut Collected, given: &mut Given
 
 pub(in super::super) fn max_bps(collected: &mut Collected, given: &mut Given<'_>) -> Judgement {
     match number(given.value)? {
-        0 => same("0 is no bound, and there is none here by default"),
+        0 => {
+            collected.draft.keys.remove(given.key);
+            same("0 is no bound, and there is none here by default")
+        }
         rate => {
             collected.draft.set(given.key, rate.min(1_000_000_000).to_string(), given.place);
             given.taken()

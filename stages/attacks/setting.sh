@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The network of calls, and what all cases need. Two namespaces: the server's, with the running calls on its loopback, and the strangers', in which
-# all of 9.0.0.0/8 is local, so that a request can come from any address of it. The kernel relays nothing by the loopback: where
-# it is to relay, calls are in a third namespace.
+# all of 9.0.0.0/8 is local, so that a request can come from any address of it. The kernel relays nothing by the loopback:
+# where it is to relay, calls are in a third namespace.
 
 SERVERS=taciturn-attacks-$$
 CALLERS=$SERVERS-callers

@@ -155,6 +155,7 @@ check_unread-log() {
     BESIDE=(--least rounds=20)
     python3 -B "$HERE/beside.py" --pid "$(process_pid "$DIR/server")" --figures "$FIGURES" \
         "${BESIDE[@]}" unread-log churn_log.py || status=$?
+    kernel_has_relayed "$DIR/control.sock" || status=1
     stop_process "$DIR/server" || status=1
     exec 8>&-
     rm -f "$DIR/server/output.log"

@@ -27,6 +27,7 @@ make_hostile_network() {
     for net in {0..9} {a..f}; do
         ip -n "$STRANGERS" address add "2a0b:2:0:$net::2/128" dev lo nodad || return 1
     done
+    [ -z "$KERNEL_RELAY" ] || like_a_wire "$STRANGERS" server || return 1
     ip netns exec "$STRANGERS" nft -f - <<'NFT'
 table ip count {
     counter asked {}
@@ -47,6 +48,7 @@ NFT
 start_attacked() {
     export ATTACKED ATTACKED_V6 ATTACK_REALM=e2e.test ATTACK_PASSWORD=$PASSWORD SERVERS STRANGERS TURNCTL
     env LOGDIR="$DIR/server" LISTEN="$ATTACKED $ATTACKED_V6" RELAY="$ATTACKED" WORKERS=1 \
+        CONTROL="${KERNEL_RELAY:+$DIR/control.sock}" \
         TRANSPORTS="udp tcp tls dtls" CERTS="$(certificates ecdsa)" \
         USER_PASS="alice:$PASSWORD bob:$PASSWORD mallory:$PASSWORD" \
         "$@" "$ROOT/stages/lib/server-${SERVER:?}.sh" start
@@ -71,12 +73,21 @@ certificates() {
 
 # beside NAME ATTACK [ARGUMENT...]: see beside.py. Its options stand in BESIDE.
 beside() {
-    local options=("${BESIDE[@]}") status=0
+    local options=("${BESIDE[@]}") status=0 sent
     [ "$SERVER" = taciturn ] || options+=(--measure)
     python3 -B "$HERE/beside.py" --pid "$(process_pid "$DIR/server")" --figures "$FIGURES" \
         "${options[@]}" "$@" || status=$?
     survived || return 1
+    # What the call has sent beside the attack, there and back; alone it has sent less, which counts as well.
+    wait_for 30 kernel_is_told_of || true
+    sent=$(figure sent "$FIGURES/$1.json")
+    kernel_has_relayed "$DIR/control.sock" $((2 * ${sent:-0})) || return 1
     return $status
+}
+
+# For a moment after the attack the server may have no descriptor to spare for who asks it.
+kernel_is_told_of() {
+    [ -z "$KERNEL_RELAY" ] || kernel_relay_status "$DIR/control.sock" >/dev/null 2>&1
 }
 
 # figure NAME FILE: a number of the figures of an attack

@@ -1,8 +1,10 @@
 # shellcheck shell=bash
 # The network of calls, and what all cases need. Two namespaces: the server's, with the running calls on its loopback, and the strangers', in which
-# all of 9.0.0.0/8 is local, so that a request can come from any address of it.
+# all of 9.0.0.0/8 is local, so that a request can come from any address of it. The kernel relays nothing by the loopback:
+# where it is to relay, calls are in a third namespace.
 
 SERVERS=taciturn-attacks-$$
+CALLERS=$SERVERS-callers
 STRANGERS=taciturn-strangers-$$
 ADDRESS=10.77.0.1
 USERNAME=alice
@@ -37,6 +39,7 @@ make_calls_network() {
     ip -n "$STRANGERS" link set server up
     ip -n "$SERVERS" route add 9.0.0.0/8 dev strangers via 10.77.0.2
     ip -n "$STRANGERS" route add local 9.0.0.0/8 dev lo
+    [ -z "$KERNEL_RELAY" ] || make_callers || return 1
     # What is answered is counted, and goes no further: an address that was forged does not answer.
     ip netns exec "$STRANGERS" nft -f - <<'NFT'
 table ip count {
@@ -54,10 +57,18 @@ table ip count {
 NFT
 }
 
+make_callers() {
+    ip netns add "$CALLERS" && ip -n "$CALLERS" link set lo up || return 1
+    ip -n "$SERVERS" link add callers type veth peer name server netns "$CALLERS" || return 1
+    ip -n "$SERVERS" address add 10.78.0.1/24 dev callers && ip -n "$CALLERS" address add 10.78.0.2/24 dev server || return 1
+    ip -n "$SERVERS" link set callers up && ip -n "$CALLERS" link set server up || return 1
+    ip -n "$CALLERS" route add default via 10.78.0.1 && like_a_wire "$CALLERS" server
+}
+
 tear_down() {
     local namespace pid
     stop_process "$DIR/server"
-    for namespace in "$SERVERS" "$STRANGERS"; do
+    for namespace in "$SERVERS" "$STRANGERS" "$CALLERS"; do
         for pid in $(ip netns pids "$namespace" 2>/dev/null); do kill -KILL "$pid"; done
         ip netns delete "$namespace" 2>/dev/null
     done
@@ -72,6 +83,7 @@ counted() {
 
 # start_server SETTING=VALUE...: one worker; UDP at 10.77.0.1 and on loopback
 start_server() {
+    [ -z "$KERNEL_RELAY" ] || set -- RELAY=10.78.0.1 ALLOW_PEERS=10.78.0.2 CONTROL="$DIR/control.sock" "$@"
     env LOGDIR="$DIR/server" LISTEN="127.0.0.1 $ADDRESS" RELAY=127.0.0.1 USER_PASS="$USERNAME:$PASSWORD" \
         ALLOW_LOOPBACK=yes WORKERS=1 "$@" "$ROOT/stages/lib/server-${SERVER:?}.sh" start
 }
@@ -83,12 +95,13 @@ built() {
         grep -o "\"executable\":\"[^\"]*/$1-[^\"]*\"" | cut -d '"' -f 4
 }
 
-# load SERVER ARGUMENT...: calls from the server's loopback; a line of JSON
+# load SERVER ARGUMENT...: calls from the server's loopback, or from the callers; a line of JSON
 load() {
-    local at=$1
+    local at=$1 from=$SERVERS peer=127.0.0.1
     shift
-    ip netns exec "$SERVERS" env TURNCTL_PASSWORD="$PASSWORD" "$TURNCTL" bench "turn:$at:3478" \
-        --user "$USERNAME" --peer-address 127.0.0.1 --json "$@"
+    [ -z "$KERNEL_RELAY" ] || [ "$at" = 127.0.0.1 ] || from=$CALLERS peer=10.78.0.2
+    ip netns exec "$from" env TURNCTL_PASSWORD="$PASSWORD" "$TURNCTL" bench "turn:$at:3478" \
+        --user "$USERNAME" --peer-address "$peer" --json "$@"
 }
 
 # field NAME JSON

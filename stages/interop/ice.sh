@@ -12,7 +12,7 @@ CASES
 
 run_ices() {
     local name
-    while read -r name _; do run_test "interop/$name" ice_case; done < <(ices)
+    while read -r name _; do run_test "interop/$name$SUFFIX" ice_case; done < <(ices)
 }
 
 ice_case() {
@@ -20,8 +20,8 @@ ice_case() {
     mkdir -p "$dir"
     openssl rand -hex 24 >"$dir/token"
     cat >"$dir/taciturn.toml" <<TOML
-external_ip = "127.0.0.1"
-host = "127.0.0.1"
+external_ip = "$SERVER4"
+host = "$SERVER4"
 relay_ports = "58400-58499"
 state_dir = "$dir"
 
@@ -33,7 +33,7 @@ secret_hashes = ["sha256", "sha1"]
 token_files = ["$dir/token"]
 
 [peers]
-allow = ["127.0.0.0/8"]
+allow = ["127.0.0.0/8", "$PEER4/32"]
 
 [admin]
 metrics = "127.0.0.1:9741"
@@ -43,13 +43,13 @@ rfc5766_channels = true
 
 [[listen]]
 transport = "udp"
-address = "127.0.0.1:4578"
+address = "$SERVER4:4578"
 TOML
     chmod 600 "$dir"/*
     # The server refuses variables of its prefix that are no keys.
     start_process "$dir" env -u TACITURN_BIN "${TACITURN_BIN:-$TARGET_DIR/release/taciturn}" \
         --config "$dir/taciturn.toml" || return 1
-    wait_for 10 listening udp 127.0.0.1 4578 && ice_calls "$dir"
+    wait_for 10 listening udp "$SERVER4" 4578 && ice_calls "$dir"
     status=$?
     stop_process "$dir" || status=1
     ! grep -n "panicked at" "$dir/output.log" || status=1
@@ -71,12 +71,13 @@ ice_calls() {
     ! ICE_TOKEN=wrong ip netns exec "$NETNS" bash -c "$curl" || return 1
     for by in curl:alice fetch:bob; do
         user=${by#*:} by=$dir/${by%:*}.json
-        [ "$(jq -r '.iceServers[0].urls[0]' "$by")" = "turn:127.0.0.1:4578?transport=udp" ] || return 1
-        OUTPUT=$(timeout 60 ip netns exec "$NETNS" turnutils_uclient -p 4578 \
+        [ "$(jq -r '.iceServers[0].urls[0]' "$by")" = "turn:$SERVER4:4578?transport=udp" ] || return 1
+        OUTPUT=$(timeout 60 ip netns exec "$CLIENTS" turnutils_uclient -p 4578 \
             -u "$(jq -r '.iceServers[0].username' "$by")" -w "$(jq -r '.iceServers[0].credential' "$by")" \
-            -e 127.0.0.1 127.0.0.1 2>&1)
+            -e "$PEER4" "$SERVER4" 2>&1)
         judge 10 "$?" "" || { say "$OUTPUT"; return 1; }
         # As the operator sees it.
         grep -q "user=\"*[0-9]*:$user" "$dir/output.log" || { tail "$dir/output.log"; return 1; }
     done
+    kernel_has_relayed "$dir/control.sock"
 }

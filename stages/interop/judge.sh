@@ -5,8 +5,13 @@
 
 # run_case USER SERVER VERDICT ADDRESS ARGUMENT...
 run_case() {
-    local user=$1 server=$2 verdict=$3 address=$4 status command
+    local user=$1 server=$2 verdict=$3 address status command
+    address=$(at_server "$4")
     shift 4
+    # shellcheck disable=SC2046  # words
+    set -- $(with_peers_of "$server" "$@")
+    # It takes the loopback for where it is otherwise.
+    if [ -n "$KERNEL_RELAY" ] && has_word "$*" -P; then set -- -L "$PEER4" "$@"; fi
     command=(turnutils_uclient -p "$(port_for "$server" "$@")" -u "$user")
     if [ "$server" = discovery ]; then
         command=(turnutils_natdiscovery -p "$(port_for discovery)")
@@ -19,11 +24,38 @@ run_case() {
     watched=$(peer_port "$@")
     [ -z "$watched" ] || watch_port "$watched" || return 1
     say "\$ ${command[*]}"
-    OUTPUT=$(timeout 60 ip netns exec "$NETNS" "${command[@]}" 2>&1)
+    OUTPUT=$(timeout 60 ip netns exec "$CLIENTS" "${command[@]}" 2>&1)
     status=$?
     say "$OUTPUT"
     say "exit status $status, expected: $verdict"
     judge "$verdict" "$status" "$watched"
+}
+
+# at_server ADDRESS: where the server is that cases.txt has at an address of the loopback
+at_server() {
+    case $1 in
+    127.0.0.1) printf '%s' "$SERVER4" ;;
+    127.0.0.2) printf '%s' "$SECOND4" ;;
+    ::1) printf '%s' "$SERVER6" ;;
+    esac
+}
+
+# with_peers_of SERVER ARGUMENT...: the arguments, with peers as they are called in this run. The cases of `closed` mean the
+# server's own addresses.
+with_peers_of() {
+    local server=$1 word before=
+    shift
+    for word in "$@"; do
+        case $before$word in
+        -e127.0.0.1 | -e::1)
+            if [ "$server" = closed ]; then word=$(at_server "$word")
+            elif [ "$word" = ::1 ]; then word=$PEER6
+            else word=$PEER4; fi
+            ;;
+        esac
+        printf '%s\n' "$word"
+        before=$word
+    done
 }
 
 # The server's port, or its TLS port for -S; of `mixed` the one for both.
@@ -128,23 +160,40 @@ messages() {
 
 # --- Counting packets to a peer port, whoever listens there ---
 
+# Where the server's sockets send, and where the clients' host gets packets: the kernel's relay passes by the first.
 watch_begin() {
-    ip netns exec "$NETNS" nft -f - <<'NFT'
+    watch_hook "$NETNS" output || return 1
+    [ "$CLIENTS" = "$NETNS" ] || watch_hook "$CLIENTS" prerouting
+}
+
+# watch_hook NAMESPACE HOOK
+watch_hook() {
+    ip netns exec "$1" nft -f - <<NFT
 table inet watch {
-    chain out {
-        type filter hook output priority 0
+    chain packets {
+        type filter hook $2 priority 0
     }
 }
 NFT
 }
 
 watch_port() {
-    ip netns exec "$NETNS" nft -f - <<NFT
+    local namespace
+    for namespace in $(namespaces); do
+        ip netns exec "$namespace" nft -f - <<NFT || return 1
 add counter inet watch to_$1
-add rule inet watch out udp dport $1 counter name to_$1
+add rule inet watch packets udp dport $1 counter name to_$1
 NFT
+    done
 }
 
 watched_packets() {
-    ip netns exec "$NETNS" nft list counter inet watch "to_$1" | awk '$1 == "packets" { print $2 }'
+    local namespace
+    for namespace in $(namespaces); do
+        ip netns exec "$namespace" nft list counter inet watch "to_$1"
+    done | awk '$1 == "packets" { sum += $2 } END { print sum + 0 }'
+}
+
+namespaces() {
+    printf '%s\n' "$NETNS" "$CLIENTS" | sort -u
 }

@@ -18,7 +18,7 @@ CASES
 run_take_overs() {
     local name check port range
     while read -r name _ check port range; do
-        run_test "interop/$name" take_over_case "$name" "$check" "$port" "$range" &
+        run_test "interop/$name$SUFFIX" take_over_case "$name" "$check" "$port" "$range" &
     done < <(take_overs)
     wait
 }
@@ -29,9 +29,9 @@ take_over_case() {
     # Where others can go as well; a path of a socket has at most 107 bytes.
     TAKEN=$(mktemp -d /tmp/taciturn-take-over.XXXXXX) && chmod 755 "$TAKEN" || return 1
     TAKEN_PORT=$3 SERVERS=("$TAKEN/server-1") FLOWS=()
-    env LOGDIR="${SERVERS[0]}" CONTROL="$TAKEN/control.sock" RFC5766_CHANNELS=yes LISTEN=127.0.0.1 PORT="$3" \
+    env LOGDIR="${SERVERS[0]}" CONTROL="$TAKEN/control.sock" RFC5766_CHANNELS=yes LISTEN="$SERVER4" PORT="$3" \
         TLSPORT="$(tls_port "$3")" MINPORT="${4%-*}" MAXPORT="${4#*-}" TRANSPORTS="udp tcp tls" CERTS="$TAKEN/certs" \
-        USER_PASS="$TAKE_OVER_USER:$PASSWORD" ALLOW_LOOPBACK=yes WORKERS=2 \
+        USER_PASS="$TAKE_OVER_USER:$PASSWORD" "${OPEN[@]}" WORKERS=2 \
         "$ROOT/stages/lib/server-taciturn.sh" start && "$2"
     status=$?
     for one in "${FLOWS[@]}"; do stop_process "$TAKEN/$one"; done
@@ -49,8 +49,8 @@ begin_flow() {
     local name=$1 messages=$2
     shift 2
     FLOWS+=("$name")
-    start_process "$TAKEN/$name" timeout 120 turnutils_uclient -p "$TAKEN_PORT" -u "$TAKE_OVER_USER" -w "$PASSWORD" \
-        -n "$messages" -z 20 "$@" 127.0.0.1
+    NETNS=$CLIENTS start_process "$TAKEN/$name" timeout 120 turnutils_uclient -p "$TAKEN_PORT" -u "$TAKE_OVER_USER" -w "$PASSWORD" \
+        -n "$messages" -z 20 "$@" "$SERVER4"
 }
 
 flow_runs() {
@@ -120,13 +120,13 @@ check_take_over() {
         sleep 0.2
     done
     all_flows alive || { say "the flows were over before the last of $count take-overs"; return 1; }
-    flow_lost_nothing udp && flow_lost_nothing tcp
+    flow_lost_nothing udp && flow_lost_nothing tcp && kernel_has_relayed "$TAKEN/control.sock"
 }
 
 # What TLS has stays in the old process, and what is new comes to the new one.
 check_take_over_tls() {
     begin_flow udp 400 -y
-    begin_flow tls 400 -t -S -E "$TAKEN/certs/ca.crt" -p "$(tls_port "$TAKEN_PORT")" -e 127.0.0.1
+    begin_flow tls 400 -t -S -E "$TAKEN/certs/ca.crt" -p "$(tls_port "$TAKEN_PORT")" -e "$PEER4"
     wait_for 15 flows_run || return 1
     take_over
     wait_for 10 logged "$(current)" 'running calls were carried over .* stayed=[1-9]' || return 1
@@ -134,7 +134,7 @@ check_take_over_tls() {
         say "the old server has ended, and its clients on TLS with it"
         return 1
     fi
-    begin_flow newcomer 20 -t -S -E "$TAKEN/certs/ca.crt" -p "$(tls_port "$TAKEN_PORT")" -e 127.0.0.1
+    begin_flow newcomer 20 -t -S -E "$TAKEN/certs/ca.crt" -p "$(tls_port "$TAKEN_PORT")" -e "$PEER4"
     tls_flow_lost_nothing newcomer 20 "$(current)" && flow_lost_nothing udp &&
         tls_flow_lost_nothing tls 400 "$(previous)" || return 1
     wait_for 10 process_gone "$(previous)" || { say "the old server does not end with its last client"; return 1; }

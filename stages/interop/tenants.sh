@@ -15,7 +15,7 @@ CASES
 run_tenants() {
     local name check port range
     while read -r name _ check port range; do
-        run_test "interop/$name" tenants_case "$check" "$port" "$range"
+        run_test "interop/$name$SUFFIX" tenants_case "$check" "$port" "$range"
     done < <(tenants)
 }
 
@@ -30,17 +30,17 @@ secrets = ["$ACME_SECRET"]
 users = ["$TAKE_OVER_USER:password-of-acme"]
 relay_ports = "57900-57919"
 limits.allocations_per_user = 3
-peers.allow = ["127.0.0.0/8"]
+peers.allow = ["127.0.0.0/8", "$PEER4/32"]
 
 [[tenant]]
 name = "beta"
 realm = "turn.beta.example"
 secrets = ["$BETA_SECRET"]
-peers.allow = ["127.0.0.0/8"]
+peers.allow = ["127.0.0.0/8", "$PEER4/32"]
 
 [[listen]]
 transport = "udp"
-address = "127.0.0.1:$((TAKEN_PORT + 2))"
+address = "$SERVER4:$((TAKEN_PORT + 2))"
 realm = "turn.beta.example"
 CONF
 }
@@ -52,9 +52,9 @@ tenants_case() {
     TAKEN=$(mktemp -d /tmp/taciturn-tenants.XXXXXX) && chmod 755 "$TAKEN" || return 1
     TAKEN_PORT=$2 SERVERS=("$TAKEN/server-1") FLOWS=()
     tenants_configuration >"$TAKEN/tenants.toml"
-    env LOGDIR="${SERVERS[0]}" CONTROL="$TAKEN/control.sock" RFC5766_CHANNELS=yes LISTEN=127.0.0.1 PORT="$2" \
+    env LOGDIR="${SERVERS[0]}" CONTROL="$TAKEN/control.sock" RFC5766_CHANNELS=yes LISTEN="$SERVER4" PORT="$2" \
         TLSPORT="$(tls_port "$2")" MINPORT="${3%-*}" MAXPORT="${3#*-}" TRANSPORTS="udp tcp tls" CERTS="$TAKEN/certs" \
-        USER_PASS="$TAKE_OVER_USER:$PASSWORD" ALLOW_LOOPBACK=yes MORE="$TAKEN/tenants.toml" \
+        USER_PASS="$TAKE_OVER_USER:$PASSWORD" "${OPEN[@]}" MORE="$TAKEN/tenants.toml" \
         "$ROOT/stages/lib/server-taciturn.sh" start && "$1"
     status=$?
     for one in "${FLOWS[@]}" tunnel; do [ ! -d "$TAKEN/$one" ] || stop_process "$TAKEN/$one"; done
@@ -67,12 +67,12 @@ tenants_case() {
     return $status
 }
 
-# As begin_flow, with a password or a secret of one's own.
+# begin_flow_of NAME MESSAGES SERVER ARGUMENT...: as begin_flow, with a password or a secret of one's own
 begin_flow_of() {
-    local name=$1 messages=$2
-    shift 2
+    local name=$1 messages=$2 server=$3
+    shift 3
     FLOWS+=("$name")
-    start_process "$TAKEN/$name" timeout 120 turnutils_uclient -n "$messages" -z 20 -c -e 127.0.0.1 "$@" 127.0.0.1
+    NETNS=$CLIENTS start_process "$TAKEN/$name" timeout 120 turnutils_uclient -n "$messages" -z 20 -c -e "$PEER4" "$@" "$server"
 }
 
 ctl() {
@@ -88,13 +88,14 @@ sessions_of() {
 
 check_tenants() {
     local port=$TAKEN_PORT tunnel=$((TAKEN_PORT + 1)) output status
-    start_process "$TAKEN/tunnel" "$ROOT/stages/interop/tls_name.py" "$tunnel" "$(tls_port "$port")" turn.beta.example
-    wait_for 5 listening tcp 127.0.0.1 "$tunnel" || return 1
-    begin_flow_of own 700 -p "$port" -u "$TAKE_OVER_USER" -w "$PASSWORD"
-    begin_flow_of acme-user 700 -p "$port" -u "$TAKE_OVER_USER" -w password-of-acme
-    begin_flow_of acme-secret 700 -p "$port" -u carol -W "$ACME_SECRET"
-    begin_flow_of beta 700 -t -p "$tunnel" -u carol -W "$BETA_SECRET"
-    begin_flow_of beta-listener 700 -p $((port + 2)) -u carol -W "$BETA_SECRET"
+    NETNS=$CLIENTS start_process "$TAKEN/tunnel" "$ROOT/stages/interop/tls_name.py" "$tunnel" "$SERVER4" "$(tls_port "$port")" \
+        turn.beta.example
+    NETNS=$CLIENTS wait_for 5 listening tcp 127.0.0.1 "$tunnel" || return 1
+    begin_flow_of own 700 "$SERVER4" -p "$port" -u "$TAKE_OVER_USER" -w "$PASSWORD"
+    begin_flow_of acme-user 700 "$SERVER4" -p "$port" -u "$TAKE_OVER_USER" -w password-of-acme
+    begin_flow_of acme-secret 700 "$SERVER4" -p "$port" -u carol -W "$ACME_SECRET"
+    begin_flow_of beta 700 127.0.0.1 -t -p "$tunnel" -u carol -W "$BETA_SECRET"
+    begin_flow_of beta-listener 700 "$SERVER4" -p $((port + 2)) -u carol -W "$BETA_SECRET"
     wait_for 20 flows_run || { tail -n 5 "$TAKEN"/*/output.log; return 1; }
 
     say "--- who is seen"
@@ -113,8 +114,8 @@ check_tenants() {
     say "--- a credential of a realm is none elsewhere, nor a secret of nobody"
     for output in "-W $BETA_SECRET" "-W secret-of-nobody-0123456789" "-w password-of-nobody"; do
         # shellcheck disable=SC2086  # two words
-        ip netns exec "$NETNS" timeout 60 turnutils_uclient -n 1 -c -e 127.0.0.1 -p "$TAKEN_PORT" -u "$TAKE_OVER_USER" \
-            $output 127.0.0.1 >"$TAKEN/refused.log" 2>&1
+        ip netns exec "$CLIENTS" timeout 60 turnutils_uclient -n 1 -c -e "$PEER4" -p "$TAKEN_PORT" -u "$TAKE_OVER_USER" \
+            $output "$SERVER4" >"$TAKEN/refused.log" 2>&1
         status=$?
         if [ $status != 255 ] || ! grep -qF "Cannot complete Allocation" "$TAKEN/refused.log"; then
             cat "$TAKEN/refused.log"
@@ -134,5 +135,6 @@ check_tenants() {
     sessions_of default "^$TAKE_OVER_USER\$" udp 1 && sessions_of acme '^acme/.*carol' udp 1 &&
         sessions_of beta '^beta/.*carol' udp 1 || return 1
     for output in own acme-secret beta beta-listener; do flow_lost_nothing "$output" || return 1; done
+    kernel_has_relayed "$TAKEN/control.sock" || return 1
     wait_for 10 logged "$(current)" 'session ended.*tenant="acme"' && logged "${SERVERS[0]}" 'session ended.*tenant="beta"'
 }

@@ -23,7 +23,7 @@ programs_for() {
         ;;
     import) echo coturn:turnserver iproute2:ip openssl:openssl python3:python3 util-linux:unshare coreutils:timeout ;;
     interop)
-        echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl curl:curl jq:jq nodejs:node
+        echo coturn:turnutils_uclient iproute2:ip nftables:nft openssl:openssl curl:curl jq:jq nodejs:node python3:python3
         ;;
     streams)
         echo coturn:turnutils_uclient iproute2:ip openssl:openssl nginx:nginx \
@@ -31,7 +31,7 @@ programs_for() {
         ;;
     browser)
         echo chromium:chromium iproute2:ip nftables:nft openssl:openssl libnss3-tools:certutil \
-            nodejs:node npm:npm procps:sysctl
+            nodejs:node npm:npm procps:sysctl python3:python3
         ;;
     page)
         programs_for browser

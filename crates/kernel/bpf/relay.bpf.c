@@ -100,10 +100,10 @@ INLINE __u32 fold(__u32 sum) {
 INLINE __u32 sum32(__be32 value) { return (value & 0xffff) + (value >> 16); }
 INLINE __u32 sum128(const __be32 *v) { return sum32(v[0]) + sum32(v[1]) + sum32(v[2]) + sum32(v[3]); }
 
-// Whether what UDP carries looks like ChannelData: a number, and at most three bytes of padding.
+// Whether what UDP carries looks like ChannelData: a number, of RFC 5766 as well, and at most three bytes of padding.
 INLINE int is_channel_data(struct channel_data data, __u32 carried) {
   __u32 channel = ntohs(data.channel), len = ntohs(data.len);
-  return carried >= 4 && channel >= 0x4000 && channel <= 0x4fff && len <= carried - 4 && carried - 4 - len <= 3;
+  return carried >= 4 && channel >= 0x4000 && channel <= 0x7fff && len <= carried - 4 && carried - 4 - len <= 3;
 }
 
 // Keeps branches apart whose only difference is the place that they write to: CAP_PERFMON would be needed to choose the

@@ -9,7 +9,7 @@ pub struct Flow {
     pub client: SocketAddr,
     /// The address of the server that the client sends to.
     pub server: SocketAddr,
-    /// The channel number, 0x4000 to 0x4FFF (RFC 8656 section 12).
+    /// The channel number, 0x4000 to 0x4FFF (RFC 8656 section 12), or up to 0x7FFF (RFC 5766 section 11).
     pub channel: u16,
     /// The relayed transport address, as its socket is bound.
     pub relay: SocketAddr,
@@ -35,15 +35,15 @@ pub enum Peer {
 }
 
 impl Flow {
-    /// Whether it can be installed: one family, no address or port that stands for any, and a channel number of RFC
-    /// 8656.
+    /// Whether it can be installed: one family, no address or port that stands for any, and a channel
+    /// number.
     pub(crate) fn is_servable(&self) -> bool {
         let ends = self.ends();
         let is_ipv6 = self.client.is_ipv6();
         let is_whole = |at: &SocketAddr| {
             at.is_ipv6() == is_ipv6 && !at.ip().is_unspecified() && at.port() != 0 && !has_scope(at)
         };
-        (0x4000..=0x4fff).contains(&self.channel) && ends.iter().all(is_whole)
+        (0x4000..=0x7fff).contains(&self.channel) && ends.iter().all(is_whole)
     }
 
     fn ends(&self) -> Vec<SocketAddr> {
@@ -93,7 +93,8 @@ mod tests {
         assert!(!Flow { peer: Peer::Elsewhere(v6), ..flow() }.is_servable(), "between families");
         let any = "0.0.0.0:3478".parse().unwrap();
         assert!(!Flow { server: any, ..flow() }.is_servable(), "which address is not known");
-        assert!(!Flow { channel: 0x5000, ..flow() }.is_servable(), "a channel of RFC 5766");
+        assert!(Flow { channel: 0x7fff, ..flow() }.is_servable(), "a channel of RFC 5766");
+        assert!(!Flow { channel: 0x8000, ..flow() }.is_servable(), "no channel");
         let all = Flow {
             client: "[fe80::1]:1".parse().unwrap(),
             server: v6,

@@ -51,6 +51,7 @@ impl Rig {
         let peers = ["198.51.100.0/24", "2001:db8:2::/48", "203.0.113.10/32", "2001:db8:1::10/128"];
         let settings = Settings {
             relay_addresses: [V4, V6].map(|ip| Some(RelayAddress::plain(ip.parse().unwrap()))),
+            rfc5766_channels: true,
             ..settings(own)
         };
         let peers = peers.map(|net| net.parse().unwrap()).to_vec();
@@ -73,7 +74,9 @@ impl Rig {
                         _ => State::InForce,
                     };
                     let peer = SocketAddr::new(peer(family), 9000 + n % 5 + channel);
-                    rig.bind(client, 0x4000 + n % 3 * 2 + channel, Peer::Elsewhere(peer), state);
+                    // The last two of RFC 8656, and the last two of RFC 5766.
+                    let number = [0x4000, 0x4ffe, 0x7ffe][usize::from(n % 3)] + channel;
+                    rig.bind(client, number, Peer::Elsewhere(peer), state);
                 }
             }
             for n in 0..5 {

@@ -24,6 +24,7 @@
 # The namespaces are called $PREFIX-srv and so on; PREFIX keeps several copies apart. HOMES names
 # the homes, "a b" by default. NAMES are the names that all hosts know the server by.
 set -euo pipefail
+. "$(cd "$(dirname "$0")" && pwd)/../lib/common.sh"
 
 PREFIX=${PREFIX:?set PREFIX, for example taciturn-e2e}
 HOMES=${HOMES:-a b}

@@ -40,6 +40,7 @@ pub(super) struct Credentials {
 }
 
 /// Whose users and secrets, by name and realm: a reload may give the tenant another realm, or remove it.
+#[cfg_attr(not(feature = "sql"), allow(dead_code))] // without databases there are none
 pub(super) struct OfTenant {
     pub(super) name: TenantName,
     pub(super) realm: String,

@@ -8,7 +8,9 @@ use super::mobility::{allocate as allocate_mobile, resume};
 use super::restart::Restart;
 use super::rig::{REALM, SECRET, START, udp};
 use super::*;
-use crate::auth::{Authenticator, SharedSecret, StaticKey, StaticUser, TenantCredentials};
+use crate::auth::{
+    Authenticator, SharedSecret, StaticKey, StaticUser, TenantCredentials, TenantRows,
+};
 use crate::policy::{Banned, Each, PortRange, Rates, TenantLimits, TenantPeers};
 use crate::{Client, EndReason, Entrance, Rules, Settings, Traffic, Via, Whose};
 
@@ -419,6 +421,46 @@ fn calls_of_a_tenant_that_is_removed_end_unless_the_operator_wants_otherwise() {
         }
         allowed.client(&rig, udp("192.0.2.1:3"), "alice").allocation().send().assert_error(401);
     }
+}
+
+#[test]
+fn a_user_of_a_tenant_s_rows_has_its_limits_and_goes_on_when_the_row_is_gone() {
+    let limits = TenantLimits { allocations: 1, ..BETA.limits };
+    let far = TestTenant { realm: "beta.example", limits, ..BETA };
+    let rig = rig(std::slice::from_ref(&far));
+    rig.world(|world| {
+        let entrance = Entrance { realm: Some("beta.example".into()), server_name: None };
+        world.entrances.push((5, entrance));
+    });
+    let with_rows = |secret: &str| {
+        let name = far.name.parse().unwrap();
+        let secrets = [SharedSecret::new(secret)];
+        let rows = TenantRows { name: &name, realm: far.realm, users: &[], secrets: &secrets };
+        rig.reload(|settings, rules| {
+            settings.keep_removed_rows = true;
+            configure(rules, std::slice::from_ref(&far));
+            let own = Authenticator::new(REALM, &[], Vec::new(), false);
+            let own = own.with_tenants(&[far.credentials()]).with_rows_of_tenants(&[rows]);
+            rules.authenticator = Arc::new(own);
+        })
+    };
+    let carol = |at: &str, secret: &str| {
+        let username = format!("{}:carol", START + 3600);
+        let password = SharedSecret::new(secret).password_for(&username);
+        let at = Client { via: Via::Udp(5), ..udp(at) };
+        TestClient::in_realm(far.realm, rig.clone(), at, &username, &password)
+    };
+    with_rows("a first secret");
+    let first = carol("192.0.2.1:1", "a first secret");
+    first.allocate();
+    assert_eq!(names(&rig.sessions(&far.whose())).len(), 1);
+    carol("192.0.2.1:2", "a first secret").allocation().send().assert_error(486);
+    let withdrawn = with_rows("a second secret");
+    assert_eq!((withdrawn.allocations, withdrawn.kept), (0, 1));
+    first.refresh(600).assert_ok();
+    carol("192.0.2.1:3", "a first secret").allocation().send().assert_error(401);
+    first.refresh(0).assert_ok();
+    carol("192.0.2.1:4", "a second secret").allocate();
 }
 
 #[test]

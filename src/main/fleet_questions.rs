@@ -95,11 +95,12 @@ fn gathered(
     replies: Replies,
 ) -> FleetAnswer {
     let Replies { replies, trouble } = replies;
+    let tenant = own.status.tenant.clone();
     let (mut answered, mut unreadable) = (vec![own], Vec::new());
     for (name, reply) in replies.into_iter().filter(|(name, _)| *name != node) {
         known.remove(&name);
         let answer = NodeAnswer::decode(&name, &reply);
-        match answer.filter(|answer| is_of(answer, answered[0].status.tenant.as_deref())) {
+        match answer.filter(|answer| is_of(answer, tenant.as_deref())) {
             Some(answer) => answered.push(answer),
             None => unreadable.push(name),
         }

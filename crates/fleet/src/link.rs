@@ -149,12 +149,14 @@ impl Link {
 
 /// Whether an answer to HELLO tells that it is from a master.
 fn is_master(answer: &Value) -> Option<bool> {
-    let mut pairs: Box<dyn Iterator<Item = (&Value, &Value)>> = match answer {
-        Value::Map(pairs) => Box::new(pairs.iter().map(|(key, value)| (key, value))),
-        Value::Array(flat) => Box::new(flat.chunks_exact(2).map(|pair| (&pair[0], &pair[1]))),
+    let role = match answer {
+        Value::Map(pairs) => &pairs.iter().find(|(key, _)| word(key) == b"role")?.1,
+        Value::Array(flat) => {
+            let mut pairs = flat.chunks_exact(2);
+            pairs.find(|pair| pair.first().is_some_and(|key| word(key) == b"role"))?.get(1)?
+        }
         _ => return None,
     };
-    let (_, role) = pairs.find(|(key, _)| word(key) == b"role")?;
     Some(word(role) == b"master")
 }
 

@@ -71,8 +71,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and $v.metrics.serviceMonitor.enabled (not $v.metrics.public) }}
 {{- fail "metrics.serviceMonitor.enabled needs metrics.public: true. Otherwise Prometheus cannot reach 127.0.0.1 of the nodes" }}
 {{- end }}
-{{- if and (hasPrefix "rediss://" $v.fleet.url) (not $v.fleet.caSecret) }}
-{{- fail "fleet.url is rediss://, which needs fleet.caSecret: the certificate of the authority" }}
+{{- if and (hasPrefix "rediss" $v.fleet.url) (not $v.fleet.caSecret) }}
+{{- fail "fleet.url is for TLS, which needs fleet.caSecret: the certificate of the authority" }}
 {{- end }}
 {{- range $name := list "TACITURN_AUTH_SECRET_FILES" "TACITURN_TLS_CERT" "TACITURN_TLS_KEY" "TACITURN_FLEET_URL" "TACITURN_ADMIN_METRICS" "TACITURN_ADMIN_PAGE" "TACITURN_LISTEN" "TACITURN_REALM" "TACITURN_EXTERNAL_IP" "TACITURN_RELAY_PORTS" "TACITURN_STUN_SERVERS" "TACITURN_CONFIG" "TACITURN_STATE_DIR" "TACITURN_PROCESS_STOP" }}
 {{- if hasKey $v.env $name }}

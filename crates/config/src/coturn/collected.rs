@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
+use super::copied::Copied;
 use super::databases::Database;
 use super::place::Place;
 use super::setting::{Outcome, Setting};
-use super::sources::Copied;
 
 /// A value and the places it comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //!
 //! The tables are those of coturn's schema.sql; Redis and MongoDB have the same by other names.
 
-use super::sources::Copied;
+use super::copied::Copied;
 
 /// The kinds that coturn knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

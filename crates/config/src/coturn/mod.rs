@@ -9,6 +9,7 @@ mod addresses;
 mod assemble;
 mod collected;
 mod command_line;
+mod copied;
 mod databases;
 mod effects;
 mod grammar;
@@ -32,10 +33,11 @@ use collected::Translated;
 use super::{ConfigErrors, Environment, Generate, Loaded, ServerArgs};
 
 pub use command_line::CommandLine;
+pub use copied::Copied;
 pub use options::{CoturnOption, Effect, Fate, Takes};
 pub use place::Place;
 pub use setting::{Outcome, Setting};
-pub use sources::{Copied, Sources};
+pub use sources::Sources;
 pub use table::OPTIONS;
 
 /// coturn's configuration in our terms.

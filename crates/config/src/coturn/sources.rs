@@ -1,6 +1,7 @@
 //! What a translation is made from.
 
 use super::command_line::CommandLine;
+use super::copied::Copied;
 
 /// What coturn is configured by.
 #[derive(Clone, Copy, Default)]
@@ -15,13 +16,4 @@ pub struct Sources<'a> {
     pub copied: Option<Copied>,
     /// Whether tenants with credentials will stand beside what is translated: then it may do without its own.
     pub has_tenants: bool,
-}
-
-/// A kind of database that can be copied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Copied {
-    /// A file of SQLite.
-    Sqlite,
-    /// PostgreSQL.
-    Postgres,
 }

@@ -1,36 +1,19 @@
 //! Whether the kernel relays, where the configuration wants that.
 
-use std::path::Path;
-use std::time::Duration;
-
 use super::super::report::{Finding, Section};
+use super::ask;
 use taciturn_config::{Config, KernelMode};
-use taciturn_control::{Answer, Connection, KernelRelay, Request};
-
-/// How long the server may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+use taciturn_control::KernelRelay;
 
 /// Nothing where the sockets relay anyway.
 pub(super) fn section(config: &Config) -> Option<Section> {
     if config.kernel_relay.mode == KernelMode::Off {
         return None;
     }
-    let state = config.admin.socket.as_deref().and_then(ask);
+    let state = ask::status(config).and_then(|status| status.kernel_relay);
     let mut section = Section::new("Relaying in the kernel");
     section.findings.extend(findings(state.as_ref()));
     Some(section)
-}
-
-/// What the running server says of it.
-fn ask(socket: &Path) -> Option<KernelRelay> {
-    let mut connection = Connection::open(socket, PATIENCE, env!("CARGO_PKG_VERSION")).ok()?;
-    connection.send(&Request::Status).ok()?;
-    loop {
-        if let taciturn_control::Line::Last { outcome, .. } = connection.receive().ok()?.line {
-            let Ok(Answer::Status(status)) = outcome else { return None };
-            return status.kernel_relay;
-        }
-    }
 }
 
 fn findings(state: Option<&KernelRelay>) -> Vec<Finding> {

@@ -1,6 +1,7 @@
 //! `turnctl doctor`: what is wrong on the machine of the server.
 
 mod addresses;
+mod ask;
 mod certificates;
 mod firewall;
 mod kernel_relay;
@@ -10,6 +11,7 @@ pub(crate) mod media;
 mod nft;
 mod ntp;
 mod ports;
+mod records;
 mod settings;
 mod sockets;
 mod tell_server;
@@ -86,6 +88,7 @@ fn examine(args: &DoctorArgs, env: &Environment, world: &World) -> (Report, Opti
         section.push(ntp::finding(host));
     }
     report.sections.push(section);
+    report.sections.extend(records::section(&config, world, server));
     report.sections.extend(kernel_relay::section(&config));
     (report, config.admin.socket)
 }

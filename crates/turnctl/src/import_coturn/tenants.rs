@@ -377,7 +377,10 @@ mod tests {
                 (owned(&["10.0.0.1/32", "10.1.0.0/24"]), owned(&["8.8.4.0/24"]))
             );
             assert_eq!(nets(gamma), (owned(&["10.0.0.1/32"]), vec![]));
-            assert_eq!((config.realm.as_str(), config.limits.allocations), ("turn.example.org", 107));
+            assert_eq!(
+                (config.realm.as_str(), config.limits.allocations),
+                ("turn.example.org", 107)
+            );
         }
         let listen = config(&with_listeners(&toml)).listen;
         let of = |realm: &str| {
@@ -404,7 +407,12 @@ mod tests {
         let user = format!("alice:{KEY}");
         let others = [
             realm("none.left", &[], &[shared], ""),
-            realm("some.left", &[&user], &[shared], "user-quota=0\ntotal-quota=0\nallowed-peer-ip=127.0.0.1\n"),
+            realm(
+                "some.left",
+                &[&user],
+                &[shared],
+                "user-quota=0\ntotal-quota=0\nallowed-peer-ip=127.0.0.1\n",
+            ),
             realm("first", &[], &["another-secret-of-some-length"], ""),
             realm("second", &[], &["another-secret-of-some-length"], ""),
         ];

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use taciturn_config::{Config, KernelMode};
 use taciturn_kernel::{
-    AttachedTo, Counted, Error, Flow, Installed, Peer, Wanted, attach, is_pinned, keep, open_pins,
+    AttachedTo, Counted, Error, Flow, Installed, Peer, Stats, Wanted, attach, is_pinned, keep,
+    open_pins,
 };
 use taciturn_net::external::External;
 use taciturn_net::{FlowNumber, FlowTraffic, KernelFlow, KernelFlows};
@@ -93,6 +94,7 @@ impl KernelRelay {
         let report = KernelReport {
             wanted: self.wanted,
             trouble: self.trouble.clone(),
+            others: Stats::default().others().collect(),
             ..KernelReport::default()
         };
         let Some(relay) = &self.relay else { return report };

@@ -18,6 +18,6 @@ pub struct KernelReport {
     /// Packets that it has relayed.
     pub relayed: u64,
     /// Packets of its channels that it has not relayed, by each reason that there is: they have passed up to the sockets,
-    /// but for those that were dropped. Empty without a program.
+    /// but for those that were dropped. Empty in a build that can relay nothing in the kernel.
     pub others: Vec<(&'static str, u64)>,
 }

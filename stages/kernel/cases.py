@@ -285,8 +285,6 @@ def goes_on_by_the_kernel_after_s1_is_made_anew(server, call):
 
 def an_interface_that_is_made_anew():
     with Server(configuration()) as server:
-        for family in (4, 6):
-            Call(family).relay(50)
         call = Call()
         call.relay(50)
         goes_on_by_the_kernel_after_s1_is_made_anew(server, call)

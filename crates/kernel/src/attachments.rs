@@ -32,7 +32,7 @@ pub struct Attached {
 /// Where the program is, which can be attached for as long as it is open.
 pub(crate) enum Source {
     Loaded(Ebpf),
-    Pinned(SchedClassifier, PinnedFile),
+    Pinned(Box<SchedClassifier>, PinnedFile),
 }
 
 /// The file that the program was opened by.

@@ -127,7 +127,8 @@ pub fn open_pins(directory: &Path, wanted: Wanted) -> Result<KernelRelay, Error>
     maps.clear()?;
     let names = entries(directory)?;
     let pinned: Vec<_> = names.iter().filter_map(|(name, _)| attached_by(name)).collect();
-    let mut attachments = Attachments::of(wanted, Source::Pinned(program, file), &pinned)?;
+    let mut attachments =
+        Attachments::of(wanted, Source::Pinned(Box::new(program), file), &pinned)?;
     attachments.begin();
     KernelRelay::of(maps, attachments)
 }

@@ -1,6 +1,5 @@
 //! Bound channels of UDP clients that the kernel relays by itself, beside the sockets. Never for a packet.
 
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -106,10 +105,10 @@ impl KernelPath {
     /// A channel may not be served any more. Returns what is new of it.
     pub(crate) fn close(&mut self, now: Tick, route: &ChannelRoute) -> Usage {
         let Some(mut installed) = self.installed.remove(route) else { return Usage::default() };
-        if let Entry::Occupied(mut of_client) = self.of_clients.entry(route.client) {
-            *of_client.get_mut() -= 1;
-            if *of_client.get() == 0 {
-                of_client.remove();
+        if let Some(of_client) = self.of_clients.get_mut(&route.client) {
+            *of_client -= 1;
+            if *of_client == 0 {
+                self.of_clients.remove(&route.client);
             }
         }
         let relayed = self.flows.remove(installed.number);

@@ -1,7 +1,7 @@
 //! The database of users and secrets, as a URL says it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::fleet::{BadUrl, FleetPlace, FleetUrl};
 use super::key::Kind;
@@ -16,7 +16,35 @@ pub enum DatabaseUrl {
     /// A PostgreSQL or SQLite.
     Sql(SqlUrl),
     /// A Redis or Valkey.
-    Redis(FleetUrl),
+    Redis(RedisUrl),
+}
+
+/// A Redis or Valkey that has users and secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisUrl {
+    /// Where it listens.
+    pub place: RedisPlace,
+    /// The user of its access list.
+    pub user: Option<String>,
+    /// The number of the database.
+    pub database: u16,
+    written: String,
+}
+
+/// Where a Redis or Valkey listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// A host and a port.
+    Tcp {
+        /// The name or the address.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Whether the connection is secured.
+        tls: bool,
+    },
+    /// A socket of this machine.
+    Unix(PathBuf),
 }
 
 /// Why a text is no such URL. None of them repeats the text, which may have a password in it.
@@ -34,6 +62,11 @@ enum BadDatabaseUrl {
          into the configuration; docs/databases.md has more"
     )]
     Unread,
+    /// Sentinels say where it is.
+    #[error(
+        "sentinels are asked for [fleet] alone. Write redis:// or rediss:// and a name that leads to the master"
+    )]
+    Sentinel,
     /// It is no URL of a PostgreSQL or SQLite.
     #[error(transparent)]
     Sql(#[from] BadSqlUrl),
@@ -46,7 +79,10 @@ impl DatabaseUrl {
     fn parse(text: &str) -> Result<Self, BadDatabaseUrl> {
         let begins = |schemes: &[&str]| schemes.iter().any(|scheme| text.starts_with(scheme));
         if begins(&["redis://", "rediss://", "unix://"]) {
-            return Ok(Self::Redis(FleetUrl::parse(text)?));
+            return Ok(Self::Redis(RedisUrl::parse(text)?));
+        }
+        if begins(&["redis+sentinel:", "redis-sentinel:", "rediss+sentinel:", "rediss-sentinel:"]) {
+            return Err(BadDatabaseUrl::Sentinel);
         }
         if begins(&["mysql", "mariadb", "mongodb"]) {
             return Err(BadDatabaseUrl::Unread);
@@ -63,7 +99,7 @@ impl DatabaseUrl {
     pub fn is_secured(&self) -> bool {
         match self {
             Self::Sql(url) => url.is_secured(),
-            Self::Redis(url) => matches!(url.place, FleetPlace::Tcp { tls: true, .. }),
+            Self::Redis(url) => matches!(url.place, RedisPlace::Tcp { tls: true, .. }),
         }
     }
 
@@ -72,7 +108,7 @@ impl DatabaseUrl {
     pub const fn is_remote(&self) -> bool {
         match self {
             Self::Sql(url) => url.is_remote(),
-            Self::Redis(url) => !matches!(url.place, FleetPlace::Unix(_)),
+            Self::Redis(url) => !matches!(url.place, RedisPlace::Unix(_)),
         }
     }
 
@@ -97,11 +133,23 @@ impl DatabaseUrl {
     }
 }
 
+impl RedisUrl {
+    fn parse(text: &str) -> Result<Self, BadDatabaseUrl> {
+        let FleetUrl { place, user, database, .. } = FleetUrl::parse(text)?;
+        let place = match place {
+            FleetPlace::Tcp { host, port, tls } => RedisPlace::Tcp { host, port, tls },
+            FleetPlace::Unix(path) => RedisPlace::Unix(path),
+            FleetPlace::Sentinel { .. } => return Err(BadDatabaseUrl::Sentinel),
+        };
+        Ok(Self { place, user, database, written: text.to_owned() })
+    }
+}
+
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sql(url) => url.fmt(f),
-            Self::Redis(url) => url.fmt(f),
+            Self::Redis(url) => f.write_str(&url.written),
         }
     }
 }
@@ -132,7 +180,7 @@ impl Shown for Option<DatabaseUrl> {
                     url.secured.map_or("", |secured| if secured { " tls" } else { " plain" });
                 ((url.to_string() + secured).into_bytes(), password.unwrap_or_default())
             }
-            DatabaseUrl::Redis(url) => (url.to_string().into_bytes(), Vec::new()),
+            DatabaseUrl::Redis(url) => (url.written.clone().into_bytes(), Vec::new()),
         };
         Words::Secret(self.iter().map(named).collect())
     }
@@ -177,6 +225,8 @@ mod tests {
             ("redis:127.0.0.1", BadDatabaseUrl::Scheme),
             ("mysql://turn:secret@db/coturn", BadDatabaseUrl::Unread),
             ("redis://turn:secret@db", BadDatabaseUrl::Redis(BadUrl::Password)),
+            ("redis+sentinel://turn:secret@s1/mymaster", BadDatabaseUrl::Sentinel),
+            ("rediss-sentinel://s1,s2/mymaster", BadDatabaseUrl::Sentinel),
             ("rediss://db/coturn", BadDatabaseUrl::Redis(BadUrl::Database)),
             ("postgres://turn:secret@db", BadDatabaseUrl::Sql(BadSqlUrl::Database)),
         ] {

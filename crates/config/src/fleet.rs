@@ -15,7 +15,7 @@ const SENTINEL_PORT: u16 = 26379;
 /// The most sentinels that are named.
 const MOST_SENTINELS: usize = 16;
 
-/// Where a Valkey or Redis is, and who this server is to it: the key `fleet.url`, and a kind of `auth.database.url`.
+/// Where a Valkey or Redis is, and who this server is to it: the key `fleet.url`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FleetUrl {
     /// Where it listens.

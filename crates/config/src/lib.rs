@@ -82,7 +82,7 @@ pub use change::Change;
 pub use colours::with_colours;
 pub use config::{Config, ExternalIp, Listen, Loaded, Tls};
 pub use coturn::Translation;
-pub use database_url::DatabaseUrl;
+pub use database_url::{DatabaseUrl, RedisPlace, RedisUrl};
 pub use environment::Environment;
 pub use error::{ConfigErrors, Note, NoteLevel, Place, Problem, Topic};
 pub use fleet::{FleetName, FleetPlace, FleetUrl};

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use taciturn::admin::{DatabaseState, ServerHandle};
-use taciturn_config::{Config, DatabaseUrl, FleetPlace, SqlPlace};
+use taciturn_config::{Config, DatabaseUrl, RedisPlace, SqlPlace};
 use taciturn_database::{Database, Engine, Password, Place, Rows, Settings};
 use taciturn_net::Running;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -242,10 +242,10 @@ fn place(url: &DatabaseUrl) -> Place {
             SqlPlace::File(path) => Place::File(path.clone()),
         },
         DatabaseUrl::Redis(url) => match &url.place {
-            FleetPlace::Tcp { host, port, .. } => {
+            RedisPlace::Tcp { host, port, .. } => {
                 Place::Tcp { host: host.clone(), port: *port, tls }
             }
-            FleetPlace::Unix(path) => Place::Unix(path.clone()),
+            RedisPlace::Unix(path) => Place::Unix(path.clone()),
         },
     }
 }

@@ -177,6 +177,7 @@ mod tests {
             relayed_addresses: vec!["203.0.113.1:59000".to_owned()],
             permissions: 0,
             channels: 0,
+            kernel_channels: None,
             traffic: Traffic::default(),
             age_seconds: 1,
             expires_in_seconds: 1,

@@ -58,7 +58,7 @@ NFT
 }
 
 make_callers() {
-    ip netns add "$CALLERS" && ip -n "$CALLERS" link set lo up || return 1
+    new_namespace "$CALLERS" && ip -n "$CALLERS" link set lo up || return 1
     ip -n "$SERVERS" link add callers type veth peer name server netns "$CALLERS" || return 1
     ip -n "$SERVERS" address add 10.78.0.1/24 dev callers && ip -n "$CALLERS" address add 10.78.0.2/24 dev server || return 1
     ip -n "$SERVERS" link set callers up && ip -n "$CALLERS" link set server up || return 1

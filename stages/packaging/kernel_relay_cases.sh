@@ -22,7 +22,7 @@ wire_up() {
     local host
     export KERNEL_PREFIX=$NETNS-kernel KERNEL_PASSWORD=s3cret-of-the-kernel KERNEL_DIR=$WORK TACITURN=- TURNCTL=-
     ip netns attach "$KERNEL_PREFIX-server" "$SYSTEMD" || return 1
-    for host in client peer; do ip netns add "$KERNEL_PREFIX-$host" || return 1; done
+    for host in client peer; do new_namespace "$KERNEL_PREFIX-$host" || return 1; done
     ip link add c0 netns "$KERNEL_PREFIX-client" type veth peer name s0 netns "$KERNEL_PREFIX-server" &&
         ip link add p0 netns "$KERNEL_PREFIX-peer" type veth peer name s1 netns "$KERNEL_PREFIX-server" &&
         wire client c0 203.0.113.2/24 && wire server s0 203.0.113.10/24 && wire server s1 198.51.100.10/24 &&

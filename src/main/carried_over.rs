@@ -76,10 +76,12 @@ impl Before {
 }
 
 impl CarriedOver {
-    /// Gives the relay ports back that the other process has no longer. To be called every few seconds.
+    /// Gives the relay ports back that the other process has no longer, and the connection. To be called every few
+    /// seconds.
     pub(super) fn look(&mut self) {
         if self.until <= Instant::now() || self.has_ended() {
             self.left.clear();
+            self.lives = None;
         }
     }
 
@@ -90,5 +92,24 @@ impl CarriedOver {
             || lives
                 .read(&mut [0])
                 .map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |_| true)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_connection_to_a_process_that_has_ended_is_closed() {
+        let (lives, other) = UnixStream::pair().unwrap();
+        let report = Report { from_version: String::new(), allocations: 0, stayed: 0, ended: 0 };
+        let until = Instant::now() + STAY;
+        let mut carried_over = CarriedOver { report, left: Vec::new(), lives: Some(lives), until };
+        carried_over.look();
+        assert!(carried_over.lives.is_some());
+        drop(other);
+        carried_over.look();
+        assert!(carried_over.lives.is_none());
     }
 }

@@ -61,7 +61,7 @@ restarts_lose_no_record() {
 
 a_stop_records_what_runs() {
     local stopped
-    begin_calls_of_the_service 600 || return 1
+    begin_calls_of_the_service 600 && wait_for 30 four_send_to_peers || return 1
     stopped=$(date -u +%FT%TZ)
     inside systemctl stop taciturn || return 1
     end_calls
@@ -69,6 +69,10 @@ a_stop_records_what_runs() {
     # Each has a last record that is of the stop, and what it has used until then.
     expect_equal "$(records_of ".[-1] | select(.end >= \"$stopped\") | .type" | sort | uniq -c | tr -s ' ')" " $ALLOCATIONS running" || return 1
     [ "$(records_of ".[-1] | select(.end >= \"$stopped\" and .total.packets_to_peers > 0) | .session" | wc -l)" -ge 4 ]
+}
+
+four_send_to_peers() {
+    [ "$(inside turnctl sessions --json | jq '[.. | objects | select(has("client") and .packets_to_peers > 0)] | length')" -ge 4 ]
 }
 
 recorded() {

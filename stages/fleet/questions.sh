@@ -172,5 +172,5 @@ one-tenant-of-all-nodes() {
     told '^3 nodes: ' 1 && told '^a .*dora' && told alice 0 || return 1
     asks 1000 1 a status --fleet --tenant acmee && told 'this server has no tenant acmee' 1 || return 1
     ! ctl a status --tenant acme || return 1
-    wait
+    end_held
 }

@@ -201,6 +201,8 @@ fails_over() {
     # The old one comes back as a replica; then it is made the master again while both are there.
     start_of_group group board && wait_for 20 is_in_sync board || return 1
     meet_at 10.9.0.2 || { say "they did not stay"; return 1; }
+    # One that has not looked at it since would make it a replica again in the middle of that.
+    wait_for 30 all_know_the_replica || { say "not all sentinels know that it is a replica"; return 1; }
     wait_for 20 switches_over || return 1
     within 20000 "all meet at the old one again" meet_at 10.9.0.1 || { tail -n 5 "$DIR"/[abc]/output.log; return 1; }
     have_bans bob carol dave || return 1
@@ -209,6 +211,13 @@ fails_over() {
     wait "$flow" || { cat "$DIR/flow.log"; return 1; }
     cat "$DIR/flow.json"
     lost_nothing "$DIR/flow.json"
+}
+
+all_know_the_replica() {
+    local host
+    for host in $SENTINELS; do
+        [[ $(at_sentinel "$host" SENTINEL replicas mymaster | paste -sd ' ') == *" role-reported slave "* ]] || return 1
+    done
 }
 
 # A sentinel refuses it for a time after the failover before.

@@ -72,7 +72,7 @@ a_stop_records_what_runs() {
 }
 
 four_send_to_peers() {
-    [ "$(inside turnctl sessions --json | jq -s '[.[] | select(.packets_to_peers > 0)] | length')" -ge 4 ]
+    [ "$(inside turnctl sessions --json | jq -s '[.[] | select(.session.packets_to_peers > 0)] | length')" -ge 4 ]
 }
 
 recorded() {
